@@ -1,0 +1,1 @@
+"""How 3D segmentation networks behave between context and foreground ratio: a data-versioned study."""

@@ -1,0 +1,80 @@
+"""Files and folders that are there whole or not at all: written beside, flushed to disk, renamed.
+
+What is being written ends in `.partial`, which git and DVC ignore, so that a killed process leaves nothing
+that counts.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from context_fbr.errors import UserError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically, making its folder.
+
+    Raises:
+        UserError: if the system refuses (full disk, no permission); what was at `path` is left as it was.
+    """
+    partial = _partial(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        _remove(partial)
+        raise _not_written(path, error) from error
+    except BaseException:
+        _remove(partial)
+        raise
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a UTF-8 file atomically; errors as in `write_bytes`."""
+    write_bytes(path, content.encode())
+
+
+@contextmanager
+def directory(path: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which takes the place of `path` when the block ends without an error.
+
+    Raises:
+        UserError: if the system refuses; what was at `path` is left as it was.
+    """
+    partial = _partial(path)
+    try:
+        _remove(partial)
+        partial.mkdir(parents=True)
+        yield partial
+        _remove(path)
+        partial.replace(path)
+    except OSError as error:
+        _remove(partial)
+        raise _not_written(path, error) from error
+    except BaseException:
+        _remove(partial)
+        raise
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _not_written(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path}: could not be written: {error.strerror or error}; nothing of it is left half written. "
+        "Make room or mend the permission, then run the same command again"
+    )

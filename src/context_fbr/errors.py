@@ -1,0 +1,46 @@
+"""What a person can mend is a message; everything else is a traceback."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+
+class UserError(Exception):
+    """One or more problems that the user can mend; printed without a traceback, exit status 1.
+
+    Each problem says what is wrong, where (file:line or case), what was expected and what to do.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def raise_problems(problems: Sequence[str]) -> None:
+    """Raise all problems together, if there are any.
+
+    Raises:
+        UserError: holding every problem of the list.
+    """
+    if problems:
+        raise UserError(*problems)
+
+
+def run(main: Callable[[list[str]], int | None], arguments: list[str] | None = None) -> NoReturn:
+    """Run a stage or a command; exit with its status, or with 1 and its problems on stderr."""
+    try:
+        status = main(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except UserError as error:
+        sys.stdout.flush()
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # `context-fbr ... | head`: nobody is left to read
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    sys.exit(status or 0)

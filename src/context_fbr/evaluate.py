@@ -1,0 +1,84 @@
+"""Evaluate one cell on the test volumes: models/CELL -> metrics/test/CELL.csv, data/predictions/CELL.
+
+python -m context_fbr.evaluate TASK MODEL PATCH_SIZE SEED
+"""
+
+import csv
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import torch
+
+from context_fbr import atomic, networks, nifti, prepared, scoring
+from context_fbr.cells import Cell
+from context_fbr.device import prepare_device
+from context_fbr.errors import UserError, raise_problems, run
+from context_fbr.inference import segment
+from context_fbr.progress import progress
+from context_fbr.study.document import Document
+from context_fbr.study.training import Network, SlidingWindow, Training
+
+COLUMNS = ("filename", "dsc", "hausdorff", "abs_diff", "fg_ratio")
+"""The published table: Dice, greatest surface distance in voxels, voxels that differ / foreground voxels,
+foreground ratio of the prepared volume. An undefined score is an empty field."""
+
+
+def load_network(cell: Cell, spec: Network, device: torch.device) -> torch.nn.Module:
+    """Build the cell's network and give it the trained weights.
+
+    Raises:
+        UserError: if the weights are missing, damaged, or of another network.
+    """
+    network = networks.build(cell.model, spec, cell.patch_size, cell.seed)
+    remedy = f"train it again with `dvc repro -f train@{cell.key}`"
+    try:
+        network.load_state_dict(torch.load(cell.weights, map_location="cpu", weights_only=True))
+    except FileNotFoundError:
+        raise UserError(f"{cell.weights}: not found; run `dvc repro train@{cell.key}` first") from None
+    except (OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, TypeError) as error:
+        raise UserError(
+            f"{cell.weights}: holds no weights of networks.{cell.model} ({str(error).splitlines()[0]}); {remedy}"
+        ) from error
+    return network.to(device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+
+
+def main(arguments: list[str]) -> None:
+    """Run the stage."""
+    cell = Cell.from_arguments(arguments)
+    document = Document.read()
+    window = document.section(("sliding_window",), SlidingWindow)
+    spec = document.section(("networks", cell.model), Network)
+    device = prepare_device(document.section(("train",), Training).threads)
+    network = load_network(cell, spec, device)
+    cases = prepared.read_cases(cell.task, "test")
+    table, problems = io.StringIO(), []
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    with atomic.directory(cell.predictions) as folder:
+        for case in progress(cases, len(cases), f"evaluate {cell.key}", "case"):
+            try:
+                image, label = prepared.read_volume(cell.task, case)
+            except UserError as error:  # go on: several bad files are reported together
+                problems.extend(error.problems)
+                continue
+            mask = segment(network, torch.from_numpy(image).to(device), cell.patch_size, window)
+            prediction = mask.cpu().numpy()
+            scores = scoring.score(prediction, label)
+            nifti.write(folder / f"{case.name}.nii.gz", prediction, np.asarray(case.affine))
+            writer.writerow(
+                (
+                    case.name,
+                    scores.dice,
+                    scores.hausdorff_voxels,
+                    scores.absolute_difference,
+                    case.foreground_ratio,
+                )
+            )
+        raise_problems(problems)
+    atomic.write_text(cell.scores, table.getvalue())
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,64 @@
+"""Segment a whole volume with a window of the patch size that slides over it.
+
+Windows and stitching are those of monai.inferers.sliding_window_inference with constant weights.
+"""
+
+import itertools
+
+import torch
+from torch.nn.functional import pad
+
+from context_fbr.study.training import SlidingWindow
+
+
+def window_corners(edge: int, window: int, overlap: float) -> list[int]:
+    """Lowest voxels of the windows along an axis; the last one is moved back to end with the volume."""
+    if edge <= window:
+        return [0]
+    step = max(int(window * (1 - overlap)), 1)
+    inner = list(range(0, edge - window, step))
+    return [*inner, edge - window]
+
+
+@torch.inference_mode()
+def sliding_window(
+    network: torch.nn.Module, image: torch.Tensor, window: int, settings: SlidingWindow
+) -> torch.Tensor:
+    """Logits of a volume, averaged where windows overlap.
+
+    Args:
+        network: (batch, 1, w, w, w) -> (batch, classes, w, w, w), in eval mode, on the image's device.
+        image: (x, y, z) float32; a volume smaller than the window is padded with zeros on both sides.
+        window: edge of the window in voxels.
+        settings: overlap and batch size.
+
+    Returns:
+        (classes, x, y, z) float32.
+    """
+    missing = [max(window - edge, 0) for edge in image.shape]
+    margins = [side for m in reversed(missing) for side in (m // 2, m - m // 2)]
+    padded = pad(image, margins) if any(missing) else image
+    corners = list(itertools.product(*(window_corners(e, window, settings.overlap) for e in padded.shape)))
+    places = [tuple(slice(start, start + window) for start in corner) for corner in corners]
+    logits: torch.Tensor | None = None
+    counts = torch.zeros(padded.shape, device=image.device)
+    for first in range(0, len(places), settings.windows_per_batch):
+        batch = places[first : first + settings.windows_per_batch]
+        windows = torch.stack([padded[place] for place in batch])[:, None]
+        outputs = network(windows.contiguous(memory_format=torch.channels_last_3d)).float()
+        if logits is None:
+            logits = torch.zeros((outputs.shape[1], *padded.shape), device=image.device)
+        for place, output in zip(batch, outputs, strict=True):
+            logits[(slice(None), *place)] += output
+            counts[place] += 1
+    assert logits is not None  # a volume has at least one window
+    logits /= counts
+    inside = tuple(slice(m // 2, m // 2 + edge) for m, edge in zip(missing, image.shape, strict=True))
+    return logits[(slice(None), *inside)]
+
+
+def segment(
+    network: torch.nn.Module, image: torch.Tensor, window: int, settings: SlidingWindow
+) -> torch.Tensor:
+    """Mask (x, y, z) uint8 of the class with the greatest logit; arguments as in `sliding_window`."""
+    return sliding_window(network, image, window, settings).argmax(dim=0).to(torch.uint8)

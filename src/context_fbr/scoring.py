@@ -1,0 +1,76 @@
+"""Dice, Hausdorff distance and absolute difference of two masks: numpy in, numbers out.
+
+Undefined is None, never NaN or infinity: without foreground in the label there is no Dice and no absolute
+difference; without foreground in either mask there is no Hausdorff distance. An empty prediction of a label
+that is not empty has Dice 0.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import binary_erosion
+from scipy.spatial import cKDTree
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the published test tables hold, without the names' abbreviations."""
+
+    dice: float | None
+    hausdorff_voxels: float | None
+    absolute_difference: float | None
+
+
+def score(prediction: np.ndarray, label: np.ndarray) -> Scores:
+    """Score a prediction against a label, both (x, y, z), foreground where not 0.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if prediction.shape != label.shape:
+        raise ValueError(f"prediction has the shape {prediction.shape}, label {label.shape}")
+    prediction, label = _crop(prediction != 0, label != 0)
+    predicted, true = int(prediction.sum()), int(label.sum())
+    shared = int((prediction & label).sum())
+    return Scores(
+        dice(shared, predicted, true),
+        hausdorff_voxels(prediction, label),
+        (predicted + true - 2 * shared) / true if true else None,
+    )
+
+
+def dice(shared: int, predicted: int, true: int) -> float | None:
+    """Dice coefficient 2 |P and L| / (|P| + |L|) from counts of voxels; None if the label is empty."""
+    return 2 * shared / (predicted + true) if true else None
+
+
+def hausdorff_voxels(prediction: np.ndarray, label: np.ndarray) -> float | None:
+    """Greatest distance, in voxels, of a surface voxel of one mask to the surface of the other.
+
+    The surface is what an erosion with the 6-neighbourhood takes away; the volume's border counts as outside
+    (as monai.metrics.HausdorffDistanceMetric). None if a mask is empty.
+    """
+    if not prediction.any() or not label.any():
+        return None
+    surfaces = [mask & ~binary_erosion(mask) for mask in (prediction, label)]
+    points = [np.argwhere(surface) for surface in surfaces]
+    # Voxels on both surfaces are at distance 0: only the others need a search.
+    alone = [np.argwhere(surfaces[0] & ~surfaces[1]), np.argwhere(surfaces[1] & ~surfaces[0])]
+    return max(_farthest(alone[0], points[1]), _farthest(alone[1], points[0]))
+
+
+def _farthest(queries: np.ndarray, points: np.ndarray) -> float:
+    if not len(queries):
+        return 0.0
+    distances, _ = cKDTree(points).query(queries)
+    return float(np.max(distances))
+
+
+def _crop(prediction: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both masks in the box of their union; what lies outside changes no score."""
+    box = []
+    for axis in range(prediction.ndim):
+        others = tuple(a for a in range(prediction.ndim) if a != axis)
+        used = np.flatnonzero(prediction.any(axis=others) | label.any(axis=others))
+        box.append(slice(used[0], used[-1] + 1) if used.size else slice(0, 0))
+    return prediction[tuple(box)], label[tuple(box)]

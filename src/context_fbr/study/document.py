@@ -1,0 +1,133 @@
+"""params.yaml with positions: every problem names file, line, key, value and what is allowed."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+
+from context_fbr.errors import UserError
+
+Location = tuple[str | int, ...]
+
+PARAMS_FILE = Path("params.yaml")
+
+
+class Section(BaseModel):
+    """A group of parameters: frozen, every key known, no silent conversion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed params.yaml that remembers where each value stands."""
+
+    path: Path
+    root: CommentedMap
+
+    @classmethod
+    def read(cls, path: Path = PARAMS_FILE) -> "Document":
+        """Parse the file.
+
+        Raises:
+            UserError: if it is missing, is no YAML, or is no mapping; with the line where that is known.
+        """
+        try:
+            root = YAML().load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{path}: not found; run this in the folder that holds {path.name}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: cannot be read: {error}") from error
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = f":{mark.line + 1}" if mark else ""
+            raise UserError(f"{path}{line}: is not valid YAML: {error.problem}") from error
+        if not isinstance(root, CommentedMap):
+            raise UserError(f"{path}:1: is not a mapping of keys to values")
+        return cls(path, root)
+
+    def section(self, location: Location, model: type[SectionType]) -> SectionType:
+        """Validate the mapping at `location`.
+
+        Raises:
+            UserError: with every problem of the section.
+        """
+        try:
+            value = reduce(lambda node, key: node[key], location, self.root)
+        except (KeyError, TypeError, IndexError):
+            raise UserError(self.problem(location, "is missing")) from None
+        return self.validate(value, location, model)
+
+    def validate(self, value: Any, location: Location, model: type[SectionType]) -> SectionType:
+        """Validate a value of this document; errors as in `section`."""
+        try:
+            return model.model_validate(plain(value))
+        except ValidationError as error:
+            raise UserError(*(self._describe(location, model, item) for item in error.errors())) from None
+
+    def problem(self, location: Location, text: str) -> str:
+        """One line that says where (file:line, key) and what."""
+        return f"{self.path}:{self.line(location)}: {'.'.join(map(str, location)) or 'top level'}: {text}"
+
+    def line(self, location: Location) -> int:
+        """Line (from 1) of the deepest part of `location` that stands in the file."""
+        node, line = self.root, 0
+        for key in location:
+            try:
+                line = node.lc.item(key)[0] if isinstance(node, CommentedSeq) else node.lc.key(key)[0]
+                node = node[key]
+            except (KeyError, IndexError, TypeError, AttributeError):
+                break
+        return line + 1
+
+    def _describe(self, base: Location, model: type[Section], item: Any) -> str:
+        location = (*base, *item["loc"])
+        if item["type"] == "extra_forbidden":
+            allowed = _fields(model, item["loc"][:-1])
+            return self.problem(location, f"unknown key; {suggestion(str(location[-1]), allowed)}")
+        if item["type"] == "missing":
+            return self.problem(location, "is missing")
+        text = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        return self.problem(location, f"is {item['input']!r}, but {text[0].lower()}{text[1:]}")
+
+
+def suggestion(name: str, allowed: Iterable[str]) -> str:
+    """What is allowed instead of `name`, the nearest first."""
+    names = sorted(allowed)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{hint}allowed: {', '.join(names) or 'nothing'}"
+
+
+def plain(value: Any) -> Any:
+    """YAML nodes as plain dicts, tuples and scalars (a strict tuple field takes no list)."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return tuple(plain(item) for item in value)
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def _fields(model: type[BaseModel], location: Location) -> Iterable[str]:
+    """The keys that the section at `location` below `model` takes."""
+    annotation: Any = model
+    for key in location:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            annotation = annotation.model_fields[str(key)].annotation
+        if get_origin(annotation) in (Union, UnionType):
+            annotation = next(a for a in get_args(annotation) if a is not type(None))
+    return annotation.model_fields if hasattr(annotation, "model_fields") else ()

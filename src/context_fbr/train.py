@@ -1,0 +1,120 @@
+"""Train one cell: data/prepared/TASK -> models/CELL, metrics/train/CELL.csv, metrics/foreground_ratios/CELL.csv.
+
+python -m context_fbr.train TASK MODEL PATCH_SIZE SEED
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+
+import torch
+from tqdm import tqdm
+
+from context_fbr import atomic, networks, prepared, trainer
+from context_fbr.cells import Cell
+from context_fbr.device import prepare_device
+from context_fbr.errors import UserError, raise_problems, run
+from context_fbr.study.document import Document
+from context_fbr.study.training import Network, SlidingWindow, TaskTraining, Training
+from context_fbr.trainer import Epoch, Protocol, Volume
+
+FORMAT = 1
+
+
+def load_split(task: str, split: str, device: torch.device) -> list[Volume]:
+    """Load the volumes of a split to the device.
+
+    Raises:
+        UserError: with every file that cannot be read.
+    """
+    volumes, problems = [], []
+    for case in prepared.read_cases(task, split):
+        try:
+            volumes.append(trainer.load_volume(case.name, *prepared.read_volume(task, case), device))
+        except UserError as error:
+            problems.extend(error.problems)
+    raise_problems(problems)
+    return volumes
+
+
+def follow(cell: Cell, epochs: Iterable[Epoch], total: int) -> list[Epoch]:
+    """Run through the epochs and show each: a bar on a terminal, a line per validation in a log."""
+    history: list[Epoch] = []
+    best: Epoch | None = None
+    with tqdm(total=total, desc=cell.key, unit="epoch", disable=None) as bar:
+        for epoch in epochs:
+            history.append(epoch)
+            if epoch.weights is not None:
+                best = epoch
+            if epoch.validation_dice is not None and best is not None:
+                text = f"loss {epoch.loss:.3f}, validation Dice {epoch.validation_dice:.3f}"
+                bar.set_postfix_str(f"{text} (best {best.validation_dice:.3f})")
+                if bar.disable:
+                    print(
+                        f"{cell.key}: epoch {epoch.number}/{total}, {text} "
+                        f"(best {best.validation_dice:.3f} at {best.number})",
+                        flush=True,
+                    )
+            bar.update()
+    return history
+
+
+def write(cell: Cell, history: Sequence[Epoch], parameters: int) -> None:
+    """Write the results of a training; `parameters` is the number of the network's weights."""
+    best = next(epoch for epoch in reversed(history) if epoch.weights is not None)
+    assert best.weights is not None
+    buffer = io.BytesIO()  # a path would write its name into the file, and equal models would differ
+    torch.save({name: tensor.contiguous().cpu() for name, tensor in best.weights.items()}, buffer)
+    summary = {
+        "format": FORMAT,
+        "cell": cell.key,
+        "network_parameters": parameters,
+        "epochs": len(history),
+        "best_epoch": best.number,
+        "best_validation_dice": best.validation_dice,
+    }
+    ratios = [
+        (epoch.number, case, ratio) for epoch in history for case, ratio in epoch.foreground_ratios
+    ]
+    atomic.write_text(
+        cell.history,
+        _table(
+            ("epoch", "learning_rate", "loss", "validation_dice"),
+            ((e.number, e.learning_rate, e.loss, e.validation_dice) for e in history),
+        ),
+    )
+    atomic.write_text(cell.foreground_ratios, _table(("epoch", "case", "foreground_ratio"), ratios))
+    with atomic.directory(cell.weights.parent) as folder:
+        atomic.write_bytes(folder / cell.weights.name, buffer.getvalue())
+        atomic.write_text(folder / cell.training.name, json.dumps(summary, indent=1) + "\n")
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)  # None is an empty field
+    return text.getvalue()
+
+
+def main(arguments: list[str]) -> None:
+    """Run the stage."""
+    cell = Cell.from_arguments(arguments)
+    document = Document.read()
+    settings = document.section(("train",), Training)
+    window = document.section(("sliding_window",), SlidingWindow)
+    epochs = document.section(("tasks", cell.task, "train"), TaskTraining).epochs
+    spec = document.section(("networks", cell.model), Network)
+    protocol = Protocol(settings, window, epochs, cell.patch_size, cell.seed)
+
+    device = prepare_device(settings.threads)
+    network = networks.build(cell.model, spec, cell.patch_size, cell.seed).to(device)
+    training = load_split(cell.task, "train", device)
+    validation = load_split(cell.task, "validation", device)
+    history = follow(cell, trainer.train(network, training, validation, protocol), epochs)
+    write(cell, history, sum(p.numel() for p in network.parameters()))
+
+
+if __name__ == "__main__":
+    run(main)
