@@ -94,6 +94,10 @@ def _failure(
             patch = torch.empty((1, 1) + (patch_size,) * 3)
         # eval: batch norm of a single value per channel is an error of training alone, with one patch
         result = network.eval()(patch)
+    except ImportError as error:  # monai leaves some packages to those who use what needs them
+        raise UserError(
+            f"{constructor.__name__} needs a package that is not installed: {error.msg}"
+        ) from error
     except Exception as error:  # whatever a network of another library says about its own arguments
         return str(error).splitlines()[0] if str(error) else repr(error)
     expected = (1, CLASSES) + (patch_size,) * 3

@@ -1,0 +1,45 @@
+# `make repro` and `make test` do everything; each target sets up .venv first and needs python3, git and make.
+#
+# Without an NVIDIA GPU, choose PyTorch's CPU build, which is ten times smaller than the CUDA one:
+#   make repro PIP_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PYTHON ?= python3
+PIP_OPTIONS ?=
+JOBS ?=
+
+VENV := .venv
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: repro smoke test test-slow lint bench clean
+
+repro: $(READY) ## the study of params.yaml, cells side by side
+	context-fbr grid run $(if $(JOBS),--jobs $(JOBS))
+
+smoke: $(READY) ## the whole pipeline in miniature, in the folder smoke/
+	rm -rf smoke
+	context-fbr copy smoke
+	cd smoke && context-fbr profile smoke && context-fbr grid run $(if $(JOBS),--jobs $(JOBS))
+	@echo "look at smoke/plots and smoke/metrics"
+
+test: $(READY) ## the tests, without the slow ones
+	pytest -m "not slow"
+
+test-slow: $(READY) ## the slow tests alone
+	pytest -m slow
+
+lint: $(READY) ## format, lint and types
+	ruff format --check .
+	ruff check .
+	mypy
+
+bench: $(READY) ## timings, in pairs
+	python -m benchmarks
+
+clean: ## remove what the targets made, results and DVC cache stay
+	rm -rf $(VENV) smoke .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) -c constraints.txt -e '.[dev]'
+	touch $@

@@ -1,0 +1,109 @@
+"""`context-fbr`: the tools around the pipeline. `dvc repro` runs the pipeline itself."""
+
+import argparse
+from pathlib import Path
+
+from context_fbr.errors import raise_problems, run
+from context_fbr.study.document import PARAMS_FILE, Document
+from context_fbr.study.whole import Study, read_study
+
+
+def check(study: Study) -> None:
+    """Check that every network of the grid takes its arguments and every patch size.
+
+    Raises:
+        UserError: with every combination that does not work.
+    """
+    from context_fbr import networks  # torch and monai take seconds to import: only where they are used
+    from context_fbr.errors import UserError
+
+    problems: list[str] = []
+    for model in study.grid.models:
+        for patch_size in study.grid.patch_sizes:
+            try:
+                networks.check(model, study.networks[model], patch_size)
+            except UserError as error:
+                problems += [problem for problem in error.problems if problem not in problems]
+    raise_problems(problems)
+
+
+def _check(_: argparse.Namespace) -> None:
+    study = read_study(Document.read())
+    check(study)
+    print(f"{PARAMS_FILE}: valid, {len(study.grid.cells)} cells")
+
+
+def _profile(options: argparse.Namespace) -> None:
+    from context_fbr import profiles
+
+    changes = profiles.apply(options.name, PARAMS_FILE)
+    for change in changes:
+        print(change)
+    print(f"{PARAMS_FILE}: {len(changes) or 'no'} values changed, profile {options.name}")
+
+
+def _prune(_: argparse.Namespace) -> None:
+    from context_fbr.prune import prune
+
+    removed = prune(read_study(Document.read()).grid)
+    for name in removed:
+        print(f"removed {name}")
+    print(f"{len(removed) or 'nothing'} removed" + ("; `dvc repro` brings the analysis up to date" if removed else ""))
+
+
+def _grid_run(options: argparse.Namespace) -> None:
+    from context_fbr.grid import local
+
+    study = read_study(Document.read())
+    check(study)
+    local.run(study, options.jobs or local.default_jobs(study))
+
+
+def _copy(options: argparse.Namespace) -> None:
+    from context_fbr.sandbox import copy_project
+
+    copy_project(options.folder)
+    print(f"{options.folder}: a copy of the project with a DVC cache of its own")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {value}")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    root = argparse.ArgumentParser(prog="context-fbr", description=__doc__)
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("check", help="validate params.yaml, networks and patch sizes included")
+    command.set_defaults(do=_check)
+
+    command = commands.add_parser("profile", help="write profiles/NAME.yaml into params.yaml, comments kept")
+    command.add_argument("name", metavar="NAME", help="smoke, desk or paper")
+    command.set_defaults(do=_profile)
+
+    command = commands.add_parser("prune", help="remove results and lock entries of cells that left the grid")
+    command.set_defaults(do=_prune)
+
+    command = commands.add_parser("copy", help="copy the project, as it is now, into an empty folder to try things")
+    command.add_argument("folder", type=Path, metavar="DIR")
+    command.set_defaults(do=_copy)
+
+    grid = commands.add_parser("grid", help="many cells at once").add_subparsers(required=True, metavar="COMMAND")
+    command = grid.add_parser("run", help="bring the study up to date, cells side by side on this machine")
+    command.add_argument("--jobs", type=_positive, metavar="N", help="cells at once (default: cores / train.threads)")
+    command.set_defaults(do=_grid_run)
+    return root
+
+
+def _main(arguments: list[str]) -> None:
+    options = parser().parse_args(arguments)
+    options.do(options)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run(_main)

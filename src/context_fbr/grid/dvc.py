@@ -1,0 +1,27 @@
+"""DVC as other processes: what has changed, and run it."""
+
+import json
+import subprocess
+import sys
+
+from context_fbr.errors import UserError
+
+COMMAND = (sys.executable, "-m", "dvc")
+
+
+def changed_stages() -> set[str]:
+    """Names of the stages that `dvc repro` would run.
+
+    Raises:
+        UserError: with DVC's own words, if it cannot tell.
+    """
+    status = subprocess.run([*COMMAND, "status", "--json"], capture_output=True, text=True, check=False)
+    if status.returncode:
+        raise UserError(f"dvc status failed: {status.stderr.strip() or status.stdout.strip()}")
+    return set(json.loads(status.stdout))
+
+
+def repro(*arguments: str) -> bool:
+    """Run `dvc repro ARGUMENTS` in this terminal; True if it succeeded."""
+    print(f"$ dvc repro {' '.join(arguments)}", flush=True)
+    return subprocess.run([*COMMAND, "repro", *arguments], check=False).returncode == 0

@@ -1,0 +1,91 @@
+"""Profiles: overlays that rewrite params.yaml and keep its comments."""
+
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from context_fbr import atomic
+from context_fbr.errors import UserError
+from context_fbr.study.document import Document, Location, plain
+from context_fbr.study.whole import read_study
+
+FOLDER = Path("profiles")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A value of params.yaml that an overlay replaced."""
+
+    location: Location
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        before = "(absent)" if self.before is None else _short(self.before)
+        return f"{'.'.join(map(str, self.location))}: {before} -> {_short(self.after)}"
+
+
+def apply(name: str, params: Path) -> list[Change]:
+    """Write the overlay profiles/NAME.yaml into `params`, comments kept; give what changed.
+
+    Raises:
+        UserError: if there is no such profile, or the result is no valid study; `params` is then untouched.
+    """
+    return apply_overlay(profile_path(name), params)
+
+
+def profile_path(name: str) -> Path:
+    """The file of a profile.
+
+    Raises:
+        UserError: naming the profiles that there are.
+    """
+    names = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    if name not in names:
+        raise UserError(f"{FOLDER}: no profile {name!r}; there are: {', '.join(names) or 'none'}")
+    return FOLDER / f"{name}.yaml"
+
+
+def apply_overlay(overlay: Path, params: Path) -> list[Change]:
+    """As `apply`, with the overlay's file."""
+    document = Document.read(params)
+    changes = list(_overlay(document.root, Document.read(overlay).root, ()))
+    text = dump(document.root)
+    read_study(Document(params, YAML().load(text)))  # refuses before anything is written
+    if changes:
+        atomic.write_text(params, text)
+    return changes
+
+
+def dump(root: CommentedMap) -> str:
+    """YAML text with the comments and the flow style of what was read."""
+    yaml = YAML()
+    yaml.width = 4096  # never fold a line: a comment may follow it
+    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
+    text = StringIO()
+    yaml.dump(root, text)
+    return text.getvalue()
+
+
+def _overlay(base: CommentedMap, overlay: CommentedMap, location: Location) -> list[Change]:
+    changes: list[Change] = []
+    for key, value in overlay.items():
+        here = (*location, key)
+        before = base.get(key)
+        if isinstance(value, CommentedMap) and isinstance(before, CommentedMap):
+            changes += _overlay(before, value, here)
+        elif plain(before) != plain(value) or type(plain(before)) is not type(plain(value)):
+            changes.append(Change(here, plain(before), plain(value)))
+            if isinstance(before, CommentedSeq) and isinstance(value, CommentedSeq):
+                before[:] = value  # the sequence keeps its style and its comment
+            else:
+                base[key] = value
+    return changes
+
+
+def _short(value: Any) -> str:
+    return str(list(value)) if isinstance(value, tuple) else str(value)

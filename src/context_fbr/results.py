@@ -1,0 +1,90 @@
+"""The tables of finished cells as data frames, every one of them checked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from pandas.errors import EmptyDataError, ParserError
+
+from context_fbr.cells import Cell
+from context_fbr.errors import UserError, raise_problems
+
+KEYS = ["task", "model", "patch_size", "seed"]
+
+HISTORY = {"epoch": "int64", "learning_rate": "float64", "loss": "float64", "validation_dice": "float64"}
+FOREGROUND_RATIOS = {"epoch": "int64", "case": "str", "foreground_ratio": "float64"}
+SCORES = {
+    "filename": "str",
+    "dsc": "float64",
+    "hausdorff": "float64",
+    "abs_diff": "float64",
+    "fg_ratio": "float64",
+}
+BASELINES = {
+    "filename": "str",
+    "everything_dsc": "float64",
+    "threshold_dsc": "float64",
+    "threshold": "float64",
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """All tables of a grid; the first four columns of the cells' tables are `KEYS`."""
+
+    history: pd.DataFrame
+    """One row an epoch."""
+    foreground_ratios: pd.DataFrame
+    """One row a training patch."""
+    scores: pd.DataFrame
+    """One row a test case; an undefined score is missing."""
+    baselines: pd.DataFrame
+    """One row a test case: column `task` and what baseline.py writes."""
+
+
+def read_results(cells: Sequence[Cell]) -> Results:
+    """Read the tables of the cells.
+
+    Raises:
+        UserError: with every table that is missing or damaged.
+    """
+    problems: list[str] = []
+    tasks = list(dict.fromkeys(cell.task for cell in cells))
+
+    def gather(path: Callable[[Cell], Path], columns: dict[str, str]) -> pd.DataFrame:
+        frames = [
+            _read(path(cell), columns, problems).assign(
+                task=cell.task, model=cell.model, patch_size=cell.patch_size, seed=cell.seed
+            )
+            for cell in cells
+        ]
+        return pd.concat(frames, ignore_index=True)[[*KEYS, *columns]]
+
+    baselines = [
+        _read(Path("metrics/baselines") / f"{task}.csv", BASELINES, problems).assign(task=task) for task in tasks
+    ]
+    results = Results(
+        gather(lambda cell: cell.history, HISTORY),
+        gather(lambda cell: cell.foreground_ratios, FOREGROUND_RATIOS),
+        gather(lambda cell: cell.scores, SCORES),
+        pd.concat(baselines, ignore_index=True)[["task", *BASELINES]],
+    )
+    raise_problems(problems)
+    return results
+
+
+def _read(path: Path, columns: dict[str, str], problems: list[str]) -> pd.DataFrame:
+    empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
+    try:
+        frame = pd.read_csv(path)
+        if list(frame.columns) != list(columns):
+            raise UserError(f"{path}:1: columns {list(frame.columns)}, expected {list(columns)}")
+        if frame.empty:
+            raise UserError(f"{path}: holds no rows")
+        return frame.astype(columns)
+    except FileNotFoundError:
+        problems.append(f"{path}: not found; run `dvc repro`")
+    except (OSError, ValueError, EmptyDataError, ParserError, UserError) as error:
+        problems.append(f"{path}: is damaged ({error}); bring it back with `dvc checkout` or `dvc repro`")
+    return empty

@@ -1,0 +1,169 @@
+"""The whole of params.yaml: the grid, its tasks and networks, and what must hold between them."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from types import MappingProxyType
+from typing import Annotated, Self, TypeVar
+
+from pydantic import Field, model_validator
+
+from context_fbr.cells import Cell
+from context_fbr.errors import UserError, raise_problems
+from context_fbr.study.analysis import Analysis
+from context_fbr.study.data import Prepare, SpheresRaw
+from context_fbr.study.document import Document, Section, suggestion
+from context_fbr.study.training import Network, SlidingWindow, TaskTraining, Training
+
+NAME = re.compile(r"[a-z0-9_]+")
+
+Item = TypeVar("Item")
+
+
+class Grid(Section):
+    """Every combination is a cell."""
+
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    patch_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        for name in type(self).model_fields:
+            values = getattr(self, name)
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"{name} must hold each value once; {twice} stand more than once")
+        return self
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells in the order of the grid, seeds fastest."""
+        return tuple(Cell(*values) for values in product(self.tasks, self.models, self.patch_sizes, self.seeds))
+
+
+class Task(Section):
+    """A data set with its protocol."""
+
+    raw: SpheresRaw
+    prepare: Prepare
+    train: TaskTraining
+
+
+class _Keys(Section):
+    grid: object
+    tasks: dict[str, object]
+    networks: dict[str, object]
+    train: object
+    sliding_window: object
+    analysis: object
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that params.yaml says."""
+
+    document: Document
+    grid: Grid
+    tasks: Mapping[str, Task]
+    networks: Mapping[str, Network]
+    train: Training
+    sliding_window: SlidingWindow
+    analysis: Analysis
+
+
+def read_study(document: Document) -> Study:
+    """Validate the whole document.
+
+    Raises:
+        UserError: with every problem of the document.
+    """
+    document.validate(document.root, (), _Keys)
+    problems: list[str] = []
+
+    def collect(read: Callable[[], Item]) -> Item | None:
+        try:
+            return read()
+        except UserError as error:
+            problems.extend(error.problems)
+            return None
+
+    tasks = {
+        name: collect(lambda name=name: document.section(("tasks", name), Task))  # type: ignore[misc]
+        for name in document.root["tasks"]
+    }
+    networks = {
+        name: collect(lambda name=name: document.section(("networks", name), Network))  # type: ignore[misc]
+        for name in document.root["networks"]
+    }
+    grid = collect(lambda: document.section(("grid",), Grid))
+    train = collect(lambda: document.section(("train",), Training))
+    sliding_window = collect(lambda: document.section(("sliding_window",), SlidingWindow))
+    analysis = collect(lambda: document.section(("analysis",), Analysis))
+    for kind, names in (("tasks", tasks), ("networks", networks)):
+        problems += [
+            document.problem((kind, name), "names hold a-z, 0-9 and _ only: `-` joins a cell's key")
+            for name in names
+            if not NAME.fullmatch(str(name))
+        ]
+    if grid is not None:
+        problems += _unknown(document, "tasks", grid.tasks, tasks)
+        problems += _unknown(document, "models", grid.models, networks)
+        problems += _too_large(document, grid, tasks)
+    if train is not None:
+        problems += _never_filled(document, train, tasks)
+    raise_problems(problems)
+    assert grid and train and sliding_window and analysis  # else there were problems
+    return Study(
+        document,
+        grid,
+        MappingProxyType({name: task for name, task in tasks.items() if task}),
+        MappingProxyType({name: network for name, network in networks.items() if network}),
+        train,
+        sliding_window,
+        analysis,
+    )
+
+
+def _unknown(document: Document, key: str, names: tuple[str, ...], known: Mapping[str, object]) -> list[str]:
+    section = {"tasks": "tasks", "models": "networks"}[key]
+    return [
+        document.problem(("grid", key, i), f"{name!r} stands nowhere in {section}; {suggestion(name, known)}")
+        for i, name in enumerate(names)
+        if name not in known
+    ]
+
+
+def _too_large(document: Document, grid: Grid, tasks: Mapping[str, Task | None]) -> list[str]:
+    return [
+        document.problem(("grid", "patch_sizes", i), f"{size} is larger than tasks.{name}.raw.edge, {task.raw.edge}")
+        for name, task in tasks.items()
+        for i, size in enumerate(grid.patch_sizes)
+        if name in grid.tasks and task and size > task.raw.edge
+    ]
+
+
+def _never_filled(document: Document, train: Training, tasks: Mapping[str, Task | None]) -> list[str]:
+    problems = []
+    for name, task in tasks.items():
+        if task is None:
+            continue
+        if task.train.epochs < train.validate_every_epochs:
+            problems.append(
+                document.problem(
+                    ("tasks", name, "train", "epochs"),
+                    f"is {task.train.epochs}, fewer than train.validate_every_epochs, {train.validate_every_epochs}",
+                )
+            )
+        split = task.prepare.split
+        wanted = split.train + split.validation + (split.test if isinstance(split.test, int) else 0)
+        if wanted > task.raw.training.volumes:
+            problems.append(
+                document.problem(
+                    ("tasks", name, "prepare", "split"),
+                    f"asks for {wanted} volumes, but raw.training.volumes makes {task.raw.training.volumes}",
+                )
+            )
+    return problems
