@@ -4,6 +4,7 @@ python -m context_fbr.analyze
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -44,7 +45,7 @@ def _csv(path: Path, frame: pd.DataFrame) -> None:
     atomic.write_text(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
-def _json(path: Path, tree: dict[str, object]) -> None:
+def _json(path: Path, tree: Mapping[str, object]) -> None:
     atomic.write_text(path, json.dumps(tree, indent=1, allow_nan=False) + "\n")
 
 

@@ -21,7 +21,7 @@ def check(study: Study) -> None:
     for model in study.grid.models:
         for patch_size in study.grid.patch_sizes:
             try:
-                networks.check(model, study.networks[model], patch_size)
+                networks.check(study.document, model, patch_size)
             except UserError as error:
                 problems += [problem for problem in error.problems if problem not in problems]
     raise_problems(problems)
@@ -48,7 +48,10 @@ def _prune(_: argparse.Namespace) -> None:
     removed = prune(read_study(Document.read()).grid)
     for name in removed:
         print(f"removed {name}")
-    print(f"{len(removed) or 'nothing'} removed" + ("; `dvc repro` brings the analysis up to date" if removed else ""))
+    print(
+        f"{len(removed) or 'nothing'} removed"
+        + ("; `dvc repro` brings the analysis up to date" if removed else "")
+    )
 
 
 def _grid_run(options: argparse.Namespace) -> None:
@@ -88,13 +91,19 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("prune", help="remove results and lock entries of cells that left the grid")
     command.set_defaults(do=_prune)
 
-    command = commands.add_parser("copy", help="copy the project, as it is now, into an empty folder to try things")
+    command = commands.add_parser(
+        "copy", help="copy the project, as it is now, into an empty folder to try things"
+    )
     command.add_argument("folder", type=Path, metavar="DIR")
     command.set_defaults(do=_copy)
 
-    grid = commands.add_parser("grid", help="many cells at once").add_subparsers(required=True, metavar="COMMAND")
+    grid = commands.add_parser("grid", help="many cells at once").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
     command = grid.add_parser("run", help="bring the study up to date, cells side by side on this machine")
-    command.add_argument("--jobs", type=_positive, metavar="N", help="cells at once (default: cores / train.threads)")
+    command.add_argument(
+        "--jobs", type=_positive, metavar="N", help="cells at once (default: cores / train.threads)"
+    )
     command.set_defaults(do=_grid_run)
     return root
 

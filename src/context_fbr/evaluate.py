@@ -18,20 +18,20 @@ from context_fbr.errors import UserError, raise_problems, run
 from context_fbr.inference import segment
 from context_fbr.progress import progress
 from context_fbr.study.document import Document
-from context_fbr.study.training import Network, SlidingWindow, Training
+from context_fbr.study.training import SlidingWindow, Training
 
 COLUMNS = ("filename", "dsc", "hausdorff", "abs_diff", "fg_ratio")
 """The published table: Dice, greatest surface distance in voxels, voxels that differ / foreground voxels,
 foreground ratio of the prepared volume. An undefined score is an empty field."""
 
 
-def load_network(cell: Cell, spec: Network, device: torch.device) -> torch.nn.Module:
+def load_network(document: Document, cell: Cell, device: torch.device) -> torch.nn.Module:
     """Build the cell's network and give it the trained weights.
 
     Raises:
         UserError: if the weights are missing, damaged, or of another network.
     """
-    network = networks.build(cell.model, spec, cell.patch_size, cell.seed)
+    network = networks.build(document, cell.model, cell.patch_size, cell.seed)
     remedy = f"train it again with `dvc repro -f train@{cell.key}`"
     try:
         network.load_state_dict(torch.load(cell.weights, map_location="cpu", weights_only=True))
@@ -39,7 +39,8 @@ def load_network(cell: Cell, spec: Network, device: torch.device) -> torch.nn.Mo
         raise UserError(f"{cell.weights}: not found; run `dvc repro train@{cell.key}` first") from None
     except (OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, TypeError) as error:
         raise UserError(
-            f"{cell.weights}: holds no weights of networks.{cell.model} ({str(error).splitlines()[0]}); {remedy}"
+            f"{cell.weights}: holds no weights of networks.{cell.model} "
+            f"({str(error).splitlines()[0]}); {remedy}"
         ) from error
     return network.to(device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
 
@@ -49,11 +50,11 @@ def main(arguments: list[str]) -> None:
     cell = Cell.from_arguments(arguments)
     document = Document.read()
     window = document.section(("sliding_window",), SlidingWindow)
-    spec = document.section(("networks", cell.model), Network)
     device = prepare_device(document.section(("train",), Training).threads)
-    network = load_network(cell, spec, device)
+    network = load_network(document, cell, device)
     cases = prepared.read_cases(cell.task, "test")
-    table, problems = io.StringIO(), []
+    table = io.StringIO()
+    problems: list[str] = []
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
     with atomic.directory(cell.predictions) as folder:

@@ -1,6 +1,7 @@
 """The study's figures: data frames in, PNG bytes out; the same frame gives the same bytes."""
 
 from io import BytesIO
+from typing import Any
 
 import matplotlib as mpl
 
@@ -18,7 +19,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1)), (0, (5, 1)))
 NAMES = {"unet": "UNet", "attention_unet": "Attention-UNet", "unetr": "UNETR"}
 GREY = "#555555"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -29,8 +30,9 @@ STYLE = {
 
 
 def dice_by_patch_size(cells: pd.DataFrame, baselines: dict[str, dict[str, float]]) -> bytes:
-    """Mean test Dice against patch size: a line for each network, a dot for each seed, hollow where the cell
-    has not converged; the intensity threshold as a dotted line.
+    """Mean test Dice against patch size, a line for each network.
+
+    Dots are seeds, hollow where the cell has not converged; the intensity threshold is a dotted line.
     """
     tasks = list(cells["task"].unique())
     with plt.rc_context(STYLE):
@@ -105,7 +107,11 @@ def learning_curves(history: pd.DataFrame) -> bytes:
                     colour = COLOURS[number % len(COLOURS)]
                     axis.plot(own["epoch"], own["loss"], color=colour, linestyle=":", linewidth=1)
                     axis.plot(
-                        validated["epoch"], validated["validation_dice"], color=colour, marker=".", label=f"seed {seed}"
+                        validated["epoch"],
+                        validated["validation_dice"],
+                        color=colour,
+                        marker=".",
+                        label=f"seed {seed}",
                     )
                 axis.set_ylim(0, 1)
                 axis.set_title(f"{task}, {NAMES.get(model, model)}, {size}", fontsize=9)
@@ -132,15 +138,22 @@ def ratio_histogram(ratios: pd.DataFrame, bins: int = 40) -> pd.DataFrame:
         share = counts / counts.sum()
         frames.append(
             pd.DataFrame(
-                {"task": task, "patch_size": size, "ratio_from": edges[:-1], "ratio_to": edges[1:], "share": share}
+                {
+                    "task": task,
+                    "patch_size": size,
+                    "ratio_from": edges[:-1],
+                    "ratio_to": edges[1:],
+                    "share": share,
+                }
             )
         )
     return pd.concat(frames, ignore_index=True).round(6)
 
 
 def foreground_ratio_by_patch_size(histogram: pd.DataFrame, scores: pd.DataFrame) -> bytes:
-    """Distribution of the training patches' foreground ratio, a panel for each task and patch size, with a
-    tick under it for each test case.
+    """Distribution of the training patches' foreground ratio, a panel for each task and patch size.
+
+    The ticks under it are the test volumes.
     """
     panels = list(histogram[["task", "patch_size"]].drop_duplicates().itertuples(index=False))
     with plt.rc_context(STYLE):
@@ -151,7 +164,12 @@ def foreground_ratio_by_patch_size(histogram: pd.DataFrame, scores: pd.DataFrame
             rows = histogram.query("task == @task and patch_size == @size")
             test = scores[scores["task"] == task].drop_duplicates("filename")["fg_ratio"]
             axis.stairs(
-                rows["share"], [*rows["ratio_from"], 1.0], fill=True, color=COLOURS[0], alpha=0.6, label="training patches"
+                rows["share"],
+                [*rows["ratio_from"], 1.0],
+                fill=True,
+                color=COLOURS[0],
+                alpha=0.6,
+                label="training patches",
             )
             axis.plot(test, np.full(len(test), -0.04), "|", color="black", markersize=7, label="test volumes")
             axis.set_ylim(-0.08, 1)

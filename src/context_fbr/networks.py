@@ -7,32 +7,46 @@ import torch
 from monai.networks import nets
 
 from context_fbr.errors import UserError
-from context_fbr.study.document import suggestion
+from context_fbr.study.document import Document, suggestion
 from context_fbr.study.training import Network
 
 CLASSES = 2  # background and foreground
 
 
-def build(model: str, spec: Network, patch_size: int, seed: int) -> torch.nn.Module:
-    """Build a network (batch, 1, p, p, p) -> (batch, 2, p, p, p) with weights drawn from `seed`.
+def build(document: Document, model: str, patch_size: int, seed: int) -> torch.nn.Module:
+    """Build `networks.<model>`: (batch, 1, p, p, p) -> (batch, 2, p, p, p), weights drawn from `seed`.
 
-    The global random state is left as it was. `model` names the network in errors.
+    The global random state is left as it was.
 
     Raises:
         UserError: if the class or an argument is unknown or wrong, or the network cannot take the patch.
     """
-    constructor = _constructor(model, spec)
-    arguments = {**_provided(constructor, patch_size), **spec.arguments}
-    _check_patch(model, constructor, arguments, patch_size)
+    constructor, arguments = check(document, model, patch_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _construct(constructor, arguments)
 
 
-def check(model: str, spec: Network, patch_size: int) -> None:
-    """Raise what `build` would raise, without computing anything."""
-    constructor = _constructor(model, spec)
-    _check_patch(model, constructor, {**_provided(constructor, patch_size), **spec.arguments}, patch_size)
+def check(document: Document, model: str, patch_size: int) -> tuple[type[torch.nn.Module], dict[str, object]]:
+    """Check without computing anything that `build` will work; class and arguments.
+
+    Raises:
+        UserError: as `build`.
+    """
+    spec = document.section(("networks", model), Network)
+    constructor = _constructor(document, model, spec)
+    arguments = {**_provided(constructor, patch_size), **spec.arguments}
+    failure = _failure(constructor, arguments, patch_size)
+    if failure is None:
+        return constructor, arguments
+    taken = [size for size in range(8, 129, 8) if _failure(constructor, arguments, size) is None]
+    near = sorted(sorted(taken, key=lambda size: abs(size - patch_size))[:4])
+    if near:
+        remedy = f"it takes for example {', '.join(map(str, near))}: change grid.patch_sizes"
+    else:
+        remedy = "it takes no other size either: look at its arguments"
+    text = f"{spec.network} cannot take a patch of {patch_size} voxels ({failure}); {remedy}"
+    raise UserError(document.problem(("networks", model), text))
 
 
 def _provided(constructor: type, patch_size: int) -> dict[str, object]:
@@ -47,32 +61,32 @@ def _provided(constructor: type, patch_size: int) -> dict[str, object]:
     return {name: value for name, value in known.items() if name in accepted}
 
 
-def _constructor(model: str, spec: Network) -> type[torch.nn.Module]:
-    where = f"params.yaml: networks.{model}"
+def _constructor(document: Document, model: str, spec: Network) -> type[torch.nn.Module]:
+    """The class, after a look at the names of its arguments."""
+    here = ("networks", model)
     classes = {name for name, item in vars(nets).items() if inspect.isclass(item)}
     if spec.network not in classes:
-        raise UserError(
-            f"{where}.network: {spec.network} is no class of monai.networks.nets; "
-            f"{suggestion(spec.network, classes)}"
-        )
+        text = f"{spec.network!r} is no class of monai.networks.nets; {suggestion(spec.network, classes)}"
+        raise UserError(document.problem((*here, "network"), text))
     constructor: type[torch.nn.Module] = getattr(nets, spec.network)
     parameters = inspect.signature(constructor).parameters
     provided = _provided(constructor, 0)
     accepted = set(parameters) - set(provided)
-    problems = [
-        f"{where}.{name}: {spec.network} has no such argument; {suggestion(name, accepted)}"
-        if name not in provided
-        else f"{where}.{name}: is filled in by the program; take it out"
-        for name in spec.arguments
-        if name not in accepted
-    ] + [
-        f"{where}: {spec.network} needs the argument {name}"
-        for name, parameter in parameters.items()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        and name not in provided
-        and name not in spec.arguments
-    ]
+    problems = []
+    for name in spec.arguments:
+        if name in provided:
+            problems.append(document.problem((*here, name), "is filled in by the program; take it out"))
+        elif name not in accepted:
+            text = f"{spec.network} has no such argument; {suggestion(name, accepted)}"
+            problems.append(document.problem((*here, name), text))
+    for name, parameter in parameters.items():
+        variable = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if (
+            parameter.default is parameter.empty
+            and not variable
+            and name not in {**provided, **spec.arguments}
+        ):
+            problems.append(document.problem(here, f"{spec.network} needs the argument {name}"))
     if problems:
         raise UserError(*problems)
     return constructor
@@ -84,43 +98,19 @@ def _construct(constructor: type[torch.nn.Module], arguments: dict[str, object])
         return constructor(**arguments)
 
 
-def _failure(
-    constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int
-) -> str | None:
+def _failure(constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int) -> str | None:
     """Why a patch cannot pass, or None; on the meta device, where shapes pass and nothing is computed."""
     try:
         with torch.device("meta"):
             network = _construct(constructor, {**arguments, **_provided(constructor, patch_size)})
             patch = torch.empty((1, 1) + (patch_size,) * 3)
-        # eval: batch norm of a single value per channel is an error of training alone, with one patch
+        # eval: one value a channel is too few for batch norm in training, and that depends on the batch
         result = network.eval()(patch)
-    except ImportError as error:  # monai leaves some packages to those who use what needs them
-        raise UserError(
-            f"{constructor.__name__} needs a package that is not installed: {error.msg}"
-        ) from error
     except Exception as error:  # whatever a network of another library says about its own arguments
         return str(error).splitlines()[0] if str(error) else repr(error)
     expected = (1, CLASSES) + (patch_size,) * 3
     if not isinstance(result, torch.Tensor):
-        return f"returns {type(result).__name__}, expected one tensor"
+        return f"it returns {type(result).__name__}, expected one tensor"
     if result.shape != expected:
-        return f"returns the shape {tuple(result.shape)}, expected {expected}"
+        return f"it returns the shape {tuple(result.shape)}, expected {expected}"
     return None
-
-
-def _check_patch(
-    model: str, constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int
-) -> None:
-    failure = _failure(constructor, arguments, patch_size)
-    if failure is None:
-        return
-    taken = [size for size in range(8, 129, 8) if _failure(constructor, arguments, size) is None]
-    near = sorted(sorted(taken, key=lambda size: abs(size - patch_size))[:4])
-    if near:
-        remedy = f"it takes for example {', '.join(map(str, near))}: change grid.patch_sizes"
-    else:
-        remedy = "it takes no patch size at all: its arguments are wrong"
-    raise UserError(
-        f"params.yaml: networks.{model}: {constructor.__name__} cannot take a patch of {patch_size} voxels "
-        f"({failure}); {remedy}"
-    )

@@ -2,23 +2,24 @@
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
-from isal import igzip, igzip_lib
+from isal import igzip, igzip_lib, isal_zlib
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from context_fbr import atomic
 from context_fbr.errors import UserError
 
-UNREADABLE = (
+UNREADABLE: tuple[Any, ...] = (  # Any: isal's stubs take its exception class for an instance
     ImageFileError,
     HeaderDataError,
     OSError,
     EOFError,
     ValueError,
-    igzip_lib.IsalError,
+    isal_zlib.error,
     zlib.error,
 )
 

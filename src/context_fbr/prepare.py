@@ -77,7 +77,9 @@ def read_source(source: Source, classes: set[int]) -> tuple[Case, np.ndarray, np
     values = label.get_fdata(dtype=np.float32)
     unknown = sorted(set(np.unique(values).tolist()) - {float(c) for c in classes})
     if unknown:
-        raise UserError(f"{source.label}: labels {unknown[:5]}, expected {sorted(classes)} as in dataset.json")
+        raise UserError(
+            f"{source.label}: labels {unknown[:5]}, expected {sorted(classes)} as in dataset.json"
+        )
     foreground = (values > 0).astype(np.uint8)
     count = int(foreground.sum())
     affine = tuple(tuple(float(v) for v in row) for row in image.affine)
@@ -94,7 +96,8 @@ def main(arguments: list[str]) -> None:
     raw = Path("data/raw") / task
     classes = _classes(raw / "dataset.json")
     sources = assign_splits(raw, settings.split)
-    cases, problems = [], []
+    cases: list[Case] = []
+    problems: list[str] = []
     with atomic.directory(prepared.folder(task)) as target:
         for source in progress(sources, len(sources), f"prepare {task}", "volume"):
             try:

@@ -65,7 +65,9 @@ def dump(root: CommentedMap) -> str:
     """YAML text with the comments and the flow style of what was read."""
     yaml = YAML()
     yaml.width = 4096  # never fold a line: a comment may follow it
-    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
+    yaml.representer.add_representer(
+        type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     text = StringIO()
     yaml.dump(root, text)
     return text.getvalue()

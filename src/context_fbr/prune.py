@@ -46,9 +46,9 @@ def stale_paths(grid: Grid) -> list[Path]:
 
 def stale_stages(grid: Grid, stages: Sequence[str]) -> list[str]:
     """Those of the lock's stage names whose cell or task is not in the grid."""
-    wanted = {
-        f"{stage}@{cell.key}" for stage in ("train", "evaluate") for cell in grid.cells
-    } | {f"{stage}@{task}" for stage in ("raw", "prepare") for task in grid.tasks}
+    wanted = {f"{stage}@{cell.key}" for stage in ("train", "evaluate") for cell in grid.cells} | {
+        f"{stage}@{task}" for stage in ("raw", "prepare") for task in grid.tasks
+    }
     return [
         name
         for name in stages

@@ -62,7 +62,8 @@ def read_results(cells: Sequence[Cell]) -> Results:
         return pd.concat(frames, ignore_index=True)[[*KEYS, *columns]]
 
     baselines = [
-        _read(Path("metrics/baselines") / f"{task}.csv", BASELINES, problems).assign(task=task) for task in tasks
+        _read(Path("metrics/baselines") / f"{task}.csv", BASELINES, problems).assign(task=task)
+        for task in tasks
     ]
     results = Results(
         gather(lambda cell: cell.history, HISTORY),

@@ -8,7 +8,7 @@ radius r uniform over whole numbers, centre uniform over whole numbers in [r, ed
 
 import numpy as np
 
-from context_fbr.study.data import Background, SpheresRaw, SphereSet
+from context_fbr.study.data import Background, SphereSet, SpheresRaw
 
 TRAINING, TEST = 1, 2  # streams of random numbers; nothing else may use these two
 

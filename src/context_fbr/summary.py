@@ -27,10 +27,14 @@ def cell_table(results: Results, convergence_tolerance: float) -> pd.DataFrame:
     # An empty prediction of a label with foreground: Dice 0 and no Hausdorff distance.
     empty = (results.scores["dsc"] == 0) & results.scores["hausdorff"].isna()
     table["empty_predictions"] = empty.groupby([results.scores[k] for k in KEYS], sort=False).sum()
-    validated = results.history.dropna(subset=["validation_dice"]).groupby(KEYS, sort=False)["validation_dice"]
+    validated = results.history.dropna(subset=["validation_dice"]).groupby(KEYS, sort=False)[
+        "validation_dice"
+    ]
     table["epochs"] = results.history.groupby(KEYS, sort=False)["epoch"].max()
     table["best_validation_dice"] = validated.max()
-    table["last_validation_change"] = validated.agg(lambda s: abs(s.iloc[-1] - s.iloc[-2]) if len(s) > 1 else None)
+    table["last_validation_change"] = validated.agg(
+        lambda s: abs(s.iloc[-1] - s.iloc[-2]) if len(s) > 1 else None
+    )
     # A comparison with a missing change is False: a cell that was validated once has not shown anything.
     table["converged"] = table["last_validation_change"].astype("float64") < convergence_tolerance
     ratios = results.foreground_ratios.groupby(KEYS, sort=False)["foreground_ratio"]
@@ -90,4 +94,8 @@ def _number(value: Any) -> Any:
         return value
     if pd.isna(value):
         return None
-    return int(value) if float(value).is_integer() and not isinstance(value, float) else round(float(value), DIGITS)
+    return (
+        int(value)
+        if float(value).is_integer() and not isinstance(value, float)
+        else round(float(value), DIGITS)
+    )

@@ -1,4 +1,4 @@
-"""Train one cell: data/prepared/TASK -> models/CELL, metrics/train/CELL.csv, metrics/foreground_ratios/CELL.csv.
+"""Train one cell: data/prepared/TASK -> models/CELL, metrics/{train,foreground_ratios}/CELL.csv.
 
 python -m context_fbr.train TASK MODEL PATCH_SIZE SEED
 """
@@ -16,7 +16,7 @@ from context_fbr.cells import Cell
 from context_fbr.device import prepare_device
 from context_fbr.errors import UserError, raise_problems, run
 from context_fbr.study.document import Document
-from context_fbr.study.training import Network, SlidingWindow, TaskTraining, Training
+from context_fbr.study.training import SlidingWindow, TaskTraining, Training
 from context_fbr.trainer import Epoch, Protocol, Volume
 
 FORMAT = 1
@@ -28,7 +28,8 @@ def load_split(task: str, split: str, device: torch.device) -> list[Volume]:
     Raises:
         UserError: with every file that cannot be read.
     """
-    volumes, problems = [], []
+    volumes: list[Volume] = []
+    problems: list[str] = []
     for case in prepared.read_cases(task, split):
         try:
             volumes.append(trainer.load_volume(case.name, *prepared.read_volume(task, case), device))
@@ -74,9 +75,7 @@ def write(cell: Cell, history: Sequence[Epoch], parameters: int) -> None:
         "best_epoch": best.number,
         "best_validation_dice": best.validation_dice,
     }
-    ratios = [
-        (epoch.number, case, ratio) for epoch in history for case, ratio in epoch.foreground_ratios
-    ]
+    ratios = [(epoch.number, case, ratio) for epoch in history for case, ratio in epoch.foreground_ratios]
     atomic.write_text(
         cell.history,
         _table(
@@ -105,11 +104,10 @@ def main(arguments: list[str]) -> None:
     settings = document.section(("train",), Training)
     window = document.section(("sliding_window",), SlidingWindow)
     epochs = document.section(("tasks", cell.task, "train"), TaskTraining).epochs
-    spec = document.section(("networks", cell.model), Network)
     protocol = Protocol(settings, window, epochs, cell.patch_size, cell.seed)
 
     device = prepare_device(settings.threads)
-    network = networks.build(cell.model, spec, cell.patch_size, cell.seed).to(device)
+    network = networks.build(document, cell.model, cell.patch_size, cell.seed).to(device)
     training = load_split(cell.task, "train", device)
     validation = load_split(cell.task, "validation", device)
     history = follow(cell, trainer.train(network, training, validation, protocol), epochs)

@@ -122,7 +122,7 @@ def train(
     )
     best = -1.0
     for number in range(1, protocol.epochs + 1):
-        learning_rate = schedule.get_last_lr()[0]
+        learning_rate = float(schedule.get_last_lr()[0])
         loss, ratios = _train_epoch(network, optimizer, training, protocol, number)
         schedule.step()
         validated = number % settings.validate_every_epochs == 0 or number == protocol.epochs

@@ -60,7 +60,11 @@ def run(study: Study, jobs: int) -> None:
     current = len(study.grid.cells) - len(waiting)
     print(f"{len(waiting)} cells to run, {jobs} at once; {current} are up to date or cannot run", flush=True)
     outcomes = run_cells(waiting, jobs)
-    problems += [f"{o.cell.key} failed after {o.seconds:.0f} s: {_last_error(o.log)}" for o in outcomes if not o.succeeded]
+    problems += [
+        f"{o.cell.key} failed after {o.seconds:.0f} s: {_last_error(o.log)}"
+        for o in outcomes
+        if not o.succeeded
+    ]
     raise_problems(problems)
     if not dvc.repro("-k"):
         raise UserError("dvc repro failed, see above")
@@ -138,7 +142,9 @@ def _run_cell(
 
 
 def _last_error(log: Path) -> str:
-    errors = [line.strip() for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("error: ")]
+    errors = [
+        line.strip() for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("error: ")
+    ]
     return f"{errors[0].removeprefix('error: ') if errors else 'no message of ours'} (log: {log})"
 
 

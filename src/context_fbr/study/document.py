@@ -98,7 +98,9 @@ class Document:
             return self.problem(location, f"unknown key; {suggestion(str(location[-1]), allowed)}")
         if item["type"] == "missing":
             return self.problem(location, "is missing")
-        text = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        if item["type"] == "value_error":  # our own words, which name the value
+            return self.problem(location, item["msg"].removeprefix("Value error, "))
+        text = item["msg"].removeprefix("Input ")
         return self.problem(location, f"is {item['input']!r}, but {text[0].lower()}{text[1:]}")
 
 

@@ -41,7 +41,9 @@ class Grid(Section):
     @property
     def cells(self) -> tuple[Cell, ...]:
         """The cells in the order of the grid, seeds fastest."""
-        return tuple(Cell(*values) for values in product(self.tasks, self.models, self.patch_sizes, self.seeds))
+        return tuple(
+            Cell(*values) for values in product(self.tasks, self.models, self.patch_sizes, self.seeds)
+        )
 
 
 class Task(Section):
@@ -115,7 +117,10 @@ def read_study(document: Document) -> Study:
     if train is not None:
         problems += _never_filled(document, train, tasks)
     raise_problems(problems)
-    assert grid and train and sliding_window and analysis  # else there were problems
+    assert grid is not None  # none of the four is, or there were problems
+    assert train is not None
+    assert sliding_window is not None
+    assert analysis is not None
     return Study(
         document,
         grid,
@@ -138,7 +143,9 @@ def _unknown(document: Document, key: str, names: tuple[str, ...], known: Mappin
 
 def _too_large(document: Document, grid: Grid, tasks: Mapping[str, Task | None]) -> list[str]:
     return [
-        document.problem(("grid", "patch_sizes", i), f"{size} is larger than tasks.{name}.raw.edge, {task.raw.edge}")
+        document.problem(
+            ("grid", "patch_sizes", i), f"{size} is larger than tasks.{name}.raw.edge, {task.raw.edge}"
+        )
         for name, task in tasks.items()
         for i, size in enumerate(grid.patch_sizes)
         if name in grid.tasks and task and size > task.raw.edge
@@ -154,7 +161,8 @@ def _never_filled(document: Document, train: Training, tasks: Mapping[str, Task 
             problems.append(
                 document.problem(
                     ("tasks", name, "train", "epochs"),
-                    f"is {task.train.epochs}, fewer than train.validate_every_epochs, {train.validate_every_epochs}",
+                    f"{task.train.epochs} is less than train.validate_every_epochs, "
+                    f"{train.validate_every_epochs}",
                 )
             )
         split = task.prepare.split
