@@ -40,7 +40,7 @@ def load_network(document: Document, cell: Cell, device: torch.device) -> torch.
     except (OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, TypeError) as error:
         raise UserError(
             f"{cell.weights}: holds no weights of networks.{cell.model} "
-            f"({str(error).splitlines()[0]}); {remedy}"
+            f"({(str(error) or type(error).__name__).splitlines()[0]}); {remedy}"
         ) from error
     return network.to(device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
 

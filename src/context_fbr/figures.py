@@ -63,7 +63,7 @@ def _dice_panel(axis: Axes, rows: pd.DataFrame) -> None:
             color=colour,
             linestyle=DASHES[number % len(DASHES)],
             marker=marker,
-            label=f"{NAMES.get(model, model)}: mean of seeds",
+            label=NAMES.get(model, model),
         )
         for converged, fill in ((True, colour), (False, "white")):
             some = own[own["converged"] == converged]
@@ -81,6 +81,7 @@ def _dice_panel(axis: Axes, rows: pd.DataFrame) -> None:
     axis.scatter([], [], s=16, facecolors=GREY, edgecolors=GREY, label="one seed")
     if not rows["converged"].all():
         axis.scatter([], [], s=16, facecolors="white", edgecolors=GREY, label="one seed, not converged")
+    axis.set_xlim(-0.5, len(sizes) - 0.5)
     axis.set_xticks(range(len(sizes)), [str(size) for size in sizes])
 
 
@@ -113,7 +114,7 @@ def learning_curves(history: pd.DataFrame) -> bytes:
                         marker=".",
                         label=f"seed {seed}",
                     )
-                axis.set_ylim(0, 1)
+                axis.set_ylim(0, 1.03)
                 axis.set_title(f"{task}, {NAMES.get(model, model)}, {size}", fontsize=9)
         for axis in axes[-1]:
             axis.set_xlabel("epoch")

@@ -3,17 +3,12 @@
 import re
 import shutil
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
-from context_fbr import atomic
+from context_fbr import lockfile
 from context_fbr.cells import Cell
-from context_fbr.errors import UserError
 from context_fbr.study.whole import Grid
 
-LOCK = Path("dvc.lock")
 KEY = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-\d+-\d+")
 
 
@@ -62,21 +57,10 @@ def prune(grid: Grid) -> list[str]:
     Raises:
         UserError: if dvc.lock is no lock file, or cannot be written.
     """
-    removed = []
-    if LOCK.exists():
-        yaml = YAML()
-        yaml.width = 4096
-        lock = yaml.load(LOCK.read_text(encoding="utf-8"))
-        if not isinstance(lock, dict) or "stages" not in lock:
-            raise UserError(f"{LOCK}: holds no stages; restore it from git")
-        names = stale_stages(grid, list(lock["stages"]))
-        for name in names:
-            del lock["stages"][name]
-        if names:
-            text = StringIO()
-            yaml.dump(lock, text)
-            atomic.write_text(LOCK, text.getvalue())
-            removed += [f"{LOCK}: {name}" for name in names]
+    names = stale_stages(grid, lockfile.stages())
+    if names:
+        lockfile.remove(names)
+    removed = [f"{lockfile.LOCK}: {name}" for name in names]
     for path in stale_paths(grid):
         if path.is_dir():
             shutil.rmtree(path)

@@ -21,6 +21,20 @@ def changed_stages() -> set[str]:
     return set(json.loads(status.stdout))
 
 
+def stage_names() -> list[str]:
+    """Every stage of dvc.yaml, in its order, matrices spelt out.
+
+    Raises:
+        UserError: with DVC's own words, if it cannot tell.
+    """
+    listed = subprocess.run(
+        [*COMMAND, "stage", "list", "--name-only"], capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        raise UserError(f"dvc stage list failed: {listed.stderr.strip()}")
+    return listed.stdout.split()
+
+
 def repro(*arguments: str) -> bool:
     """Run `dvc repro ARGUMENTS` in this terminal; True if it succeeded."""
     print(f"$ dvc repro {' '.join(arguments)}", flush=True)

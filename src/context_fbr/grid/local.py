@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from context_fbr import lockfile
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.grid import dvc
@@ -68,6 +69,8 @@ def run(study: Study, jobs: int) -> None:
     raise_problems(problems)
     if not dvc.repro("-k"):
         raise UserError("dvc repro failed, see above")
+    # Cells end in any order and DVC appends; in the order of dvc.yaml the file is that of a serial run.
+    lockfile.sort(dvc.stage_names())
 
 
 def run_cells(cells: Sequence[Cell], jobs: int) -> list[Outcome]:

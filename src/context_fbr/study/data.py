@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from context_fbr.study.document import Section
+from context_fbr.study.document import InconsistentError, Section
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -19,7 +19,7 @@ class SphereSet(Section):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.radius[0] > self.radius[1]:
-            raise ValueError(f"radius must be [smallest, largest], not {list(self.radius)}")
+            raise InconsistentError("radius", f"must be [smallest, largest], not {list(self.radius)}")
         return self
 
 
@@ -32,7 +32,9 @@ class Background(Section):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.hidden_intensity and self.hidden_intensity[0] > self.hidden_intensity[1]:
-            raise ValueError(f"hidden_intensity must be [low, high], not {list(self.hidden_intensity)}")
+            raise InconsistentError(
+                "hidden_intensity", f"must be [low, high], not {list(self.hidden_intensity)}"
+            )
         return self
 
 
@@ -53,9 +55,10 @@ class SpheresRaw(Section):
         for name in ("training", "test"):
             largest = getattr(self, name).radius[1]
             if 2 * largest >= self.edge:
-                raise ValueError(
-                    f"{name}.radius: a sphere of radius {largest} does not fit a cube of edge {self.edge}; "
-                    f"the largest radius allowed is {(self.edge - 1) // 2}"
+                raise InconsistentError(
+                    f"{name}.radius",
+                    f"a sphere of radius {largest} does not fit a cube of edge {self.edge}; "
+                    f"the largest radius allowed is {(self.edge - 1) // 2}",
                 )
         return self
 

@@ -26,6 +26,14 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class InconsistentError(ValueError):
+    """Raised by a section's validator when values do not go together; `at` is the key to change."""
+
+    def __init__(self, at: str, text: str) -> None:
+        super().__init__(text)
+        self.at: Location = tuple(at.split("."))
+
+
 SectionType = TypeVar("SectionType", bound=Section)
 
 
@@ -99,7 +107,8 @@ class Document:
         if item["type"] == "missing":
             return self.problem(location, "is missing")
         if item["type"] == "value_error":  # our own words, which name the value
-            return self.problem(location, item["msg"].removeprefix("Value error, "))
+            error = item["ctx"]["error"]
+            return self.problem((*location, *getattr(error, "at", ())), str(error))
         text = item["msg"].removeprefix("Input ")
         return self.problem(location, f"is {item['input']!r}, but {text[0].lower()}{text[1:]}")
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from types import MappingProxyType
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
@@ -29,14 +29,13 @@ class Grid(Section):
     patch_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 
-    @model_validator(mode="after")
-    def _unique(self) -> Self:
-        for name in type(self).model_fields:
-            values = getattr(self, name)
-            twice = sorted({value for value in values if values.count(value) > 1})
-            if twice:
-                raise ValueError(f"{name} must hold each value once; {twice} stand more than once")
-        return self
+    @field_validator("*")
+    @classmethod
+    def _unique(cls, values: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if twice:
+            raise ValueError(f"must hold each value once; {twice} stand more than once")
+        return values
 
     @property
     def cells(self) -> tuple[Cell, ...]:

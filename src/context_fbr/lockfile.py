@@ -1,0 +1,64 @@
+"""dvc.lock, edited in DVC's own formatting: entries taken out, entries put in order."""
+
+from collections.abc import Iterable
+from io import StringIO
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from context_fbr import atomic
+from context_fbr.errors import UserError
+
+LOCK = Path("dvc.lock")
+
+
+def stages() -> list[str]:
+    """Names of the stages in dvc.lock, in its order; none if there is no file.
+
+    Raises:
+        UserError: if it is no lock file.
+    """
+    return list(_read()["stages"]) if LOCK.exists() else []
+
+
+def remove(names: Iterable[str]) -> None:
+    """Take entries out; errors as in `stages`."""
+    lock = _read()
+    for name in names:
+        del lock["stages"][name]
+    _write(lock)
+
+
+def sort(order: Iterable[str]) -> None:
+    """Put the entries in the given order, unknown ones last; errors as in `stages`."""
+    lock = _read()
+    entries = lock["stages"]
+    known = [name for name in order if name in entries]
+    for name in [*known, *(name for name in list(entries) if name not in set(known))]:
+        entries.move_to_end(name)
+    _write(lock)
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.width = 4096  # DVC folds no line
+    return yaml
+
+
+def _read() -> CommentedMap:
+    try:
+        lock = _yaml().load(LOCK.read_text(encoding="utf-8"))
+        if isinstance(lock["stages"], CommentedMap):
+            return lock
+    except (OSError, YAMLError, KeyError, TypeError):
+        pass
+    raise UserError(f"{LOCK}: is no lock file; bring it back with `git checkout {LOCK}`")
+
+
+def _write(lock: CommentedMap) -> None:
+    text = StringIO()
+    _yaml().dump(lock, text)
+    if text.getvalue() != LOCK.read_text(encoding="utf-8"):
+        atomic.write_text(LOCK, text.getvalue())

@@ -1,0 +1,118 @@
+"""Bad input and a full disk at the level of a whole command: one clear error, exit 1, nothing half written."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from context_fbr import atomic, profiles
+from context_fbr.errors import UserError
+
+
+@pytest.fixture
+def study(params: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the tiny params.yaml and nothing else, as the current one."""
+    profiles.apply_overlay(ROOT / "tests" / "overlays" / "tiny.yaml", params)
+    monkeypatch.chdir(params.parent)
+    return params.parent
+
+
+def stage(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"context_fbr.{name}", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("raw", [], "expected TASK"),
+        ("raw", ["liver"], "params.yaml:"),
+        ("prepare", ["spheres"], "dataset.json: not found; run `dvc repro raw@spheres` first"),
+        ("baseline", ["spheres"], "cases.json: not found; run `dvc repro prepare@spheres` first"),
+        ("train", ["spheres", "unet", "16"], "expected TASK MODEL PATCH_SIZE SEED"),
+        ("train", ["spheres", "unet", "16", "1"], "cases.json: not found; run `dvc repro prepare@spheres` first"),
+        ("train", ["spheres", "unet", "18", "1"], "cannot take a patch of 18 voxels"),
+        ("evaluate", ["spheres", "unet", "16", "1"], "weights.pt: not found; run `dvc repro train@spheres-unet-16-1"),
+        ("analyze", [], "metrics/train/spheres-unet-16-1.csv: not found"),
+    ],
+)  # fmt: skip
+def test_a_stage_that_lacks_its_input_says_so_in_one_line_and_writes_nothing(
+    study: Path, name: str, arguments: list[str], expected: str
+) -> None:
+    done = stage(name, *arguments)
+    assert done.returncode == 1
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert all(line.startswith("error: ") for line in done.stderr.splitlines())
+    assert [path.name for path in study.rglob("*") if path.is_file()] == ["params.yaml"]
+
+
+def test_a_device_that_is_not_there_is_named(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTEXT_FBR_DEVICE", "warp")
+    done = stage("train", "spheres", "unet", "16", "1")
+    assert (done.returncode, "CONTEXT_FBR_DEVICE=warp" in done.stderr) == (1, True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB, which needs the right to mount."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(path)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield path
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(small_disk: Path) -> None:
+    path = small_disk / "table.csv"
+    atomic.write_bytes(path, b"old")
+    with pytest.raises(UserError, match=r"table\.csv: could not be written: No space left on device"):
+        atomic.write_bytes(path, bytes(1_000_000))
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in small_disk.iterdir()] == ["table.csv"]
+    atomic.write_bytes(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_full_disk_while_data_is_written_is_one_error_and_a_rerun_works(
+    study: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (study / "params.yaml").read_text().replace("test: {volumes: 3", "test: {volumes: 60")
+    (small_disk / "params.yaml").write_text(text)
+    monkeypatch.chdir(small_disk)
+    done = stage("raw", "spheres")
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [p.name for p in small_disk.rglob("*") if p.is_file()] == ["params.yaml"]
+    shutil.copy(study / "params.yaml", small_disk / "params.yaml")
+    assert stage("raw", "spheres").returncode == 0
+    assert len(list((small_disk / "data/raw/spheres/imagesTs").iterdir())) == 3
+
+
+def test_a_folder_takes_the_place_of_the_old_one_only_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "models" / "cell"
+    with atomic.directory(target) as folder:
+        (folder / "a").write_text("old")
+    with pytest.raises(RuntimeError), atomic.directory(target) as folder:
+        (folder / "a").write_text("new")
+        raise RuntimeError
+    assert (target / "a").read_text() == "old"
+    assert [p.name for p in target.parent.iterdir()] == ["cell"]
+    with atomic.directory(target) as folder:
+        (folder / "b").write_text("new")
+    assert [p.name for p in target.iterdir()] == ["b"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_an_error_with_the_path(tmp_path: Path) -> None:
+    (tmp_path / "metrics").write_text("a file")
+    with pytest.raises(UserError, match=r"metrics/a\.csv: could not be written"):
+        atomic.write_text(tmp_path / "metrics" / "a.csv", "text")

@@ -1,0 +1,89 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from context_fbr import networks
+from context_fbr.errors import UserError
+from context_fbr.study.document import Document
+
+Change = Callable[[str, str], Document]
+
+
+@pytest.mark.parametrize("model", ["unet", "attention_unet", "unetr"])
+def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone(
+    params: Path, model: str
+) -> None:
+    document = Document.read(params)
+    state = torch.random.get_rng_state()
+    first, second, other = (networks.build(document, model, 16, seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+    assert all(tensor.device.type == "cpu" for tensor in first.values())
+
+
+def test_the_paper_s_networks_have_the_published_shape(params: Path) -> None:
+    """Parameter counts of the published configurations, from MONAI's own constructors."""
+    from conftest import ROOT
+    from monai.networks.nets import UNETR, AttentionUnet, UNet
+
+    from context_fbr import profiles
+
+    profiles.apply_overlay(ROOT / "profiles" / "paper.yaml", params)
+    document = Document.read(params)
+    channels, strides = (16, 32, 64, 128, 256), (2, 2, 2, 2)
+    theirs = {
+        "unet": UNet(3, 1, 2, channels, strides, num_res_units=2, norm="batch"),
+        "attention_unet": AttentionUnet(3, 1, 2, channels, strides),
+        "unetr": UNETR(1, 2, (32, 32, 32), 16, 768, 3072, 12, "perceptron", "instance", res_block=True),
+    }
+    for model, network in theirs.items():
+        ours = networks.build(document, model, 32, seed=1)
+        assert str(ours) == str(network)
+
+
+def test_any_class_of_monai_works_by_name(change: Change) -> None:
+    document = change(
+        "  unetr:\n", "  basic: {network: BasicUNet, features: [4, 4, 8, 8, 16, 4]}\n  unetr:\n"
+    )
+    network = networks.build(document, "basic", 32, seed=1)
+    assert network(torch.zeros(1, 1, 32, 32, 32)).shape == (1, 2, 32, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "patch_size", "expected"),
+    [
+        (
+            "network: UNet\n",
+            "network: UNett\n",
+            16,
+            r"yaml:\d+: networks\.unet\.network: .*did you mean UNet",
+        ),
+        (
+            "norm: batch",
+            "nrm: batch",
+            16,
+            r"yaml:\d+: networks\.unet\.nrm: .*did you mean norm\?.*num_res_units",
+        ),
+        ("    num_res_units: 2\n", "    in_channels: 2\n", 16, r"networks\.unet\.in_channels: is filled in"),
+        ("    num_res_units: 2\n", "    num_res_units: many\n", 16, "takes no other size either"),
+        ("norm: batch", "norm: batch", 20, "networks.unet: UNet cannot take a patch of 20 .* 8, 16, 24, 32"),
+        ("network: UNet\n", "network: DiNTS\n", 16, "DiNTS needs the argument dints_space"),
+        ("network: UNet\n", "network: VNet\n", 16, "VNet has no such argument"),
+    ],
+)
+def test_a_wrong_network_is_named_with_what_is_accepted(
+    change: Change, before: str, after: str, patch_size: int, expected: str
+) -> None:
+    document = change(before, after)
+    with pytest.raises(UserError, match=expected):
+        networks.build(document, "unet", patch_size, seed=1)
+
+
+def test_a_network_that_returns_no_single_tensor_of_the_patch_s_shape_is_refused(change: Change) -> None:
+    """The classifier returns (batch, classes): no segmentation."""
+    document = change("  unetr:\n", "  vit: {network: DenseNet121}\n  unetr:\n")
+    with pytest.raises(UserError, match=r"returns the shape \(1, 2\)"):
+        networks.build(document, "vit", 32, seed=1)

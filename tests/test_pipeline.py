@@ -1,0 +1,211 @@
+"""dvc.yaml: complete dependencies, a study from end to end, and what runs again after a change."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from pipeline import Workspace, cells
+from ruamel.yaml import YAML
+
+STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+TINY = ROOT / "tests" / "overlays" / "tiny.yaml"
+SMOKE = ROOT / "profiles" / "smoke.yaml"
+
+
+def modules_of(name: str) -> set[Path]:
+    """The files inside the package that importing a module runs, found by reading import statements."""
+    source = ROOT / "src"
+    found: set[Path] = set()
+    waiting = [name]
+    while waiting:
+        module = waiting.pop()
+        path = source / (module.replace(".", "/") + ".py")
+        if not path.is_file():
+            path = source / module.replace(".", "/") / "__init__.py"
+        if not path.is_file() or path in found:
+            continue
+        found.add(path)
+        if "." in module:
+            waiting.append(module.rpartition(".")[0])
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                waiting += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_exactly_the_code_that_it_imports(stage: str) -> None:
+    imported = {path.relative_to(ROOT).as_posix() for path in modules_of(f"context_fbr.{stage}")}
+    imported = {path for path in imported if not path.endswith("__init__.py")}  # empty: see the next test
+    stated = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    assert stated == imported
+
+
+def test_package_files_hold_a_docstring_only_so_that_no_stage_must_depend_on_them() -> None:
+    for path in (ROOT / "src").rglob("__init__.py"):
+        body = ast.parse(path.read_text()).body
+        assert [type(node) for node in body] == [ast.Expr], path
+
+
+@pytest.mark.parametrize("stage", ["raw", "prepare", "baseline", "analyze"])
+def test_a_stage_that_needs_no_torch_does_not_import_it(stage: str) -> None:
+    code = f"import sys, context_fbr.{stage}; sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_paper_profile_has_its_train_cells(tmp_path: Path) -> None:
+    workspace = Workspace.make(tmp_path / "paper", ROOT / "profiles" / "paper.yaml")
+    names = workspace.dvc("stage", "list", "--name-only").split()
+    train = [name for name in names if name.startswith("train@")]
+    assert len(train) == 45
+    assert "train@spheres-attention_unet-96-3" in train
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The tiny study after a plain serial `dvc repro`; not to be changed."""
+    workspace = Workspace.make(tmp_path_factory.mktemp("study") / "serial", TINY)
+    executed = workspace.repro()
+    data = {"raw@spheres", "prepare@spheres", "baseline@spheres", "analyze"}
+    assert executed == data | cells(workspace)
+    return workspace
+
+
+def test_after_a_run_nothing_executes_and_dvc_is_content(finished: Workspace) -> None:
+    assert finished.repro() == set()
+    assert "up to date" in finished.dvc("status")
+
+
+def test_git_keeps_the_small_files_and_ignores_the_rest(finished: Workspace) -> None:
+    status = finished.run("git", "status", "--porcelain", "--untracked-files=all").stdout
+    changed = {line.split()[1] for line in status.splitlines()}
+    outs = STAGES["analyze"]["outs"] + STAGES["analyze"]["metrics"]
+    assert changed == {next(iter(out)) for out in outs} | {"dvc.lock"}
+
+
+def test_tables_have_the_published_columns_and_a_row_for_each_case(finished: Workspace) -> None:
+    for cell in ("spheres-unet-16-1", "spheres-unetr-16-1"):
+        table = pd.read_csv(finished.path / "metrics" / "test" / f"{cell}.csv")
+        assert list(table.columns) == ["filename", "dsc", "hausdorff", "abs_diff", "fg_ratio"]
+        assert list(table["filename"]) == [f"spheres_{i:03d}" for i in (4, 5, 6)]
+        history = pd.read_csv(finished.path / "metrics" / "train" / f"{cell}.csv")
+        assert list(history["epoch"]) == [1, 2]
+        ratios = pd.read_csv(finished.path / "metrics" / "foreground_ratios" / f"{cell}.csv")
+        assert len(ratios) == 2 * 3 * 2  # epochs x volumes x patches
+
+
+def test_predictions_lie_on_the_image_s_grid_and_give_the_table_s_scores(finished: Workspace) -> None:
+    raw = finished.path / "data" / "raw" / "spheres"
+    table = pd.read_csv(finished.path / "metrics" / "test" / "spheres-unet-16-1.csv").set_index("filename")
+    for path in sorted((finished.path / "data/predictions/spheres-unet-16-1").glob("*.nii.gz")):
+        prediction, label = nibabel.load(path), nibabel.load(raw / "labelsTs" / path.name)
+        np.testing.assert_array_equal(prediction.affine, label.affine)
+        assert prediction.shape == label.shape
+        p, t = (np.asarray(volume.dataobj) > 0 for volume in (prediction, label))
+        row = table.loc[path.name.removesuffix(".nii.gz")]
+        assert row["dsc"] == pytest.approx(2 * (p & t).sum() / (p.sum() + t.sum()))
+        assert row["fg_ratio"] == t.mean()
+
+
+def test_the_headline_is_a_dozen_numbers_at_most_and_dvc_reads_it(finished: Workspace) -> None:
+    shown = json.loads(finished.dvc("metrics", "show", "--json"))[""]["data"]
+    (headline,) = (file["data"] for file in shown.values())
+    numbers = [v for models in headline.values() for scores in models.values() for v in scores.values()]
+    assert 0 < len(numbers) <= 12
+    assert all(0 <= number <= 1 for number in numbers)
+
+
+def test_dvc_draws_the_plots(finished: Workspace, tmp_path: Path) -> None:
+    finished.dvc("plots", "show", "-o", str(tmp_path / "plots"))
+    page = (tmp_path / "plots" / "index.html").read_text()
+    assert "dice_by_patch_size" in page
+    assert "attention" not in page
+    assert "DVC_METRIC" not in page  # every anchor of the template was filled
+
+
+def test_cells_side_by_side_in_another_clone_give_the_same_lock(finished: Workspace, tmp_path: Path) -> None:
+    other = Workspace.make(tmp_path / "parallel", TINY)
+    output = other.context_fbr("grid", "run", "--jobs", "2").stdout
+    assert "2 cells to run, 2 at once" in output
+    assert "spheres-unetr-16-1: epoch 2/2" in output  # progress of the cells is passed on
+    assert (other.path / "dvc.lock").read_bytes() == (finished.path / "dvc.lock").read_bytes()
+    again = other.context_fbr("grid", "run").stdout
+    assert "0 cells to run" in again
+    assert "Running stage" not in again
+
+
+def test_a_cell_that_fails_is_reported_and_the_others_run(finished: Workspace, tmp_path: Path) -> None:
+    workspace = finished.copy(tmp_path / "failing")
+    workspace.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 1.0e+30")
+    done = workspace.context_fbr("grid", "run", expect=1)
+    assert "spheres-unet-16-1 failed" in done.stderr + done.stdout
+    assert "lower train.learning_rate" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_network_that_cannot_take_the_grid_stops_before_anything_runs(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    workspace = finished.copy(tmp_path / "wrong")
+    workspace.edit("params.yaml", "patch_sizes: [16]", "patch_sizes: [12]")
+    done = workspace.context_fbr("grid", "run", expect=1)
+    assert "cannot take a patch of 12 voxels" in done.stderr
+    assert "networks.unetr" in done.stderr
+    assert "dvc repro" not in done.stdout
+
+
+@pytest.mark.slow
+def test_two_clones_of_the_smoke_study_have_the_same_lock(tmp_path: Path) -> None:
+    locks = []
+    for name in ("first", "second"):
+        workspace = Workspace.make(tmp_path / name, SMOKE)
+        workspace.repro()
+        locks.append((workspace.path / "dvc.lock").read_bytes())
+    assert locks[0] == locks[1]
+
+
+@pytest.mark.slow
+def test_a_change_runs_what_it_touches_and_nothing_else(tmp_path: Path) -> None:
+    """The smoke study: a seed, a network, the figures, the sampling; then back, pruned, pushed and cloned."""
+    workspace = Workspace.make(tmp_path / "study", SMOKE)
+    workspace.repro()
+
+    workspace.edit("params.yaml", "seeds: [1]", "seeds: [1, 2]")
+    assert workspace.repro() == cells(workspace, seed=2) | {"analyze"}
+
+    workspace.edit("params.yaml", "    num_res_units: 2", "    num_res_units: 1")
+    assert workspace.repro() == cells(workspace, model="unet") | {"analyze"}
+
+    workspace.edit("src/context_fbr/figures.py", 'GREY = "#555555"', 'GREY = "#444444"')
+    assert workspace.repro() == {"analyze"}
+
+    workspace.edit("params.yaml", "seeds: [1, 2]", "seeds: [1]")
+    workspace.edit("src/context_fbr/sampling.py", "ORDER, PATCHES = 11, 12", "ORDER, PATCHES = 11, 13")
+    before = len(workspace.lock())
+    removed = workspace.context_fbr("prune").stdout
+    assert "removed dvc.lock: train@spheres-unet-16-2" in removed
+    assert "removed models/spheres-unet-16-2" in removed
+    assert len(workspace.lock()) == before - 2 * 6
+    assert workspace.repro() == cells(workspace) | {"analyze"}
+    assert "nothing removed" in workspace.context_fbr("prune").stdout
+
+    workspace.run("git", "add", "-A")
+    workspace.run("git", "commit", "-qm", "Results")
+    remote = str(tmp_path / "remote")
+    workspace.dvc("remote", "modify", "local", "url", remote)
+    workspace.dvc("push")
+    workspace.run("git", "clone", "-q", ".", str(tmp_path / "clone"))
+    clone = Workspace(tmp_path / "clone")
+    clone.dvc("remote", "modify", "local", "url", remote)
+    clone.dvc("pull")
+    assert "up to date" in clone.dvc("status")
+    assert clone.repro() == set()

@@ -1,0 +1,113 @@
+import csv
+import math
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.metrics import DiceMetric, HausdorffDistanceMetric
+
+from context_fbr.scoring import score
+
+SHAPE = (13, 11, 9)
+
+
+def ball(shape: tuple[int, int, int], centre: tuple[int, int, int], radius: float) -> np.ndarray:
+    grid = np.indices(shape)
+    return sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)) <= radius**2
+
+
+def pairs() -> list[tuple[str, np.ndarray, np.ndarray]]:
+    generator = np.random.default_rng(7)
+    empty = np.zeros(SHAPE, dtype=bool)
+    inner = ball(SHAPE, (6, 5, 4), 3)
+    border = empty.copy()
+    border[:, :, :4] = True  # touches five faces
+    corner = inner.copy()
+    corner[12, 10, 8] = True  # one far false positive
+    moved = np.roll(inner, 2, axis=0)
+    one = empty.copy()
+    one[3, 3, 3] = True
+    fixed = [
+        ("both empty", empty, empty),
+        ("empty prediction", empty, inner),
+        ("empty label", inner, empty),
+        ("equal", inner, inner),
+        ("moved", moved, inner),
+        ("touching the border", border, inner),
+        ("label touching the border", inner, border),
+        ("far false positive", corner, inner),
+        ("one voxel", one, inner),
+        ("everything", ~empty, inner),
+        ("disjoint", one, ball(SHAPE, (9, 8, 6), 2)),
+    ]
+    random = [
+        (f"random {i}", generator.random(SHAPE) < p, generator.random(SHAPE) < q)
+        for i, (p, q) in enumerate(product((0.002, 0.1, 0.5, 0.9), repeat=2))
+    ]
+    return fixed + random
+
+
+def monai_value(metric: object, prediction: np.ndarray, label: np.ndarray) -> float | None:
+    """MONAI's own number; its nan and inf are our None."""
+    batch = [torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (prediction, label)]
+    value = float(metric(*batch))  # type: ignore[operator]
+    return value if math.isfinite(value) else None
+
+
+def brute_hausdorff(prediction: np.ndarray, label: np.ndarray) -> float | None:
+    """Every surface voxel against every other, with a surface found by looking at the six neighbours."""
+
+    def surface(mask: np.ndarray) -> np.ndarray:
+        padded = np.pad(mask, 1)
+        inner = np.ones_like(mask)
+        for axis, step in product(range(3), (-1, 1)):
+            inner &= np.roll(padded, step, axis=axis)[1:-1, 1:-1, 1:-1]
+        return np.argwhere(mask & ~inner)
+
+    first, second = surface(prediction), surface(label)
+    if not len(first) or not len(second):
+        return None
+    squares = ((first[:, None] - second[None]) ** 2).sum(axis=-1)
+    return math.sqrt(max(squares.min(axis=0).max(), squares.min(axis=1).max()))
+
+
+@pytest.mark.filterwarnings("ignore:.*(all 0|inf|nan).*:UserWarning")
+@pytest.mark.parametrize(("name", "prediction", "label"), pairs(), ids=[name for name, *_ in pairs()])
+def test_scores_equal_monai_s_and_a_brute_force(name: str, prediction: np.ndarray, label: np.ndarray) -> None:
+    scores = score(prediction, label)
+    assert scores.hausdorff_voxels == brute_hausdorff(prediction, label)
+    theirs = monai_value(HausdorffDistanceMetric(include_background=True), prediction, label)
+    # MONAI works in float32, so its number is the nearest float32 to ours
+    assert (None if scores.hausdorff_voxels is None else float(np.float32(scores.hausdorff_voxels))) == theirs
+    theirs = monai_value(DiceMetric(include_background=True), prediction, label)
+    assert scores.dice == (None if theirs is None else pytest.approx(theirs, abs=1e-6))
+    true = int(label.sum())
+    expected = int((prediction != label).sum()) / true if true else None
+    assert scores.absolute_difference == expected
+
+
+def test_an_empty_prediction_has_dice_zero_and_no_hausdorff_distance() -> None:
+    label = ball(SHAPE, (6, 5, 4), 3)
+    scores = score(np.zeros(SHAPE, dtype=np.uint8), label)
+    assert (scores.dice, scores.hausdorff_voxels, scores.absolute_difference) == (0.0, None, 1.0)
+
+
+def test_masks_of_different_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(2, 2, 2\)"):
+        score(np.zeros((2, 2, 2)), np.zeros((3, 3, 3)))
+
+
+def test_abs_diff_is_the_published_one(shared_data: Path) -> None:
+    """In the published tables abs_diff and dsc agree as counts only if abs_diff is the symmetric difference.
+
+    With N = abs_diff x foreground voxels and Dice d, N / (1 - d) = |P| + |L| must be a whole number.
+    """
+    table = shared_data / "published_results" / "synthetic-unet" / "synthetic-unet-32-1.csv"
+    for row in csv.DictReader(table.read_text().splitlines()):
+        foreground = float(row["fg_ratio"]) * 96**3
+        differing = float(row["abs_diff"]) * foreground
+        error = 1 - float(row["dsc"])
+        total = differing / error
+        assert abs(total - round(total)) < total / error * 6e-8 + 0.01  # dsc was float32

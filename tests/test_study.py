@@ -1,0 +1,112 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from context_fbr.cells import Cell
+from context_fbr.errors import UserError
+from context_fbr.study.document import Document
+from context_fbr.study.training import Training
+from context_fbr.study.whole import read_study
+
+Change = Callable[[str, str], Document]
+
+
+def line_of(document: Document, text: str) -> int:
+    lines = document.path.read_text().splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if text in line)
+
+
+def test_the_repository_s_study_is_valid_and_frozen(params: Path) -> None:
+    study = read_study(Document.read(params))
+    assert len(study.grid.cells) == len(set(study.grid.cells)) > 0
+    with pytest.raises(ValueError, match="frozen"):
+        study.train.learning_rate = 1.0  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        study.networks["unet"].arguments["channels"] = ()  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key", "expected"),
+    [
+        ("  learning_rate: 0.005", "  learning_rat: 0.005", "train.learning_rat", "did you mean learning_rate?"),
+        ("  learning_rate: 0.005", "  learning_rate: -1", "train.learning_rate", "greater than 0"),
+        ("  learning_rate: 0.005", "  learning_rate: .nan", "train.learning_rate", "finite"),
+        ("  threads: 1", "  threads: two", "train.threads", "'two', but should be a valid integer"),
+        ("  threads: 1", "  threads: true", "train.threads", "valid integer"),
+        ("  overlap: 0.25", "  overlap: 1.0", "sliding_window.overlap", "less than 1"),
+        ("  seeds: [1, 2, 3]", "  seeds: []", "grid.seeds", "at least 1 item"),
+        ("  seeds: [1, 2, 3]", "  seeds: [1, 2, 2]", "grid.seeds", "[2] stand more than once"),
+        ("  models: [unet, attention_unet", "  models: [unett, attention_unet", "grid.models.0", "did you mean unet?"),
+        ("  tasks: [spheres]", "  tasks: [spheres, liver]", "grid.tasks.1", "allowed: spheres"),
+        ("      source: spheres", "      source: cubes", "tasks.spheres.raw.source", "'spheres'"),
+        ("radius: [2, 23]", "radius: [2, 24]", "tasks.spheres.raw.test.radius", "radius allowed is 23"),
+        ("radius: [12, 17]", "radius: [17, 12]", "tasks.spheres.raw.training.radius", "[smallest, largest]"),
+        ("[16, 32, 48]", "[16, 32, 64]", "grid.patch_sizes.2", "larger than tasks.spheres.raw.edge, 48"),
+        ("split: {train: 16,", "split: {train: 17,", "tasks.spheres.prepare.split", "asks for 21 volumes"),
+        ("      epochs: 24", "      epochs: 3", "tasks.spheres.train.epochs", "validate_every_epochs"),
+        ("  unetr:", "  une-tr:", "networks.une-tr", "a-z, 0-9 and _"),
+        ("sliding_window:", "slidingwindow:", "slidingwindow", "allowed: analysis, grid"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_named_with_file_line_key_and_what_is_allowed(
+    change: Change, before: str, after: str, key: str, expected: str
+) -> None:
+    document = change(before, after)
+    with pytest.raises(UserError) as caught:
+        read_study(document)
+    wanted = f"{document.path}:{line_of(document, after.strip().splitlines()[0])}: {key}: "
+    assert any(p.startswith(wanted) and expected in p for p in caught.value.problems), caught.value.problems
+
+
+def test_all_problems_of_all_sections_are_reported_together(change: Change) -> None:
+    change("  threads: 1", "  threads: 0")
+    change("  overlap: 0.25", "  overlap: 2.0")
+    with pytest.raises(UserError) as caught:
+        read_study(change("      edge: 48", "      edge: 4"))
+    assert {re.search(r": ([a-z_.]+): ", p)[1] for p in caught.value.problems} == {
+        "train.threads",
+        "sliding_window.overlap",
+        "tasks.spheres.raw.edge",
+    }
+
+
+def test_a_missing_section_and_a_missing_key_are_named(change: Change) -> None:
+    document = change("  learning_rate: 0.005", "  # nothing")
+    with pytest.raises(UserError, match=r"params\.yaml:\d+: train\.learning_rate: is missing"):
+        document.section(("train",), Training)
+    with pytest.raises(UserError, match=r"params\.yaml:\d+: tasks\.liver\.raw: is missing"):
+        document.section(("tasks", "liver", "raw"), Training)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("grid: [1, 2\n", ":2: is not valid YAML"),
+        ("grid: 1\ngrid: 2\n", ":2: is not valid YAML"),
+        ("- 1\n", ":1: is not a mapping"),
+        ("", ":1: is not a mapping"),
+    ],
+)
+def test_a_file_that_is_no_study_is_refused_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=re.escape(f"{path}{expected}")):
+        Document.read(path)
+
+
+def test_a_missing_file_and_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not found"):
+        Document.read(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="cannot be read"):
+        Document.read(tmp_path / "params.yaml")
+
+
+def test_a_cell_and_its_key_are_each_other_s_inverse() -> None:
+    cell = Cell("spheres", "attention_unet", 32, 1)
+    assert cell.key == "spheres-attention_unet-32-1"
+    assert Cell.from_key(cell.key) == cell
+    with pytest.raises(UserError, match="TASK MODEL PATCH_SIZE SEED"):
+        Cell.from_arguments(["spheres", "unet", "large", "1"])

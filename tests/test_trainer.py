@@ -1,0 +1,143 @@
+"""The training loop against a plain one, and what makes it repeatable."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.losses import DiceLoss
+
+from context_fbr import networks, trainer
+from context_fbr.errors import UserError
+from context_fbr.study.document import Document
+from context_fbr.study.training import SlidingWindow, Training
+from context_fbr.trainer import Protocol, Volume
+
+MODELS = ["unet", "attention_unet", "unetr"]
+
+
+@pytest.fixture
+def document(params: Path) -> Document:
+    torch.set_num_threads(1)
+    return Document.read(params)
+
+
+@pytest.fixture
+def volumes() -> list[Volume]:
+    generator = np.random.default_rng(3)
+    made = []
+    for index in range(4):
+        image = generator.random((24, 24, 24), dtype=np.float32)
+        label = np.zeros(image.shape, np.uint8)
+        label[5:15, 4 + index : 14, 6:16] = 1
+        image[label > 0] += 0.5
+        made.append(trainer.load_volume(f"case {index}", image, label, torch.device("cpu")))
+    return made
+
+
+def protocol(document: Document, epochs: int = 3, seed: int = 1, every: int = 1) -> Protocol:
+    settings = document.section(("train",), Training).model_copy(update={"validate_every_epochs": every})
+    return Protocol(settings, document.section(("sliding_window",), SlidingWindow), epochs, 16, seed)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_loss_of_the_first_steps_is_that_of_a_plain_monai_loop(
+    document: Document, volumes: list[Volume], model: str
+) -> None:
+    """One epoch of two steps, then two more with the cosine's next rate; float32 in another memory order."""
+    plan = protocol(document)
+    ours = list(trainer.train(networks.build(document, model, 16, 1), volumes, volumes[:1], plan))
+
+    network = networks.build(document, model, 16, 1).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=plan.settings.learning_rate)
+    loss_function = DiceLoss(to_onehot_y=True, softmax=True)
+    for epoch in ours[:2]:
+        progress = (epoch.number - 1) / plan.epochs
+        low, high = plan.settings.final_learning_rate, plan.settings.learning_rate
+        rate = low + (high - low) * (1 + np.cos(np.pi * progress)) / 2
+        assert epoch.learning_rate == pytest.approx(rate, rel=1e-9)
+        optimizer.param_groups[0]["lr"] = rate
+        losses = []
+        for batch in trainer.batches(volumes, plan, epoch.number):
+            optimizer.zero_grad()
+            loss = loss_function(network(batch.images.contiguous()), batch.labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert len(losses) == 2
+        assert epoch.loss == pytest.approx(np.mean(losses), abs=1e-3 if epoch.number > 1 else 2e-4)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_two_trainings_have_the_same_bits_and_leave_the_global_generator_alone(
+    document: Document, volumes: list[Volume], model: str
+) -> None:
+    state = torch.random.get_rng_state()
+    runs = [
+        list(
+            trainer.train(networks.build(document, model, 16, 1), volumes, volumes[:1], protocol(document, 2))
+        )
+        for _ in range(2)
+    ]
+    assert torch.equal(state, torch.random.get_rng_state())
+    for first, second in zip(*runs, strict=True):
+        assert (first.loss, first.validation_dice) == (second.loss, second.validation_dice)
+        assert first.foreground_ratios == second.foreground_ratios
+        assert (first.weights is None) == (second.weights is None)
+        if first.weights and second.weights:
+            assert all(torch.equal(first.weights[k], second.weights[k]) for k in first.weights)
+
+
+def test_dropout_is_a_function_of_seed_and_epoch(document: Document, volumes: list[Volume]) -> None:
+    def losses() -> list[float]:
+        network = torch.nn.Sequential(networks.build(document, "unet", 16, 1), torch.nn.Dropout(0.5))
+        return [e.loss for e in trainer.train(network, volumes, volumes[:1], protocol(document, 2))]
+
+    torch.manual_seed(1)
+    first = losses()
+    torch.manual_seed(2)
+    assert losses() == first
+
+
+def test_every_patch_s_foreground_ratio_is_kept(document: Document, volumes: list[Volume]) -> None:
+    plan = protocol(document, epochs=2)
+    for epoch in trainer.train(networks.build(document, "unet", 16, 1), volumes, volumes[:1], plan):
+        expected = [
+            (name, float(label.float().mean()))
+            for batch in trainer.batches(volumes, plan, epoch.number)
+            for name, label in zip(batch.names, batch.labels, strict=True)
+        ]
+        assert list(epoch.foreground_ratios) == expected
+        assert len(expected) == 4 * plan.settings.patches_per_volume
+
+
+def test_the_best_validated_epoch_s_weights_are_handed_out(document: Document, volumes: list[Volume]) -> None:
+    plan = protocol(document, epochs=5, every=2)
+    network = networks.build(document, "unet", 16, 1)
+    best = -1.0
+    for epoch in trainer.train(network, volumes, volumes[:2], plan):
+        assert (epoch.validation_dice is not None) == (epoch.number in (2, 4, 5))
+        better = epoch.validation_dice is not None and epoch.validation_dice > best
+        assert (epoch.weights is not None) == better
+        if better:
+            best = epoch.validation_dice
+            copy = networks.build(document, "unet", 16, 2)
+            copy.load_state_dict(epoch.weights)
+            copy.to(memory_format=torch.channels_last_3d)
+            assert trainer.validate(copy, volumes[:2], plan) == best
+
+
+def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_cases(
+    document: Document, volumes: list[Volume]
+) -> None:
+    volumes[2].image[:] = float("nan")
+    with pytest.raises(
+        UserError, match=r"epoch 1, step \d: the loss is nan on cases \[.*case 2.*lower train"
+    ):
+        list(trainer.train(networks.build(document, "unet", 16, 1), volumes, volumes[:1], protocol(document)))
+
+
+def test_validation_without_any_foreground_is_refused(document: Document, volumes: list[Volume]) -> None:
+    volumes[0].label[:] = 0
+    with pytest.raises(UserError, match="no validation volume has foreground"):
+        trainer.validate(networks.build(document, "unet", 16, 1), volumes[:1], protocol(document))
