@@ -172,11 +172,20 @@ def foreground_ratio_by_patch_size(histogram: pd.DataFrame, scores: pd.DataFrame
                 alpha=0.6,
                 label="training patches",
             )
-            axis.plot(test, np.full(len(test), -0.04), "|", color="black", markersize=7, label="test volumes")
-            axis.set_ylim(-0.08, 1)
+            axis.plot(
+                test,
+                np.zeros(len(test)),
+                "|",
+                color="black",
+                markersize=9,
+                clip_on=False,
+                zorder=3,
+                label="test volumes",
+            )
+            axis.set_ylim(0, 1.15 * rows["share"].max())
             axis.set_ylabel(f"{task}\n{size} voxels\nshare")
         axes[-1, 0].set_xlabel("foreground ratio (foreground voxels / all voxels)")
-        axes[0, 0].legend(loc="upper right", ncols=2)
+        axes[0, 0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
         figure.align_ylabels()
         figure.tight_layout()
         return _png(figure)
