@@ -1,11 +1,11 @@
 """The whole of params.yaml: the grid, its tasks and networks, and what must hold between them."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from types import MappingProxyType
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
@@ -13,12 +13,10 @@ from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.analysis import Analysis
 from context_fbr.study.data import Prepare, SpheresRaw
-from context_fbr.study.document import Document, Section, suggestion
+from context_fbr.study.document import Document, Location, Section, SectionType, suggestion
 from context_fbr.study.training import Network, SlidingWindow, TaskTraining, Training
 
 NAME = re.compile(r"[a-z0-9_]+")
-
-Item = TypeVar("Item")
 
 
 class Grid(Section):
@@ -84,25 +82,19 @@ def read_study(document: Document) -> Study:
     document.validate(document.root, (), _Keys)
     problems: list[str] = []
 
-    def collect(read: Callable[[], Item]) -> Item | None:
+    def section(location: Location, model: type[SectionType]) -> SectionType | None:
         try:
-            return read()
-        except UserError as error:
+            return document.section(location, model)
+        except UserError as error:  # go on: all problems are reported together
             problems.extend(error.problems)
             return None
 
-    tasks = {
-        name: collect(lambda name=name: document.section(("tasks", name), Task))  # type: ignore[misc]
-        for name in document.root["tasks"]
-    }
-    networks = {
-        name: collect(lambda name=name: document.section(("networks", name), Network))  # type: ignore[misc]
-        for name in document.root["networks"]
-    }
-    grid = collect(lambda: document.section(("grid",), Grid))
-    train = collect(lambda: document.section(("train",), Training))
-    sliding_window = collect(lambda: document.section(("sliding_window",), SlidingWindow))
-    analysis = collect(lambda: document.section(("analysis",), Analysis))
+    grid = section(("grid",), Grid)
+    tasks = {name: section(("tasks", name), Task) for name in document.root["tasks"]}
+    networks = {name: section(("networks", name), Network) for name in document.root["networks"]}
+    train = section(("train",), Training)
+    sliding_window = section(("sliding_window",), SlidingWindow)
+    analysis = section(("analysis",), Analysis)
     for kind, names in (("tasks", tasks), ("networks", networks)):
         problems += [
             document.problem((kind, name), "names hold a-z, 0-9 and _ only: `-` joins a cell's key")
