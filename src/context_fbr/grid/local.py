@@ -17,12 +17,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from context_fbr import lockfile
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.grid import dvc
+from context_fbr.grid.board import Board
 from context_fbr.study.whole import Study
 
 LOGS = Path(".dvc/tmp/context-fbr/logs")
@@ -79,27 +78,22 @@ def run_cells(cells: Sequence[Cell], jobs: int) -> list[Outcome]:
     waiting: queue.SimpleQueue[Cell] = queue.SimpleQueue()
     for cell in cells:
         waiting.put(cell)
-    running: dict[Cell, subprocess.Popen[str]] = {}
-    latest: dict[Cell, str] = {}
+    running: dict[int, subprocess.Popen[str]] = {}
     stopped = threading.Event()
-    with tqdm(total=len(cells), desc="cells", unit="cell", disable=None) as bar:
+    with Board(len(cells)) as board:
 
-        def work() -> None:
+        def work(lane: int) -> None:
             while not stopped.is_set():
                 try:
                     cell = waiting.get_nowait()
                 except queue.Empty:
                     return
-                outcome = _run_cell(cell, running, latest, bar)
-                if stopped.is_set():
-                    return
+                board.started(lane, cell)
+                outcome = _run_cell(lane, cell, running, board)
                 outcomes.append(outcome)
-                said = "done" if outcome.succeeded else "FAILED"
-                note = f"[{len(outcomes)}/{len(cells)}] {cell.key} {said} in {outcome.seconds:.0f} s"
-                tqdm.write(note) if not bar.disable else print(note, flush=True)
-                bar.update()
+                board.ended(lane, cell, outcome.succeeded, outcome.seconds)
 
-        workers = [threading.Thread(target=work, daemon=True) for _ in range(min(jobs, len(cells)))]
+        workers = [threading.Thread(target=work, args=(lane,), daemon=True) for lane in range(jobs)]
         try:
             for worker in workers:
                 worker.start()
@@ -115,9 +109,7 @@ def run_cells(cells: Sequence[Cell], jobs: int) -> list[Outcome]:
     return outcomes
 
 
-def _run_cell(
-    cell: Cell, running: dict[Cell, "subprocess.Popen[str]"], latest: dict[Cell, str], bar: tqdm
-) -> Outcome:
+def _run_cell(lane: int, cell: Cell, running: dict[int, "subprocess.Popen[str]"], board: Board) -> Outcome:
     log = LOGS / f"{cell.key}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
@@ -127,20 +119,14 @@ def _run_cell(
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
-        running[cell] = process
+        running[lane] = process
         assert process.stdout is not None
         for line in process.stdout:
             file.write(line)
             file.flush()
-            if line.startswith(f"{cell.key}: epoch"):
-                latest[cell] = line.strip()
-                if bar.disable:
-                    print(line, end="", flush=True)
-                else:
-                    bar.set_postfix_str(" | ".join(text.split(" (best")[0] for text in latest.values()))
+            board.said(lane, line)
         succeeded = process.wait() == 0
-    running.pop(cell)
-    latest.pop(cell, None)
+    del running[lane]
     return Outcome(cell, succeeded, time.monotonic() - start, log)
 
 
