@@ -22,8 +22,8 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def params(tmp_path: Path) -> Path:
-    """A copy of the repository's params.yaml."""
-    return Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
+    """A params.yaml to change."""
+    return Path(shutil.copy(ROOT / "tests" / "study.yaml", tmp_path / "params.yaml"))
 
 
 @pytest.fixture

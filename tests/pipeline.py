@@ -31,6 +31,7 @@ class Workspace:
     def make(cls, path: Path, overlay: Path) -> "Workspace":
         """Copy the project without its results' lock and write the overlay into params.yaml."""
         copy_project(path, ROOT)
+        shutil.copy(ROOT / "tests" / "study.yaml", path / "params.yaml")
         profiles.apply_overlay(overlay, path / "params.yaml")
         (path / "dvc.lock").unlink(missing_ok=True)
         workspace = cls(path)
@@ -42,18 +43,20 @@ class Workspace:
         shutil.copytree(self.path, path, symlinks=True)
         return Workspace(path)
 
-    def run(self, *command: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run a command in it, with this test's Python first on the path."""
-        environment = {
+    def environment(self) -> dict[str, str]:
+        """This test's Python first on the path, the copy's own code, DVC's own site cache."""
+        return {
             **os.environ,
             **GIT_IDENTITY,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": "src",
             "DVC_SITE_CACHE_DIR": str(self.path.with_name(f"{self.path.name}-site")),
         }
-        environment.pop("PYTHONWARNINGS", None)
+
+    def run(self, *command: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command in it."""
         done = subprocess.run(
-            command, cwd=self.path, env=environment, capture_output=True, text=True, check=False
+            command, cwd=self.path, env=self.environment(), capture_output=True, text=True, check=False
         )
         assert expect is None or done.returncode == expect, done.stdout + done.stderr
         return done

@@ -44,12 +44,20 @@ def test_the_paper_s_networks_have_the_published_shape(params: Path) -> None:
         assert str(ours) == str(network)
 
 
-def test_any_class_of_monai_works_by_name(change: Change) -> None:
-    document = change(
-        "  unetr:\n", "  basic: {network: BasicUNet, features: [4, 4, 8, 8, 16, 4]}\n  unetr:\n"
-    )
-    network = networks.build(document, "basic", 32, seed=1)
-    assert network(torch.zeros(1, 1, 32, 32, 32)).shape == (1, 2, 32, 32, 32)
+@pytest.mark.parametrize(
+    "block",
+    [
+        "{network: BasicUNet, features: [4, 4, 8, 8, 16, 4]}",
+        "{network: SegResNet, init_filters: 8}",
+        "{network: SwinUNETR, feature_size: 12, patch_size: 2}",  # reads numbers while it is built
+        "{network: DynUNet, kernel_size: [3, 3, 3], strides: [1, 2, 2], upsample_kernel_size: [2, 2]}",
+    ],
+)
+def test_any_class_of_monai_works_by_name(change: Change, block: str) -> None:
+    document = change("  unetr:\n", f"  other: {block}\n  unetr:\n")
+    network = networks.build(document, "other", 64, seed=1).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 1, 64, 64, 64)).shape == (1, 2, 64, 64, 64)
 
 
 @pytest.mark.parametrize(

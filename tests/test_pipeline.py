@@ -2,6 +2,8 @@
 
 import ast
 import json
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from conftest import ROOT
 from pipeline import Workspace, cells
@@ -93,7 +96,7 @@ def test_git_keeps_the_small_files_and_ignores_the_rest(finished: Workspace) -> 
 
 
 def test_tables_have_the_published_columns_and_a_row_for_each_case(finished: Workspace) -> None:
-    for cell in ("spheres-unet-16-1", "spheres-unetr-16-1"):
+    for cell in ("spheres-unet-16-1", "spheres-attention_unet-16-1"):
         table = pd.read_csv(finished.path / "metrics" / "test" / f"{cell}.csv")
         assert list(table.columns) == ["filename", "dsc", "hausdorff", "abs_diff", "fg_ratio"]
         assert list(table["filename"]) == [f"spheres_{i:03d}" for i in (4, 5, 6)]
@@ -136,7 +139,7 @@ def test_cells_side_by_side_in_another_clone_give_the_same_lock(finished: Worksp
     other = Workspace.make(tmp_path / "parallel", TINY)
     output = other.context_fbr("grid", "run", "--jobs", "2").stdout
     assert "2 cells to run, 2 at once" in output
-    assert "spheres-unetr-16-1: epoch 2/2" in output  # progress of the cells is passed on
+    assert "spheres-attention_unet-16-1: epoch 2/2" in output  # progress of the cells is passed on
     assert (other.path / "dvc.lock").read_bytes() == (finished.path / "dvc.lock").read_bytes()
     again = other.context_fbr("grid", "run").stdout
     assert "0 cells to run" in again
@@ -144,22 +147,66 @@ def test_cells_side_by_side_in_another_clone_give_the_same_lock(finished: Worksp
 
 
 def test_a_cell_that_fails_is_reported_and_the_others_run(finished: Workspace, tmp_path: Path) -> None:
+    """One network is given weights that no float holds; the other trains anew on its own change."""
     workspace = finished.copy(tmp_path / "failing")
-    workspace.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 1.0e+30")
-    done = workspace.context_fbr("grid", "run", expect=1)
-    assert "spheres-unet-16-1 failed" in done.stderr + done.stdout
-    assert "lower train.learning_rate" in done.stderr
-    assert "Traceback" not in done.stderr
+    workspace.edit("params.yaml", "    num_res_units: 2", "    num_res_units: 1")
+    workspace.edit(
+        "params.yaml", "    network: AttentionUnet", "    network: AttentionUnet\n    dropout: 1.5"
+    )
+    before = workspace.lock()
+    command = [
+        "-c",
+        "from context_fbr.grid.local import run; from context_fbr.study.whole import read_study;",
+    ]
+    command[1] += "from context_fbr.study.document import Document; run(read_study(Document.read()), 2)"
+    done = workspace.run(sys.executable, *command, expect=1)  # without the check that comes before a run
+    assert re.search(
+        r"spheres-attention_unet-16-1 failed after \d+ s: params.yaml:\d+: networks", done.stderr
+    )
+    assert ".dvc/tmp/context-fbr/logs/spheres-attention_unet-16-1.log" in done.stderr
+    after = workspace.lock()
+    assert after["evaluate@spheres-unet-16-1"] != before["evaluate@spheres-unet-16-1"]
+    assert after["train@spheres-attention_unet-16-1"] == before["train@spheres-attention_unet-16-1"]
+
+
+def test_an_interrupted_run_leaves_no_process_and_a_whole_lock(finished: Workspace, tmp_path: Path) -> None:
+    workspace = finished.copy(tmp_path / "interrupted")
+    workspace.edit("params.yaml", "      epochs: 2", "      epochs: 5000")
+    environment = workspace.environment()
+    command = [sys.executable, "-c", "from context_fbr.cli import main; main()", "grid", "run"]
+    process = subprocess.Popen(
+        command,
+        cwd=workspace.path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch" in line:  # a cell is training
+            break
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert any("context_fbr.train" in " ".join(child.cmdline()) for child in children)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=30)[0]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in output
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert workspace.lock().keys() == finished.lock().keys()
+    workspace.edit("params.yaml", "      epochs: 5000", "      epochs: 2")
+    workspace.repro()  # the run-cache still holds what was there
+    assert (workspace.path / "dvc.lock").read_bytes() == (finished.path / "dvc.lock").read_bytes()
 
 
 def test_a_network_that_cannot_take_the_grid_stops_before_anything_runs(
     finished: Workspace, tmp_path: Path
 ) -> None:
     workspace = finished.copy(tmp_path / "wrong")
-    workspace.edit("params.yaml", "patch_sizes: [16]", "patch_sizes: [12]")
+    workspace.edit("params.yaml", "patch_sizes: [16]", "patch_sizes: [10]")
     done = workspace.context_fbr("grid", "run", expect=1)
-    assert "cannot take a patch of 12 voxels" in done.stderr
-    assert "networks.unetr" in done.stderr
+    assert "cannot take a patch of 10 voxels" in done.stderr
+    assert "networks.attention_unet" in done.stderr
     assert "dvc repro" not in done.stdout
 
 

@@ -22,8 +22,14 @@ def _in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-def test_params_yaml_holds_the_desk_profile(params: Path) -> None:
+def test_the_study_that_tests_start_from_is_the_desk_profile_with_the_keys_of_params_yaml(
+    params: Path,
+) -> None:
     assert profiles.apply("desk", params) == []
+    own = Document.read(ROOT / "params.yaml").root
+    assert {key for key in keys(plain(Document.read(params).root)) if key[0] != "networks"} <= keys(
+        plain(own)
+    )
 
 
 def test_every_profile_sets_the_same_keys_so_that_none_leaves_a_trace_of_another() -> None:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ from context_fbr.study.whole import Grid
 
 GRID = Grid(tasks=("spheres",), models=("unet",), patch_sizes=(16,), seeds=(1,))
 KEPT, GONE = Cell("spheres", "unet", 16, 1), Cell("spheres", "unet", 16, 2)
+
+
+def entry(name: str, outs: list[Path | str]) -> str:
+    return f"  {name}:\n    cmd: run\n    outs:\n" + "".join(f"    - path: {out}\n" for out in outs)
 
 
 @pytest.fixture(autouse=True)
@@ -26,17 +31,24 @@ def _workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "data/raw/spheres/a",
         "data/raw/liver/a",
+        "data/raw/my_download/a",
         "data/README.md",
         "models/README.md",
         "models/mine/a",
     ):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("x")
-    stages = [f"train@{c.key}" for c in (KEPT, GONE)] + [f"evaluate@{c.key}" for c in (KEPT, GONE)]
-    entries = "".join(
-        f"  {name}:\n    cmd: run\n" for name in [*stages, "raw@spheres", "raw@liver", "analyze"]
-    )
-    Path("dvc.lock").write_text(f"schema: '2.0'\nstages:\n{entries}")
+    Path("metrics/baselines").mkdir()
+    for task in ("spheres", "liver"):
+        Path(f"metrics/baselines/{task}.csv").write_text("x")
+    outs = {
+        **{f"train@{c.key}": [c.weights.parent, c.history, c.foreground_ratios] for c in (KEPT, GONE)},
+        **{f"evaluate@{c.key}": [c.scores, c.predictions] for c in (KEPT, GONE)},
+        **{f"raw@{task}": [f"data/raw/{task}"] for task in ("spheres", "liver")},
+        **{f"baseline@{task}": [f"metrics/baselines/{task}.csv"] for task in ("spheres", "liver")},
+        "analyze": ["metrics/headline.json"],
+    }
+    Path("dvc.lock").write_text("schema: '2.0'\nstages:\n" + "".join(entry(*item) for item in outs.items()))
 
 
 def test_what_left_the_grid_is_removed_and_everything_else_stays() -> None:
@@ -44,14 +56,17 @@ def test_what_left_the_grid_is_removed_and_everything_else_stays() -> None:
     removed = prune(GRID)
     assert not any(p.exists() for p in (GONE.weights.parent, GONE.history, GONE.scores, GONE.predictions))
     assert not Path("data/raw/liver").exists()
+    assert not Path("metrics/baselines/liver.csv").exists()
+    assert Path("data/raw/my_download/a").exists()  # not recorded as ours
+    assert Path("metrics/baselines/spheres.csv").exists()
     kept = [KEPT.weights, KEPT.history, KEPT.foreground_ratios, KEPT.scores, KEPT.predictions / "a.nii.gz"]
     assert all(p.exists() for p in kept)
     assert all(
         Path(p).exists() for p in ("data/README.md", "models/README.md", "models/mine/a", "data/raw/spheres")
     )
-    gone = (f"train@{GONE.key}", f"evaluate@{GONE.key}", "raw@liver")
+    gone = (f"train@{GONE.key}", f"evaluate@{GONE.key}", "raw@liver", "baseline@liver")
     for name in gone:
-        lock = lock.replace(f"  {name}:\n    cmd: run\n", "")
+        lock = re.sub(rf"  {name}:\n(    .*\n)+", "", lock)
     assert Path("dvc.lock").read_text() == lock  # DVC's own formatting is kept
-    assert len(removed) == len(gone) + 6
+    assert len(removed) == len(gone) + 7
     assert prune(GRID) == []

@@ -2,11 +2,28 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pandas as pd
+import pytest
 from conftest import ROOT
 
+from context_fbr import profiles
+
 README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(autouse=True)
+def _desk_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README describes the desk study; who changed params.yaml has a README of their own to write."""
+    monkeypatch.chdir(ROOT)
+    params = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
+    changes = profiles.apply("desk", params)
+    if changes:
+        pytest.skip(f"params.yaml is not the desk profile: {changes[0]}")
+
+
 NAMES = {"UNet": "unet", "Attention-UNet": "attention_unet", "UNETR": "unetr"}
 
 

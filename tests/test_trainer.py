@@ -8,9 +8,11 @@ import torch
 from monai.losses import DiceLoss
 
 from context_fbr import networks, trainer
+from context_fbr.cells import Cell
 from context_fbr.errors import UserError
 from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow, Training
+from context_fbr.train import follow
 from context_fbr.trainer import Protocol, Volume
 
 MODELS = ["unet", "attention_unet", "unetr"]
@@ -141,3 +143,23 @@ def test_validation_without_any_foreground_is_refused(document: Document, volume
     volumes[0].label[:] = 0
     with pytest.raises(UserError, match="no validation volume has foreground"):
         trainer.validate(networks.build(document, "unet", 16, 1), volumes[:1], protocol(document))
+
+
+def test_a_batch_that_is_too_small_for_a_norm_names_the_parameter(
+    document: Document, volumes: list[Volume]
+) -> None:
+    plan = protocol(document)
+    settings = plan.settings.model_copy(update={"batch_volumes": 1, "patches_per_volume": 1})
+    plan = Protocol(settings, plan.window, plan.epochs, 8, plan.seed)
+    with pytest.raises(UserError, match=r"batch of shape \(1, 1, 8, 8, 8\).*train.patches_per_volume"):
+        list(trainer.train(networks.build(document, "unet", 8, 1), volumes, volumes[:1], plan))
+
+
+def test_superseded_weights_are_not_kept(document: Document, volumes: list[Volume]) -> None:
+    network = networks.build(document, "unet", 16, 1)
+    history = follow(
+        Cell("spheres", "unet", 16, 1), trainer.train(network, volumes, volumes[:2], protocol(document, 6)), 6
+    )
+    kept = [epoch for epoch in history if epoch.weights is not None]
+    assert len(kept) == 1
+    assert kept[0].validation_dice == max(epoch.validation_dice for epoch in history)

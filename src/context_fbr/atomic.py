@@ -1,7 +1,7 @@
 """Files and folders that are there whole or not at all: written beside, flushed to disk, renamed.
 
 What is being written ends in `.partial`, which git and DVC ignore, so that a killed process leaves nothing
-that counts.
+that counts; the next one to write the same thing takes its place.
 """
 
 import os
@@ -63,7 +63,7 @@ def directory(path: Path) -> Iterator[Path]:
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+    return path.with_name(f".{path.name}.partial")
 
 
 def _remove(path: Path) -> None:

@@ -23,6 +23,12 @@ def stages() -> list[str]:
     return list(_read()["stages"]) if LOCK.exists() else []
 
 
+def outputs(names: Iterable[str]) -> list[Path]:
+    """What the stages of these names wrote, as recorded; errors as in `stages`."""
+    entries = _read()["stages"] if LOCK.exists() else {}
+    return [Path(out["path"]) for name in names for out in entries[name].get("outs", ())]
+
+
 def remove(names: Iterable[str]) -> None:
     """Take entries out; errors as in `stages`."""
     lock = _read()
@@ -41,15 +47,9 @@ def sort(order: Iterable[str]) -> None:
     _write(lock)
 
 
-def _yaml() -> YAML:
-    yaml = YAML()
-    yaml.width = 4096  # DVC folds no line
-    return yaml
-
-
 def _read() -> CommentedMap:
     try:
-        lock = _yaml().load(LOCK.read_text(encoding="utf-8"))
+        lock = YAML().load(LOCK.read_text(encoding="utf-8"))
         if isinstance(lock["stages"], CommentedMap):
             return lock
     except (OSError, YAMLError, KeyError, TypeError):
@@ -59,6 +59,6 @@ def _read() -> CommentedMap:
 
 def _write(lock: CommentedMap) -> None:
     text = StringIO()
-    _yaml().dump(lock, text)
+    YAML().dump(lock, text)
     if text.getvalue() != LOCK.read_text(encoding="utf-8"):
         atomic.write_text(LOCK, text.getvalue())

@@ -99,15 +99,34 @@ def _construct(constructor: type[torch.nn.Module], arguments: dict[str, object])
 
 
 def _failure(constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int) -> str | None:
-    """Why a patch cannot pass, or None; on the meta device, where shapes pass and nothing is computed."""
+    """Why a patch cannot pass, or None."""
     try:
-        with torch.device("meta"):
+        # On the meta device shapes pass and nothing is computed.
+        return _shape_failure(constructor, arguments, patch_size, torch.device("meta"))
+    except RuntimeError as error:
+        if "meta" not in str(error):
+            return _first_line(error)
+    except Exception as error:  # whatever a network of another library says about its own arguments
+        return _first_line(error)
+    try:  # some read numbers while they are built, which the meta device does not hold
+        return _shape_failure(constructor, arguments, patch_size, torch.device("cpu"))
+    except Exception as error:
+        return _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else repr(error)
+
+
+def _shape_failure(
+    constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int, device: torch.device
+) -> str | None:
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        with device:
             network = _construct(constructor, {**arguments, **_provided(constructor, patch_size)})
             patch = torch.empty((1, 1) + (patch_size,) * 3)
         # eval: one value a channel is too few for batch norm in training, and that depends on the batch
         result = network.eval()(patch)
-    except Exception as error:  # whatever a network of another library says about its own arguments
-        return str(error).splitlines()[0] if str(error) else repr(error)
     expected = (1, CLASSES) + (patch_size,) * 3
     if not isinstance(result, torch.Tensor):
         return f"it returns {type(result).__name__}, expected one tensor"

@@ -1,4 +1,4 @@
-"""Remove what belongs to cells and tasks that left the grid: files, folders and entries of dvc.lock."""
+"""Remove what belongs to cells and tasks that left the grid: entries of dvc.lock and what they wrote."""
 
 import re
 import shutil
@@ -9,62 +9,51 @@ from context_fbr import lockfile
 from context_fbr.cells import Cell
 from context_fbr.study.whole import Grid
 
+CELL_STAGES = ("train", "evaluate")
+TASK_STAGES = ("raw", "prepare", "baseline")
 KEY = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-\d+-\d+")
-
-
-def stale_paths(grid: Grid) -> list[Path]:
-    """Results on disk of cells and tasks that are not in the grid; nothing else is ever named."""
-    keys = {cell.key for cell in grid.cells}
-    example = Cell("task", "model", 1, 1)
-    folders = {example.weights.parent.parent, example.predictions.parent}
-    tables = {example.history.parent, example.foreground_ratios.parent, example.scores.parent}
-    stale = [
-        path
-        for folder in folders
-        for path in folder.glob("*")
-        if path.is_dir() and KEY.fullmatch(path.name) and path.name not in keys
-    ]
-    stale += [
-        path
-        for folder in tables
-        for path in folder.glob("*.csv")
-        if KEY.fullmatch(path.stem) and path.stem not in keys
-    ]
-    stale += [
-        path
-        for folder in (Path("data/raw"), Path("data/prepared"))
-        for path in folder.glob("*")
-        if path.is_dir() and path.name not in grid.tasks
-    ]
-    return sorted(stale)
 
 
 def stale_stages(grid: Grid, stages: Sequence[str]) -> list[str]:
     """Those of the lock's stage names whose cell or task is not in the grid."""
-    wanted = {f"{stage}@{cell.key}" for stage in ("train", "evaluate") for cell in grid.cells} | {
-        f"{stage}@{task}" for stage in ("raw", "prepare") for task in grid.tasks
-    }
+    wanted = {f"{stage}@{cell.key}" for stage in CELL_STAGES for cell in grid.cells}
+    wanted |= {f"{stage}@{task}" for stage in TASK_STAGES for task in grid.tasks}
     return [
         name
         for name in stages
-        if name.partition("@")[0] in ("raw", "prepare", "train", "evaluate") and name not in wanted
+        if name.partition("@")[0] in (*CELL_STAGES, *TASK_STAGES) and name not in wanted
     ]
+
+
+def stale_paths(grid: Grid) -> list[Path]:
+    """Results on disk that bear the key of a cell outside of the grid, whether dvc.lock knows them or not."""
+    keys = {cell.key for cell in grid.cells}
+    example = Cell("task", "model", 1, 1)
+    folders = (example.weights.parent.parent, example.predictions.parent)
+    tables = (example.history.parent, example.foreground_ratios.parent, example.scores.parent)
+    found = [path for folder in folders for path in folder.glob("*") if path.is_dir()]
+    found += [path for folder in tables for path in folder.glob("*.csv")]
+    names = ((path, path.name.removesuffix(".csv")) for path in found)
+    return sorted(path for path, name in names if KEY.fullmatch(name) and name not in keys)
 
 
 def prune(grid: Grid) -> list[str]:
     """Remove what is stale and name it; the DVC cache and the remote keep their copies.
 
+    A task's data is removed only as the recorded output of a stage: a folder that a user put beside it stays.
+
     Raises:
         UserError: if dvc.lock is no lock file, or cannot be written.
     """
     names = stale_stages(grid, lockfile.stages())
-    if names:
-        lockfile.remove(names)
+    paths = {*lockfile.outputs(names), *stale_paths(grid)}
     removed = [f"{lockfile.LOCK}: {name}" for name in names]
-    for path in stale_paths(grid):
+    for path in sorted(path for path in paths if path.exists()):
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
         removed.append(str(path))
+    if names:  # last: an interrupted prune is finished by the next one
+        lockfile.remove(names)
     return removed

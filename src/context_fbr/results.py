@@ -78,7 +78,14 @@ def read_results(cells: Sequence[Cell]) -> Results:
 def _read(path: Path, columns: dict[str, str], problems: list[str]) -> pd.DataFrame:
     empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
     try:
-        frame = pd.read_csv(path)
+        # Names are text, whatever they look like; numbers come back to the last bit (pandas 3).
+        names = {name: str for name, dtype in columns.items() if dtype == "str"}
+        frame = pd.read_csv(
+            path,
+            dtype=names,
+            keep_default_na=False,
+            na_values={name: [""] for name in columns if name not in names},
+        )
         if list(frame.columns) != list(columns):
             raise UserError(f"{path}:1: columns {list(frame.columns)}, expected {list(columns)}")
         if frame.empty:

@@ -26,6 +26,8 @@ def copy_project(target: Path, source: Path = Path()) -> None:
         if (source / name).is_file():  # a tracked file may be deleted
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, target / name)
-    identity = ["-c", "user.name=context-fbr", "-c", "user.email=context-fbr@localhost"]
-    for command in (["init", "-q", "-b", "main"], ["add", "-A"], [*identity, "commit", "-q", "-m", "Copy"]):
-        subprocess.run(["git", "-C", str(target), *command], check=True)
+    # Not the user's commit: neither their name, signature nor hooks.
+    settings = ("user.name=context-fbr", "user.email=context-fbr@localhost", "commit.gpgsign=false")
+    git = ["git", "-C", str(target), *(word for s in (*settings, "core.hooksPath=") for word in ("-c", s))]
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Copy"]):
+        subprocess.run([*git, *command], check=True)

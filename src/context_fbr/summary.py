@@ -13,7 +13,8 @@ DIGITS = 6
 def cell_table(results: Results, convergence_tolerance: float) -> pd.DataFrame:
     """One row a cell: how it trained, how it did on the test cases, what its patches held.
 
-    Means are over the cases for which a score is defined; the undefined are counted beside them.
+    Means are over the cases for which a score is defined; the undefined are counted beside them. `abs_diff`
+    is undefined where Dice is: the label is empty.
     """
     scores = results.scores.groupby(KEYS, sort=False)
     table = scores.agg(
@@ -54,6 +55,7 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
             not_converged=("converged", lambda s: int((~s).sum())),
             cases=("cases", "sum"),
             empty_predictions=("empty_predictions", "sum"),
+            undefined_dice=("undefined_dice", "sum"),
             undefined_hausdorff=("undefined_hausdorff", "sum"),
             dice=("dice", "mean"),
             hausdorff_voxels=("hausdorff_voxels", "mean"),

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from tqdm import tqdm
@@ -45,9 +46,11 @@ def follow(cell: Cell, epochs: Iterable[Epoch], total: int) -> list[Epoch]:
     best: Epoch | None = None
     with tqdm(total=total, desc=cell.key, unit="epoch", disable=None) as bar:
         for epoch in epochs:
-            history.append(epoch)
             if epoch.weights is not None:
                 best = epoch
+                # Only the best weights are kept: a set of UNETR's takes 370 MB.
+                history = [replace(old, weights=None) for old in history]
+            history.append(epoch)
             if epoch.validation_dice is not None and best is not None:
                 text = f"loss {epoch.loss:.3f}, validation Dice {epoch.validation_dice:.3f}"
                 bar.set_postfix_str(f"{text} (best {best.validation_dice:.3f})")
@@ -63,10 +66,10 @@ def follow(cell: Cell, epochs: Iterable[Epoch], total: int) -> list[Epoch]:
 
 def write(cell: Cell, history: Sequence[Epoch], parameters: int) -> None:
     """Write the results of a training; `parameters` is the number of the network's weights."""
-    best = next(epoch for epoch in reversed(history) if epoch.weights is not None)
+    best = next(epoch for epoch in history if epoch.weights is not None)
     assert best.weights is not None
     buffer = io.BytesIO()  # a path would write its name into the file, and equal models would differ
-    torch.save({name: tensor.contiguous().cpu() for name, tensor in best.weights.items()}, buffer)
+    torch.save({name: tensor.contiguous() for name, tensor in best.weights.items()}, buffer)
     summary = {
         "format": FORMAT,
         "cell": cell.key,

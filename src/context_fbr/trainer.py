@@ -1,6 +1,5 @@
 """The training of one cell, from volumes in memory to the weights of the best epoch. It touches no file."""
 
-import copy
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +53,7 @@ class Epoch:
     foreground_ratios: tuple[tuple[str, float], ...]
     """(case, foreground voxels / all voxels) of every patch, in the order of training."""
     weights: Mapping[str, torch.Tensor] | None
-    """The state dict, if this epoch is the best so far."""
+    """The state dict in main memory, if this epoch is the best so far."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def train(
         weights = None
         if score is not None and score > best:
             best = score
-            weights = copy.deepcopy(network.state_dict())
+            weights = {name: tensor.cpu().clone() for name, tensor in network.state_dict().items()}
         yield Epoch(number, learning_rate, loss, score, ratios, weights)
 
 
@@ -154,6 +153,17 @@ def validate(network: torch.nn.Module, volumes: Sequence[Volume], protocol: Prot
     return math.fsum(defined) / len(defined)
 
 
+def _forward(network: torch.nn.Module, batch: Patches) -> torch.Tensor:
+    try:
+        return network(batch.images)
+    except (ValueError, torch.cuda.OutOfMemoryError) as error:
+        # A norm refuses a single value per channel; a GPU has an end.
+        raise UserError(
+            f"the network cannot take a batch of shape {tuple(batch.images.shape)} in training "
+            f"({str(error).splitlines()[0]}); change train.batch_volumes or train.patches_per_volume"
+        ) from error
+
+
 def _train_epoch(
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -170,7 +180,7 @@ def _train_epoch(
         torch.manual_seed(zlib.crc32(f"dropout {protocol.seed} {number}".encode()))
         for batch in batches(volumes, protocol, number):
             optimizer.zero_grad(set_to_none=True)
-            loss = loss_function(network(batch.images), batch.labels)
+            loss = loss_function(_forward(network, batch), batch.labels)
             loss.backward()
             optimizer.step()
             # Numbers stay on the device until the epoch ends: reading one would make the GPU wait.

@@ -1,12 +1,20 @@
 """DVC as other processes: what has changed, and run it."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from context_fbr.errors import UserError
 
 COMMAND = (sys.executable, "-m", "dvc")
+
+
+def environment() -> dict[str, str]:
+    """This process's environment; the stages' `python` is the one that runs us, activated or not."""
+    folder = str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": os.pathsep.join([folder, os.environ.get("PATH", "")])}
 
 
 def changed_stages() -> set[str]:
@@ -38,4 +46,4 @@ def stage_names() -> list[str]:
 def repro(*arguments: str) -> bool:
     """Run `dvc repro ARGUMENTS` in this terminal; True if it succeeded."""
     print(f"$ dvc repro {' '.join(arguments)}", flush=True)
-    return subprocess.run([*COMMAND, "repro", *arguments], check=False).returncode == 0
+    return subprocess.run([*COMMAND, "repro", *arguments], env=environment(), check=False).returncode == 0

@@ -1,19 +1,16 @@
-"""The cells of the grid side by side on this machine.
+"""The whole study on this machine, cells side by side.
 
 DVC runs stages one after the other; cells do not depend on one another. Each worker runs DVC on one cell of
-the same workspace, so that DVC stays the truth of what is done: results, hashes and dvc.lock are those of a
-plain `dvc repro`.
+the same workspace, so that DVC stays the truth of what is done: results and hashes are those of a plain
+`dvc repro`.
 """
 
 import os
 import queue
-import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +19,11 @@ from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.grid import dvc
 from context_fbr.grid.board import Board
+from context_fbr.grid.processes import Processes, signals_as_exceptions
 from context_fbr.study.whole import Study
 
 LOGS = Path(".dvc/tmp/context-fbr/logs")
+DATA = ("raw", "prepare", "baseline")
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Outcome:
     """How a cell ended."""
 
     cell: Cell
-    succeeded: bool
     seconds: float
-    log: Path
+    problem: str | None
+    """None if it succeeded."""
 
 
 def run(study: Study, jobs: int) -> None:
@@ -44,10 +43,9 @@ def run(study: Study, jobs: int) -> None:
         UserError: naming what failed, after everything else has run.
     """
     problems = []
-    data = ("raw", "prepare", "baseline")
-    if not dvc.repro("-k", *data):
-        changed = dvc.changed_stages()
-        problems = [f"{s} failed, see above" for s in sorted(changed) if s.partition("@")[0] in data]
+    if not dvc.repro("-k", *DATA):
+        failed = sorted(name for name in dvc.changed_stages() if name.partition("@")[0] in DATA)
+        problems = [f"{name} failed or lacks its input, see above" for name in failed]
     changed = dvc.changed_stages()
     broken = {task for task in study.grid.tasks if {f"raw@{task}", f"prepare@{task}"} & changed}
     waiting = [
@@ -60,11 +58,7 @@ def run(study: Study, jobs: int) -> None:
     current = len(study.grid.cells) - len(waiting)
     print(f"{len(waiting)} cells to run, {jobs} at once; {current} are up to date or cannot run", flush=True)
     outcomes = run_cells(waiting, jobs)
-    problems += [
-        f"{o.cell.key} failed after {o.seconds:.0f} s: {_last_error(o.log)}"
-        for o in outcomes
-        if not o.succeeded
-    ]
+    problems += [f"{o.cell.key} failed after {o.seconds:.0f} s: {o.problem}" for o in outcomes if o.problem]
     raise_problems(problems)
     if not dvc.repro("-k"):
         raise UserError("dvc repro failed, see above")
@@ -73,25 +67,30 @@ def run(study: Study, jobs: int) -> None:
 
 
 def run_cells(cells: Sequence[Cell], jobs: int) -> list[Outcome]:
-    """Run cells side by side and show how they get on; one that fails does not stop the others."""
+    """Run cells side by side and show how they get on; one that fails does not stop the others.
+
+    An interrupt or a signal to end stops the cells first; DVC is left to end by itself, because a DVC that is
+    killed while it writes dvc.lock leaves half of it.
+    """
     outcomes: list[Outcome] = []
     waiting: queue.SimpleQueue[Cell] = queue.SimpleQueue()
     for cell in cells:
         waiting.put(cell)
-    running: dict[int, subprocess.Popen[str]] = {}
-    stopped = threading.Event()
-    with Board(len(cells)) as board:
+    processes = Processes()
+    with Board(len(cells)) as board, signals_as_exceptions():
 
         def work(lane: int) -> None:
-            while not stopped.is_set():
+            while not processes.stopped:
                 try:
                     cell = waiting.get_nowait()
                 except queue.Empty:
                     return
                 board.started(lane, cell)
-                outcome = _run_cell(lane, cell, running, board)
+                outcome = _run_cell(lane, cell, processes, board)
+                if processes.stopped:
+                    return
                 outcomes.append(outcome)
-                board.ended(lane, cell, outcome.succeeded, outcome.seconds)
+                board.ended(lane, cell, outcome.problem is None, outcome.seconds)
 
         workers = [threading.Thread(target=work, args=(lane,), daemon=True) for lane in range(jobs)]
         try:
@@ -101,43 +100,40 @@ def run_cells(cells: Sequence[Cell], jobs: int) -> list[Outcome]:
                 while worker.is_alive():  # a join without time-out would not hear Ctrl-C
                     worker.join(timeout=0.2)
         except BaseException:
-            stopped.set()
-            for process in list(running.values()):
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGTERM)
+            processes.stop()
+            for worker in workers:
+                worker.join(timeout=5)
             raise
     return outcomes
 
 
-def _run_cell(lane: int, cell: Cell, running: dict[int, "subprocess.Popen[str]"], board: Board) -> Outcome:
+def _run_cell(lane: int, cell: Cell, processes: Processes, board: Board) -> Outcome:
     log = LOGS / f"{cell.key}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     # `-s`: these two stages alone; without it, and without --wait-for-lock, workers fail on DVC's locks.
     command = [*dvc.COMMAND, "--wait-for-lock", "repro", "-s", f"train@{cell.key}", f"evaluate@{cell.key}"]
-    with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )
-        running[lane] = process
-        assert process.stdout is not None
-        for line in process.stdout:
-            file.write(line)
-            file.flush()
-            board.said(lane, line)
-        succeeded = process.wait() == 0
-    del running[lane]
-    return Outcome(cell, succeeded, time.monotonic() - start, log)
-
-
-def _last_error(log: Path) -> str:
-    errors = [
-        line.strip() for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("error: ")
-    ]
-    return f"{errors[0].removeprefix('error: ') if errors else 'no message of ours'} (log: {log})"
+    errors: list[str] = []
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("w", encoding="utf-8") as file, processes.start(command, dvc.environment()) as lines:
+            for line in lines:
+                file.write(line)
+                file.flush()
+                board.said(lane, line)
+                if line.startswith("error: "):
+                    errors.append(line.removeprefix("error: ").strip())
+            code = lines.wait()
+    except OSError as error:
+        return Outcome(cell, time.monotonic() - start, f"{log}: {error.strerror}")
+    problem = f"{errors[0] if errors else f'exit status {code}'} (log: {log})" if code else None
+    return Outcome(cell, time.monotonic() - start, problem)
 
 
 def default_jobs(study: Study) -> int:
-    """As many cells as the cores that this process may use can feed."""
+    """One cell on a GPU, else as many as the cores that this process may use can feed."""
+    import torch
+
+    if torch.cuda.is_available() and os.environ.get("CONTEXT_FBR_DEVICE") != "cpu":
+        return 1
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return max(cores // study.train.threads, 1)

@@ -42,7 +42,7 @@ class SpheresRaw(Section):
     """Generated data: one bright sphere in a noisy cube."""
 
     source: Literal["spheres"]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     edge: Annotated[int, Field(ge=8)]
     spacing_mm: Annotated[float, Field(gt=0)]
     training: SphereSet

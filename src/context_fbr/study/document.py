@@ -82,7 +82,16 @@ class Document:
         try:
             return model.model_validate(plain(value))
         except ValidationError as error:
-            raise UserError(*(self._describe(location, model, item) for item in error.errors())) from None
+            texts: dict[Location, list[str]] = {}
+            for item in error.errors():
+                where, text = self._describe(location, model, item)
+                texts.setdefault(where, []).append(text)
+            for where in texts:  # a list whose items are wrong is not too short as well
+                if any(other[: len(where)] == where and other != where for other in texts):
+                    texts[where] = [text for text in texts[where] if "at least" not in text]
+            raise UserError(
+                *(self.problem(where, " or ".join(found)) for where, found in texts.items() if found)
+            ) from None
 
     def problem(self, location: Location, text: str) -> str:
         """One line that says where (file:line, key) and what."""
@@ -99,18 +108,31 @@ class Document:
                 break
         return line + 1
 
-    def _describe(self, base: Location, model: type[Section], item: Any) -> str:
-        location = (*base, *item["loc"])
+    def _describe(self, base: Location, model: type[Section], item: Any) -> tuple[Location, str]:
+        """Where (a place in the file, without pydantic's names for branches of a union) and what."""
+        location = self._in_file((*base, *item["loc"]))
         if item["type"] == "extra_forbidden":
-            allowed = _fields(model, item["loc"][:-1])
-            return self.problem(location, f"unknown key; {suggestion(str(location[-1]), allowed)}")
+            return location, f"unknown key; {suggestion(str(location[-1]), _fields(model, item['loc'][:-1]))}"
         if item["type"] == "missing":
-            return self.problem(location, "is missing")
+            return location, "is missing"
         if item["type"] == "value_error":  # our own words, which name the value
             error = item["ctx"]["error"]
-            return self.problem((*location, *getattr(error, "at", ())), str(error))
-        text = item["msg"].removeprefix("Input ")
-        return self.problem(location, f"is {item['input']!r}, but {text[0].lower()}{text[1:]}")
+            return (*location, *getattr(error, "at", ())), str(error)
+        text = item["msg"].removeprefix("Input ").replace("tuple", "list").replace("dictionary", "mapping")
+        value = list(item["input"]) if isinstance(item["input"], tuple) else item["input"]
+        return location, f"is {value!r}, but {text[0].lower()}{text[1:]}"
+
+    def _in_file(self, location: Location) -> Location:
+        """The part of a location up to the first value that holds no others."""
+        node: Any = self.root
+        for depth, key in enumerate(location):
+            if not isinstance(node, CommentedMap | CommentedSeq):
+                return location[:depth]
+            try:
+                node = node[key]
+            except (KeyError, IndexError, TypeError):
+                return location[: depth + 1]
+        return location
 
 
 def suggestion(name: str, allowed: Iterable[str]) -> str:

@@ -1,0 +1,100 @@
+"""DVC processes that end with us: stopped from inside, so that DVC itself is never cut while it writes."""
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import psutil
+
+PATIENCE_S = 20.0
+
+
+class Lines:
+    """The output of a running process, line by line."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def __iter__(self) -> Iterator[str]:
+        assert self._process.stdout is not None
+        return iter(self._process.stdout)
+
+    def wait(self) -> int:
+        """Exit status, once the process has ended."""
+        return self._process.wait()
+
+
+class Processes:
+    """The processes of all workers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self.stopped = False
+
+    @contextmanager
+    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Lines]:
+        """Start a process in a session of its own, where Ctrl-C does not reach it; end it with the block."""
+        with self._lock:  # a process is either seen by `stop` or not started
+            if self.stopped:
+                raise InterruptedError("stopped")
+            process = subprocess.Popen(
+                command,
+                env=dict(environment),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
+            self._running.add(process)
+        try:
+            yield Lines(process)
+        except BaseException:
+            _end({process})
+            raise
+        finally:
+            with self._lock:
+                self._running.discard(process)
+
+    def stop(self) -> None:
+        """End all processes and start no more."""
+        with self._lock:
+            self.stopped = True
+            running = set(self._running)
+        _end(running)
+
+
+def _end(processes: set["subprocess.Popen[str]"]) -> None:
+    """Terminate what the processes run until they end by themselves; kill what has not after a while."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (alive := [process for process in processes if process.poll() is None]) and (
+        time.monotonic() < deadline
+    ):
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    with suppress(psutil.NoSuchProcess):
+                        child.terminate()
+        time.sleep(0.1)
+    for process in alive:
+        process.kill()
+
+
+@contextmanager
+def signals_as_exceptions() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP (a closed terminal, a scheduler) unwind as Ctrl-C does. Main thread only."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
