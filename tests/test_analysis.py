@@ -61,6 +61,19 @@ def test_the_summary_is_the_mean_over_seeds_of_cells_and_counts_what_is_undefine
     }
 
 
+def test_a_miss_and_an_empty_label_are_no_empty_predictions(tables: Path) -> None:
+    for cell in CELLS:
+        cell.scores.write_text(
+            "filename,dsc,hausdorff,abs_diff,fg_ratio\n"
+            "empty prediction,0.0,,1.0,0.1\nbeside the label,0.0,9,1.5,0.1\nempty label,,,,0.0\n"
+        )
+    leaf = summary.nested(summary.summarise(summary.cell_table(read_results(CELLS), 0.02)))["spheres"][
+        "unet"
+    ]["8"]
+    assert (leaf["empty_predictions"], leaf["undefined_dice"], leaf["undefined_hausdorff"]) == (2, 2, 4)
+    assert (leaf["dice"], leaf["hausdorff_voxels"], leaf["abs_diff"]) == (0.0, 9.0, 1.25)
+
+
 def test_a_cell_s_row_tells_how_it_trained(tables: Path) -> None:
     cells = summary.cell_table(read_results(CELLS), convergence_tolerance=0.02)
     row = cells.query("model == 'unetr' and patch_size == 8 and seed == 2").iloc[0]
@@ -101,10 +114,11 @@ def test_a_group_without_any_defined_distance_is_null_not_nan(tables: Path) -> N
 def test_names_are_text_whatever_they_look_like_and_numbers_keep_their_last_bit(tables: Path) -> None:
     for cell in CELLS:
         cell.scores.write_text(
-            "filename,dsc,hausdorff,abs_diff,fg_ratio\n001,0.1234567890123456789,,1.0,0.1\nNA,0.3,1,1,0.1\n"
+            "filename,dsc,hausdorff,abs_diff,fg_ratio\n001,0.1234567890123456789,,1.0,0.1\n002,0.3,1,1,0.1\n"
         )
+    CELLS[1].scores.write_text("filename,dsc,hausdorff,abs_diff,fg_ratio\nNA,0.3,1,1,0.1\n")
     scores = read_results(CELLS).scores
-    assert scores["filename"].tolist()[:2] == ["001", "NA"]
+    assert scores["filename"].tolist()[:3] == ["001", "002", "NA"]
     assert scores["dsc"][0] == 0.1234567890123456789
     assert np.isnan(scores["hausdorff"][0])
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.losses import DiceLoss
 
-from context_fbr import networks, trainer
+from context_fbr import networks, sampling, trainer
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
 from context_fbr.study.document import Document
@@ -163,3 +163,25 @@ def test_superseded_weights_are_not_kept(document: Document, volumes: list[Volum
     kept = [epoch for epoch in history if epoch.weights is not None]
     assert len(kept) == 1
     assert kept[0].validation_dice == max(epoch.validation_dice for epoch in history)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_patches_are_those_of_the_sampler_with_the_study_s_settings(
+    document: Document, volumes: list[Volume], probability: float
+) -> None:
+    plan = protocol(document)
+    settings = plan.settings.model_copy(
+        update={"foreground_patch_probability": probability, "patches_per_volume": 5, "batch_volumes": 3}
+    )
+    plan = Protocol(settings, plan.window, plan.epochs, 4, plan.seed)
+    found = list(trainer.batches(volumes, plan, epoch=7))
+    assert [len(batch.names) for batch in found] == [15, 5]
+    by_name = {volume.where.name: volume for volume in volumes}
+    patches = ((n, i, t) for b in found for n, i, t in zip(b.names, b.images, b.labels, strict=True))
+    for name in dict.fromkeys(name for batch in found for name in batch.names):
+        volume = by_name[name]
+        for x, y, z in sampling.patch_corners(volume.where, 4, 5, probability, plan.seed, 7):
+            drawn, image, label = next(patches)
+            assert drawn == name
+            assert torch.equal(image[0], volume.image[x : x + 4, y : y + 4, z : z + 4])
+            assert torch.equal(label[0], volume.label[x : x + 4, y : y + 4, z : z + 4])
