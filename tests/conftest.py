@@ -9,15 +9,6 @@ import pytest
 from context_fbr.study.document import Document
 
 ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared" / "data"
-
-
-@pytest.fixture
-def shared_data() -> Path:
-    """Real data for development, beside the repository; never part of it."""
-    if not SHARED.is_dir():
-        pytest.skip(f"the development data is not here: {SHARED}")
-    return SHARED
 
 
 @pytest.fixture
