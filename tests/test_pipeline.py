@@ -235,7 +235,7 @@ def test_a_change_runs_what_it_touches_and_nothing_else(tmp_path: Path) -> None:
     assert workspace.repro() == {"analyze"}
 
     workspace.edit("params.yaml", "seeds: [1, 2]", "seeds: [1]")
-    workspace.edit("src/context_fbr/sampling.py", "ORDER, PATCHES = 11, 12", "ORDER, PATCHES = 11, 13")
+    workspace.edit("src/context_fbr/sampling.py", "ORDER, PATCHES = 11, 12", "ORDER, PATCHES = 13, 14")
     before = len(workspace.lock())
     removed = workspace.context_fbr("prune").stdout
     assert "removed dvc.lock: train@spheres-unet-16-2" in removed
