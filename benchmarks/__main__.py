@@ -10,6 +10,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -115,8 +116,6 @@ def measure(original: Work, ours: Work, repeats: int) -> tuple[list[float], list
 
 def main(repeats: int) -> None:
     """Measure every part and write the table."""
-    import tempfile
-
     torch.set_num_threads(1)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False

@@ -127,11 +127,19 @@ def test_the_headline_is_a_dozen_numbers_at_most_and_dvc_reads_it(finished: Work
     assert all(0 <= number <= 1 for number in numbers)
 
 
-def test_dvc_draws_the_plots(finished: Workspace, tmp_path: Path) -> None:
-    finished.dvc("plots", "show", "-o", str(tmp_path / "plots"))
-    page = (tmp_path / "plots" / "index.html").read_text()
-    assert "dice_by_patch_size" in page
-    assert "DVC_METRIC" not in page  # every anchor of the template was filled
+def test_dvc_draws_the_plots_by_model_and_patch_size(finished: Workspace, tmp_path: Path) -> None:
+    shown = json.loads(finished.dvc("plots", "show", "--json", "-o", str(tmp_path / "plots")))["data"]
+    for name, rows in (("Dice by patch size", 2), ("Learning curves", 4)):
+        (plot,) = shown[name]
+        content = plot["content"]
+        spec = json.loads(content) if isinstance(content, str) else content
+        assert len(spec["data"]["values"]) == rows
+        assert "<DVC_METRIC" not in json.dumps(spec)  # every anchor of the template was filled
+        text = json.dumps({key: spec[key] for key in ("facet", "spec")})
+        assert {field for field in ("model", "patch_size", "seed", "rev") if f'"field": "{field}"' in text} == {
+            "model", "patch_size", "seed", "rev",
+        }  # fmt: skip
+    assert len([name for name in shown if name.endswith(".png")]) == 3
 
 
 def test_cells_side_by_side_in_another_clone_give_the_same_lock(finished: Workspace, tmp_path: Path) -> None:

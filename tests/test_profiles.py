@@ -1,7 +1,9 @@
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from ruamel.yaml import YAML
 
 from context_fbr import profiles
 from context_fbr.errors import UserError
@@ -72,6 +74,16 @@ def test_an_overlay_that_makes_no_valid_study_leaves_params_yaml_alone(params: P
     with pytest.raises(UserError, match="larger than"):
         profiles.apply_overlay(overlay, params)
     assert params.read_text() == before
+
+
+def test_null_stays_a_word_and_other_yaml_is_written_as_before(params: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("tasks: {spheres: {raw: {background: {hidden_intensity: null}}}}\n")
+    profiles.apply_overlay(overlay, params)
+    assert "hidden_intensity: null" in params.read_text()
+    text = StringIO()
+    YAML().dump({"a": None}, text)
+    assert text.getvalue() == "a:\n"  # as DVC writes dvc.lock, which lockfile.py must not change
 
 
 def test_an_unknown_profile_is_refused_with_the_names_of_those_that_are_there(params: Path) -> None:

@@ -10,6 +10,9 @@ import pytest
 from conftest import ROOT
 
 from context_fbr import profiles
+from context_fbr.cli import check
+from context_fbr.study.document import Document
+from context_fbr.study.whole import read_study
 
 README = (ROOT / "README.md").read_text()
 
@@ -79,3 +82,18 @@ def test_pinned_versions_satisfy_the_ranges_of_pyproject() -> None:
         name = requirement.name.lower()
         pinned = pins.get(name, pins.get(name.replace("-", "_"), pins.get(name.replace("_", "-"))))
         assert requirement.specifier.contains(pinned), text
+
+
+def test_the_readme_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path) -> None:
+    params = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
+    examples = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert len(examples) == 2
+    for number, example in enumerate(examples):
+        overlay = tmp_path / f"{number}.yaml"
+        overlay.write_text(example)
+        assert profiles.apply_overlay(overlay, params)
+    overlay.write_text("grid: {tasks: [spheres, spheres_plain], models: [unet, segresnet]}\n")
+    profiles.apply_overlay(overlay, params)
+    study = read_study(Document.read(params))
+    check(study)
+    assert len(study.grid.cells) == 2 * 2 * len(study.grid.patch_sizes) * len(study.grid.seeds)

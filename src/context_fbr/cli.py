@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from context_fbr.errors import raise_problems, run
+from context_fbr.errors import UserError, raise_problems, run
 from context_fbr.study.document import PARAMS_FILE, Document
 from context_fbr.study.whole import Study, read_study
 
@@ -14,8 +14,7 @@ def check(study: Study) -> None:
     Raises:
         UserError: with every combination that does not work.
     """
-    from context_fbr import networks  # torch and monai take seconds to import: only where they are used
-    from context_fbr.errors import UserError
+    from context_fbr import networks  # imports torch and monai, which takes seconds
 
     problems: list[str] = []
     for model in study.grid.models:
@@ -102,7 +101,10 @@ def parser() -> argparse.ArgumentParser:
     )
     command = grid.add_parser("run", help="bring the study up to date, cells side by side on this machine")
     command.add_argument(
-        "--jobs", type=_positive, metavar="N", help="cells at once (default: cores / train.threads)"
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="cells at once (default: cores / train.threads, 1 on a GPU)",
     )
     command.set_defaults(do=_grid_run)
     return root

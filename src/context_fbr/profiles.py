@@ -7,6 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from context_fbr import atomic
 from context_fbr.errors import UserError
@@ -14,6 +15,15 @@ from context_fbr.study.document import Document, Location, plain
 from context_fbr.study.whole import read_study
 
 FOLDER = Path("profiles")
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes null as a word; a class of its own, because representers are registered with the class."""
+
+
+_Representer.add_representer(
+    type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+)
 
 
 @dataclass(frozen=True)
@@ -64,10 +74,8 @@ def apply_overlay(overlay: Path, params: Path) -> list[Change]:
 def dump(root: CommentedMap) -> str:
     """YAML text with the comments and the flow style of what was read."""
     yaml = YAML()
+    yaml.Representer = _Representer
     yaml.width = 4096  # never fold a line: a comment may follow it
-    yaml.representer.add_representer(
-        type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
     text = StringIO()
     yaml.dump(root, text)
     return text.getvalue()

@@ -28,6 +28,11 @@ def copy_project(target: Path, source: Path = Path()) -> None:
             shutil.copy2(source / name, target / name)
     # Not the user's commit: neither their name, signature nor hooks.
     settings = ("user.name=context-fbr", "user.email=context-fbr@localhost", "commit.gpgsign=false")
-    git = ["git", "-C", str(target), *(word for s in (*settings, "core.hooksPath=") for word in ("-c", s))]
+    git = [
+        "git",
+        "-C",
+        str(target),
+        *(word for s in (*settings, "core.hooksPath=/dev/null") for word in ("-c", s)),
+    ]
     for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Copy"]):
         subprocess.run([*git, *command], check=True)

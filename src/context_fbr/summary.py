@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from context_fbr.results import KEYS, Results
@@ -92,12 +93,6 @@ def headline(summary: pd.DataFrame) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    if isinstance(value, str):
-        return value
     if pd.isna(value):
         return None
-    return (
-        int(value)
-        if float(value).is_integer() and not isinstance(value, float)
-        else round(float(value), DIGITS)
-    )
+    return int(value) if isinstance(value, int | np.integer) else round(float(value), DIGITS)

@@ -18,15 +18,8 @@ def environment() -> dict[str, str]:
 
 
 def changed_stages() -> set[str]:
-    """Names of the stages that `dvc repro` would run.
-
-    Raises:
-        UserError: with DVC's own words, if it cannot tell.
-    """
-    status = subprocess.run([*COMMAND, "status", "--json"], capture_output=True, text=True, check=False)
-    if status.returncode:
-        raise UserError(f"dvc status failed: {status.stderr.strip() or status.stdout.strip()}")
-    return set(json.loads(status.stdout))
+    """Names of the stages that `dvc repro` would run; errors as in `stage_names`."""
+    return set(json.loads(_ask("status", "--json")))
 
 
 def stage_names() -> list[str]:
@@ -35,15 +28,18 @@ def stage_names() -> list[str]:
     Raises:
         UserError: with DVC's own words, if it cannot tell.
     """
-    listed = subprocess.run(
-        [*COMMAND, "stage", "list", "--name-only"], capture_output=True, text=True, check=False
-    )
-    if listed.returncode:
-        raise UserError(f"dvc stage list failed: {listed.stderr.strip()}")
-    return listed.stdout.split()
+    return _ask("stage", "list", "--name-only").split()
 
 
 def repro(*arguments: str) -> bool:
     """Run `dvc repro ARGUMENTS` in this terminal; True if it succeeded."""
     print(f"$ dvc repro {' '.join(arguments)}", flush=True)
     return subprocess.run([*COMMAND, "repro", *arguments], env=environment(), check=False).returncode == 0
+
+
+def _ask(*arguments: str) -> str:
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip() or done.stdout.strip()
+        raise UserError(f"dvc {' '.join(arguments)} failed: {said}")
+    return done.stdout

@@ -42,11 +42,10 @@ def run(study: Study, jobs: int) -> None:
     Raises:
         UserError: naming what failed, after everything else has run.
     """
-    problems = []
-    if not dvc.repro("-k", *DATA):
-        failed = sorted(name for name in dvc.changed_stages() if name.partition("@")[0] in DATA)
-        problems = [f"{name} failed or lacks its input, see above" for name in failed]
+    dvc.repro("-k", *DATA)
     changed = dvc.changed_stages()
+    failed = sorted(name for name in changed if name.partition("@")[0] in DATA)
+    problems = [f"{name} failed or lacks its input, see above" for name in failed]
     broken = {task for task in study.grid.tasks if {f"raw@{task}", f"prepare@{task}"} & changed}
     waiting = [
         cell
@@ -115,14 +114,15 @@ def _run_cell(lane: int, cell: Cell, processes: Processes, board: Board) -> Outc
     errors: list[str] = []
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w", encoding="utf-8") as file, processes.start(command, dvc.environment()) as lines:
-            for line in lines:
+        with log.open("w", encoding="utf-8") as file, processes.start(command, dvc.environment()) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
                 file.write(line)
                 file.flush()
                 board.said(lane, line)
                 if line.startswith("error: "):
                     errors.append(line.removeprefix("error: ").strip())
-            code = lines.wait()
+            code = process.wait()
     except OSError as error:
         return Outcome(cell, time.monotonic() - start, f"{log}: {error.strerror}")
     problem = f"{errors[0] if errors else f'exit status {code}'} (log: {log})" if code else None

@@ -13,21 +13,6 @@ import psutil
 PATIENCE_S = 20.0
 
 
-class Lines:
-    """The output of a running process, line by line."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-
-    def __iter__(self) -> Iterator[str]:
-        assert self._process.stdout is not None
-        return iter(self._process.stdout)
-
-    def wait(self) -> int:
-        """Exit status, once the process has ended."""
-        return self._process.wait()
-
-
 class Processes:
     """The processes of all workers."""
 
@@ -37,8 +22,13 @@ class Processes:
         self.stopped = False
 
     @contextmanager
-    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Lines]:
-        """Start a process in a session of its own, where Ctrl-C does not reach it; end it with the block."""
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str]
+    ) -> Iterator["subprocess.Popen[str]"]:
+        """Start a process in a session of its own, where Ctrl-C does not reach it; an error ends it.
+
+        Its stdout, which holds stderr too, is to be read by the block.
+        """
         with self._lock:  # a process is either seen by `stop` or not started
             if self.stopped:
                 raise InterruptedError("stopped")
@@ -53,7 +43,7 @@ class Processes:
             )
             self._running.add(process)
         try:
-            yield Lines(process)
+            yield process
         except BaseException:
             _end({process})
             raise

@@ -106,7 +106,7 @@ def read_study(document: Document) -> Study:
         problems += _unknown(document, "models", grid.models, networks)
         problems += _too_large(document, grid, tasks)
     if train is not None:
-        problems += _never_filled(document, train, tasks)
+        problems += _protocol_problems(document, train, tasks)
     raise_problems(problems)
     assert grid is not None  # none of the four is, or there were problems
     assert train is not None
@@ -143,7 +143,7 @@ def _too_large(document: Document, grid: Grid, tasks: Mapping[str, Task | None])
     ]
 
 
-def _never_filled(document: Document, train: Training, tasks: Mapping[str, Task | None]) -> list[str]:
+def _protocol_problems(document: Document, train: Training, tasks: Mapping[str, Task | None]) -> list[str]:
     problems = []
     for name, task in tasks.items():
         if task is None:
