@@ -10,7 +10,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ from monai.transforms import RandCropByPosNegLabeld
 
 from context_fbr import atomic, networks, sampling, scoring, spheres
 from context_fbr.inference import sliding_window
-from context_fbr.profiles import apply
+from context_fbr.paper_cells import paper_document
 from context_fbr.progress import progress
 from context_fbr.study.data import SpheresRaw
 from context_fbr.study.document import Document
@@ -34,14 +33,6 @@ COLUMNS = (
     "part", "network", "patch_size", "device", "precision", "original_median_s", "ours_median_s",
     "ratio_median", "ratio_min", "ratio_max", "repeats", "machine", "date", "commit",
 )  # fmt: skip
-
-
-def paper_document(folder: Path) -> Document:
-    """params.yaml with the paper profile: the sizes that matter."""
-    params = folder / "params.yaml"
-    params.write_text(Path("params.yaml").read_text())
-    apply("paper", params)
-    return Document.read(params)
 
 
 def parts(document: Document) -> list[tuple[str, str, int, Work, Work]]:
@@ -123,8 +114,7 @@ def main(repeats: int) -> None:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
-    with tempfile.TemporaryDirectory() as folder:
-        work = parts(paper_document(Path(folder)))
+    work = parts(paper_document())  # the sizes that matter
     for part, network, size, original, ours in progress(work, len(work), "benchmarks", "part"):
         theirs, own = measure(original, ours, repeats)
         ratios = [t / o for t, o in zip(theirs, own, strict=True)]

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from context_fbr.cells import Cell
+from context_fbr.study.analysis import Analysis
 from context_fbr.study.document import Document
 
 ROOT = Path(__file__).parents[1]
+SETTINGS = Analysis(convergence_tolerance=0.02, minimum_validation_dice=0.6, confidence=0.95, small_loss=0.05)
+CELLS = [
+    Cell("spheres", model, size, seed) for model in ("unet", "unetr") for size in (8, 16) for seed in (1, 2)
+]
 
 
 @pytest.fixture
@@ -28,3 +34,30 @@ def change(params: Path) -> Callable[[str, str], Document]:
         return Document.read(params)
 
     return replace
+
+
+@pytest.fixture
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Tables of eight cells: Dice 0.1 x seed + patch size / 100 for case a; case b is predicted empty."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("train", "test", "foreground_ratios", "baselines"):
+        (tmp_path / "metrics" / folder).mkdir(parents=True)
+    for cell in CELLS:
+        change = 0.05 if cell.seed == 2 and cell.model == "unetr" else 0.001
+        cell.history.write_text(
+            "epoch,learning_rate,loss,validation_dice\n"
+            f"1,0.1,0.9,\n2,0.1,0.5,0.7\n3,0.1,0.5,\n4,0.1,0.4,{0.7 + change}\n"
+        )
+        cell.foreground_ratios.write_text(
+            "epoch,case,foreground_ratio\n1,c,0.0\n1,c,0.5\n2,c,0.25\n2,c,0.25\n"
+        )
+        dice = 0.1 * cell.seed + cell.patch_size / 100
+        cell.scores.write_text(
+            f"filename,dsc,hausdorff,abs_diff,fg_ratio\na,{dice},{cell.seed},0.5,0.1\nb,0.0,,1.0,0.01\n"
+        )
+    Path("metrics/baselines/spheres.csv").write_text(
+        "baseline,threshold,filename,dsc,hausdorff,abs_diff,fg_ratio\n"
+        "everything,0.99,a,0.2,9,9,0.1\neverything,0.99,b,0.1,9,9,0.01\n"
+        "threshold,0.99,a,0.9,1,0.1,0.1\nthreshold,0.99,b,1.0,0,0,0.01\n"
+    )
+    return tmp_path

@@ -1,61 +1,41 @@
 """From cells' tables to summary, headline and figures, on numbers small enough to check by hand."""
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import CELLS, SETTINGS
 
-from context_fbr import analyze, figures, summary
-from context_fbr.baseline import fit_threshold, threshold_dice
-from context_fbr.cells import Cell
+from context_fbr import analyze, baselines, summary
 from context_fbr.errors import UserError
+from context_fbr.evidence import Evidence, from_results
+from context_fbr.figures.foreground import ratio_histogram
 from context_fbr.results import Results, read_results
 from context_fbr.scoring import score
 
-CELLS = [
-    Cell("spheres", model, size, seed) for model in ("unet", "unetr") for size in (8, 16) for seed in (1, 2)
-]
 
-
-@pytest.fixture
-def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Tables of eight cells: Dice 0.1 x seed + patch size / 100 for case a; case b is predicted empty."""
-    monkeypatch.chdir(tmp_path)
-    for folder in ("train", "test", "foreground_ratios", "baselines"):
-        (tmp_path / "metrics" / folder).mkdir(parents=True)
-    for cell in CELLS:
-        change = 0.05 if cell.seed == 2 and cell.model == "unetr" else 0.001
-        cell.history.write_text(
-            "epoch,learning_rate,loss,validation_dice\n"
-            f"1,0.1,0.9,\n2,0.1,0.5,0.7\n3,0.1,0.5,\n4,0.1,0.4,{0.7 + change}\n"
-        )
-        cell.foreground_ratios.write_text(
-            "epoch,case,foreground_ratio\n1,c,0.0\n1,c,0.5\n2,c,0.25\n2,c,0.25\n"
-        )
-        dice = 0.1 * cell.seed + cell.patch_size / 100
-        cell.scores.write_text(
-            f"filename,dsc,hausdorff,abs_diff,fg_ratio\na,{dice},{cell.seed},0.5,0.1\nb,0.0,,1.0,0.01\n"
-        )
-    Path("metrics/baselines/spheres.csv").write_text(
-        "filename,everything_dsc,threshold_dsc,threshold\na,0.2,0.9,0.99\nb,0.1,1.0,0.99\n"
-    )
-    return tmp_path
+def evidence() -> Evidence:
+    results = read_results(CELLS)
+    return from_results(results, summary.convergence(summary.cell_table(results, SETTINGS)))
 
 
 def test_the_summary_is_the_mean_over_seeds_of_cells_and_counts_what_is_undefined(tables: Path) -> None:
-    cells = summary.cell_table(read_results(CELLS), convergence_tolerance=0.02)
-    tree = summary.nested(summary.summarise(cells))
+    means = summary.summarise(evidence(), 0.95)
+    tree = summary.tree_of(means)
     leaf = tree["spheres"]["unet"]["16"]
-    assert leaf["dice"] == pytest.approx(
+    assert leaf["dice_mean"] == pytest.approx(
         ((0.26 + 0) / 2 + (0.36 + 0) / 2) / 2
     )  # an empty prediction counts as 0
-    assert leaf["hausdorff_voxels"] == 1.5  # ... and has no distance to average
-    assert (leaf["cases"], leaf["seeds"]) == (4, 2)
+    assert leaf["hausdorff_mean"] == 1.5  # ... and has no distance to average
+    assert (leaf["cases"], leaf["scores"], leaf["seeds"]) == (2, 4, 2)
     assert (leaf["empty_predictions"], leaf["undefined_hausdorff"], leaf["not_converged"]) == (2, 2, 0)
     assert tree["spheres"]["unetr"]["8"]["not_converged"] == 1
-    assert summary.headline(summary.summarise(cells))["spheres"]["unet"] == {
+    assert tree["spheres"]["threshold"]["all"]["dice_mean"] == pytest.approx(0.95)
+    assert tree["spheres"]["threshold"]["all"]["seeds"] == 0
+    assert summary.headline(means)["spheres"]["unet"] == {
         "dice_8": 0.115,
         "dice_16": 0.155,
     }
@@ -67,15 +47,13 @@ def test_a_miss_and_an_empty_label_are_no_empty_predictions(tables: Path) -> Non
             "filename,dsc,hausdorff,abs_diff,fg_ratio\n"
             "empty prediction,0.0,,1.0,0.1\nbeside the label,0.0,9,1.5,0.1\nempty label,,,,0.0\n"
         )
-    leaf = summary.nested(summary.summarise(summary.cell_table(read_results(CELLS), 0.02)))["spheres"][
-        "unet"
-    ]["8"]
+    leaf = summary.tree_of(summary.summarise(evidence(), 0.95))["spheres"]["unet"]["8"]
     assert (leaf["empty_predictions"], leaf["undefined_dice"], leaf["undefined_hausdorff"]) == (2, 2, 4)
-    assert (leaf["dice"], leaf["hausdorff_voxels"], leaf["abs_diff"]) == (0.0, 9.0, 1.25)
+    assert (leaf["dice_mean"], leaf["hausdorff_mean"], leaf["abs_diff_mean"]) == (0.0, 9.0, 1.25)
 
 
 def test_a_cell_s_row_tells_how_it_trained(tables: Path) -> None:
-    cells = summary.cell_table(read_results(CELLS), convergence_tolerance=0.02)
+    cells = summary.cell_table(read_results(CELLS), SETTINGS)
     row = cells.query("model == 'unetr' and patch_size == 8 and seed == 2").iloc[0]
     assert row["best_validation_dice"] == 0.75
     assert row["last_validation_change"] == pytest.approx(0.05)
@@ -85,30 +63,41 @@ def test_a_cell_s_row_tells_how_it_trained(tables: Path) -> None:
 
 def test_the_stage_writes_valid_json_csv_and_the_same_png_bytes_twice(tables: Path) -> None:
     results = read_results(CELLS)
-    analyze.write(results, 0.02)
+    analyze.write(results, SETTINGS)
     names = sorted(
         str(p.relative_to(tables))
         for p in tables.rglob("*")
         if p.is_file() and p.parent.name in ("metrics", "plots")
     )
     content = {name: Path(name).read_bytes() for name in names}
-    analyze.write(read_results(CELLS), 0.02)
+    analyze.write(read_results(CELLS), SETTINGS)
     assert {name: Path(name).read_bytes() for name in names} == content
     for name in names:
         if name.endswith(".json"):
             json.loads(content[name], parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
         if name.endswith(".png"):
             assert content[name].startswith(b"\x89PNG")
-    pd.testing.assert_frame_equal(pd.read_csv("metrics/cases.csv"), results.scores)
+    scores = pd.read_csv("metrics/cases.csv")
+    trained = scores[scores["seed"].notna()].astype({"patch_size": "int64", "seed": "int64"})
+    pd.testing.assert_frame_equal(trained, results.scores)
+    assert scores.loc[scores["seed"].isna(), "model"].unique().tolist() == ["everything", "threshold"]
+
+
+def test_a_cell_that_stopped_moving_at_a_low_dice_has_not_converged(tables: Path) -> None:
+    strict = SETTINGS.model_copy(update={"minimum_validation_dice": 0.72})
+    cells = summary.cell_table(read_results(CELLS), strict)
+    assert cells["last_validation_change"].min() == pytest.approx(0.001)
+    assert not cells["converged"].any()  # 0.701 is too low; 0.75 moved too much
+    assert summary.cell_table(read_results(CELLS), SETTINGS)["converged"].sum() == 6
 
 
 def test_a_group_without_any_defined_distance_is_null_not_nan(tables: Path) -> None:
     for cell in CELLS:
         cell.scores.write_text("filename,dsc,hausdorff,abs_diff,fg_ratio\na,0.0,,1.0,0.1\n")
-    analyze.write(read_results(CELLS), 0.02)
+    analyze.write(read_results(CELLS), SETTINGS)
     tree = json.loads(Path("metrics/summary.json").read_text())
-    assert tree["spheres"]["unet"]["8"]["hausdorff_voxels"] is None
-    assert tree["spheres"]["unet"]["8"]["dice"] == 0
+    assert tree["spheres"]["unet"]["8"]["hausdorff_mean"] is None
+    assert tree["spheres"]["unet"]["8"]["dice_mean"] == 0
 
 
 def test_names_are_text_whatever_they_look_like_and_numbers_keep_their_last_bit(tables: Path) -> None:
@@ -147,11 +136,13 @@ def test_damaged_tables_are_reported_together(tables: Path, content: str | None,
 
 
 def test_the_ratio_histogram_counts_every_patch_of_one_network_once(tables: Path) -> None:
-    ratios = read_results(CELLS).foreground_ratios
-    histogram = figures.ratio_histogram(ratios, bins=4)
+    histogram = ratio_histogram(evidence())
     assert histogram.groupby("patch_size")["share"].sum().tolist() == [1.0, 1.0]
     first = histogram[histogram["patch_size"] == 8]
-    assert first["share"].tolist() == [0.25, 0.5, 0.25, 0.0]
+    assert first["empty"].tolist()[0] == 0.25  # one of four patches has no foreground
+    assert first["share"].tolist()[0] == 0.25
+    half = first[(first["ratio_from"] < 0.5) & (first["ratio_to"] > 0.5)]
+    assert half["share"].tolist() == [0.25]
 
 
 def test_the_threshold_s_dice_is_that_of_the_mask_it_makes() -> None:
@@ -160,12 +151,29 @@ def test_the_threshold_s_dice_is_that_of_the_mask_it_makes() -> None:
     label = (generator.random(image.shape) < 0.3).astype(np.uint8)
     thresholds = np.linspace(0, 1, 21)
     expected = [score(image >= threshold, label).dice for threshold in thresholds]
-    np.testing.assert_allclose(threshold_dice(image, label, thresholds), expected, atol=1e-12)
-    assert fit_threshold([(image, label)], thresholds) == thresholds[np.argmax(expected)]
-    with pytest.raises(UserError, match="no training volume has foreground"):
-        fit_threshold([(image, label * 0)], thresholds)
+    np.testing.assert_allclose(baselines.threshold_dice(image, label, thresholds), expected, atol=1e-12)
+    assert baselines.fit_threshold([(image, label)], thresholds) == thresholds[np.argmax(expected)]
+    with pytest.raises(UserError, match="no validation volume has foreground"):
+        baselines.fit_threshold([(image, label * 0)], thresholds)
 
 
 def test_results_hold_all_tables(tables: Path) -> None:
     results: Results = read_results(CELLS)
-    assert (len(results.history), len(results.scores), len(results.baselines)) == (32, 16, 2)
+    assert (len(results.history), len(results.scores), len(results.baselines)) == (32, 16, 4)
+
+
+def test_baselines_are_scored_as_networks_are() -> None:
+    generator = np.random.default_rng(5)
+    cases = []
+    for name in ("a", "b"):
+        image = generator.random((7, 8, 9), dtype=np.float32)
+        cases.append((name, image, (image > 0.6).astype(np.uint8)))
+    frame = pd.read_csv(StringIO(baselines.evaluate(cases, 0.7)))
+    assert frame["baseline"].tolist() == ["everything"] * 2 + ["threshold"] * 2
+    for row, (name, image, label) in zip(frame.itertuples(), cases * 2, strict=True):
+        mask = np.ones_like(label) if row.baseline == "everything" else image >= 0.7
+        expected = score(mask, label)
+        assert (row.filename, row.dsc, row.hausdorff, row.abs_diff) == (
+            name, expected.dice, expected.hausdorff_voxels, expected.absolute_difference,
+        )  # fmt: skip
+        assert row.fg_ratio == label.mean()

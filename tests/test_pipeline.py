@@ -18,6 +18,7 @@ from pipeline import Workspace, cells
 from ruamel.yaml import YAML
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+ANALYSIS = {"analyze", "overlay@spheres"}
 TINY = ROOT / "tests" / "overlays" / "tiny.yaml"
 SMOKE = ROOT / "profiles" / "smoke.yaml"
 
@@ -59,7 +60,7 @@ def test_package_files_hold_a_docstring_only_so_that_no_stage_must_depend_on_the
         assert [type(node) for node in body] == [ast.Expr], path
 
 
-@pytest.mark.parametrize("stage", ["raw", "prepare", "baseline", "analyze"])
+@pytest.mark.parametrize("stage", ["raw", "prepare", "baseline", "analyze", "overlay", "paper"])
 def test_a_stage_that_needs_no_torch_does_not_import_it(stage: str) -> None:
     code = f"import sys, context_fbr.{stage}; sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -78,7 +79,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The tiny study after a plain serial `dvc repro`; not to be changed."""
     workspace = Workspace.make(tmp_path_factory.mktemp("study") / "serial", TINY)
     executed = workspace.repro()
-    data = {"raw@spheres", "prepare@spheres", "baseline@spheres", "analyze"}
+    data = {"raw@spheres", "prepare@spheres", "baseline@spheres", "paper"} | ANALYSIS
     assert executed == data | cells(workspace)
     return workspace
 
@@ -91,8 +92,18 @@ def test_after_a_run_nothing_executes_and_dvc_is_content(finished: Workspace) ->
 def test_git_keeps_the_small_files_and_ignores_the_rest(finished: Workspace) -> None:
     status = finished.run("git", "status", "--porcelain", "--untracked-files=all").stdout
     changed = {line.split()[1] for line in status.splitlines()}
-    outs = STAGES["analyze"]["outs"] + STAGES["analyze"]["metrics"]
-    assert changed == {next(iter(out)) for out in outs} | {"dvc.lock"}
+    written = {"dvc.lock"}
+    for stage in ("analyze", "overlay", "paper"):
+        outs = STAGES[stage]["outs"] + STAGES[stage].get("metrics", [])
+        paths = {next(iter(out)).replace("${item.task}", "spheres") for out in outs}
+        files = {p for p in finished.path.rglob("*") if p.is_file()}
+        written |= {
+            p.relative_to(finished.path).as_posix()
+            for p in files
+            if any(p.relative_to(finished.path).is_relative_to(path) for path in paths)
+        }
+    assert changed <= written
+    assert changed >= {"dvc.lock", "metrics/cases.csv", "metrics/findings.json", "plots/overlays/spheres.png"}
 
 
 def test_tables_have_the_published_columns_and_a_row_for_each_case(finished: Workspace) -> None:
@@ -129,17 +140,20 @@ def test_the_headline_is_a_dozen_numbers_at_most_and_dvc_reads_it(finished: Work
 
 def test_dvc_draws_the_plots_by_model_and_patch_size(finished: Workspace, tmp_path: Path) -> None:
     shown = json.loads(finished.dvc("plots", "show", "--json", "-o", str(tmp_path / "plots")))["data"]
-    for name, rows in (("Dice by patch size", 2), ("Learning curves", 4)):
+    fields = {
+        "Dice by patch size": (4, {"task", "model", "low", "high", "rev"}),
+        "Dice by foreground ratio": (6, {"task", "model", "patch_size", "fg_ratio", "rev"}),
+        "Learning curves": (4, {"task", "model", "patch_size", "seed", "rev"}),
+    }
+    for name, (rows, drawn) in fields.items():
         (plot,) = shown[name]
         content = plot["content"]
         spec = json.loads(content) if isinstance(content, str) else content
         assert len(spec["data"]["values"]) == rows
         assert "<DVC_METRIC" not in json.dumps(spec)  # every anchor of the template was filled
         text = json.dumps({key: spec[key] for key in ("facet", "spec")})
-        assert {field for field in ("model", "patch_size", "seed", "rev") if f'"field": "{field}"' in text} == {
-            "model", "patch_size", "seed", "rev",
-        }  # fmt: skip
-    assert len([name for name in shown if name.endswith(".png")]) == 3
+        assert {field for field in drawn if f'"field": "{field}"' in text} == drawn
+    assert len([name for name in shown if name.endswith(".png")]) == 6
 
 
 def test_cells_side_by_side_in_another_clone_give_the_same_lock(finished: Workspace, tmp_path: Path) -> None:
@@ -234,12 +248,12 @@ def test_a_change_runs_what_it_touches_and_nothing_else(tmp_path: Path) -> None:
     workspace.repro()
 
     workspace.edit("params.yaml", "seeds: [1]", "seeds: [1, 2]")
-    assert workspace.repro() == cells(workspace, seed=2) | {"analyze"}
+    assert workspace.repro() == cells(workspace, seed=2) | ANALYSIS
 
     workspace.edit("params.yaml", "    num_res_units: 2", "    num_res_units: 1")
-    assert workspace.repro() == cells(workspace, model="unet") | {"analyze"}
+    assert workspace.repro() == cells(workspace, model="unet") | ANALYSIS
 
-    workspace.edit("src/context_fbr/figures.py", 'GREY = "#555555"', 'GREY = "#444444"')
+    workspace.edit("src/context_fbr/figures/learning.py", "linewidth=1)", "linewidth=2)")
     assert workspace.repro() == {"analyze"}
 
     workspace.edit("params.yaml", "seeds: [1, 2]", "seeds: [1]")
@@ -249,7 +263,7 @@ def test_a_change_runs_what_it_touches_and_nothing_else(tmp_path: Path) -> None:
     assert "removed dvc.lock: train@spheres-unet-16-2" in removed
     assert "removed models/spheres-unet-16-2" in removed
     assert len(workspace.lock()) == before - 2 * 6
-    assert workspace.repro() == cells(workspace) | {"analyze"}
+    assert workspace.repro() == cells(workspace) | ANALYSIS
     assert "nothing removed" in workspace.context_fbr("prune").stdout
 
     workspace.run("git", "add", "-A")

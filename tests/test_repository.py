@@ -5,12 +5,14 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
 
-from context_fbr import profiles
+from context_fbr import profiles, show
 from context_fbr.cli import check
+from context_fbr.study.analysis import Analysis
 from context_fbr.study.document import Document
 from context_fbr.study.whole import read_study
 
@@ -18,37 +20,115 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.fixture(autouse=True)
-def _desk_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README describes the desk study; who changed params.yaml has a README of their own to write."""
+def _in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
+def _desk_study(tmp_path: Path) -> None:
+    """The README's results are the desk study's; who changed params.yaml has a README of their own to write."""
     params = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
     changes = profiles.apply("desk", params)
     if changes:
         pytest.skip(f"params.yaml is not the desk profile: {changes[0]}")
 
 
-NAMES = {"UNet": "unet", "Attention-UNet": "attention_unet", "UNETR": "unetr"}
+INTERVAL = re.compile(r"([+-]?\d\.\d{3}) \[([+-]?\d\.\d{3}), ([+-]?\d\.\d{3})\]")
 
 
-def test_the_readme_s_table_of_results_is_the_summary() -> None:
-    summary = json.loads((ROOT / "metrics" / "summary.json").read_text())["spheres"]
-    header = re.search(r"^\| network \|(.*)\|$", README, re.MULTILINE)[1]
-    sizes = re.findall(r"patch (\d+)", header)
-    for name, model in NAMES.items():
-        row = re.search(rf"^\| {name} \|(.*)\|$", README, re.MULTILINE)[1]
-        assert [cell.strip() for cell in row.split("|")] == [
-            f"{summary[model][s]['dice']:.3f}" for s in sizes
-        ]
-        assert list(summary[model]) == sizes
+@pytest.mark.usefixtures("_desk_study")
+def test_the_readme_s_tables_are_what_the_tool_prints() -> None:
+    """Results, findings, and the cells of the paper profile, as they stand in metrics/."""
+    blocks = show.render(Path("metrics"), markdown=True).split("\n\n")
+    tables = [block for block in blocks if block.startswith("|")]
+    assert len(tables) == 3
+    for table in tables:
+        assert table in README
 
 
-def test_the_readme_s_baseline_and_numbers_of_cells_are_in_files() -> None:
-    baselines = json.loads((ROOT / "metrics" / "baselines.json").read_text())["spheres"]
-    assert f"mean test Dice of {baselines['threshold_dsc']:.3f} " in README
-    cases = pd.read_csv(ROOT / "metrics" / "cases.csv")
-    assert f"one set of {cases['filename'].nunique()} test volumes" in README
+@pytest.mark.usefixtures("_desk_study")
+def test_every_interval_of_the_readme_is_in_a_file_of_metrics() -> None:
+    known: set[tuple[str, ...]] = set()
+
+    def add(estimate: object, low: object, high: object) -> None:
+        if not pd.isna(low):
+            for sign in ("", "+"):
+                known.add(tuple(f"{number:{sign}.3f}" for number in (estimate, low, high)))
+
+    for models in json.loads(Path("metrics/summary.json").read_text()).values():
+        for leaf in (leaf for leaves in models.values() for leaf in leaves.values()):
+            add(leaf["dice_mean"], leaf["dice_mean_low"], leaf["dice_mean_high"])
+    for finding in json.loads(Path("metrics/findings.json").read_text())["findings"]:
+        if finding["low"] is not None:
+            add(finding["estimate"], finding["low"], finding["high"])
+    for row in pd.read_csv("metrics/differences.csv").itertuples():
+        add(row.dice_difference, row.dice_difference_low, row.dice_difference_high)
+    for row in pd.read_csv("metrics/paper_means.csv").itertuples():
+        add(row.dice_mean, row.dice_mean_low, row.dice_mean_high)
+        add(row.published_mean, row.published_low, row.published_high)
+    stated = INTERVAL.findall(README)
+    assert len(stated) > 40
+    assert [interval for interval in stated if interval not in known] == []
+
+
+@pytest.mark.usefixtures("_desk_study")
+def test_the_readme_s_numbers_of_cells_and_cases_and_its_rules_are_in_files() -> None:
+    cases = pd.read_csv("metrics/cases.csv").dropna(subset=["seed"])
+    assert f"{cases['filename'].nunique()} test volumes that all cells share" in README
     cells = len(cases[["task", "model", "patch_size", "seed"]].drop_duplicates())
     assert f"as in this repository | {cells} |" in README
+    settings = Document.read(Path("params.yaml")).section(("analysis",), Analysis)
+    assert f"differ by {settings.convergence_tolerance} Dice or more" in README
+    assert f"best validation Dice is under {settings.minimum_validation_dice}" in README
+    assert f"mean by less than {settings.small_loss} (`analysis.small_loss`)" in README.replace("\n", " ")
+
+
+@pytest.mark.usefixtures("_desk_study")
+def test_what_the_readme_s_sentences_say_is_what_the_findings_decided() -> None:
+    found = json.loads(Path("metrics/findings.json").read_text())["findings"]
+    verdicts = {finding["id"]: finding["verdict"] for finding in found}
+    assert verdicts["larger_patches_unet"] == "contradicted"
+    for model in ("attention_unet", "unetr"):
+        assert verdicts[f"larger_patches_{model}"] == "not decided"
+        assert verdicts[f"loses_more_{model}"] == verdicts[f"small_objects_{model}"] == "supported"
+    assert verdicts["wide_range_unet"] == verdicts["equal_size_attention_unet"] == "supported"
+    assert verdicts["no_context_unet"] == "supported"
+    assert verdicts["no_context_distance_unet"] == "contradicted"
+    assert f"of {len(found)} findings at 95 %" in README
+    by_id = {finding["id"]: finding for finding in found}
+    assert by_id["larger_patches_unetr"]["not_converged"] == 1
+    assert "patch 32, 48" in by_id["loses_more_unetr"]["statistic"]
+    summary = json.loads(Path("metrics/summary.json").read_text())["spheres"]
+    assert summary["attention_unet"]["16"]["not_converged"] == 3
+
+
+@pytest.mark.usefixtures("_desk_study")
+def test_what_is_drawn_is_in_the_tables_beside_the_figures() -> None:
+    lines = pd.read_csv("plots/dice_by_patch_size.csv")
+    summary = json.loads(Path("metrics/summary.json").read_text())["spheres"]
+    for row in lines.itertuples():
+        leaf = summary[row.model]["all" if np.isnan(row.patch_size) else str(int(row.patch_size))]
+        assert (row.dice, row.low, row.high) == (
+            leaf["dice_mean"], leaf["dice_mean_low"], leaf["dice_mean_high"],
+        )  # fmt: skip
+    cases = pd.read_csv("metrics/cases.csv").dropna(subset=["seed"])
+    keys = ["model", "patch_size", "filename"]
+    means = cases.groupby(keys)["dsc"].mean()
+    points = pd.read_csv("plots/scores_by_foreground_ratio.csv").set_index(keys)["dsc"]
+    assert len(points) == len(means)
+    assert (points - means).abs().max() < 1e-6
+    for row in pd.read_csv("plots/overlays/spheres.csv").itertuples():
+        chosen = cases[(cases["model"] == row.model) & (cases["patch_size"] == row.patch_size)]
+        chosen = chosen[(chosen["seed"] == row.seed) & (chosen["filename"] == row.filename)]
+        assert chosen["dsc"].iloc[0] == pytest.approx(row.dsc, abs=1e-6)
+        if row.place == "worst":
+            own = cases[(cases["model"] == row.model) & (cases["patch_size"] == row.patch_size)]
+            assert row.dsc == pytest.approx(own[own["seed"] == row.seed]["dsc"].min(), abs=1e-6)
+    counts = pd.read_csv("plots/training_ranges/spheres.csv").set_index("patch_size")
+    groups = pd.read_csv("metrics/range_intervals.csv").query("model == 'unet'")
+    for row in groups.itertuples():
+        if row.group != "outside":
+            assert counts.loc[row.patch_size, row.group] == row.cases
 
 
 def test_the_readme_s_times_are_in_the_table_of_timings() -> None:

@@ -185,3 +185,24 @@ def test_patches_are_those_of_the_sampler_with_the_study_s_settings(
             assert drawn == name
             assert torch.equal(image[0], volume.image[x : x + 4, y : y + 4, z : z + 4])
             assert torch.equal(label[0], volume.label[x : x + 4, y : y + 4, z : z + 4])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_training_that_goes_on_from_a_saved_state_ends_with_the_same_bits(
+    document: Document, volumes: list[Volume], model: str, tmp_path: Path
+) -> None:
+    plan = protocol(document, epochs=4, every=2)
+    through = list(trainer.train(networks.build(document, model, 16, 1), volumes, volumes[:1], plan))
+    for epoch in trainer.train(networks.build(document, model, 16, 1), volumes, volumes[:1], plan):
+        if epoch.number == 3:
+            torch.save(dict(vars(epoch.state())), tmp_path / "state.pt")
+            break
+    state = trainer.State(**torch.load(tmp_path / "state.pt", weights_only=True))
+    rest = list(trainer.train(networks.build(document, model, 16, 2), volumes, volumes[:1], plan, state))
+    assert [epoch.number for epoch in rest] == [4]
+    for name in ("learning_rate", "loss", "validation_dice", "foreground_ratios"):
+        assert getattr(rest[0], name) == getattr(through[3], name)
+    assert (rest[0].weights is None) == (through[3].weights is None)  # the best so far is part of the state
+    last, again = through[3].state(), rest[0].state()
+    for key, tensor in last.network.items():
+        assert torch.equal(tensor, again.network[key])

@@ -3,50 +3,34 @@
 python -m context_fbr.analyze
 """
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
-from context_fbr import atomic, figures, summary
+from context_fbr import atomic, summary
 from context_fbr.errors import UserError, run
-from context_fbr.results import KEYS, Results, read_results
+from context_fbr.evidence import from_results
+from context_fbr.figures import learning
+from context_fbr.report import write_report
+from context_fbr.result_files import write_csv, write_json
+from context_fbr.results import Results, read_results
+from context_fbr.study.analysis import Analysis
 from context_fbr.study.document import Document
 from context_fbr.study.whole import read_study
 
 METRICS, PLOTS = Path("metrics"), Path("plots")
 
 
-def write(results: Results, convergence_tolerance: float) -> None:
+def write(results: Results, settings: Analysis) -> None:
     """Write every table and every figure."""
-    cells = summary.cell_table(results, convergence_tolerance)
-    table = summary.summarise(cells)
-    baselines = summary.summarise_baselines(results.baselines)
-    _csv(METRICS / "cells.csv", cells.round(summary.DIGITS))
-    _csv(METRICS / "cases.csv", results.scores)
-    _csv(METRICS / "history.csv", results.history)
-    _json(METRICS / "summary.json", summary.nested(table))
-    _json(METRICS / "baselines.json", baselines)
-    _json(METRICS / "headline.json", summary.headline(table))
-
-    histogram = figures.ratio_histogram(results.foreground_ratios)
-    _csv(PLOTS / "dice_by_patch_size.csv", cells[[*KEYS, "dice", "converged"]].round(summary.DIGITS))
-    _csv(PLOTS / "foreground_ratio_by_patch_size.csv", histogram)
-    atomic.write_bytes(PLOTS / "dice_by_patch_size.png", figures.dice_by_patch_size(cells, baselines))
-    atomic.write_bytes(PLOTS / "learning_curves.png", figures.learning_curves(results.history))
-    atomic.write_bytes(
-        PLOTS / "foreground_ratio_by_patch_size.png",
-        figures.foreground_ratio_by_patch_size(histogram, results.scores),
-    )
-
-
-def _csv(path: Path, frame: pd.DataFrame) -> None:
-    atomic.write_text(path, frame.to_csv(index=False, lineterminator="\n"))
-
-
-def _json(path: Path, tree: Mapping[str, object]) -> None:
-    atomic.write_text(path, json.dumps(tree, indent=1, allow_nan=False) + "\n")
+    cells = summary.cell_table(results, settings)
+    evidence = from_results(results, summary.convergence(cells))
+    write_csv(METRICS / "cells.csv", cells)
+    # Every digit: what is computed from these elsewhere is what was computed here.
+    atomic.write_text(METRICS / "cases.csv", evidence.scores.to_csv(index=False, lineterminator="\n"))
+    atomic.write_text(METRICS / "history.csv", results.history.to_csv(index=False, lineterminator="\n"))
+    write_json(METRICS / "baselines.json", {"threshold": summary.thresholds(results.baselines)})
+    means = write_report(evidence, settings, METRICS, PLOTS)
+    write_json(METRICS / "headline.json", summary.headline(means))
+    atomic.write_bytes(PLOTS / "learning_curves.png", learning.learning_curves(results.history))
 
 
 def main(arguments: list[str]) -> None:
@@ -54,7 +38,7 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise UserError(f"expected no argument, got {arguments}")
     study = read_study(Document.read())
-    write(read_results(study.grid.cells), study.analysis.convergence_tolerance)
+    write(read_results(study.grid.cells), study.analysis)
 
 
 if __name__ == "__main__":

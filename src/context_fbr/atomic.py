@@ -27,11 +27,10 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as error:
+    except BaseException as error:
         _remove(partial)
-        raise _not_written(path, error) from error
-    except BaseException:
-        _remove(partial)
+        if isinstance(error, OSError):
+            raise _not_written(path, error) from error
         raise
 
 
@@ -54,11 +53,10 @@ def directory(path: Path) -> Iterator[Path]:
         yield partial
         _remove(path)
         partial.replace(path)
-    except OSError as error:
+    except BaseException as error:
         _remove(partial)
-        raise _not_written(path, error) from error
-    except BaseException:
-        _remove(partial)
+        if isinstance(error, OSError):
+            raise _not_written(path, error) from error
         raise
 
 

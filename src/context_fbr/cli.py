@@ -1,9 +1,12 @@
 """`context-fbr`: the tools around the pipeline. `dvc repro` runs the pipeline itself."""
 
 import argparse
+import sys
 from pathlib import Path
 
+from context_fbr import atomic
 from context_fbr.errors import UserError, raise_problems, run
+from context_fbr.study.analysis import Analysis
 from context_fbr.study.document import PARAMS_FILE, Document
 from context_fbr.study.whole import Study, read_study
 
@@ -68,6 +71,34 @@ def _copy(options: argparse.Namespace) -> None:
     print(f"{options.folder}: a copy of the project with a DVC cache of its own")
 
 
+def _show(options: argparse.Namespace) -> None:
+    from context_fbr import show
+
+    print(show.render(options.metrics, markdown=options.markdown))
+
+
+def _published(options: argparse.Namespace) -> int:
+    from context_fbr import published, ranges, report
+    from context_fbr.results import KEYS
+
+    settings = Document.read().section(("analysis",), Analysis)
+    if options.out.exists() and not (options.out.is_dir() and not any(options.out.iterdir())):
+        raise UserError(f"{options.out}: is there already; name a new folder")
+    found = published.read_published(options.folder)
+    for problem in found.problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if found.problems and not options.keep_going:
+        raise UserError(
+            f"{options.folder}: not analysed, see above; mend it, or give --keep-going to analyse the rest"
+        )
+    with atomic.directory(options.out) as folder:
+        report.write_csv(folder / "ranges.csv", ranges.published_ranges(found.evidence))
+        report.write_report(found.evidence, settings, folder, folder)
+    runs = len(found.evidence.cells[KEYS].drop_duplicates())
+    print(f"{options.out}: tables, findings and figures of {runs} runs")
+    return 1 if found.problems else 0
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -86,6 +117,32 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("profile", help="write profiles/NAME.yaml into params.yaml, comments kept")
     command.add_argument("name", metavar="NAME", help="smoke, desk or paper")
     command.set_defaults(do=_profile)
+
+    command = commands.add_parser("show", help="print the results and the findings as tables")
+    command.add_argument(
+        "metrics",
+        nargs="?",
+        type=Path,
+        default=Path("metrics"),
+        metavar="DIR",
+        help="folder of summary.json and findings.json (default: metrics)",
+    )
+    command.add_argument("--markdown", action="store_true", help="as in the README")
+    command.set_defaults(do=_show)
+
+    command = commands.add_parser(
+        "published", help="analyse a folder of the published results with this study's methods"
+    )
+    command.add_argument("folder", type=Path, metavar="DIR")
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="a new folder for the results"
+    )
+    command.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="analyse what is sound all the same, exit with 1",
+    )
+    command.set_defaults(do=_published)
 
     command = commands.add_parser("prune", help="remove results and lock entries of cells that left the grid")
     command.set_defaults(do=_prune)
@@ -110,9 +167,10 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def _main(arguments: list[str]) -> None:
+def _main(arguments: list[str]) -> int | None:
     options = parser().parse_args(arguments)
-    options.do(options)
+    status: int | None = options.do(options)
+    return status
 
 
 def main() -> None:

@@ -1,9 +1,13 @@
-"""Where networks run: the CPU with a stated number of threads, or the GPU if there is one."""
+"""Where networks run: the CPU with a stated number of threads, or the GPU that is least taken."""
 
 import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
+from context_fbr import leases
 from context_fbr.errors import UserError
 
 DEVICE_VARIABLE = "CONTEXT_FBR_DEVICE"
@@ -12,8 +16,11 @@ DEVICE_VARIABLE = "CONTEXT_FBR_DEVICE"
 def prepare_device(threads: int) -> torch.device:
     """Choose the device and make its arithmetic repeatable.
 
+    Of several devices this process takes, until it ends, the one that the fewest of this user's processes
+    have taken: N workers of a queue spread over N GPUs. The environment variable CONTEXT_FBR_DEVICE (cpu,
+    cuda:1, or several as in cuda:0,cuda:2) says which to choose from; without it all GPUs, or the CPU.
+
     `threads` decides the bits of a result on the CPU, so it is a parameter and nothing else may set it.
-    The environment variable CONTEXT_FBR_DEVICE (cpu, cuda, cuda:1 ...) overrides the choice.
 
     Raises:
         UserError: if the variable names a device that this machine lacks.
@@ -21,14 +28,46 @@ def prepare_device(threads: int) -> torch.device:
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    wanted = os.environ.get(DEVICE_VARIABLE)
-    if not wanted:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    devices = _wanted() or [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    if not devices:
+        return torch.device("cpu")
+    return devices[0] if len(devices) == 1 else _share(devices)
+
+
+def _wanted() -> list[torch.device]:
+    wanted = os.environ.get(DEVICE_VARIABLE, "")
     try:
-        device = torch.device(wanted)
-        torch.empty(1, device=device)
+        devices = [torch.device(name.strip()) for name in wanted.split(",")] if wanted else []
+        for device in devices:
+            # No tensor on a GPU before it is chosen: each process would leave some 300 MB on every GPU.
+            if device.type != "cuda":
+                torch.empty(1, device=device)
+            elif (device.index or 0) >= torch.cuda.device_count():
+                raise RuntimeError(f"PyTorch finds {torch.cuda.device_count()} CUDA devices here")
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"{DEVICE_VARIABLE}={wanted}: {str(error).splitlines()[0]}; take cpu, cuda, or unset it"
+            f"{DEVICE_VARIABLE}={wanted}: {str(error).splitlines()[0]}; take cpu, cuda, a list as "
+            "cuda:0,cuda:1, or unset it"
         ) from error
+    return devices
+
+
+def _share(devices: Sequence[torch.device]) -> torch.device:
+    """Take a device and say which; the locks are this user's, and lie where every checkout finds them."""
+    folder = Path(tempfile.gettempdir()) / f"context-fbr-{os.getuid()}" / "devices"
+    try:
+        device = devices[leases.take([_name(device) for device in devices], folder).index]
+    except OSError as error:
+        raise UserError(
+            f"{folder}: could not be used to share devices: {error.strerror}; make it writable, "
+            f"or set {DEVICE_VARIABLE} to one device"
+        ) from error
+    print(f"device: {device}", flush=True)
     return device
+
+
+def _name(device: torch.device) -> str:
+    """A name that does not depend on CUDA_VISIBLE_DEVICES, which numbers GPUs anew for each process."""
+    if device.type != "cuda":
+        return str(device)
+    return str(torch.cuda.get_device_properties(device).uuid)

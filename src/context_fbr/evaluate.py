@@ -3,8 +3,6 @@
 python -m context_fbr.evaluate TASK MODEL PATCH_SIZE SEED
 """
 
-import csv
-import io
 import pickle
 import zipfile
 
@@ -19,10 +17,7 @@ from context_fbr.inference import segment
 from context_fbr.progress import progress
 from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow, Training
-
-COLUMNS = ("filename", "dsc", "hausdorff", "abs_diff", "fg_ratio")
-"""The published table: Dice, greatest surface distance in voxels, voxels that differ / foreground voxels,
-foreground ratio of the prepared volume. An undefined score is an empty field."""
+from context_fbr.tables import score_table
 
 
 def load_network(document: Document, cell: Cell, device: torch.device) -> torch.nn.Module:
@@ -53,10 +48,8 @@ def main(arguments: list[str]) -> None:
     device = prepare_device(document.section(("train",), Training).threads)
     network = load_network(document, cell, device)
     cases = prepared.read_cases(cell.task, "test")
-    table = io.StringIO()
+    rows: list[tuple[str, scoring.Scores, float]] = []
     problems: list[str] = []
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(COLUMNS)
     with atomic.directory(cell.predictions) as folder:
         for case in progress(cases, len(cases), f"evaluate {cell.key}", "case"):
             try:
@@ -66,19 +59,10 @@ def main(arguments: list[str]) -> None:
                 continue
             mask = segment(network, torch.from_numpy(image).to(device), cell.patch_size, window)
             prediction = mask.cpu().numpy()
-            scores = scoring.score(prediction, label)
             nifti.write(folder / f"{case.name}.nii.gz", prediction, np.asarray(case.affine))
-            writer.writerow(
-                (
-                    case.name,
-                    scores.dice,
-                    scores.hausdorff_voxels,
-                    scores.absolute_difference,
-                    case.foreground_ratio,
-                )
-            )
+            rows.append((case.name, scoring.score(prediction, label), case.foreground_ratio))
         raise_problems(problems)
-    atomic.write_text(cell.scores, table.getvalue())
+    atomic.write_text(cell.scores, score_table(rows))
 
 
 if __name__ == "__main__":

@@ -18,18 +18,16 @@ from context_fbr.study.document import Document
 def write_spheres(raw: SpheresRaw, task: str, folder: Path) -> None:
     """Write imagesTr, labelsTr, imagesTs, labelsTs and dataset.json into `folder`."""
     affine = np.diag([raw.spacing_mm] * 3 + [1.0])
-    sets = [
-        ("Tr", spheres.TRAINING, index, f"{task}_{index:03d}.nii.gz") for index in range(raw.training.volumes)
-    ] + [
-        ("Ts", spheres.TEST, index, f"{task}_{raw.training.volumes + index:03d}.nii.gz")
-        for index in range(raw.test.volumes)
-    ]
-    for suffix, stream, index, name in progress(sets, len(sets), f"raw {task}", "volume"):
-        image, label = spheres.generate(raw, stream, index)
+    sets: dict[int, list[str]] = {spheres.TRAINING: [], spheres.TEST: []}
+    volumes = spheres.volumes(raw, task)
+    for volume in progress(volumes, len(volumes), f"raw {task}", "volume"):
+        image, label = spheres.generate(raw, volume.stream, volume.index)
+        suffix = {spheres.TRAINING: "Tr", spheres.TEST: "Ts"}[volume.stream]
+        name = f"{volume.name}.nii.gz"
         nifti.write(folder / f"images{suffix}" / name, image, affine)
         nifti.write(folder / f"labels{suffix}" / name, label, affine)
-    training = [name for suffix, *_, name in sets if suffix == "Tr"]
-    test = [name for suffix, *_, name in sets if suffix == "Ts"]
+        sets[volume.stream].append(name)
+    training, test = sets[spheres.TRAINING], sets[spheres.TEST]
     description = {
         "name": task,
         "description": f"one generated sphere in a cube of {raw.edge} voxels, seed {raw.seed}",

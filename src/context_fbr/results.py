@@ -10,7 +10,9 @@ from pandas.errors import EmptyDataError, ParserError
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 
-KEYS = ["task", "model", "patch_size", "seed"]
+GROUP = ["task", "model", "patch_size"]
+"""A configuration: what seeds repeat."""
+KEYS = [*GROUP, "seed"]
 
 HISTORY = {"epoch": "int64", "learning_rate": "float64", "loss": "float64", "validation_dice": "float64"}
 FOREGROUND_RATIOS = {"epoch": "int64", "case": "str", "foreground_ratio": "float64"}
@@ -21,12 +23,7 @@ SCORES = {
     "abs_diff": "float64",
     "fg_ratio": "float64",
 }
-BASELINES = {
-    "filename": "str",
-    "everything_dsc": "float64",
-    "threshold_dsc": "float64",
-    "threshold": "float64",
-}
+BASELINES = {"baseline": "str", "threshold": "float64", **SCORES}
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ def read_results(cells: Sequence[Cell]) -> Results:
 
     def gather(path: Callable[[Cell], Path], columns: dict[str, str]) -> pd.DataFrame:
         frames = [
-            _read(path(cell), columns, problems).assign(
+            read_table(path(cell), columns, problems).assign(
                 task=cell.task, model=cell.model, patch_size=cell.patch_size, seed=cell.seed
             )
             for cell in cells
@@ -62,7 +59,7 @@ def read_results(cells: Sequence[Cell]) -> Results:
         return pd.concat(frames, ignore_index=True)[[*KEYS, *columns]]
 
     baselines = [
-        _read(Path("metrics/baselines") / f"{task}.csv", BASELINES, problems).assign(task=task)
+        read_table(Path("metrics/baselines") / f"{task}.csv", BASELINES, problems).assign(task=task)
         for task in tasks
     ]
     results = Results(
@@ -75,7 +72,11 @@ def read_results(cells: Sequence[Cell]) -> Results:
     return results
 
 
-def _read(path: Path, columns: dict[str, str], problems: list[str]) -> pd.DataFrame:
+def read_table(path: Path, columns: dict[str, str], problems: list[str]) -> pd.DataFrame:
+    """Read a table with exactly these columns and types; an empty field of a number is missing.
+
+    A table that is missing or damaged is added to `problems`, and an empty one returned.
+    """
     empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
     try:
         # Names are text, whatever they look like; numbers come back to the last bit (pandas 3).

@@ -6,11 +6,36 @@ radius r uniform over whole numbers, centre uniform over whole numbers in [r, ed
 [0, noise_maximum) per voxel and h uniform in hidden_intensity per volume.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from context_fbr.study.data import Background, SphereSet, SpheresRaw
 
 TRAINING, TEST = 1, 2  # streams of random numbers; nothing else may use these two
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume to generate."""
+
+    name: str
+    stream: int
+    """TRAINING or TEST."""
+    index: int
+    """Its number in its set."""
+
+
+def volumes(raw: SpheresRaw, task: str) -> tuple[Volume, ...]:
+    """All volumes of a task, those for training first; names are numbered through."""
+    return tuple(
+        Volume(f"{task}_{first + index:03d}", stream, index)
+        for stream, first, count in (
+            (TRAINING, 0, raw.training.volumes),
+            (TEST, raw.training.volumes, raw.test.volumes),
+        )
+        for index in range(count)
+    )
 
 
 def generate(raw: SpheresRaw, stream: int, index: int) -> tuple[np.ndarray, np.ndarray]:

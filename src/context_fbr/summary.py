@@ -5,13 +5,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from context_fbr.results import KEYS, Results
+from context_fbr.evidence import Evidence, is_baseline
+from context_fbr.ranges import score_columns
+from context_fbr.result_files import DIGITS
+from context_fbr.results import GROUP, KEYS, Results
+from context_fbr.study.analysis import Analysis
 
-GROUP = KEYS[:3]
-DIGITS = 6
+ALL_SIZES = "all"  # a baseline has no patch: it is the same at all sizes
 
 
-def cell_table(results: Results, convergence_tolerance: float) -> pd.DataFrame:
+def cell_table(results: Results, settings: Analysis) -> pd.DataFrame:
     """One row a cell: how it trained, how it did on the test cases, what its patches held.
 
     Means are over the cases for which a score is defined; the undefined are counted beside them. `abs_diff`
@@ -38,7 +41,8 @@ def cell_table(results: Results, convergence_tolerance: float) -> pd.DataFrame:
         lambda s: abs(s.iloc[-1] - s.iloc[-2]) if len(s) > 1 else None
     )
     # A comparison with a missing change is False: a cell that was validated once has not shown anything.
-    table["converged"] = table["last_validation_change"].astype("float64") < convergence_tolerance
+    steady = table["last_validation_change"].astype("float64") < settings.convergence_tolerance
+    table["converged"] = steady & (table["best_validation_dice"] >= settings.minimum_validation_dice)
     ratios = results.foreground_ratios.groupby(KEYS, sort=False)["foreground_ratio"]
     table["training_ratio_mean"] = ratios.mean()
     table["training_ratio_min"] = ratios.min()
@@ -47,36 +51,53 @@ def cell_table(results: Results, convergence_tolerance: float) -> pd.DataFrame:
     return table.reset_index()
 
 
-def summarise(cells: pd.DataFrame) -> pd.DataFrame:
-    """One row for each (task, model, patch size): means over seeds of the cells' means, counts summed."""
-    return (
-        cells.groupby(GROUP, sort=False)
-        .agg(
-            seeds=("seed", "size"),
-            not_converged=("converged", lambda s: int((~s).sum())),
-            cases=("cases", "sum"),
-            empty_predictions=("empty_predictions", "sum"),
-            undefined_dice=("undefined_dice", "sum"),
-            undefined_hausdorff=("undefined_hausdorff", "sum"),
-            dice=("dice", "mean"),
-            hausdorff_voxels=("hausdorff_voxels", "mean"),
-            abs_diff=("abs_diff", "mean"),
+def convergence(cells: pd.DataFrame) -> dict[tuple[str, str, int, int], bool]:
+    """Whether each cell of a cell table has converged."""
+    keys = cells[KEYS].itertuples(index=False, name=None)
+    return dict(zip(keys, cells["converged"].map(bool), strict=True))
+
+
+def summarise(evidence: Evidence, confidence: float) -> pd.DataFrame:
+    """One row for each (task, model, patch size), the baselines with patch size `ALL_SIZES`.
+
+    Columns: seeds, cells that have not converged, test cases, scores of all seeds on them; how many of these
+    are undefined or of empty predictions; mean Dice and Hausdorff distance with their intervals and their
+    standard deviations over seeds and over cases; mean absolute difference.
+    """
+    table = []
+    for (task, model, size), rows in evidence.scores.groupby(GROUP, sort=False, dropna=False):
+        nested = task in evidence.nested
+        table.append(
+            {
+                "task": task,
+                "model": model,
+                "patch_size": ALL_SIZES if is_baseline(model) else size,
+                "seeds": rows["seed"].nunique(),
+                "not_converged": evidence.not_converged(rows),
+                "cases": rows["filename"].nunique() if not nested else len(rows),
+                "scores": len(rows),
+                "undefined_dice": int(rows["dsc"].isna().sum()),
+                "undefined_hausdorff": int(rows["hausdorff"].isna().sum()),
+                # An empty prediction of a label with foreground: Dice 0 and no Hausdorff distance.
+                "empty_predictions": int(((rows["dsc"] == 0) & rows["hausdorff"].isna()).sum()),
+                **score_columns("dice", rows, confidence, nested),
+                **score_columns("hausdorff", rows, confidence, nested),
+                "abs_diff_mean": rows["abs_diff"].mean(),
+            }
         )
-        .reset_index()
-    )
+    return pd.DataFrame(table)
 
 
-def summarise_baselines(baselines: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Mean Dice of each baseline by task, with the threshold."""
-    means = baselines.groupby("task", sort=False)[["everything_dsc", "threshold_dsc", "threshold"]].mean()
-    return {str(task): {str(k): _number(v) for k, v in row.items()} for task, row in means.iterrows()}
+def thresholds(baselines: pd.DataFrame) -> dict[str, float]:
+    """The fitted threshold of each task."""
+    return {str(task): float(value) for task, value in baselines.groupby("task")["threshold"].first().items()}
 
 
-def nested(summary: pd.DataFrame) -> dict[str, Any]:
+def tree_of(summary: pd.DataFrame) -> dict[str, Any]:
     """The summary as {task: {model: {patch size: {...}}}}; a mean without any defined value is null."""
     tree: dict[str, Any] = {}
     for row in summary.to_dict("records"):
-        leaf = {key: _number(value) for key, value in row.items() if key not in GROUP}
+        leaf = {key: number(value) for key, value in row.items() if key not in GROUP}
         tree.setdefault(row["task"], {}).setdefault(row["model"], {})[str(row["patch_size"])] = leaf
     return tree
 
@@ -84,15 +105,17 @@ def nested(summary: pd.DataFrame) -> dict[str, Any]:
 def headline(summary: pd.DataFrame) -> dict[str, Any]:
     """The few numbers that stand for the study: Dice at the smallest and the largest patch, by network."""
     tree: dict[str, Any] = {}
-    for (task, model), rows in summary.groupby(["task", "model"], sort=False):
+    networks = summary[summary["patch_size"] != ALL_SIZES]
+    for (task, model), rows in networks.groupby(["task", "model"], sort=False):
         sizes = rows.sort_values("patch_size")
         tree.setdefault(str(task), {})[str(model)] = {
-            f"dice_{row.patch_size}": _number(row.dice) for row in (sizes.iloc[0], sizes.iloc[-1])
+            f"dice_{row.patch_size}": number(row.dice_mean) for row in (sizes.iloc[0], sizes.iloc[-1])
         }
     return tree
 
 
-def _number(value: Any) -> Any:
+def number(value: Any) -> Any:
+    """A value as JSON takes it: rounded, None where it is undefined."""
     if pd.isna(value):
         return None
     return int(value) if isinstance(value, int | np.integer) else round(float(value), DIGITS)

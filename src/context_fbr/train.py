@@ -3,7 +3,6 @@
 python -m context_fbr.train TASK MODEL PATCH_SIZE SEED
 """
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from context_fbr import atomic, networks, prepared, trainer
 from context_fbr.cells import Cell
 from context_fbr.device import prepare_device
 from context_fbr.errors import UserError, raise_problems, run
+from context_fbr.history import foreground_ratio_table, history_table
 from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow, TaskTraining, Training
 from context_fbr.trainer import Epoch, Protocol, Volume
@@ -78,26 +78,11 @@ def write(cell: Cell, history: Sequence[Epoch], parameters: int) -> None:
         "best_epoch": best.number,
         "best_validation_dice": best.validation_dice,
     }
-    ratios = [(epoch.number, case, ratio) for epoch in history for case, ratio in epoch.foreground_ratios]
-    atomic.write_text(
-        cell.history,
-        _table(
-            ("epoch", "learning_rate", "loss", "validation_dice"),
-            ((e.number, e.learning_rate, e.loss, e.validation_dice) for e in history),
-        ),
-    )
-    atomic.write_text(cell.foreground_ratios, _table(("epoch", "case", "foreground_ratio"), ratios))
+    atomic.write_text(cell.history, history_table(history))
+    atomic.write_text(cell.foreground_ratios, foreground_ratio_table(history))
     with atomic.directory(cell.weights.parent) as folder:
         atomic.write_bytes(folder / cell.weights.name, buffer.getvalue())
         atomic.write_text(folder / cell.training.name, json.dumps(summary, indent=1) + "\n")
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)  # None is an empty field
-    return text.getvalue()
 
 
 def main(arguments: list[str]) -> None:

@@ -2,8 +2,9 @@
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,21 @@ class Patches:
 
 
 @dataclass(frozen=True)
+class State:
+    """What a training needs to go on after an epoch with the same bits.
+
+    Random numbers are functions of seed and epoch, so no generator's state belongs to it. The
+    tensors are the training's own: whoever keeps a state copies or saves it before the next epoch.
+    """
+
+    epoch: int
+    best_validation_dice: float
+    network: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    schedule: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Epoch:
     """What one epoch came to."""
 
@@ -54,6 +70,8 @@ class Epoch:
     """(case, foreground voxels / all voxels) of every patch, in the order of training."""
     weights: Mapping[str, torch.Tensor] | None
     """The state dict in main memory, if this epoch is the best so far."""
+    state: Callable[[], State]
+    """The complete state as of this epoch's end, until the next epoch starts."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +122,9 @@ def train(
     training: Sequence[Volume],
     validation: Sequence[Volume],
     protocol: Protocol,
+    state: State | None = None,
 ) -> Iterator[Epoch]:
-    """Train the network in place and yield each epoch as it ends.
+    """Train the network in place and yield each epoch as it ends; go on after `state`, if there is one.
 
     Adam; cosine from `learning_rate` to `final_learning_rate`, stepped per epoch; Dice loss with softmax over
     both classes. Every `validate_every_epochs` epochs, and after the last, the network is validated.
@@ -119,8 +138,13 @@ def train(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimizer, T_max=protocol.epochs, eta_min=settings.final_learning_rate
     )
-    best = -1.0
-    for number in range(1, protocol.epochs + 1):
+    best, done = -1.0, 0
+    if state is not None:
+        network.load_state_dict(state.network)
+        optimizer.load_state_dict(dict(state.optimizer))
+        schedule.load_state_dict(dict(state.schedule))
+        best, done = state.best_validation_dice, state.epoch
+    for number in range(done + 1, protocol.epochs + 1):
         learning_rate = float(schedule.get_last_lr()[0])
         loss, ratios = _train_epoch(network, optimizer, training, protocol, number)
         schedule.step()
@@ -130,7 +154,11 @@ def train(
         if score is not None and score > best:
             best = score
             weights = {name: tensor.cpu().clone() for name, tensor in network.state_dict().items()}
-        yield Epoch(number, learning_rate, loss, score, ratios, weights)
+
+        def current(number: int = number, best: float = best) -> State:
+            return State(number, best, network.state_dict(), optimizer.state_dict(), schedule.state_dict())
+
+        yield Epoch(number, learning_rate, loss, score, ratios, weights, current)
 
 
 def validate(network: torch.nn.Module, volumes: Sequence[Volume], protocol: Protocol) -> float:

@@ -118,9 +118,10 @@ class Document:
         if item["type"] == "value_error":  # our own words, which name the value
             error = item["ctx"]["error"]
             return (*location, *getattr(error, "at", ())), str(error)
-        text = item["msg"].removeprefix("Input ").replace("tuple", "list").replace("dictionary", "mapping")
+        text = item["msg"].removeprefix("Input ")
+        text = (text[0].lower() + text[1:]).replace("tuple", "list").replace("dictionary", "mapping")
         value = list(item["input"]) if isinstance(item["input"], tuple) else item["input"]
-        return location, f"is {value!r}, but {text[0].lower()}{text[1:]}"
+        return location, f"is {value!r}, but {text}"
 
     def _in_file(self, location: Location) -> Location:
         """The part of a location up to the first value that holds no others."""

@@ -1,0 +1,328 @@
+"""Run cells of the paper profile on any machine that has torch, and keep tables small enough to commit.
+
+python benchmarks/paper_cells.py [--jobs N] [--state DIR] CELL...
+
+A cell is named as everywhere (spheres-unet-32-1), `spheres-baselines` are the two baselines. Besides this
+checkout it needs torch, monai (UNETR: einops), numpy, scipy, pydantic and ruamel.yaml; neither DVC nor a
+network. Tables, timings and what vouches for them go to benchmarks/paper_cells/CELL. A finished cell is
+skipped, an interrupted one goes on from its last saved epoch with the same bits; CONTEXT_FBR_DEVICE=cpu or
+cuda chooses the device.
+"""
+
+import argparse
+import datetime
+import gzip
+import hashlib
+import os
+import pickle
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+import monai  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from context_fbr import atomic, baselines, networks, paper_cells, spheres, trainer  # noqa: E402
+from context_fbr.cells import Cell  # noqa: E402
+from context_fbr.device import prepare_device  # noqa: E402
+from context_fbr.errors import UserError, run  # noqa: E402
+from context_fbr.history import foreground_ratio_table, history_table  # noqa: E402
+from context_fbr.inference import segment  # noqa: E402
+from context_fbr.scoring import score  # noqa: E402
+from context_fbr.study.document import Document  # noqa: E402
+from context_fbr.study.whole import read_study  # noqa: E402
+from context_fbr.tables import score_table  # noqa: E402
+
+SAVE_EVERY_S = 60.0
+Volume = tuple[str, str, np.ndarray, np.ndarray]
+"""Name, split, image (x, y, z) float32, label (x, y, z) uint8."""
+
+
+class Watch:
+    """Seconds by the clock and of CPU time (`..._cpu`), on top of those before an interrupt."""
+
+    def __init__(self, part: str, before: Mapping[str, float] | None = None) -> None:
+        self.part, self.before = part, before or {}
+        self.start = (time.monotonic(), time.process_time())
+
+    def read(self) -> dict[str, float]:
+        """Seconds so far."""
+        now = (time.monotonic(), time.process_time())
+        names = (self.part, f"{self.part}_cpu")
+        return {
+            name: self.before.get(name, 0.0) + end - begin
+            for name, begin, end in zip(names, self.start, now, strict=True)
+        }
+
+
+def generate(document: Document, task: str) -> list[Volume]:
+    """The volumes of a task as stages `raw` and `prepare` make them, without a file."""
+    raw = document.section(("tasks", task, "raw"), spheres.SpheresRaw)
+    split = read_study(document).tasks[task].prepare.split
+    volumes = []
+    for volume in spheres.volumes(raw, task):
+        if volume.stream == spheres.TEST:
+            name = "test"
+        elif volume.index < split.train:
+            name = "train"
+        elif volume.index < split.train + split.validation:
+            name = "validation"
+        else:
+            continue
+        volumes.append((volume.name, name, *spheres.generate(raw, volume.stream, volume.index)))
+    return volumes
+
+
+def run_cell(
+    document: Document,
+    cell: Cell,
+    volumes: Sequence[Volume],
+    device: torch.device,
+    state: Path,
+    identity: str,
+) -> tuple[dict[str, bytes], dict[str, float]]:
+    """Train and evaluate a cell; its tables by file name, and seconds by part.
+
+    Args:
+        document: the study.
+        cell: one of its cells.
+        volumes: the task's volumes.
+        device: where to.
+        state: file that holds the training while it runs.
+        identity: what a saved training must carry to be continued.
+    """
+    study = read_study(document)
+    epochs = study.tasks[cell.task].train.epochs
+    protocol = trainer.Protocol(study.train, study.sliding_window, epochs, cell.patch_size, cell.seed)
+    loaded = {
+        wanted: [trainer.load_volume(n, i, la, device) for n, split, i, la in volumes if split == wanted]
+        for wanted in ("train", "validation")
+    }
+    network = networks.build(document, cell.model, cell.patch_size, cell.seed).to(device)
+    history, resumed, spent = load_state(state, identity, cell.key, device)
+    watch = Watch("train", spent)
+    saved = time.monotonic()
+    best = next((epoch.validation_dice or 0.0 for epoch in history if epoch.weights is not None), 0.0)
+    for epoch in trainer.train(network, loaded["train"], loaded["validation"], protocol, resumed):
+        if epoch.weights is not None:  # only the best weights are kept
+            history = [replace(old, weights=None) for old in history]
+            best = epoch.validation_dice or 0.0
+        history.append(epoch)
+        if epoch.validation_dice is not None:
+            print(
+                f"{cell.key}: epoch {epoch.number}/{epochs}, loss {epoch.loss:.4f}, validation Dice "
+                f"{epoch.validation_dice:.4f} (best {best:.4f}), {watch.read()['train']:.0f} s",
+                flush=True,
+            )
+        if time.monotonic() - saved > SAVE_EVERY_S:
+            save_state(state, identity, history, epoch.state(), watch.read())
+            saved = time.monotonic()
+    trained = watch.read()
+    watch = Watch("evaluate")
+    weights = next(epoch.weights for epoch in history if epoch.weights is not None)
+    network.load_state_dict(dict(weights))
+    network.eval()
+    rows = []
+    for name, split, image, label in volumes:
+        if split == "test":
+            mask = segment(network, torch.from_numpy(image).to(device), cell.patch_size, study.sliding_window)
+            rows.append((name, score(mask.cpu().numpy(), label), int((label > 0).sum()) / label.size))
+    tables = {
+        paper_cells.SCORES: score_table(rows).encode(),
+        paper_cells.HISTORY: history_table(history).encode(),
+        # mtime 0: the same ratios are the same bytes
+        paper_cells.RATIOS: gzip.compress(foreground_ratio_table(history).encode(), mtime=0),
+    }
+    return tables, trained | watch.read()
+
+
+def save_state(
+    path: Path,
+    identity: str,
+    history: Sequence[trainer.Epoch],
+    state: trainer.State,
+    seconds: dict[str, float],
+) -> None:
+    """Write a training to a file, whole or not at all."""
+    epochs = [
+        (e.number, e.learning_rate, e.loss, e.validation_dice, list(e.foreground_ratios), e.weights)
+        for e in history
+    ]
+    content = {"identity": identity, "epochs": epochs, "state": dict(vars(state)), "seconds": seconds}
+    buffer = BytesIO()
+    torch.save(content, buffer)
+    atomic.write_bytes(path, buffer.getvalue())
+
+
+def load_state(
+    path: Path, identity: str, name: str, device: torch.device
+) -> tuple[list[trainer.Epoch], trainer.State | None, dict[str, float]]:
+    """History, state and seconds of a saved training; nothing if there is none that fits."""
+    try:
+        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        if content["identity"] != identity:
+            raise ValueError("it is of other parameters, data, code or device")
+        state = trainer.State(**content["state"])
+        epochs = [
+            trainer.Epoch(n, rate, loss, dice, tuple(ratios), weights, lambda: state)
+            for n, rate, loss, dice, ratios, weights in content["epochs"]
+        ]
+    except FileNotFoundError:
+        return [], None, {}
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        pickle.UnpicklingError,
+    ) as error:
+        print(f"{name}: starts from the beginning, {path} cannot be used: {str(error).splitlines()[0]}")
+        return [], None, {}
+    print(f"{name}: goes on after epoch {state.epoch}", flush=True)
+    return epochs, state, content["seconds"]
+
+
+def run_name(document: Document, name: str, folder: Path, state: Path, revision: str) -> None:
+    """Run a cell or a task's baselines and write its folder, unless it is there already."""
+    target = folder / name
+    if target.exists():
+        paper_cells.read_record(target, document)
+        print(f"{name}: is there already")
+        return
+    threads = read_study(document).train.threads
+    device = prepare_device(threads)
+    watch = Watch("data")
+    volumes = generate(document, name.split("-")[0])
+    seconds = watch.read()
+    data = paper_cells.data_digest(volumes)
+    parameters = paper_cells.digest(document, name)
+    kept = state / f"{name}.pt"
+    if name.endswith("-baselines"):
+        watch = Watch("evaluate")
+        validation = [(image, label) for _, split, image, label in volumes if split == "validation"]
+        threshold = baselines.fit_threshold(validation, baselines.candidates(validation))
+        test = ((n, image, label) for n, split, image, label in volumes if split == "test")
+        tables = {paper_cells.BASELINES: baselines.evaluate(test, threshold).encode()}
+        seconds |= watch.read()
+    else:
+        identity = " ".join((parameters, data, code_digest(), torch.__version__, device.type, str(threads)))
+        tables, more = run_cell(document, Cell.from_key(name), volumes, device, kept, identity)
+        seconds |= more
+    record = paper_cells.Record(
+        format=paper_cells.FORMAT,
+        name=name,
+        parameters=parameters,
+        data=data,
+        tables={table: hashlib.sha256(content).hexdigest() for table, content in tables.items()},
+        revision=revision,
+        device=device_name(device),
+        threads=threads,
+        versions={
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "monai": monai.__version__,
+            "numpy": np.__version__,
+        },
+        date=datetime.date.today().isoformat(),
+        seconds={part: round(value, 1) for part, value in seconds.items()},
+    )
+    with atomic.directory(target) as partial:
+        for table, content in tables.items():
+            atomic.write_bytes(partial / table, content)
+        atomic.write_text(partial / paper_cells.RECORD, paper_cells.record_text(record))
+    kept.unlink(missing_ok=True)
+    print(
+        f"{name}: written to {target}, {sum(v for k, v in seconds.items() if not k.endswith('cpu')):.0f} s",
+        flush=True,
+    )
+
+
+def code_digest() -> str:
+    """SHA-256 of what was imported of the package: the code that began a training continues it."""
+    modules = sorted(name for name in sys.modules if name.startswith("context_fbr."))
+    files = [sys.modules[name].__file__ for name in modules]
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files if file)).hexdigest()
+
+
+def device_name(device: torch.device) -> str:
+    """What to call the device in a table."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"CPU, {models[0] if models else platform.processor() or platform.machine()}"
+
+
+def git_revision() -> str | None:
+    """The commit of this checkout, with `+` if the code was changed; None outside of git."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    if head.returncode:
+        return None
+    changed = subprocess.run(
+        [*git, "diff", "--quiet", "HEAD", "--", "src", "benchmarks/paper_cells.py", "profiles"]
+    )
+    return head.stdout.strip() + ("+" if changed.returncode else "")
+
+
+def run_all(names: Sequence[str], jobs: int, options: Mapping[str, str]) -> int:
+    """Run each name in a process of its own, `jobs` at once; the number of those that failed."""
+    arguments = [word for name, value in options.items() for word in (name, value)]
+
+    def one(name: str) -> int:
+        command = [sys.executable, str(Path(__file__).resolve()), *arguments, name]
+        return subprocess.run(command, check=False).returncode
+
+    with ThreadPoolExecutor(jobs) as pool:
+        failed = [name for name, code in zip(names, pool.map(one, names), strict=True) if code]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return len(failed)
+
+
+def main(arguments: list[str]) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "names", nargs="+", metavar="CELL", help="spheres-unet-32-1 ..., or spheres-baselines"
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at once (default 1)")
+    parser.add_argument("--state", type=Path, default=ROOT / ".dvc/tmp/paper_cells", metavar="DIR")
+    parser.add_argument("--revision", default=git_revision(), help="of the code, where git cannot tell")
+    options = parser.parse_args(arguments)
+    state = options.state.resolve()
+    os.chdir(ROOT)
+    document = paper_cells.paper_document()
+    study = read_study(document)
+    known = [cell.key for cell in study.grid.cells] + [f"{task}-baselines" for task in study.grid.tasks]
+    unknown = [name for name in options.names if name not in known]
+    if unknown:
+        raise UserError(
+            *(f"{name}: is no cell of profiles/paper.yaml, such as {known[0]}" for name in unknown)
+        )
+    if options.revision is None:
+        raise UserError("this is no git checkout: say which commit the code is, with --revision")
+    if len(options.names) > 1:
+        return run_all(options.names, options.jobs, {"--state": str(state), "--revision": options.revision})
+    run_name(document, options.names[0], paper_cells.FOLDER, state, options.revision)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,69 @@
+"""What needs no network: everything is foreground, or what is at least as bright as one value.
+
+A task that the threshold solves can be solved voxel by voxel, without context.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from context_fbr.errors import UserError
+from context_fbr.scoring import score
+from context_fbr.tables import SCORES, csv_text
+
+BASELINES = ("everything", "threshold")
+THRESHOLDS = 1001  # candidates, evenly spaced from the darkest voxel to the brightest
+
+
+def threshold_dice(image: np.ndarray, label: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Dice of `image >= threshold` for each of the ascending thresholds.
+
+    Args:
+        image: (x, y, z).
+        label: (x, y, z), foreground where above 0, at least one voxel.
+        thresholds: (n,) ascending.
+
+    Returns:
+        (n,) float64.
+    """
+    levels = np.searchsorted(thresholds, image.ravel(), side="right")  # how many thresholds a voxel passes
+    count = len(thresholds) + 1
+    passed = np.bincount(levels, minlength=count)[::-1].cumsum()[::-1][1:]
+    shared = np.bincount(levels[label.ravel() > 0], minlength=count)[::-1].cumsum()[::-1][1:]
+    return 2 * shared / (passed + int((label > 0).sum()))
+
+
+def candidates(volumes: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """The thresholds to try for (image, label) pairs, ascending."""
+    low = min(float(image.min()) for image, _ in volumes)
+    return np.linspace(low, max(float(image.max()) for image, _ in volumes), THRESHOLDS)
+
+
+def fit_threshold(volumes: Iterable[tuple[np.ndarray, np.ndarray]], thresholds: np.ndarray) -> float:
+    """The lowest of the thresholds with the greatest mean Dice over (image, label) pairs.
+
+    Raises:
+        UserError: if no label has foreground.
+    """
+    scores = [threshold_dice(image, label, thresholds) for image, label in volumes if label.any()]
+    if not scores:
+        raise UserError("no validation volume has foreground: no threshold can be fitted")
+    return float(thresholds[np.mean(scores, axis=0).argmax()])
+
+
+def predict(baseline: str, image: np.ndarray, threshold: float) -> np.ndarray:
+    """The mask (x, y, z) uint8 of a baseline for an image (x, y, z)."""
+    if baseline == "everything":
+        return np.ones(image.shape, np.uint8)
+    return (image >= threshold).astype(np.uint8)
+
+
+def evaluate(cases: Iterable[tuple[str, np.ndarray, np.ndarray]], threshold: float) -> str:
+    """Score every baseline on cases of name, image (x, y, z) and label (x, y, z); a table as CSV text."""
+    rows: dict[str, list[tuple[object, ...]]] = {baseline: [] for baseline in BASELINES}
+    for name, image, label in cases:
+        ratio = int((label > 0).sum()) / label.size
+        for baseline, own in rows.items():
+            s = score(predict(baseline, image, threshold), label)
+            own.append((baseline, threshold, name, s.dice, s.hausdorff_voxels, s.absolute_difference, ratio))
+    return csv_text(("baseline", "threshold", *SCORES), [row for own in rows.values() for row in own])

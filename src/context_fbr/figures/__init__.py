@@ -1,0 +1,1 @@
+"""The study's figures: data frames in, PNG bytes out; the same frame gives the same bytes."""

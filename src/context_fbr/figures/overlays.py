@@ -1,0 +1,80 @@
+"""Predictions and labels as contours on the image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from context_fbr.figures.style import COLOURS, STYLE, png
+from context_fbr.names import name_of
+
+LABEL, PREDICTION = COLOURS[4], COLOURS[5]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One case of one cell: its scores and a slice (y, x) of image, label and prediction."""
+
+    model: str
+    patch_size: int
+    place: str
+    """Median or worst."""
+    case: str
+    dice: float
+    hausdorff_voxels: float
+    """Missing (NaN) for an empty prediction."""
+    image: np.ndarray
+    label: np.ndarray
+    prediction: np.ndarray
+
+
+def overlays(panels: Sequence[Panel]) -> bytes:
+    """A row for each patch size, for each network a column with its median and one with its worst case."""
+    sizes = sorted({panel.patch_size for panel in panels})
+    columns = list(dict.fromkeys((panel.model, panel.place) for panel in panels))
+    with plt.rc_context({**STYLE, "axes.grid": False}):
+        figure, axes = plt.subplots(
+            len(sizes),
+            len(columns),
+            figsize=(1.75 * len(columns), 2.15 * len(sizes) + 0.4),
+            squeeze=False,
+        )
+        for axis in axes.flat:
+            axis.set_axis_off()
+        for panel in panels:
+            column = columns.index((panel.model, panel.place))
+            _draw(axes[sizes.index(panel.patch_size), column], panel)
+        for (model, place), axis in zip(columns, axes[0], strict=True):
+            axis.text(
+                0.5,
+                1.32,
+                f"{name_of(model)}\n{place} case",
+                ha="center",
+                va="bottom",
+                transform=axis.transAxes,
+            )
+        for size, axis in zip(sizes, axes[:, 0], strict=True):
+            axis.text(
+                -0.1, 0.5, f"patch {size}", rotation=90, ha="right", va="center", transform=axis.transAxes
+            )
+        handles = [
+            plt.Line2D([], [], color=LABEL, linewidth=1.6, label="label"),
+            plt.Line2D([], [], color=PREDICTION, linewidth=1.6, linestyle="--", label="prediction"),
+        ]
+        figure.legend(handles=handles, loc="lower center", ncols=2, bbox_to_anchor=(0.5, -0.04))
+        figure.tight_layout(h_pad=1.0)
+        return png(figure)
+
+
+def _draw(axis: Axes, panel: Panel) -> None:
+    axis.imshow(panel.image, cmap="gray", origin="lower", interpolation="nearest")
+    for mask, colour, dashes in ((panel.label, LABEL, "solid"), (panel.prediction, PREDICTION, "dashed")):
+        if mask.any() and not mask.all():
+            # A border of background: a mask that touches the edge has a closed contour.
+            y, x = (np.arange(-1, length + 1) for length in mask.shape)
+            padded = np.pad((mask > 0).astype(float), 1)
+            axis.contour(x, y, padded, levels=[0.5], colors=[colour], linestyles=dashes, linewidths=1.6)
+    distance = "undefined" if np.isnan(panel.hausdorff_voxels) else f"{panel.hausdorff_voxels:.1f} voxels"
+    axis.set_title(f"{panel.case}\nDice {panel.dice:.3f}\nHausdorff {distance}", fontsize=7.5)

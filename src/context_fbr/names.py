@@ -1,0 +1,14 @@
+"""What models are called in tables and figures for people."""
+
+NAMES = {
+    "unet": "UNet",
+    "attention_unet": "Attention-UNet",
+    "unetr": "UNETR",
+    "everything": "everything foreground",
+    "threshold": "intensity threshold",
+}
+
+
+def name_of(model: str) -> str:
+    """The usual name of a network or baseline; a network of the user's keeps its key."""
+    return NAMES.get(model, model)

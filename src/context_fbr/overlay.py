@@ -1,0 +1,92 @@
+"""Look at predictions: for each network and patch size the median and the worst test case of a task.
+
+python -m context_fbr.overlay TASK
+
+Of the seeds the one with the median mean Dice is shown. Writes plots/overlays/TASK.png, and TASK.csv with
+what is drawn.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from context_fbr import atomic, nifti, prepared
+from context_fbr.cells import Cell
+from context_fbr.errors import UserError, raise_problems, run
+from context_fbr.figures.overlays import Panel, overlays
+from context_fbr.results import SCORES, read_table
+from context_fbr.study.document import Document
+from context_fbr.study.whole import Grid
+
+PLACES = ("median", "worst")
+
+
+def choose(scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows to show: columns as of the scores, and `place`: median or worst by Dice, of the median seed.
+
+    Args:
+        scores: columns model, patch_size, seed, filename, dsc, hausdorff; rows without Dice are passed over.
+    """
+    chosen = []
+    for _, rows in scores.dropna(subset=["dsc"]).groupby(["model", "patch_size"], sort=False):
+        means = rows.groupby("seed")["dsc"].mean().sort_values(kind="stable")
+        own = rows[rows["seed"] == means.index[(len(means) - 1) // 2]]
+        own = own.sort_values(["dsc", "filename"], kind="stable")
+        for place, number in zip(PLACES, ((len(own) - 1) // 2, 0), strict=True):
+            chosen.append(own.iloc[[number]].assign(place=place))
+    return pd.concat(chosen, ignore_index=True)
+
+
+def slice_of(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> tuple[int, list[np.ndarray]]:
+    """The axial slice (z) through the centre of the label, or of the volume if there is none; its images.
+
+    Args:
+        image: (x, y, z).
+        label: (x, y, z), foreground where not 0.
+        prediction: (x, y, z), foreground where not 0.
+
+    Returns:
+        z, and the three slices as (y, x) with y upwards, for an image with its origin below.
+    """
+    found = np.argwhere(label)
+    z = round(float(found[:, 2].mean())) if len(found) else label.shape[2] // 2
+    return z, [volume[:, :, z].T for volume in (image, label, prediction)]
+
+
+def main(arguments: list[str]) -> None:
+    """Run the stage."""
+    if len(arguments) != 1:
+        raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
+    (task,) = arguments
+    grid = Document.read().section(("grid",), Grid)
+    problems: list[str] = []
+    tables = [
+        read_table(cell.scores, SCORES, problems).assign(
+            model=cell.model, patch_size=cell.patch_size, seed=cell.seed
+        )
+        for cell in grid.cells
+        if cell.task == task
+    ]
+    raise_problems(problems)
+    chosen = choose(pd.concat(tables, ignore_index=True))
+    cases = {case.name: case for case in prepared.read_cases(task, "test")}
+    panels, slices = [], []
+    for row in chosen.itertuples():
+        cell = Cell(task, row.model, row.patch_size, row.seed)
+        image, label = prepared.read_volume(task, cases[row.filename])
+        prediction = np.asarray(nifti.read(cell.predictions / f"{row.filename}.nii.gz").dataobj)
+        z, images = slice_of(image, label, prediction)
+        slices.append(z)
+        panels.append(
+            Panel(row.model, row.patch_size, row.place, row.filename, row.dsc, row.hausdorff, *images)
+        )
+    folder = Path("plots/overlays")
+    columns = ["model", "patch_size", "seed", "place", "filename", "dsc", "hausdorff", "fg_ratio", "slice"]
+    table = chosen.assign(slice=slices)[columns].round(6)
+    atomic.write_text(folder / f"{task}.csv", table.to_csv(index=False, lineterminator="\n"))
+    atomic.write_bytes(folder / f"{task}.png", overlays(panels))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,136 @@
+"""The cells of the paper profile that were run so far, beside the published runs -> metrics/paper_*.csv.
+
+python -m context_fbr.paper
+
+Reads what benchmarks/paper_cells.py wrote and published_cells.csv: mean Dice and Hausdorff distance of the 90
+published runs, computed from the tables that the study published (Kamath et al., MedNeurIPS 2022, MIT).
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.stats import t as student
+
+from context_fbr import atomic, paper_cells, summary
+from context_fbr.cells import Cell
+from context_fbr.errors import UserError, raise_problems, run
+from context_fbr.evidence import from_results
+from context_fbr.figures.paper import beside_published
+from context_fbr.result_files import write_csv
+from context_fbr.results import BASELINES, FOREGROUND_RATIOS, HISTORY, SCORES, Results, read_table
+from context_fbr.study.document import Document
+from context_fbr.study.whole import read_study
+
+PUBLISHED = Path(__file__).with_name("published_cells.csv")
+
+
+def read_cells(folder: Path, document: Document) -> tuple[Results, dict[str, paper_cells.Record]]:
+    """The tables of all cells of a folder and of their baselines, and their records by name.
+
+    Raises:
+        UserError: with every cell that is damaged, not the paper profile's, or of other volumes.
+    """
+    problems: list[str] = []
+    records: dict[str, paper_cells.Record] = {}
+    frames: dict[str, list[pd.DataFrame]] = {"history": [], "ratios": [], "scores": [], "baselines": []}
+    for place in sorted(path for path in folder.iterdir() if path.is_dir() and path.suffix != ".partial"):
+        try:
+            records[place.name] = paper_cells.read_record(place, document)
+        except UserError as error:
+            problems += error.problems
+            continue
+        task = place.name.split("-")[0]
+        if place.name.endswith("-baselines"):
+            table = read_table(place / paper_cells.BASELINES, BASELINES, problems)
+            frames["baselines"].append(table.assign(task=task))
+            continue
+        cell = Cell.from_key(place.name)
+        keys = {"task": task, "model": cell.model, "patch_size": cell.patch_size, "seed": cell.seed}
+        for kind, name, columns in (
+            ("history", paper_cells.HISTORY, HISTORY),
+            ("ratios", paper_cells.RATIOS, FOREGROUND_RATIOS),
+            ("scores", paper_cells.SCORES, SCORES),
+        ):
+            table = read_table(place / name, columns, problems).assign(**keys)
+            frames[kind].append(table[[*keys, *columns]])
+    for task in {name.split("-")[0] for name in records}:
+        hashes = {record.data for name, record in records.items() if name.split("-")[0] == task}
+        if len(hashes) > 1:
+            problems.append(
+                f"{folder}: the cells of {task} saw different volumes: {', '.join(sorted(hashes))}"
+            )
+    missing = [kind for kind, found in frames.items() if not found]
+    if missing and not problems:
+        problems.append(f"{folder}: holds no {' and no '.join(missing)}; run benchmarks/paper_cells.py")
+    raise_problems(problems)
+    tables = {kind: pd.concat(found, ignore_index=True) for kind, found in frames.items()}
+    results = Results(tables["history"], tables["ratios"], tables["scores"], tables["baselines"])
+    return results, records
+
+
+def published_means(confidence: float) -> pd.DataFrame:
+    """Task, model, patch size, mean Dice of the published runs, with interval, least and greatest of them.
+
+    The interval is Student's over the runs' means. For the spheres, where every run has a test set of its
+    own, that covers the draw of test cases too; for the spleen it does not.
+    """
+    runs = pd.read_csv(PUBLISHED)
+    table = runs.groupby(["task", "model", "patch_size"], sort=False)["dice_mean"].agg(
+        ["mean", "min", "max", "std", "size"]
+    )
+    quantile = table["size"].map(lambda size: float(student.ppf((1 + confidence) / 2, size - 1)))
+    half = quantile * table["std"] / table["size"].map(math.sqrt)
+    table = table.assign(low=table["mean"] - half, high=(table["mean"] + half).clip(upper=1))
+    names = {name: f"published_{name}" for name in ("mean", "low", "high", "min", "max")}
+    return table.rename(columns=names)[list(names.values())].reset_index()
+
+
+def compare(results: Results, records: dict[str, paper_cells.Record], document: Document) -> dict[str, Any]:
+    """The tables `cells` (ours), `means` (ours beside the published) and `runs` (both, for the figure)."""
+    settings = read_study(document).analysis
+    cells = summary.cell_table(results, settings)
+    evidence = from_results(results, summary.convergence(cells))
+    for column, read in {
+        "device": lambda record: record.device,
+        "threads": lambda record: record.threads,
+        "train_s": lambda record: record.seconds["train"],
+        "train_cpu_s": lambda record: record.seconds["train_cpu"],
+        "evaluate_s": lambda record: record.seconds["evaluate"],
+        "revision": lambda record: record.revision,
+        "date": lambda record: record.date,
+    }.items():
+        cells[column] = [read(records[Cell(*key).key]) for key in cells[summary.KEYS].itertuples(index=False)]
+    ours = summary.summarise(evidence, settings.confidence)
+    published = published_means(settings.confidence)
+    means = ours.merge(published, on=["task", "model", "patch_size"], how="left")
+    below, above = means["published_min"] - means["dice_mean"], means["dice_mean"] - means["published_max"]
+    means["outside_published_range"] = pd.concat([below, above], axis=1).max(axis=1).clip(lower=0)
+    runs = pd.read_csv(PUBLISHED).rename(columns={"run": "seed", "dice_mean": "dice"})
+    keys = ["task", "model", "patch_size", "seed", "dice"]
+    both = pd.concat(
+        [cells[keys].assign(source="this repository"), runs[keys].assign(source="published")],
+        ignore_index=True,
+    )
+    return {"cells": cells, "means": means, "runs": both}
+
+
+def main(arguments: list[str]) -> None:
+    """Run the stage."""
+    if arguments:
+        raise UserError(f"expected no argument, got {arguments}")
+    document = paper_cells.paper_document()
+    confidence = read_study(document).analysis.confidence
+    tables = compare(*read_cells(paper_cells.FOLDER, document), document)
+    write_csv(Path("metrics/paper_cells.csv"), tables["cells"])
+    write_csv(Path("metrics/paper_means.csv"), tables["means"])
+    write_csv(Path("plots/paper_cells.csv"), tables["runs"])
+    atomic.write_bytes(
+        Path("plots/paper_cells.png"),
+        beside_published(tables["runs"], tables["means"], published_means(confidence), confidence),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,141 @@
+"""Figures: what is drawn, where it stands, and the same bytes twice."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_findings import study
+
+from context_fbr.figures import answer, foreground, overlays
+from context_fbr.figures.overlays import Panel
+from context_fbr.overlay import choose, slice_of
+from context_fbr.ranges import training_ranges
+from context_fbr.results import GROUP
+
+
+def means_and_seeds() -> tuple[pd.DataFrame, pd.DataFrame]:
+    means = pd.DataFrame(
+        [
+            ("t", "unet", 16, 0.9, 0.8, 1.0),
+            ("t", "unet", 32, 0.95, 0.9, 1.0),
+            ("t", "segresnet", 16, 0.5, None, None),  # a network without a name of its own, one seed
+            ("t", "threshold", None, 0.999, 0.99, 1.0),
+        ],
+        columns=["task", "model", "patch_size", "dice", "low", "high"],
+    ).astype({"patch_size": "Int64"})
+    seeds = pd.DataFrame(
+        [
+            ("t", "unet", 16, 1, 0.9, True),
+            ("t", "unet", 32, 1, 0.95, False),
+            ("t", "segresnet", 16, 1, 0.5, None),
+        ],
+        columns=["task", "model", "patch_size", "seed", "dice", "converged"],
+    ).astype({"converged": "boolean"})
+    return means, seeds
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, module: object) -> list:
+    """Keep the figures that a module would turn into bytes."""
+    kept: list = []
+    monkeypatch.setattr(module, "png", lambda figure: kept.append(figure) or b"")
+    return kept
+
+
+def test_the_answer_has_a_line_a_network_an_interval_where_there_is_one_and_hollow_dots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = drawn(monkeypatch, answer)
+    answer.dice_by_patch_size(*means_and_seeds(), 0.95)
+    (axis,) = kept[0].axes
+    lines = {line.get_label(): line for line in axis.get_lines()}
+    assert list(lines["UNet"].get_ydata()) == [0.9, 0.95]
+    assert list(lines["segresnet"].get_ydata()) == [0.5]
+    assert list(lines["intensity threshold"].get_ydata()) == [0.999, 0.999]
+    labels = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert "one seed, not converged" in labels
+    segments = [s for c in axis.collections if hasattr(c, "get_segments") for s in c.get_segments()]
+    assert sorted((s[0][1], s[1][1]) for s in segments if len(s)) == [(0.8, 1.0), (0.9, 1.0)]
+    bottom, top = axis.get_ylim()
+    assert bottom < 0.5
+    assert top > 1
+
+
+def test_legends_stand_outside_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = study()
+    for module, draw in (
+        (answer, lambda: answer.dice_by_patch_size(*means_and_seeds(), 0.95)),
+        (foreground, lambda: foreground.ranges_against_cases(evidence, "t")),
+        (
+            foreground,
+            lambda: foreground.scores_by_foreground_ratio(
+                foreground.case_scores(evidence),
+                foreground.ratio_histogram(evidence),
+                training_ranges(evidence.ratios, GROUP),
+            ),
+        ),
+    ):
+        kept = drawn(monkeypatch, module)
+        draw()
+        figure = kept[0]
+        figure.canvas.draw()
+        legends = [axis.get_legend() for axis in figure.axes if axis.get_legend()]
+        assert len(legends) == 1
+        box = legends[0].get_window_extent()
+        for axis in figure.axes:
+            assert not box.overlaps(axis.get_window_extent()), module
+
+
+def test_figures_have_the_same_bytes_when_drawn_twice() -> None:
+    evidence = study()
+
+    def everything() -> list[bytes]:
+        return [
+            answer.dice_by_patch_size(*means_and_seeds(), 0.95),
+            foreground.ranges_against_cases(evidence, "t")[1],
+            overlays.overlays([panel("a", 0.5)]),
+        ]
+
+    assert everything() == everything()
+
+
+def panel(case: str, dice: float, hausdorff: float = 1.0) -> Panel:
+    image = np.random.default_rng(0).random((8, 9))
+    label = np.zeros((8, 9), np.uint8)
+    label[2:5, 3:6] = 1
+    return Panel("unet", 16, "median", case, dice, hausdorff, image, label, np.zeros_like(label))
+
+
+def test_an_overlay_says_dice_and_distance_or_that_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = drawn(monkeypatch, overlays)
+    overlays.overlays([panel("a", 0.5, 3.25)])
+    overlays.overlays([panel("b", 0.0, np.nan)])
+    titles = [figure.axes[0].get_title() for figure in kept]
+    assert titles == ["a\nDice 0.500\nHausdorff 3.2 voxels", "b\nDice 0.000\nHausdorff undefined"]
+
+
+def test_the_median_and_the_worst_case_of_the_median_seed_are_chosen() -> None:
+    rows = [
+        ("unet", 16, seed, name, dice + offset, 1.0, 0.1)
+        for seed, offset in ((1, 0.0), (2, 0.2), (3, 0.1))
+        for name, dice in (("a", 0.5), ("b", 0.3), ("c", 0.4), ("d", 0.7))
+    ]
+    rows.append(("unet", 16, 3, "without label", None, None, 0.0))
+    scores = pd.DataFrame(
+        rows, columns=["model", "patch_size", "seed", "filename", "dsc", "hausdorff", "fg_ratio"]
+    )
+    chosen = choose(scores)
+    assert chosen[["seed", "filename", "place"]].to_numpy().tolist() == [
+        [3, "c", "median"],
+        [3, "b", "worst"],
+    ]
+
+
+def test_the_slice_goes_through_the_centre_of_the_label() -> None:
+    label = np.zeros((6, 7, 8), np.uint8)
+    label[1:3, 2:6, 4:7] = 1
+    image = np.arange(label.size).reshape(label.shape)
+    z, (shown, mask, _) = slice_of(image, label, label)
+    assert z == 5
+    assert shown.shape == (7, 6)  # (y, x)
+    assert shown[3, 2] == image[2, 3, 5]
+    assert mask.sum() == 8
+    assert slice_of(image, label * 0, label)[0] == 4

@@ -1,0 +1,134 @@
+"""Test cases within, below and above the training patches' range, on tables small enough to check by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from context_fbr import ranges
+from context_fbr.evidence import Evidence
+from context_fbr.published import read_published
+from context_fbr.results import KEYS
+
+PUBLISHED = ROOT.parent / "shared" / "data" / "published_results"
+needs_published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason=f"no published results in {PUBLISHED}")
+
+
+def evidence(ratios: tuple[float, ...] = (0.1, 0.5), nested: bool = False) -> Evidence:
+    """Two seeds; cases a to e with foreground ratios below, at the low end, within, at the high end, above."""
+    rows = [
+        ("t", "unet", 16, seed, name, dice + 0.1 * seed, distance, 0.1, ratio)
+        for seed in (0, 1)
+        for name, dice, distance, ratio in (
+            ("a", 0.1, None, 0.01), ("b", 0.2, 9.0, 0.1), ("c", 0.8, 1.0, 0.3), ("d", 0.6, 2.0, 0.5),
+            ("e", 0.5, 4.0, 0.6),
+        )
+    ]  # fmt: skip
+    columns = [*KEYS, "filename", "dsc", "hausdorff", "abs_diff", "fg_ratio"]
+    patches = pd.DataFrame(
+        [("t", "unet", 16, seed, ratio) for seed in (0, 1) for ratio in ratios],
+        columns=[*KEYS, "foreground_ratio"],
+    )
+    return Evidence(
+        pd.DataFrame(rows, columns=columns),
+        patches,
+        {("t", "unet", 16, 0): True, ("t", "unet", 16, 1): False},
+        frozenset({"t"}) if nested else frozenset(),
+    )
+
+
+def test_only_what_is_strictly_inside_is_within() -> None:
+    rows = ranges.with_groups(evidence()).drop_duplicates("filename")
+    assert dict(zip(rows["filename"], rows["group"], strict=True)) == {
+        "a": "below", "b": "below", "c": "within", "d": "above", "e": "above",
+    }  # fmt: skip
+
+
+def test_a_cell_s_row_is_the_mean_and_population_deviation_of_its_cases_and_the_loss_from_within() -> None:
+    table = ranges.cell_ranges(evidence()).set_index(["seed", "group"])
+    outside = np.array([0.1, 0.2, 0.6, 0.5])
+    assert table.loc[(0, "outside"), "n"] == 4
+    assert table.loc[(0, "outside"), "dice_mean"] == pytest.approx(outside.mean())
+    assert table.loc[(0, "outside"), "dice_sd"] == pytest.approx(outside.std())
+    assert table.loc[(0, "outside"), "dice_loss"] == pytest.approx(0.8 - outside.mean())
+    assert table.loc[(0, "below"), "hausdorff_mean"] == 9  # of the one distance that is defined
+    assert table.loc[(0, "below"), "hausdorff_loss"] == 8  # a greater distance is a loss
+    assert np.isnan(table.loc[(0, "within"), "dice_loss"])
+
+
+def test_the_published_table_pools_the_cases_of_all_runs() -> None:
+    table = ranges.published_ranges(evidence())
+    assert list(table.columns) == [
+        "task", "model", "patch_size", "group", "n", "dice_mean", "dice_sd", "hausdorff_mean", "hausdorff_sd",
+    ]  # fmt: skip
+    row = table.set_index("group").loc["above"]
+    above = np.array([0.6, 0.5, 0.7, 0.6])
+    assert row["n"] == 4
+    assert row["dice_mean"] == pytest.approx(above.mean())
+    assert row["dice_sd"] == pytest.approx(above.std())
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_empty_group_has_no_cases_and_empty_fields(nested: bool) -> None:
+    """Warnings are errors here: a mean of nothing would be one."""
+    found = evidence((0.0, 1.0), nested)
+    for table in (
+        ranges.published_ranges(found),
+        ranges.cell_ranges(found),
+        ranges.range_intervals(found, 0.95),
+    ):
+        empty = table[table["group"] != "within"]
+        assert (empty["n"] == 0).all()
+        numbers = [c for c in table.columns if c.startswith(("dice", "hausdorff"))]
+        assert empty[numbers].isna().all(axis=None)
+        line = table.to_csv(index=False, lineterminator="\n").splitlines()[2]
+        assert "nan" not in line.lower()
+        assert line.endswith(",,")
+
+
+def test_intervals_keep_deviations_over_seeds_and_cases_apart_and_count_what_did_not_converge() -> None:
+    row = ranges.range_intervals(evidence(), 0.95).set_index("group").loc["above"]
+    assert (row["cases"], row["n"], row["not_converged"]) == (2, 4, 1)
+    assert row["dice_sd_seeds"] == pytest.approx(np.std([0.55, 0.65], ddof=1))
+    assert row["dice_sd_cases"] == pytest.approx(np.std([0.65, 0.55], ddof=1))
+    assert row["dice_loss"] == pytest.approx(0.85 - 0.6)
+
+
+def test_a_baseline_stands_in_every_range_of_its_task() -> None:
+    own = evidence()
+    extra = own.scores[own.scores["seed"] == 0].assign(model="threshold", patch_size=pd.NA, seed=pd.NA)
+    larger = own.scores.assign(patch_size=32)
+    wide = own.ratios.assign(patch_size=32, foreground_ratio=[0.0, 1.0, 0.0, 1.0])
+    both = Evidence(
+        pd.concat([f.astype({"patch_size": "Int64", "seed": "Int64"}) for f in (own.scores, larger, extra)]),
+        pd.concat([own.ratios, wide]),
+        None,
+    )
+    rows = ranges.with_groups(both)
+    counts = rows[rows["model"] == "threshold"].groupby(["patch_size", "group"]).size()
+    assert counts.to_dict() == {(16, "above"): 2, (16, "below"): 2, (16, "within"): 1, (32, "within"): 5}
+
+
+@needs_published
+def test_the_published_figures_come_out_to_the_last_digit() -> None:
+    found = read_published(PUBLISHED)
+    assert found.problems == ()
+    table = ranges.published_ranges(found.evidence).set_index(["patch_size", "group"])
+    within = {
+        32: (0.981581, 0.024007),
+        48: (0.986259, 0.016030),
+        64: (0.994428, 0.001615),
+        80: (0.994360, 0.001041),
+        96: (0.993740, 0.000942),
+    }
+    for size, (mean, deviation) in within.items():
+        assert round(table.loc[(size, "within"), "dice_mean"], 6) == mean
+        assert round(table.loc[(size, "within"), "dice_sd"], 6) == deviation
+    for size, loss in {64: 0.023469, 80: 0.013926, 96: 0.017880}.items():
+        row = table.loc[(size, "within"), "dice_mean"] - table.loc[(size, "outside"), "dice_mean"]
+        assert round(row, 6) == loss
+    intervals = ranges.range_intervals(found.evidence, 0.95).set_index(["patch_size", "group"])
+    assert round(intervals.loc[(96, "outside"), "dice_loss"], 6) == 0.017880
+    assert [table.loc[(size, "outside"), "n"] for size in (32, 48)] == [0, 0]
+    assert table.loc[(96, "within"), "n"] == 51
+    assert table.loc[96, "n"][["within", "outside"]].sum() == 300
