@@ -5,12 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pipeline import ROOT, Workspace
 
 from context_fbr.cells import Cell
 from context_fbr.study.analysis import Analysis
 from context_fbr.study.document import Document
 
-ROOT = Path(__file__).parents[1]
+TINY = ROOT / "tests" / "overlays" / "tiny.yaml"
 SETTINGS = Analysis(convergence_tolerance=0.02, minimum_validation_dice=0.6, confidence=0.95, small_loss=0.05)
 CELLS = [
     Cell("spheres", model, size, seed) for model in ("unet", "unetr") for size in (8, 16) for seed in (1, 2)
@@ -61,3 +62,11 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "threshold,0.99,a,0.9,1,0.1,0.1\nthreshold,0.99,b,1.0,0,0,0.01\n"
     )
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The tiny study (two cells) after a plain serial `dvc repro`; not to be changed: take a `copy`."""
+    workspace = Workspace.make(tmp_path_factory.mktemp("study") / "serial", TINY)
+    workspace.repro()
+    return workspace

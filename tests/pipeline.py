@@ -8,12 +8,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from conftest import ROOT
 from ruamel.yaml import YAML
 
 from context_fbr import profiles
 from context_fbr.sandbox import copy_project
 
+ROOT = Path(__file__).parents[1]
 GIT_IDENTITY = {
     f"GIT_{role}_{field}": value
     for role in ("AUTHOR", "COMMITTER")
