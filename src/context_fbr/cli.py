@@ -77,6 +77,24 @@ def _show(options: argparse.Namespace) -> None:
     print(show.render(options.metrics, markdown=options.markdown))
 
 
+def _diff(options: argparse.Namespace) -> int:
+    from context_fbr.comparison.command import diff
+
+    report = diff(
+        options.base,
+        options.head,
+        markdown_file=options.markdown,
+        json_file=options.json,
+        figures=options.figures,
+        image_url=options.image_url,
+    )
+    if not options.fail_on_regression:
+        return 0
+    for line in report.regressions:
+        print(f"regression: {line}", file=sys.stderr)
+    return 1 if report.regressions else 0
+
+
 def _published(options: argparse.Namespace) -> int:
     from context_fbr import published, ranges, report
     from context_fbr.results import KEYS
@@ -129,6 +147,26 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--markdown", action="store_true", help="as in the README")
     command.set_defaults(do=_show)
+
+    command = commands.add_parser(
+        "diff", help="what changed between two commits: inputs, results with intervals, cells, figures"
+    )
+    command.add_argument("base", metavar="BASE", help="a commit, branch or tag")
+    command.add_argument(
+        "head", nargs="?", metavar="HEAD", help="likewise (default: this folder with uncommitted changes)"
+    )
+    command.add_argument("--markdown", type=Path, metavar="FILE", help="instead of the terminal")
+    command.add_argument("--json", type=Path, metavar="FILE", help="the same facts for programs")
+    command.add_argument(
+        "--figures", type=Path, metavar="DIR", help="a new folder for the figures of both sides"
+    )
+    command.add_argument(
+        "--image-url", metavar="URL", help="of figures on the web, with {commit} and {path} in it"
+    )
+    command.add_argument(
+        "--fail-on-regression", action="store_true", help="exit with 1 beyond the limits of params.yaml"
+    )
+    command.set_defaults(do=_diff)
 
     command = commands.add_parser(
         "published", help="analyse a folder of the published results with this study's methods"

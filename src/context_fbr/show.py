@@ -10,8 +10,7 @@ from context_fbr.errors import UserError
 from context_fbr.evidence import is_baseline
 from context_fbr.names import name_of
 from context_fbr.summary import ALL_SIZES
-
-Row = Sequence[str]
+from context_fbr.text_tables import Row, interval_text, table
 
 
 def render(folder: Path, markdown: bool) -> str:
@@ -29,14 +28,14 @@ def render(folder: Path, markdown: bool) -> str:
             blocks.append(
                 f"**{task}**" if markdown else f"{task}: mean test Dice, with its {level:.0%} interval"
             )
-            blocks.append(_table(_results(models), markdown))
+            blocks.append(table(_results(models), markdown))
             own = [finding for finding in findings["findings"] if finding["task"] == task]
-            blocks.append(_table(_findings(own), markdown))
+            blocks.append(table(_findings(own), markdown))
         paper = folder / "paper_means.csv"
         if paper.is_file():
             if not markdown:
                 blocks.append("cells of the paper profile beside the published runs: mean test Dice")
-            blocks.append(_table(_paper(paper), markdown))
+            blocks.append(table(_paper(paper), markdown))
         return "\n\n".join(blocks)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
@@ -65,7 +64,7 @@ def _results(models: dict[str, Any]) -> list[Row]:
 
 
 def _dice(leaf: dict[str, Any]) -> str:
-    text = _interval(leaf["dice_mean"], leaf["dice_mean_low"], leaf["dice_mean_high"], "")
+    text = interval_text(leaf["dice_mean"], leaf["dice_mean_low"], leaf["dice_mean_high"])
     failed = leaf["not_converged"]
     return f"{text}; {failed} of {leaf['seeds']} not converged" if failed else text
 
@@ -73,7 +72,7 @@ def _dice(leaf: dict[str, Any]) -> str:
 def _findings(found: Sequence[dict[str, Any]]) -> list[Row]:
     rows: list[Row] = [("statement", "estimate", "not converged", "verdict")]
     for finding in found:
-        number = _interval(finding["estimate"], finding["low"], finding["high"], "+")
+        number = interval_text(finding["estimate"], finding["low"], finding["high"], "+")
         verdict = finding["verdict"] + (f": {finding['reason']}" if finding["reason"] else "")
         if finding["unit"] != "Dice":
             number += f" {finding['unit']}"
@@ -100,7 +99,7 @@ def _paper(path: Path) -> list[Row]:
 
 def _of(number: dict[str, float], name: str) -> str:
     mean = number[name if name in number else f"{name}_mean"]
-    return _interval(mean, number.get(f"{name}_low"), number.get(f"{name}_high"), "")
+    return interval_text(mean, number.get(f"{name}_low"), number.get(f"{name}_high"))
 
 
 def _is_number(text: str) -> bool:
@@ -109,21 +108,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _interval(estimate: float | None, low: float | None, high: float | None, sign: str) -> str:
-    if estimate is None:
-        return "-"
-    text = f"{estimate:{sign}.3f}"
-    return text if low is None else f"{text} [{low:{sign}.3f}, {high:{sign}.3f}]"
-
-
-def _table(rows: Sequence[Row], markdown: bool) -> str:
-    if markdown:
-        lines = ["| " + " | ".join(row) + " |" for row in rows]
-        return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

@@ -40,15 +40,20 @@ def cell_table(results: Results, settings: Analysis) -> pd.DataFrame:
     table["last_validation_change"] = validated.agg(
         lambda s: abs(s.iloc[-1] - s.iloc[-2]) if len(s) > 1 else None
     )
-    # A comparison with a missing change is False: a cell that was validated once has not shown anything.
-    steady = table["last_validation_change"].astype("float64") < settings.convergence_tolerance
-    table["converged"] = steady & (table["best_validation_dice"] >= settings.minimum_validation_dice)
+    table["converged"] = has_converged(table, settings)
     ratios = results.foreground_ratios.groupby(KEYS, sort=False)["foreground_ratio"]
     table["training_ratio_mean"] = ratios.mean()
     table["training_ratio_min"] = ratios.min()
     table["training_ratio_max"] = ratios.max()
     table["training_ratio_zero_share"] = ratios.agg(lambda s: (s == 0).mean())
     return table.reset_index()
+
+
+def has_converged(cells: pd.DataFrame, settings: Analysis) -> pd.Series:
+    """Whether each cell has, by its columns best_validation_dice and last_validation_change."""
+    # A comparison with a missing change is False: a cell that was validated once has not shown anything.
+    steady = cells["last_validation_change"].astype("float64") < settings.convergence_tolerance
+    return steady & (cells["best_validation_dice"] >= settings.minimum_validation_dice)
 
 
 def convergence(cells: pd.DataFrame) -> dict[tuple[str, str, int, int], bool]:

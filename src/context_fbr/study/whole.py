@@ -14,6 +14,7 @@ from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.analysis import Analysis
 from context_fbr.study.data import Prepare, SpheresRaw
 from context_fbr.study.document import Document, Location, Section, SectionType, suggestion
+from context_fbr.study.regression import Regression
 from context_fbr.study.training import Network, SlidingWindow, TaskTraining, Training
 
 NAME = re.compile(r"[a-z0-9_]+")
@@ -58,6 +59,7 @@ class _Keys(Section):
     train: object
     sliding_window: object
     analysis: object
+    regression: object
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Study:
     train: Training
     sliding_window: SlidingWindow
     analysis: Analysis
+    regression: Regression
 
 
 def read_study(document: Document) -> Study:
@@ -95,6 +98,7 @@ def read_study(document: Document) -> Study:
     train = section(("train",), Training)
     sliding_window = section(("sliding_window",), SlidingWindow)
     analysis = section(("analysis",), Analysis)
+    regression = section(("regression",), Regression)
     for kind, names in (("tasks", tasks), ("networks", networks)):
         problems += [
             document.problem((kind, name), "names hold a-z, 0-9 and _ only: `-` joins a cell's key")
@@ -108,10 +112,11 @@ def read_study(document: Document) -> Study:
     if train is not None:
         problems += _protocol_problems(document, train, tasks)
     raise_problems(problems)
-    assert grid is not None  # none of the four is, or there were problems
+    assert grid is not None  # none of these is, or there were problems
     assert train is not None
     assert sliding_window is not None
     assert analysis is not None
+    assert regression is not None
     return Study(
         document,
         grid,
@@ -120,6 +125,7 @@ def read_study(document: Document) -> Study:
         train,
         sliding_window,
         analysis,
+        regression,
     )
 
 

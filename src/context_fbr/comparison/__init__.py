@@ -1,0 +1,1 @@
+"""What changed between two commits, from what git keeps of them."""

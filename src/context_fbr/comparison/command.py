@@ -1,0 +1,85 @@
+"""`context-fbr diff`: compare two commits and write what was found."""
+
+import os
+from pathlib import Path
+
+from context_fbr import atomic
+from context_fbr.comparison import markdown, tree
+from context_fbr.comparison.report import Report, compare
+from context_fbr.comparison.snapshot import Snapshot, snapshot
+from context_fbr.errors import UserError
+from context_fbr.result_files import write_json
+from context_fbr.study.analysis import Analysis
+from context_fbr.study.document import Document
+from context_fbr.study.regression import Regression
+
+
+def diff(
+    base: str,
+    head: str | None,
+    *,
+    markdown_file: Path | None = None,
+    json_file: Path | None = None,
+    figures: Path | None = None,
+    image_url: str | None = None,
+) -> Report:
+    """Compare and write; Markdown goes to the terminal unless a file is named.
+
+    The rules of the analysis and the limits of a regression are those of this folder's params.yaml.
+
+    Args:
+        base: a revision.
+        head: a revision; None is this folder with its uncommitted changes.
+        markdown_file: for the Markdown.
+        json_file: for the JSON.
+        figures: a new folder, which gets each figure that differs as it was on both sides.
+        image_url: address of a figure on the web, with {commit} and {path} in it.
+
+    Raises:
+        UserError: if a revision is unknown, a file damaged, or an output cannot be written.
+    """
+    if figures and image_url:
+        raise UserError("--figures and --image-url both say where the figures are; give one of them")
+    document = Document.read()
+    settings = document.section(("analysis",), Analysis)
+    limits = document.section(("regression",), Regression)
+    report = compare(snapshot(base), snapshot(head), settings, limits)
+    sides = {"before": report.base, "after": report.head}
+    address: markdown.FigureAddress | None = None
+    if figures:
+        _write_figures(report, sides, figures)
+        beside = markdown_file.parent if markdown_file else Path()
+
+        def address(path: str, side: str) -> str | None:
+            file = _figure(figures, side, path)
+            return Path(os.path.relpath(file, beside)).as_posix() if file.exists() else None
+
+    elif image_url:
+
+        def address(path: str, side: str) -> str | None:
+            known = sides[side].commit and sides[side].read(path) is not None
+            return image_url.format(commit=sides[side].commit, path=path) if known else None
+
+    text = markdown.render(report, settings.confidence, address)
+    if json_file:
+        write_json(json_file, tree.tree_of(report, settings.confidence))
+    if markdown_file:
+        atomic.write_text(markdown_file, text)
+    else:
+        print(text, end="")
+    return report
+
+
+def _write_figures(report: Report, sides: dict[str, Snapshot], folder: Path) -> None:
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UserError(f"{folder}: is there already; name a new folder")
+    with atomic.directory(folder) as partial:
+        for side, found in sides.items():
+            for path in report.figures:
+                content = found.read(path)
+                if content is not None:
+                    atomic.write_bytes(_figure(partial, side, path), content)
+
+
+def _figure(folder: Path, side: str, path: str) -> Path:
+    return folder / side / Path(path).relative_to("plots")

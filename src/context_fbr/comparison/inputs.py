@@ -1,0 +1,126 @@
+"""What went into the results and differs: parameters, code, data, packages."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from context_fbr.comparison.snapshot import Snapshot, changed_files
+from context_fbr.errors import UserError
+
+ABSENT = "(absent)"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A named value that differs; a side that lacks it is None."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class CodeChange:
+    """A file that differs and that stages depend on."""
+
+    path: str
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that went into the results and differs."""
+
+    parameters: tuple[Change, ...]
+    """Dotted keys of params.yaml."""
+    code: tuple[CodeChange, ...]
+    data: tuple[Change, ...]
+    """Folders under data/ that DVC versions, by the hash of what they hold."""
+    packages: tuple[Change, ...]
+    """Versions of constraints.txt."""
+
+    def __bool__(self) -> bool:
+        return bool(self.parameters or self.code or self.data or self.packages)
+
+
+def compare_inputs(base: Snapshot, head: Snapshot) -> Inputs:
+    """Find what differs; a file that one side lacks differs in everything that it holds.
+
+    Raises:
+        UserError: if a file is damaged.
+    """
+    return Inputs(
+        _changes(_parameters(base), _parameters(head)),
+        tuple(_code(base, head)),
+        _changes(_data(base), _data(head)),
+        _changes(_packages(base), _packages(head)),
+    )
+
+
+def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
+    names = list(dict.fromkeys([*before, *after]))
+    return tuple(
+        Change(name, before.get(name), after.get(name))
+        for name in names
+        if before.get(name) != after.get(name)
+    )
+
+
+def _parameters(snapshot: Snapshot) -> dict[str, str]:
+    return dict(_leaves(_yaml(snapshot, "params.yaml"), ""))
+
+
+def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    """Dotted keys with their values; a list is one value."""
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    elif prefix:
+        yield prefix, "null" if node is None else str(node)
+
+
+def _code(base: Snapshot, head: Snapshot) -> Iterator[CodeChange]:
+    stages: dict[str, list[str]] = {}
+    for snapshot in (base, head):
+        for stage, entry in _yaml(snapshot, "dvc.yaml").get("stages", {}).items():
+            for dep in entry.get("deps", ()):
+                path = dep if isinstance(dep, str) else next(iter(dep))
+                stages.setdefault(path, [])
+                stages[path] += [stage] if stage not in stages[path] else []
+    for path in changed_files(base, head):
+        if path == "dvc.yaml":
+            yield CodeChange(path, ())
+        elif path in stages:
+            yield CodeChange(path, tuple(stages[path]))
+
+
+def _data(snapshot: Snapshot) -> dict[str, str]:
+    found = {}
+    for entry in _yaml(snapshot, "dvc.lock").get("stages", {}).values():
+        for out in entry.get("outs", ()):
+            if Path(out["path"]).parts[:2] in (("data", "raw"), ("data", "prepared")):
+                found[out["path"]] = f"{out['md5'][:7]} ({out.get('nfiles', 1)} files, {out['size']:,} bytes)"
+    return found
+
+
+def _packages(snapshot: Snapshot) -> dict[str, str]:
+    text = snapshot.text("constraints.txt") or ""
+    return dict(re.findall(r"^([\w.\-\[\]]+)==(\S+)", text, flags=re.MULTILINE))
+
+
+def _yaml(snapshot: Snapshot, path: str) -> dict[str, Any]:
+    text = snapshot.text(path)
+    if text is None:
+        return {}
+    try:
+        tree = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise UserError(f"{snapshot.place(path)}: is not valid YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"{snapshot.place(path)}: is not a mapping of keys to values")
+    return tree

@@ -1,0 +1,117 @@
+"""How scores of the same configuration differ between two commits, with intervals."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from context_fbr.evidence import is_baseline
+from context_fbr.intervals import Interval, Term, defined_pairs, interval
+from context_fbr.ranges import BOUNDS, SCORES
+from context_fbr.results import GROUP
+
+UNCHANGED, BETTER, WORSE, UNDECIDED = "unchanged", "better", "worse", "not decided"
+SIGNS = {"dice": 1, "hausdorff": -1}
+"""Whether more is better."""
+ORDER = ["seed", "filename"]
+
+
+@dataclass(frozen=True)
+class ScoreChange:
+    """A score before and after."""
+
+    before: Interval
+    """The mean over all seeds and cases."""
+    after: Interval
+    undefined_before: int
+    """Scores that are undefined, as the Hausdorff distance of an empty prediction."""
+    undefined_after: int
+    difference: Interval
+    """After minus before, of the seeds and cases that both have."""
+    verdict: str
+    """unchanged: every single score is the same; better or worse: the whole interval is; or not decided."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A (task, model, patch size) that both commits have."""
+
+    task: str
+    model: str
+    patch_size: int | None
+    """None for a baseline."""
+    seeds: int
+    """That both have; 0 for a baseline, or if they have none in common and all are compared."""
+    paired_cases: int
+    """Test cases that both have: of the same name and foreground ratio."""
+    dice: ScoreChange
+    hausdorff: ScoreChange
+
+
+def compare_scores(before: pd.DataFrame, after: pd.DataFrame, confidence: float) -> list[Configuration]:
+    """Compare each configuration that stands in both, in the order of `after`.
+
+    Differences are paired by test case. Seeds are not paired: a change may alter what a seed draws. A case
+    whose foreground ratio differs is another case with the same name.
+
+    Args:
+        before: columns task, model, patch_size, seed, filename, dsc, hausdorff, fg_ratio.
+        after: likewise.
+        confidence: of the intervals, for example 0.95.
+    """
+    old = dict(iter(before.groupby(GROUP, sort=False, dropna=False)))
+    found = []
+    for key, new in after.groupby(GROUP, sort=False, dropna=False):
+        if key in old:
+            found.append(_configuration(key, old[key], new, confidence))
+    return found
+
+
+def _configuration(
+    key: tuple[str, str, int], before: pd.DataFrame, after: pd.DataFrame, confidence: float
+) -> Configuration:
+    task, model, size = key
+    # Each side is a configuration of its own to the intervals, or equal seed numbers would be one training.
+    before, after = before.assign(model=f"{model}, before"), after.assign(model=f"{model}, after")
+    ratios = before.drop_duplicates("filename").set_index("filename")["fg_ratio"]
+    same = after["fg_ratio"] == after["filename"].map(ratios)
+    old, new, seeds = before, after, set(before["seed"].dropna()) & set(after["seed"].dropna())
+    if seeds:  # a seed that one side lacks would be compared with trainings that it shares with the other
+        old, new = before[before["seed"].isin(seeds)], after[after["seed"].isin(seeds)]
+    new = new.assign(filename=new["filename"].where(same[new.index], "after: " + new["filename"]))
+    changes = {name: _change(name, (before, after), (old, new), confidence) for name in SCORES}
+    return Configuration(
+        task,
+        model,
+        None if is_baseline(model) else int(size),
+        len(seeds),
+        after.loc[same, "filename"].nunique(),
+        **changes,
+    )
+
+
+Pair = tuple[pd.DataFrame, pd.DataFrame]
+
+
+def _change(name: str, whole: Pair, common: Pair, confidence: float) -> ScoreChange:
+    """`whole`: rows for the means; `common`: those for the difference, other cases under other names."""
+    score = SCORES[name]
+    mean_before, mean_after = (
+        interval([Term(1, rows)], score, confidence, bounds=BOUNDS[name]) for rows in whole
+    )
+    undefined_before, undefined_after = (int(rows[score].isna().sum()) for rows in whole)
+    columns = [*ORDER, score]
+    old, new = (rows[columns].sort_values(ORDER, ignore_index=True) for rows in common)
+    if len(old) and old.equals(new):
+        difference, verdict = Interval(0.0, 0.0, 0.0), UNCHANGED
+    else:
+        first, second = defined_pairs(*common, score)
+        difference = interval([Term(1, second), Term(-1, first)], score, confidence)
+        verdict = _verdict(difference, SIGNS[name])
+    return ScoreChange(mean_before, mean_after, undefined_before, undefined_after, difference, verdict)
+
+
+def _verdict(difference: Interval, sign: int) -> str:
+    low, high = difference.low, difference.high
+    if low is None or high is None or low <= 0 <= high:
+        return UNDECIDED
+    return BETTER if sign * low > 0 else WORSE
