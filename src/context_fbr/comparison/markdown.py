@@ -40,11 +40,17 @@ def _blocks(report: Report, confidence: float, address: FigureAddress | None) ->
         yield table(list(_results(report)), markdown=True)
     yield from _cells(report)
     yield from _figures(report, address)
+    if report.inputs.code:
+        lines = [
+            f"* `{code.path}`" + (f" ({', '.join(code.stages)})" if code.stages else "")
+            for code in report.inputs.code
+        ]
+        yield _folded("### Code, and the stages that depend on it", "\n".join(lines), len(lines))
 
 
 def _verdict(report: Report) -> str:
     if report.same:
-        return "Nothing that git keeps of the study differs: no parameter, code, data, result or figure."
+        return "Nothing of the study that git keeps differs: parameters, code, data, results and figures."
     counts = {verdict: report.count(verdict) for verdict in (BETTER, WORSE, UNDECIDED, UNCHANGED)}
     text = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
     answer = f"Mean Dice of networks by patch size: {text}." if text else "No result is compared."
@@ -60,12 +66,6 @@ def _inputs(report: Report) -> Iterator[str]:
         if changes:
             rows: list[Row] = [(title.lower(), "before", "after"), *map(_change, changes)]
             yield _folded(f"### {title}", table(rows, markdown=True), len(changes))
-    if inputs.code:
-        lines = [
-            f"* `{code.path}`" + (f" ({', '.join(code.stages)})" if code.stages else "")
-            for code in inputs.code
-        ]
-        yield _folded("### Code, and the stages that depend on it", "\n".join(lines), len(lines))
 
 
 def _change(change: Change) -> Row:

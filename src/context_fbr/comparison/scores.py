@@ -71,7 +71,10 @@ def _configuration(
 ) -> Configuration:
     task, model, size = key
     # Each side is a configuration of its own to the intervals, or equal seed numbers would be one training.
-    before, after = before.assign(model=f"{model}, before"), after.assign(model=f"{model}, after")
+    before, after = (
+        rows.assign(model=f"{model}, {side}").reset_index(drop=True)
+        for side, rows in (("before", before), ("after", after))
+    )
     ratios = before.drop_duplicates("filename").set_index("filename")["fg_ratio"]
     same = after["fg_ratio"] == after["filename"].map(ratios)
     old, new, seeds = before, after, set(before["seed"].dropna()) & set(after["seed"].dropna())

@@ -1,0 +1,387 @@
+"""`context-fbr diff`: differences between commits, with their intervals, from what git keeps alone."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from pipeline import GIT_IDENTITY
+from scipy import stats
+
+from context_fbr import cli, errors
+from context_fbr.comparison.scores import compare_scores
+from context_fbr.results import KEYS, SCORES
+
+CASES = [f"case_{i}" for i in range(6)]
+RATIOS = np.linspace(0.01, 0.3, len(CASES))
+LEVELS = np.array([0.7, 0.72, 0.8, 0.8, 0.88, 0.9])
+SHIFTS = np.array([0.02, 0.04, 0.06, 0.06, 0.08, 0.10])  # symmetric: no correction for skewness
+
+
+def scores(
+    dice: np.ndarray, seeds: tuple[int, ...] = (1, 2), model: str = "unet", size: int = 16
+) -> pd.DataFrame:
+    """The same Dice for every seed, and a Hausdorff distance of 10 x (1 - Dice)."""
+    frames = [
+        pd.DataFrame(
+            {
+                "task": "spheres", "model": model, "patch_size": size, "seed": seed, "filename": CASES,
+                "dsc": dice, "hausdorff": 10 * (1 - dice), "abs_diff": 0.1, "fg_ratio": RATIOS,
+            }
+        )
+        for seed in seeds
+    ]  # fmt: skip
+    kinds = {"patch_size": "Int64", "seed": "Int64"}
+    return pd.concat(frames, ignore_index=True)[[*KEYS, *SCORES]].astype(kinds)
+
+
+def test_where_seeds_agree_the_interval_is_that_of_the_paired_t_test() -> None:
+    (found,) = compare_scores(scores(LEVELS), scores(LEVELS + SHIFTS), 0.95)
+    expected = stats.ttest_rel(LEVELS + SHIFTS, LEVELS).confidence_interval(0.95)
+    assert found.dice.difference.estimate == pytest.approx(0.06)
+    assert (found.dice.difference.low, found.dice.difference.high) == pytest.approx(tuple(expected))
+    assert (found.seeds, found.paired_cases) == (2, 6)
+
+
+def test_where_only_seeds_differ_the_interval_is_welch_s() -> None:
+    """Unpaired, although the seeds' numbers are the same."""
+    before, after = (np.array(x) for x in ([0.70, 0.74, 0.81], [0.80, 0.83, 0.88]))
+    frames = [
+        pd.concat([scores(np.full(6, level), (seed,)) for seed, level in enumerate(levels)])
+        for levels in (before, after)
+    ]
+    (found,) = compare_scores(*frames, 0.9)
+    expected = stats.ttest_ind(after, before, equal_var=False).confidence_interval(0.9)
+    assert (found.dice.difference.low, found.dice.difference.high) == pytest.approx(tuple(expected))
+
+
+def test_up_is_good_for_dice_and_down_for_hausdorff() -> None:
+    (up,) = compare_scores(scores(LEVELS), scores(LEVELS + SHIFTS), 0.95)
+    assert (up.dice.verdict, up.hausdorff.verdict) == ("better", "better")
+    assert up.hausdorff.difference.estimate == pytest.approx(-0.6)
+    (down,) = compare_scores(scores(LEVELS + SHIFTS), scores(LEVELS), 0.95)
+    assert (down.dice.verdict, down.hausdorff.verdict) == ("worse", "worse")
+    wide = SHIFTS - 0.06
+    (neither,) = compare_scores(scores(LEVELS), scores(LEVELS + wide), 0.95)
+    assert (neither.dice.verdict, neither.hausdorff.verdict) == ("not decided", "not decided")
+
+
+def test_equal_scores_are_unchanged_and_not_merely_undecided() -> None:
+    shuffled = scores(LEVELS).sample(frac=1, random_state=0)
+    (found,) = compare_scores(scores(LEVELS), shuffled, 0.95)
+    assert found.dice.verdict == found.hausdorff.verdict == "unchanged"
+    assert found.dice.difference.estimate == 0
+
+
+def test_a_case_of_another_foreground_ratio_is_another_case() -> None:
+    """One changed label leaves five pairs; six changed labels leave none, and the interval is unpaired."""
+    one, all_six = scores(LEVELS + SHIFTS), scores(LEVELS + SHIFTS)
+    one.loc[one["filename"] == "case_0", "fg_ratio"] += 0.001
+    all_six["fg_ratio"] += 0.001
+    (five,) = compare_scores(scores(LEVELS), one, 0.95)
+    (none,) = compare_scores(scores(LEVELS), all_six, 0.95)
+    (pairs,) = compare_scores(scores(LEVELS), scores(LEVELS + SHIFTS), 0.95)
+    assert (five.paired_cases, none.paired_cases) == (5, 0)
+    widths = [c.dice.difference.high - c.dice.difference.low for c in (pairs, five, none)]
+    assert widths[0] < widths[1] < widths[2]
+    assert none.dice.difference.estimate == pytest.approx(0.06)
+
+
+def test_a_seed_that_one_side_lacks_counts_in_the_mean_and_not_in_the_difference() -> None:
+    after = pd.concat([scores(LEVELS), scores(LEVELS - 0.3, (3,))])
+    (found,) = compare_scores(scores(LEVELS), after, 0.95)
+    assert found.seeds == 2
+    assert found.dice.verdict == "unchanged"
+    assert found.dice.after.estimate == pytest.approx(LEVELS.mean() - 0.1)
+
+
+def test_without_a_common_seed_all_are_compared() -> None:
+    (found,) = compare_scores(scores(LEVELS, (1, 2)), scores(LEVELS + SHIFTS, (3, 4)), 0.95)
+    assert (found.seeds, found.dice.verdict) == (0, "better")
+
+
+def test_a_prediction_that_became_empty_is_counted_and_leaves_the_distance_of_both_sides() -> None:
+    after = scores(LEVELS)
+    after.loc[after["filename"] == "case_5", ["dsc", "hausdorff"]] = [0.0, np.nan]
+    (found,) = compare_scores(scores(LEVELS), after, 0.95)
+    assert (found.hausdorff.undefined_before, found.hausdorff.undefined_after) == (0, 2)
+    assert found.hausdorff.difference.estimate == pytest.approx(0)
+    assert found.dice.difference.estimate == pytest.approx(-0.9 / 6)
+
+
+@dataclass(frozen=True)
+class Done:
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A git repository with params.yaml and the tables that git keeps; neither DVC nor its cache."""
+
+    path: Path
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-C", str(self.path), *arguments]
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, env={**os.environ, **GIT_IDENTITY}
+        ).stdout.strip()
+
+    def commit(self, results: pd.DataFrame | None, validation_dice: float = 0.95) -> str:
+        (self.path / "metrics").mkdir(exist_ok=True)
+        if results is not None:
+            results.to_csv(self.path / "metrics" / "cases.csv", index=False)
+            cells = results[results["seed"].notna()][KEYS].drop_duplicates()
+            cells = cells.assign(best_validation_dice=validation_dice, last_validation_change=0.001)
+            cells.to_csv(self.path / "metrics" / "cells.csv", index=False)
+        self.git("add", "-A")
+        self.git("commit", "-qm", "Results", "--allow-empty")
+        return self.git("rev-parse", "HEAD")
+
+    def diff(self, *arguments: str, expect: int = 0) -> Done:
+        """The command line in this process, which starts faster than a new one."""
+        out, err = io.StringIO(), io.StringIO()
+        with chdir(self.path), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            errors.run(cli._main, ["diff", *arguments])
+        assert ended.value.code == expect, out.getvalue() + err.getvalue()
+        return Done(out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def repository(params: Path) -> Repository:
+    made = Repository(params.parent)
+    made.git("init", "-q", "-b", "main")
+    return made
+
+
+def test_a_change_is_told_from_its_parameters_to_its_figures(
+    repository: Repository, change: Callable[[str, str], object]
+) -> None:
+    path = repository.path
+    (path / "plots" / "sub").mkdir(parents=True)
+    (path / "plots" / "sub" / "dice.png").write_bytes(b"old")
+    (path / "src").mkdir()
+    (path / "src" / "step.py").write_text("one = 1\n")
+    (path / "src" / "tool.py").write_text("one = 1\n")
+    (path / "dvc.yaml").write_text("stages:\n  train:\n    cmd: x\n    deps: [src/step.py]\n")
+    (path / "constraints.txt").write_text("torch==2.12.0\nmonai==1.6.1\n")
+    lock = "stages:\n  raw@a:\n    outs:\n    - {{path: data/raw/a, md5: {0}, size: 2000, nfiles: 3}}\n"
+    (path / "dvc.lock").write_text(lock.format("0123456789.dir"))
+    repository.commit(pd.concat([scores(LEVELS), scores(LEVELS, model="unetr")]))
+    change("learning_rate: 0.005", "learning_rate: 0.001")
+    (path / "plots" / "sub" / "dice.png").write_bytes(b"new")
+    (path / "plots" / "first.png").write_bytes(b"first")
+    (path / "src" / "step.py").write_text("one = 2\n")
+    (path / "src" / "tool.py").write_text("one = 2\n")
+    (path / "constraints.txt").write_text("torch==2.13.0\nmonai==1.6.1\n")
+    (path / "dvc.lock").write_text(lock.format("abcdef0123.dir"))
+    repository.commit(pd.concat([scores(LEVELS + SHIFTS), scores(LEVELS, model="unetr", size=32)]))
+
+    text = repository.diff("HEAD~1", "HEAD", "--json", "diff.json", "--figures", "figures").stdout
+    for line in (
+        "| `train.learning_rate` | 0.005 | 0.001 |",
+        "* `src/step.py` (train)",
+        "| `torch` | 2.12.0 | 2.13.0 |",
+        "| `data/raw/a` | 0123456 (3 files, 2,000 bytes) | abcdef0 (3 files, 2,000 bytes) |",
+        "+0.060 [+0.030, +0.090] **better**",
+        "* New cells: `spheres-unetr-32-1`, `spheres-unetr-32-2`",
+        "* Cells that are gone: `spheres-unetr-16-1`, `spheres-unetr-16-2`",
+        "| (none) | ![plots/first.png, after](figures/after/first.png) |",
+        "![plots/sub/dice.png, before](figures/before/sub/dice.png)",
+    ):
+        assert line in text
+    assert "tool.py" not in text
+    assert "monai" not in text
+    assert (path / "figures/before/sub/dice.png").read_bytes() == b"old"
+    assert (path / "figures/after/sub/dice.png").read_bytes() == b"new"
+
+    tree = json.loads((path / "diff.json").read_text())
+    assert tree["base"]["commit"] == repository.git("rev-parse", "HEAD~1")
+    assert tree["inputs"]["parameters"] == [
+        {"name": "train.learning_rate", "before": "0.005", "after": "0.001"}
+    ]
+    (configuration,) = tree["configurations"]
+    assert configuration["dice"]["difference"]["estimate"] == 0.06
+    assert configuration["dice"]["verdict"] == configuration["hausdorff_voxels"]["verdict"] == "better"
+    assert tree["cells"]["gone"] == ["spheres-unetr-16-1", "spheres-unetr-16-2"]
+
+    url = "https://example.org/blob/{commit}/{path}"
+    linked = repository.diff("HEAD~1", "HEAD", "--image-url", url).stdout
+    for commit, name in (("HEAD~1", "sub/dice.png"), ("HEAD", "sub/dice.png"), ("HEAD", "first.png")):
+        assert f"https://example.org/blob/{repository.git('rev-parse', commit)}/plots/{name}" in linked
+
+
+def test_the_folder_with_its_uncommitted_changes_can_be_compared(
+    repository: Repository, change: Callable[[str, str], object]
+) -> None:
+    repository.commit(scores(LEVELS))
+    assert "Nothing of the study that git keeps differs" in repository.diff("HEAD").stdout
+    change("learning_rate: 0.005", "learning_rate: 0.001")
+    scores(LEVELS - SHIFTS).to_csv(repository.path / "metrics" / "cases.csv", index=False)
+    text = repository.diff("HEAD").stdout
+    assert "→ workspace" in text
+    assert "| `train.learning_rate` | 0.005 | 0.001 |" in text
+    assert "-0.060 [-0.090, -0.030] **worse**" in text
+
+
+@pytest.mark.parametrize(
+    ("after", "validation_dice", "regressions"),
+    [
+        (scores(LEVELS - 0.019), 0.95, []),
+        (scores(LEVELS + SHIFTS), 0.95, []),
+        (scores(LEVELS - 0.021), 0.95, ["spheres, UNet, patch 16: Dice -0.021, more than 0.02 worse"]),
+        # On average 0.03 worse, which may be chance.
+        (scores(LEVELS - 0.03 + np.array([-0.1, 0.1, -0.1, 0.1, -0.1, 0.1])), 0.95, []),
+        # A single seed has no interval: the limit alone decides.
+        (scores(LEVELS - 0.03, (1,)), 0.95, ["spheres, UNet, patch 16: Dice -0.030, more than 0.02 worse"]),
+        (
+            scores(LEVELS - 0.3),
+            0.95,
+            [
+                "spheres, UNet, patch 16: Dice -0.300, more than 0.02 worse",
+                "spheres, UNet, patch 16: Hausdorff distance +3.000 voxels, more than 2 worse",
+            ],
+        ),
+        (
+            scores(LEVELS),
+            0.5,
+            ["no longer converged, more than 0 cells: spheres-unet-16-1, spheres-unet-16-2"],
+        ),
+    ],
+)
+def test_what_is_worse_beyond_the_limits_is_a_regression(
+    repository: Repository, after: pd.DataFrame, validation_dice: float, regressions: list[str]
+) -> None:
+    base = repository.commit(scores(LEVELS))
+    repository.commit(after, validation_dice)
+    done = repository.diff(base, "HEAD", "--fail-on-regression", expect=1 if regressions else 0)
+    assert done.stderr.splitlines() == [f"regression: {line}" for line in regressions]
+    assert ("**No regressions.**" in done.stdout) is not bool(regressions)
+    assert all(f"* {line}" in done.stdout for line in regressions)
+    repository.diff(base, "HEAD")  # exits with 0 unless asked to judge
+
+
+def test_results_that_are_gone_are_a_regression_and_results_that_are_new_are_not(
+    repository: Repository,
+) -> None:
+    repository.commit(None)
+    repository.commit(scores(LEVELS))
+    repository.git("rm", "-qr", "metrics")
+    repository.commit(None)
+    new = repository.diff("HEAD~2", "HEAD~1", "--fail-on-regression").stdout
+    assert "HEAD~2" in new
+    assert "has no metrics/cases.csv and no metrics/cells.csv" in new
+    assert "* New cells: `spheres-unet-16-1`, `spheres-unet-16-2`" in new
+    gone = repository.diff("HEAD~1", "HEAD", "--fail-on-regression", expect=1)
+    assert "regression: metrics/cases.csv is gone" in gone.stderr
+
+
+def test_equal_commits_and_commits_without_a_common_cell_say_so(repository: Repository) -> None:
+    repository.commit(scores(LEVELS))
+    repository.commit(scores(LEVELS, model="unetr"))
+    same = repository.diff("HEAD", "main", "--fail-on-regression").stdout
+    assert "are the same commit" in same
+    assert "Nothing of the study that git keeps differs" in same
+    other = repository.diff("HEAD~1", "HEAD").stdout
+    assert "no cell stands in both: nothing is compared" in other
+
+
+def test_another_rule_of_convergence_is_no_change_of_the_trainings(
+    repository: Repository, change: Callable[[str, str], object]
+) -> None:
+    repository.commit(scores(LEVELS), 0.85)
+    change("minimum_validation_dice: 0.8", "minimum_validation_dice: 0.9")
+    repository.commit(scores(LEVELS), 0.85)
+    text = repository.diff("HEAD~1", "HEAD", "--fail-on-regression").stdout
+    assert "No longer converged" not in text
+    assert "Not converged after the change, all in all: `spheres-unet-16-1`, `spheres-unet-16-2`" in text
+
+
+def test_a_shallow_clone_says_how_to_fetch_what_it_lacks(repository: Repository, tmp_path: Path) -> None:
+    base = repository.commit(scores(LEVELS))
+    repository.commit(scores(LEVELS + SHIFTS))
+    clone = Repository(tmp_path / "clone")
+    repository.git("clone", "-q", "--depth", "1", repository.path.as_uri(), str(clone.path))
+    refused = clone.diff(base, "HEAD", expect=1).stderr
+    assert "which is shallow" in refused
+    assert "git fetch --unshallow" in refused
+    clone.git("fetch", "-q", "--unshallow")
+    assert "**better**" in clone.diff(base, "HEAD").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["nowhere"], "nowhere: is no commit, branch or tag of this clone"),
+        (["--", "--output=x"], "--output=x: is no commit"),
+        (["HEAD", "--figures", "metrics"], "metrics: is there already"),
+        (["HEAD", "--figures", "x", "--image-url", "y"], "give one of them"),
+    ],
+)
+def test_bad_arguments_are_one_clear_error(
+    repository: Repository, arguments: list[str], expected: str
+) -> None:
+    repository.commit(scores(LEVELS))
+    done = repository.diff(*arguments, expect=1)
+    assert done.stderr.startswith("error: ")
+    assert expected in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "expected"),
+    [
+        ("metrics/cases.csv", "task,model\na,b\n", "lacks the columns patch_size, seed, filename"),
+        ("metrics/cases.csv", "", "No columns to parse"),
+        ("metrics/cells.csv", "task,model,patch_size,seed,best_validation_dice,last_validation_change\na,b,x,1,1,1\n", "cannot be compared"),
+        ("params.yaml", "grid: [", "is not valid YAML"),
+        ("dvc.lock", "- a\n", "is not a mapping"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_named_with_its_commit(
+    repository: Repository, path: str, content: str, expected: str
+) -> None:
+    before = {name: (repository.path / name).read_text() for name in ("params.yaml",)}
+    repository.commit(scores(LEVELS))
+    (repository.path / path).write_text(content)
+    repository.git("add", "-A")
+    repository.git("commit", "-qm", "Damage")
+    damaged = repository.git("rev-parse", "--short=7", "HEAD")
+    for name, text in before.items():
+        (repository.path / name).write_text(text)
+    done = repository.diff("HEAD~1", "HEAD", expect=1)
+    assert f"{damaged}:{path}: " in done.stderr
+    assert expected in done.stderr
+
+
+def test_outside_of_git_there_is_nothing_to_compare(params: Path) -> None:
+    done = Repository(params.parent).diff("HEAD", expect=1)
+    assert "not a git repository" in done.stderr
+
+
+def test_neither_dvc_nor_torch_is_needed(repository: Repository) -> None:
+    repository.commit(scores(LEVELS))
+    code = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('dvc', 'torch', 'monai', 'matplotlib'):\n"
+        "            raise AssertionError(name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "from context_fbr.cli import main; main()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", code, "diff", "HEAD"]
+    done = subprocess.run(
+        command, cwd=repository.path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
