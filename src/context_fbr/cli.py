@@ -77,6 +77,13 @@ def _show(options: argparse.Namespace) -> None:
     print(show.render(options.metrics, markdown=options.markdown))
 
 
+def _experiments(options: argparse.Namespace) -> int:
+    from context_fbr.grid import dvc
+
+    # Not the hashes of a hundred dependencies, whose names have slashes, nor what is the same everywhere.
+    return dvc.call("exp", "show", "--only-changed", "--drop", ".*/", *options.others)
+
+
 def _diff(options: argparse.Namespace) -> int:
     from context_fbr.comparison.command import diff
 
@@ -149,6 +156,11 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(do=_show)
 
     command = commands.add_parser(
+        "experiments", help="`dvc exp show` with the columns that matter; takes its options"
+    )
+    command.set_defaults(do=_experiments, passes_on=True)
+
+    command = commands.add_parser(
         "diff", help="what changed between two commits: inputs, results with intervals, cells, figures"
     )
     command.add_argument("base", metavar="BASE", help="a commit, branch or tag")
@@ -206,7 +218,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _main(arguments: list[str]) -> int | None:
-    options = parser().parse_args(arguments)
+    root = parser()
+    options, options.others = root.parse_known_args(arguments)
+    if options.others and "passes_on" not in options:
+        root.error(f"unrecognized arguments: {' '.join(options.others)}")
     status: int | None = options.do(options)
     return status
 

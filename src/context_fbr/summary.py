@@ -108,8 +108,11 @@ def tree_of(summary: pd.DataFrame) -> dict[str, Any]:
 
 
 def headline(summary: pd.DataFrame) -> dict[str, Any]:
-    """The few numbers that stand for the study: Dice at the smallest and the largest patch, by network."""
-    tree: dict[str, Any] = {}
+    """The few numbers that stand for the study: Dice at the smallest and the largest patch, by network.
+
+    And, for they say how far to trust the others, the cells that have not converged.
+    """
+    tree: dict[str, Any] = {"cells_not_converged": int(summary["not_converged"].sum())}
     networks = summary[summary["patch_size"] != ALL_SIZES]
     for (task, model), rows in networks.groupby(["task", "model"], sort=False):
         sizes = rows.sort_values("patch_size")

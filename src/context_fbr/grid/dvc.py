@@ -34,7 +34,12 @@ def stage_names() -> list[str]:
 def repro(*arguments: str) -> bool:
     """Run `dvc repro ARGUMENTS` in this terminal; True if it succeeded."""
     print(f"$ dvc repro {' '.join(arguments)}", flush=True)
-    return subprocess.run([*COMMAND, "repro", *arguments], env=environment(), check=False).returncode == 0
+    return call("repro", *arguments) == 0
+
+
+def call(*arguments: str) -> int:
+    """Run DVC in this terminal; its exit status."""
+    return subprocess.run([*COMMAND, *arguments], env=environment(), check=False).returncode
 
 
 def _ask(*arguments: str) -> str:
