@@ -219,9 +219,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _main(arguments: list[str]) -> int | None:
     root = parser()
-    options, options.others = root.parse_known_args(arguments)
-    if options.others and "passes_on" not in options:
-        root.error(f"unrecognized arguments: {' '.join(options.others)}")
+    options, others = root.parse_known_args(arguments)
+    if others and "passes_on" not in options:
+        root.error(f"unrecognized arguments: {' '.join(others)}")
+    options.others = others
     status: int | None = options.do(options)
     return status
 
