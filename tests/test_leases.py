@@ -13,6 +13,9 @@ from conftest import ROOT
 
 from context_fbr import device, leases
 from context_fbr.errors import UserError
+from context_fbr.grid import local
+from context_fbr.study.document import Document
+from context_fbr.study.whole import read_study
 
 DEVICES = ["GPU-a", "GPU-b", "GPU-c"]
 HOLD = """
@@ -110,3 +113,16 @@ def test_a_folder_of_locks_that_cannot_be_made_is_named(
     (shared / "file").write_text("")
     with pytest.raises(UserError, match="could not be used to share devices"):
         device.prepare_device(torch.get_num_threads())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gpus", "jobs"),
+    [("", 0, 3), ("", 4, 4), ("cpu", 4, 3), ("cuda:0,cuda:2", 4, 2), ("cuda:1", 4, 1), ("cpu:0,cpu:1", 0, 3)],
+)
+def test_as_many_cells_run_at_once_as_there_are_gpus_or_else_cores(
+    monkeypatch: pytest.MonkeyPatch, params: Path, wanted: str, gpus: int, jobs: int
+) -> None:
+    monkeypatch.setenv("CONTEXT_FBR_DEVICE", wanted)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(local.os, "sched_getaffinity", lambda _: {0, 1, 2})
+    assert local.default_jobs(read_study(Document.read(params))) == jobs

@@ -211,7 +211,7 @@ def parser() -> argparse.ArgumentParser:
         "--jobs",
         type=_positive,
         metavar="N",
-        help="cells at once (default: cores / train.threads, 1 on a GPU)",
+        help="cells at once (default: cores / train.threads, or as many as there are GPUs)",
     )
     command.set_defaults(do=_grid_run)
     return root

@@ -130,10 +130,12 @@ def _run_cell(lane: int, cell: Cell, processes: Processes, board: Board) -> Outc
 
 
 def default_jobs(study: Study) -> int:
-    """One cell on a GPU, else as many as the cores that this process may use can feed."""
+    """One cell on each GPU that it may use, else as many as this process's cores can feed."""
     import torch
 
-    if torch.cuda.is_available() and os.environ.get("CONTEXT_FBR_DEVICE") != "cpu":
-        return 1
+    wanted = [name for name in os.environ.get("CONTEXT_FBR_DEVICE", "").split(",") if name.strip()]
+    gpus = [name for name in wanted if "cuda" in name] if wanted else range(torch.cuda.device_count())
+    if gpus:
+        return len(gpus)
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return max(cores // study.train.threads, 1)
