@@ -363,6 +363,25 @@ def test_a_damaged_file_is_named_with_its_commit(
     assert expected in done.stderr
 
 
+def test_a_project_in_a_subfolder_of_a_repository_is_compared_by_its_own_files(
+    params: Path, tmp_path: Path
+) -> None:
+    inner = Repository(tmp_path / "outer" / "study")
+    inner.path.mkdir(parents=True)
+    params.rename(inner.path / "params.yaml")
+    Repository(inner.path.parent).git("init", "-q", "-b", "main")
+    (inner.path.parent / "plots").mkdir()
+    (inner.path / "plots").mkdir()
+    for change in ("old", "new"):
+        (inner.path.parent / "plots" / "theirs.png").write_text(change)
+        (inner.path / "plots" / "ours.png").write_text(change)
+        inner.commit(scores(LEVELS + (change == "new") * SHIFTS))
+    text = inner.diff("HEAD~1", "HEAD").stdout
+    assert "* `plots/ours.png`" in text
+    assert "theirs" not in text
+    assert "**better**" in text
+
+
 def test_outside_of_git_there_is_nothing_to_compare(params: Path) -> None:
     done = Repository(params.parent).diff("HEAD", expect=1)
     assert "not a git repository" in done.stderr

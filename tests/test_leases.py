@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ DEVICES = ["GPU-a", "GPU-b", "GPU-c"]
 HOLD = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from context_fbr import leases
 folder, *devices = sys.argv[1:]
 print(leases.take(devices, Path(folder)).index, flush=True)
@@ -93,9 +95,14 @@ def test_every_gpu_counts_where_none_is_named(shared: Path, monkeypatch: pytest.
     """A fake list of devices stands for the GPUs that this machine may lack."""
     monkeypatch.delenv("CONTEXT_FBR_DEVICE", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(device, "_name", lambda found: f"GPU-{found.index}")
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda found: SimpleNamespace(uuid=f"uuid-{found.index}")
+    )
     threads = torch.get_num_threads()
     assert [device.prepare_device(threads).index for _ in range(3)] == [0, 1, 0]
+    # Known by what does not change with CUDA_VISIBLE_DEVICES.
+    locks = {path.name for path in shared.rglob("*.lock")}
+    assert locks == {"uuid-0.0.lock", "uuid-1.0.lock", "uuid-0.1.lock"}
 
 
 def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
