@@ -81,7 +81,7 @@ def _experiments(options: argparse.Namespace) -> int:
     from context_fbr.grid import dvc
 
     # Not the hashes of a hundred dependencies, whose names have slashes, nor what is the same everywhere.
-    return dvc.call("exp", "show", "--only-changed", "--drop", ".*/", *options.others)
+    return dvc.call("exp", "show", "--only-changed", "--drop", ".*/|Executor", *options.others)
 
 
 def _diff(options: argparse.Namespace) -> int:
