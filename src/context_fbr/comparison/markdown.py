@@ -34,8 +34,8 @@ def _blocks(report: Report, confidence: float, address: FigureAddress | None) ->
         yield "### Results"
         yield (
             f"Means of the test cases with {confidence:.0%} intervals over seeds and cases; differences are "
-            "paired by test case, of the seeds that both sides have; a single seed has no interval. Up is good "
-            "for Dice, down for Hausdorff distance (voxels)."
+            "paired by test case, of the seeds that both sides have; a single seed has no interval. Up is "
+            "good for Dice, down for Hausdorff distance (voxels)."
         )
         yield table(list(_results(report)), markdown=True)
     yield from _cells(report)
