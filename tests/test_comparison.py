@@ -199,6 +199,8 @@ def test_a_change_is_told_from_its_parameters_to_its_figures(
         "![plots/sub/dice.png, before](figures/before/sub/dice.png)",
     ):
         assert line in text
+    assert "(figures/differences.png)" in text
+    assert (path / "figures/differences.png").read_bytes().startswith(b"\x89PNG")
     assert "tool.py" not in text
     assert "monai" not in text
     assert (path / "figures/before/sub/dice.png").read_bytes() == b"old"

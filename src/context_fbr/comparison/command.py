@@ -13,6 +13,8 @@ from context_fbr.study.analysis import Analysis
 from context_fbr.study.document import Document
 from context_fbr.study.regression import Regression
 
+DIFFERENCES = "differences.png"
+
 
 def diff(
     base: str,
@@ -32,7 +34,8 @@ def diff(
         head: a revision; None is this folder with its uncommitted changes.
         markdown_file: for the Markdown.
         json_file: for the JSON.
-        figures: a new folder, which gets each figure that differs as it was on both sides.
+        figures: a new folder, which gets each figure that differs as it was on both sides, and one of the
+            differences.
         image_url: address of a figure on the web, with {commit} and {path} in it.
 
     Raises:
@@ -46,13 +49,15 @@ def diff(
     report = compare(snapshot(base), snapshot(head), settings, limits)
     sides = {"before": report.base, "after": report.head}
     address: markdown.FigureAddress | None = None
+    drawn = None
     if figures:
-        _write_figures(report, sides, figures)
-        beside = markdown_file.parent if markdown_file else Path()
+        _write_figures(report, sides, figures, settings.confidence)
+        beside = Path(os.path.relpath(figures, markdown_file.parent if markdown_file else Path()))
+        drawn = (beside / DIFFERENCES).as_posix() if (figures / DIFFERENCES).exists() else None
 
         def address(path: str, side: str) -> str | None:
-            file = _figure(figures, side, path)
-            return Path(os.path.relpath(file, beside)).as_posix() if file.exists() else None
+            there = _figure(figures, side, path).exists()
+            return _figure(beside, side, path).as_posix() if there else None
 
     elif image_url:
 
@@ -60,7 +65,7 @@ def diff(
             known = sides[side].commit and sides[side].read(path) is not None
             return image_url.format(commit=sides[side].commit, path=path) if known else None
 
-    text = markdown.render(report, settings.confidence, address)
+    text = markdown.render(report, settings.confidence, address, drawn)
     if json_file:
         write_json(json_file, tree.tree_of(report, settings.confidence))
     if markdown_file:
@@ -70,10 +75,15 @@ def diff(
     return report
 
 
-def _write_figures(report: Report, sides: dict[str, Snapshot], folder: Path) -> None:
+def _write_figures(report: Report, sides: dict[str, Snapshot], folder: Path, confidence: float) -> None:
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"{folder}: is there already; name a new folder")
     with atomic.directory(folder) as partial:
+        if report.configurations:
+            from context_fbr.figures.differences import score_differences  # imports matplotlib
+
+            drawn = score_differences(report.configurations, confidence)
+            atomic.write_bytes(partial / DIFFERENCES, drawn)
         for side, found in sides.items():
             for path in report.figures:
                 content = found.read(path)

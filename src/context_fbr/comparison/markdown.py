@@ -16,12 +16,19 @@ FigureAddress = Callable[[str, str], str | None]
 LONG_LIST = 20
 
 
-def render(report: Report, confidence: float, address: FigureAddress | None) -> str:
-    """The comparison as Markdown; without addresses figures are only named."""
-    return "\n\n".join(_blocks(report, confidence, address)) + "\n"
+def render(
+    report: Report, confidence: float, address: FigureAddress | None = None, differences: str | None = None
+) -> str:
+    """The comparison as Markdown.
+
+    Without addresses figures are only named; `differences` is the address of a figure of the differences.
+    """
+    return "\n\n".join(_blocks(report, confidence, address, differences)) + "\n"
 
 
-def _blocks(report: Report, confidence: float, address: FigureAddress | None) -> Iterator[str]:
+def _blocks(
+    report: Report, confidence: float, address: FigureAddress | None, differences: str | None
+) -> Iterator[str]:
     yield f"## What changed: {report.base} → {report.head}"
     yield from (f"**Note:** {note}." for note in report.notes)
     yield _verdict(report)
@@ -37,6 +44,8 @@ def _blocks(report: Report, confidence: float, address: FigureAddress | None) ->
             "paired by test case, of the seeds that both sides have; a single seed has no interval. Up is "
             "good for Dice, down for Hausdorff distance (voxels)."
         )
+        if differences:
+            yield f"![Differences of Dice and Hausdorff distance with their intervals]({differences})"
         yield table(list(_results(report)), markdown=True)
     yield from _cells(report)
     yield from _figures(report, address)
