@@ -70,3 +70,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace.make(tmp_path_factory.mktemp("study") / "serial", TINY)
     workspace.repro()
     return workspace
+
+
+@pytest.fixture(scope="session")
+def committed(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The finished study with its results committed; not to be changed: take a `copy` or a `clone`."""
+    workspace = finished.copy(tmp_path_factory.mktemp("committed") / "study")
+    workspace.commit("Results")
+    return workspace

@@ -43,6 +43,16 @@ class Workspace:
         shutil.copytree(self.path, path, symlinks=True)
         return Workspace(path)
 
+    def commit(self, message: str) -> None:
+        """Commit everything that git does not ignore."""
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", message)
+
+    def clone(self, path: Path, *options: str) -> "Workspace":
+        """A git clone, which has neither data nor DVC cache."""
+        self.run("git", "clone", "-q", *options, str(self.path), str(path))
+        return Workspace(path)
+
     def environment(self) -> dict[str, str]:
         """This test's Python first on the path, the copy's own code, DVC's own site cache."""
         return {

@@ -35,6 +35,13 @@ def _check(_: argparse.Namespace) -> None:
     print(f"{PARAMS_FILE}: valid, {len(study.grid.cells)} cells")
 
 
+def _check_lock(_: argparse.Namespace) -> None:
+    from context_fbr import lock_check
+
+    lock_check.check()
+    print("dvc.lock: describes this checkout")
+
+
 def _profile(options: argparse.Namespace) -> None:
     from context_fbr import profiles
 
@@ -138,6 +145,12 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("check", help="validate params.yaml, networks and patch sizes included")
     command.set_defaults(do=_check)
+
+    command = commands.add_parser(
+        "check-lock",
+        help="whether dvc.lock describes the code, parameters and committed results; needs no data",
+    )
+    command.set_defaults(do=_check_lock)
 
     command = commands.add_parser("profile", help="write profiles/NAME.yaml into params.yaml, comments kept")
     command.add_argument("name", metavar="NAME", help="smoke, desk or paper")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
@@ -20,13 +21,18 @@ def stages() -> list[str]:
     Raises:
         UserError: if it is no lock file.
     """
-    return list(_read()["stages"]) if LOCK.exists() else []
+    return list(entries())
+
+
+def entries() -> dict[str, dict[str, Any]]:
+    """What is recorded of each stage, by its name: cmd, deps, params, outs; errors as in `stages`."""
+    return _read()["stages"] if LOCK.exists() else {}
 
 
 def outputs(names: Iterable[str]) -> list[Path]:
     """What the stages of these names wrote, as recorded; errors as in `stages`."""
-    entries = _read()["stages"] if LOCK.exists() else {}
-    return [Path(out["path"]) for name in names for out in entries[name].get("outs", ())]
+    recorded = entries()
+    return [Path(out["path"]) for name in names for out in recorded[name].get("outs", ())]
 
 
 def remove(names: Iterable[str]) -> None:
@@ -40,10 +46,10 @@ def remove(names: Iterable[str]) -> None:
 def sort(order: Iterable[str]) -> None:
     """Put the entries in the given order, unknown ones last; errors as in `stages`."""
     lock = _read()
-    entries = lock["stages"]
-    known = [name for name in order if name in entries]
-    for name in [*known, *(name for name in list(entries) if name not in set(known))]:
-        entries.move_to_end(name)
+    recorded = lock["stages"]
+    known = [name for name in order if name in recorded]
+    for name in [*known, *(name for name in list(recorded) if name not in set(known))]:
+        recorded.move_to_end(name)
     _write(lock)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from context_fbr.errors import UserError
@@ -17,9 +18,38 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": os.pathsep.join([folder, os.environ.get("PATH", "")])}
 
 
+@dataclass(frozen=True)
+class Change:
+    """One thing in which a stage differs from its entry in dvc.lock."""
+
+    stage: str
+    what: str
+    """A path, `params.yaml: train`, or `command`."""
+    state: str
+    """DVC's word: modified, deleted, not in cache, new, changed."""
+
+
+def changes() -> list[Change]:
+    """What `dvc status` says of every stage; errors as in `stage_names`."""
+    found: list[Change] = []
+    for stage, entries in json.loads(_ask("status", "--json")).items():
+        for entry in entries:
+            if isinstance(entry, str):  # `changed command`, `always changed`
+                state, _, what = entry.partition(" ")
+                found.append(Change(stage, what, state))
+                continue
+            for files in entry.values():  # of `changed deps` and `changed outs`
+                for path, state in files.items():
+                    if isinstance(state, dict):  # a file of parameters
+                        found += [Change(stage, f"{path}: {key}", of_key) for key, of_key in state.items()]
+                    else:
+                        found.append(Change(stage, path, state))
+    return found
+
+
 def changed_stages() -> set[str]:
     """Names of the stages that `dvc repro` would run; errors as in `stage_names`."""
-    return set(json.loads(_ask("status", "--json")))
+    return {change.stage for change in changes()}
 
 
 def stage_names() -> list[str]:

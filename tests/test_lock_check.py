@@ -1,0 +1,105 @@
+"""`context-fbr check-lock`: dvc.lock against code, parameters and committed files, without data."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pipeline import Workspace
+
+from context_fbr.lock_check import inconsistencies
+
+NEXT = "error: dvc.lock does not describe this checkout: run `make repro`"
+
+
+@pytest.fixture
+def clone(committed: Workspace, tmp_path: Path) -> Workspace:
+    """As continuous integration sees it: no data, no cache, no remote."""
+    clone = committed.clone(tmp_path / "clone")
+    clone.dvc("remote", "remove", "local")
+    return clone
+
+
+def problems(workspace: Workspace) -> list[str]:
+    """What check-lock says of each stage, without the line that says what to do."""
+    lines = workspace.context_fbr("check-lock", expect=1).stderr.splitlines()
+    assert lines.pop().startswith(NEXT)
+    return [line.removeprefix("error: ") for line in lines]
+
+
+def test_a_clone_without_data_is_described(clone: Workspace) -> None:
+    assert clone.context_fbr("check-lock").stdout == "dvc.lock: describes this checkout\n"
+
+
+def test_what_changed_after_the_run_is_named_by_stage_file_and_state(clone: Workspace) -> None:
+    clone.edit("params.yaml", "  patches_per_volume: 2", "  patches_per_volume: 3")
+    clone.edit("dvc.yaml", "-m context_fbr.raw ", "-B -m context_fbr.raw ")
+    with (clone.path / "src/context_fbr/baseline.py").open("a") as file:
+        file.write("# a comment\n")
+    (clone.path / "src/context_fbr/paper.py").unlink()
+    clone.edit("metrics/summary.json", '"unet"', '"vnet"')
+    (clone.path / "plots/training_ranges/by_hand.csv").write_text("a\n")
+    (clone.path / "plots/overlays/spheres.png").unlink()
+    assert sorted(problems(clone)) == [
+        "analyze: metrics/summary.json: modified",
+        "analyze: params.yaml: train: modified",
+        "analyze: plots/training_ranges: modified",
+        "baseline@spheres: src/context_fbr/baseline.py: modified",
+        "overlay@spheres: plots/overlays/spheres.png: deleted",
+        "paper: src/context_fbr/paper.py: deleted",
+        "raw@spheres: command: changed",
+        "train@spheres-attention_unet-16-1: params.yaml: train: modified",
+        "train@spheres-unet-16-1: params.yaml: train: modified",
+    ]
+
+
+def test_a_cell_that_never_ran_is_one_line_a_stage_and_the_analysis(clone: Workspace) -> None:
+    clone.edit("params.yaml", "seeds: [1]", "seeds: [1, 2]")
+    clone.edit("params.yaml", "models: [unet, attention_unet]", "models: [unet]")
+    assert problems(clone) == [
+        "train@spheres-unet-16-2: not in dvc.lock",
+        "evaluate@spheres-unet-16-2: not in dvc.lock",
+        "analyze: params.yaml: grid: modified",
+        "overlay@spheres: params.yaml: grid: modified",
+        # of the cell that left: its tables are among what was analysed, and a clone's `dvc pull` would not get them
+        "analyze: metrics/foreground_ratios: read in another state than the stages in dvc.lock wrote it",
+        "analyze: metrics/test: read in another state than the stages in dvc.lock wrote it",
+        "analyze: metrics/train: read in another state than the stages in dvc.lock wrote it",
+        "overlay@spheres: metrics/test: read in another state than the stages in dvc.lock wrote it",
+    ]
+
+
+def test_a_cell_that_ran_without_the_analysis_is_seen_without_data(clone: Workspace) -> None:
+    md5 = next(
+        out["md5"]
+        for out in clone.lock()["evaluate@spheres-unet-16-1"]["outs"]
+        if out["path"].startswith("metrics/test/")
+    )
+    clone.edit("dvc.lock", md5, "a" * 32)
+    assert problems(clone) == [
+        f"{stage}: metrics/test: read in another state than the stages in dvc.lock wrote it"
+        for stage in ("analyze", "overlay@spheres")
+    ]
+
+
+def test_a_lock_with_conflict_marks_is_dvc_s_error(clone: Workspace) -> None:
+    with (clone.path / "dvc.lock").open("a") as file:
+        file.write("<<<<<<< ours\n")
+    said = clone.context_fbr("check-lock", expect=1).stderr
+    assert re.match(
+        r"error: dvc status --json failed: .*dvc\.lock' is invalid \(possible merge conflicts\)", said
+    )
+    assert "Traceback" not in said
+
+
+def test_a_stage_reads_what_the_stage_before_it_wrote_or_is_named() -> None:
+    written = {"outs": [{"path": "data/a", "md5": "1.dir"}, {"path": "tables/a.csv", "md5": "2"}]}
+    code = {"path": "src/b.py", "md5": "3"}
+    same = {
+        "deps": [code, {"path": "data/a", "md5": "1.dir"}, {"path": "data", "md5": "of folders: not told"}]
+    }
+    assert inconsistencies({"a": written, "b": same}) == []
+    other = {"deps": [code, {"path": "data/a", "md5": "9.dir"}, {"path": "tables", "md5": "9.dir"}]}
+    assert [line.split(": ")[:2] for line in inconsistencies({"a": written, "b": other})] == [
+        ["b", "data/a"],
+        ["b", "tables"],
+    ]
