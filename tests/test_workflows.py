@@ -189,7 +189,11 @@ def pull_request(merged: Workspace, tmp_path: Path) -> PullRequest:
     tool.chmod(0o755)
     others = [
         {"id": 1, "user": {"login": "someone"}, "body": f"{MARKER}\nquoted"},
-        {"id": 2, "user": {"login": "github-actions[bot]"}, "body": "of another workflow"},
+        {
+            "id": 2,
+            "user": {"login": "github-actions[bot]"},
+            "body": f"Of another workflow, after\n{MARKER}\n## What changed",
+        },
     ]
     (tmp_path / "comments.json").write_text(json.dumps({"calls": [], "comments": others}))
     return PullRequest(Workspace(tmp_path / "checkout"), tmp_path)
