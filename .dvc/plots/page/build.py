@@ -13,8 +13,8 @@ from pathlib import Path
 
 SOURCES = Path(__file__).parent
 PAGE = SOURCES.parent / "page.html"
-# npm package and version, SHA-256 of its build/NAME.min.js without the last comment, which names a source map.
-# The major versions are those that DVC names.
+# npm package and version (DVC names the same major versions), SHA-256 of its build/NAME.min.js without
+# the last comment, which names a source map.
 LIBRARIES = {
     "vega@5.33.1": "135831f62920743d4467bec0df2d78eedd16fa3444077419f1dfc9aa0d55e6da",
     "vega-lite@5.23.0": "9525bc3368d62c580e8fcbf5db63c4a95c04052fe32ced063817c677cc98801c",

@@ -25,11 +25,14 @@ const CONFIG = {
 const OPTIONS = {
   config: CONFIG,
   renderer: "svg", // sharp at any size
+  logLevel: vega.Error, // Vega warns of a layer without data: a revision may have no intervals, or no baselines
   actions: {export: true, source: false, compiled: false, editor: false}, // the editor is a web page
 };
 const embed = window.vegaEmbed;
 const pending = [];
-window.vegaEmbed = (selector, spec) => pending.push({selector, spec});
+window.vegaEmbed = (selector, spec) => {
+  if (spec.data) pending.push({selector, spec}); // of a plot without data in any revision DVC writes {}
+};
 
 /** A new element with attributes and children. */
 function element(name, attributes = {}, ...children) {
@@ -129,7 +132,8 @@ function numbers(rows) {
 /** The means with their intervals, a column for each revision. */
 function comparison(rows, {by, value}, revisions) {
   const means = rows.filter((row) => !row.seed && row[value]);
-  const nameOf = (row) => by.map((column) => row[column]);
+  const plain = (text) => (text && !isNaN(text) ? String(Number(text)) : text ?? ""); // 16.0 is 16
+  const nameOf = (row) => by.map((column) => plain(row[column]));
   const names = new Map(means.map((row) => [nameOf(row).join(), nameOf(row)]));
   const rounded = (text) => Number(text).toFixed(3);
   const cell = (name, rev) => {
@@ -225,6 +229,6 @@ function arrange() {
 }
 
 // For who waits until all is drawn, and looks into the views.
-window.drawn = new Promise((resolve, reject) => {
-  document.addEventListener("DOMContentLoaded", () => arrange().then(resolve, reject));
-});
+window.drawn = new Promise((resolve) => {
+  document.addEventListener("DOMContentLoaded", resolve);
+}).then(arrange);
