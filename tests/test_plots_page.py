@@ -73,7 +73,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def compared(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def compared(browser: Browser, finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Three commits: a study, the study with a changed network, and the latter without some files and columns."""
     workspace = finished.copy(tmp_path_factory.mktemp("plots") / "compared")
 
