@@ -137,9 +137,9 @@ def test_the_headline_is_a_dozen_numbers_at_most_and_dvc_reads_it(finished: Work
 def test_dvc_draws_the_plots_by_model_and_patch_size(finished: Workspace, tmp_path: Path) -> None:
     shown = json.loads(finished.dvc("plots", "show", "--json", "-o", str(tmp_path / "plots")))["data"]
     fields = {
-        "Dice by patch size": (4, {"task", "model", "low", "high", "rev"}),
-        "Dice by foreground ratio": (6, {"task", "model", "patch_size", "fg_ratio", "rev"}),
-        "Learning curves": (4, {"task", "model", "patch_size", "seed", "rev"}),
+        "Dice by patch size": (6, {"row", "network", "size", "low", "high", "rev"}),
+        "Dice by foreground ratio": (6, {"row", "size", "ratio", "score", "rev"}),
+        "Learning curves": (4, {"row", "size", "seed", "score", "rev"}),
     }
     for name, (rows, drawn) in fields.items():
         (plot,) = shown[name]
