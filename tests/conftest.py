@@ -78,3 +78,13 @@ def committed(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> 
     workspace = finished.copy(tmp_path_factory.mktemp("committed") / "study")
     workspace.commit("Results")
     return workspace
+
+
+@pytest.fixture(scope="session")
+def changed(committed: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """On top of the committed study a commit whose cells learn almost nothing; to be copied or cloned, too."""
+    workspace = committed.copy(tmp_path_factory.mktemp("changed") / "study")
+    workspace.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.00001")
+    workspace.repro()
+    workspace.commit("A worse learning rate")
+    return workspace

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from pipeline import Workspace, cells
 
+pytestmark = pytest.mark.slow  # two minutes: two workers of DVC's queue train for real
+
 RATES = ("0.0003", "0.001")
 
 
@@ -35,11 +37,9 @@ def experiments(workspace: Workspace) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def queued(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def queued(committed: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The tiny study with two experiments that two workers ran side by side; not to be changed."""
-    workspace = finished.copy(tmp_path_factory.mktemp("experiments") / "queued")
-    workspace.run("git", "add", "-A")
-    workspace.run("git", "commit", "-qm", "Results")
+    workspace = committed.copy(tmp_path_factory.mktemp("experiments") / "queued")
     workspace.dvc("exp", "run", "--queue", "-S", f"train.learning_rate={','.join(RATES)}")
     temporary = workspace.path.with_name("temporary")  # where processes agree on devices
     temporary.mkdir()

@@ -73,28 +73,21 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def compared(browser: Browser, finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Three commits: a study, the study with a changed network, and the latter without some files and columns."""
-    workspace = finished.copy(tmp_path_factory.mktemp("plots") / "compared")
-
-    def commit(tag: str) -> None:
-        workspace.run("git", "add", "-A")
-        workspace.run("git", "commit", "-qm", tag)
-        workspace.run("git", "tag", tag)
-
-    commit("before")
-    workspace.edit("params.yaml", "    num_res_units: 2", "    num_res_units: 1")
-    workspace.repro()
-    commit("with-one-residual-unit-instead-of-two-in-every-level-of-the-network")
+def compared(browser: Browser, changed: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Three commits: a study, the study changed, and the latter without some files and columns."""
+    workspace = changed.copy(tmp_path_factory.mktemp("plots") / "compared")
+    workspace.run("git", "tag", "before", "HEAD~1")
+    workspace.run("git", "tag", AFTER, "HEAD")
     means = workspace.path / "plots" / "dice_by_patch_size.csv"
     means.write_text("".join(f"{','.join(line.split(',')[:4])}\n" for line in means.read_text().splitlines()))
     (workspace.path / "plots" / "scores_by_foreground_ratio.csv").unlink()
     (workspace.path / "plots" / "learning_curves.png").unlink()
-    commit("poorer")
+    workspace.commit("Poorer")
+    workspace.run("git", "tag", "poorer")
     return workspace
 
 
-AFTER = "with-one-residual-unit-instead-of-two-in-every-level-of-the-network"
+AFTER = "with-a-learning-rate-that-is-five-hundred-times-smaller-than-it-was-before"
 
 
 def look(browser: Browser, workspace: Workspace, *command: str) -> Seen:

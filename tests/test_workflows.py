@@ -168,14 +168,11 @@ class PullRequest:
 
 
 @pytest.fixture(scope="module")
-def merged(committed: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """main, and on top of it the merge of a branch whose cells learnt almost nothing."""
-    workspace = committed.copy(tmp_path_factory.mktemp("pull") / "origin")
-    workspace.run("git", "switch", "-qc", "change")
-    workspace.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.00001")
-    workspace.repro()
-    workspace.commit("A worse learning rate")
-    workspace.run("git", "switch", "-q", "main")
+def merged(changed: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """main, and on top of it the merge of the branch that changed the study."""
+    workspace = changed.copy(tmp_path_factory.mktemp("pull") / "origin")
+    workspace.run("git", "branch", "change")
+    workspace.run("git", "reset", "-q", "--hard", "HEAD~1")
     workspace.run("git", "merge", "-q", "--no-ff", "-m", "Merge", "change")
     return workspace
 
