@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msd_dataset import Dataset
 
 from context_fbr import atomic
 from context_fbr.errors import UserError
 from context_fbr.msd import archive, download
 from context_fbr.msd.archive import find_archive
 from context_fbr.msd.unpack import unpack
+from context_fbr.msd.verify import verify
 
 NAME = "Task99_Zoo.tar"
 CONTENT = np.random.default_rng(7).bytes(300_000)
@@ -35,6 +37,8 @@ class Server:
 
     content: bytes = CONTENT
     ranges: bool = True
+    wrong_range: int = 0
+    """Answers with this many bytes fewer skipped than asked for."""
     validators: dict[str, str] = field(default_factory=lambda: {"ETag": '"first"'})
     cuts: list[int] = field(default_factory=list)
     """Answer by answer, after how many bytes the connection ends; then no more."""
@@ -59,6 +63,7 @@ class Server:
             handler.send_header("Content-Range", f"bytes */{len(self.content)}")
             handler.end_headers()
             return
+        start = max(start - self.wrong_range, 0)
         handler.send_response(206 if start else 200)
         if start:
             end = len(self.content)
@@ -198,6 +203,15 @@ def test_a_server_without_ranges_whose_line_always_breaks_is_given_up(
     with pytest.raises(UserError, match="cannot be downloaded"):
         find(server.url)
     assert len(server.served) == 3
+
+
+def test_a_server_that_sends_another_part_than_asked_for_is_asked_for_the_whole(
+    find: Callable[..., Path], server: Server
+) -> None:
+    server.wrong_range = 1000
+    server.cuts = [100_000]
+    assert find(server.url).read_bytes() == CONTENT
+    assert [request.get("Range") for request in server.requests] == [None, "bytes=100000-", None]
 
 
 def test_a_file_that_changed_on_the_server_is_not_appended_to_the_old_one(
@@ -416,6 +430,22 @@ def test_hostile_members_of_a_zip_are_refused_too(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\.\./outside lies outside") as caught:
         unpacked(path, tmp_path / "raw")
     assert "link is a symbolic link" in caught.value.problems[1]
+
+
+def test_a_data_set_that_is_packed_and_brought_and_unpacked_has_no_problems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = Dataset.make(tmp_path / "Task99_Zoo")
+    path = tmp_path / NAME
+    with tarfile.open(path, "w") as file:
+        file.add(dataset.path, arcname="Task99_Zoo")
+    monkeypatch.setenv("CONTEXT_FBR_ARCHIVE_ZOO", str(path))
+    target = tmp_path / "raw"
+    with atomic.directory(target) as folder:
+        unpack(find_archive("zoo", NAME, None, None, target), folder)
+        report = verify(folder, workers=1)
+    assert (report.files, report.problems) == (7, ())
+    assert (target / "dataset.json").is_file()
 
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz", "zip"])

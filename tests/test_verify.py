@@ -7,13 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 from conftest import ROOT
+from msd_dataset import AFFINE, Dataset
 
 from context_fbr.errors import UserError
 from context_fbr.msd import command
@@ -21,79 +21,7 @@ from context_fbr.msd.problems import Severity
 from context_fbr.msd.verify import Report, verify
 
 DATA = ROOT / ".." / "shared" / "data"
-AFFINE = np.diag([0.8, 0.8, 5.0, 1.0])
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there")
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A small valid CT data set to break: cases a, b, c with label, a test image t without."""
-
-    path: Path
-
-    @classmethod
-    def make(cls, path: Path) -> "Dataset":
-        dataset = cls(path)
-        for number, case in enumerate("abct"):
-            generator = np.random.default_rng(number)
-            image = np.full((12, 11, 10), -1024, dtype=np.int16)
-            image[2:-2, 2:-2] = generator.normal(60, 80, (8, 7, 10))
-            image[5, 5, 5] = 700
-            label = np.zeros(image.shape, dtype=np.uint8)
-            label[4:8, 4:8, 3 : 6 + number] = 1
-            dataset.write("imagesTs" if case == "t" else "imagesTr", case, image)
-            if case != "t":
-                dataset.write("labelsTr", case, label)
-        names = [f"{case}.nii.gz" for case in "abc"]
-        description = {
-            "name": "Zoo",
-            "modality": {"0": "CT"},
-            "labels": {"0": "background", "1": "spleen"},
-            "numTraining": 3,
-            "numTest": 1,
-            "training": [{"image": f"./imagesTr/{n}", "label": f"./labelsTr/{n}"} for n in names],
-            "test": ["./imagesTs/t.nii.gz"],
-        }
-        dataset.describe(description)
-        return dataset
-
-    def file(self, folder: str, case: str) -> Path:
-        return self.path / folder / f"{case}.nii.gz"
-
-    def write(self, folder: str, case: str, voxels: np.ndarray, affine: np.ndarray = AFFINE) -> None:
-        path = self.file(folder, case)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nibabel.save(nibabel.Nifti1Image(voxels, affine), path)
-
-    def voxels(self, folder: str, case: str) -> np.ndarray:
-        return np.asarray(nibabel.load(self.file(folder, case)).dataobj)
-
-    def image(self, change: Callable[[np.ndarray], np.ndarray], case: str = "b") -> None:
-        self.write("imagesTr", case, change(self.voxels("imagesTr", case).astype(np.float32)))
-
-    def label(self, change: Callable[[np.ndarray], np.ndarray], case: str = "b") -> None:
-        self.write("labelsTr", case, change(self.voxels("labelsTr", case).astype(np.float32)))
-
-    def grid(self, affine: np.ndarray, case: str = "b") -> None:
-        for folder in ("imagesTr", "labelsTr"):
-            self.write(folder, case, self.voxels(folder, case), affine)
-
-    def flatten(self, case: str = "b") -> None:
-        """Set the last row of the affine to 0, which nibabel refuses to write."""
-        for folder in ("imagesTr", "labelsTr"):
-            content = bytearray(gzip.decompress(self.file(folder, case).read_bytes()))
-            content[312:328] = bytes(16)  # srow_z
-            self.file(folder, case).write_bytes(gzip.compress(content))
-
-    def description(self) -> dict[str, object]:
-        return json.loads((self.path / "dataset.json").read_text())
-
-    def describe(self, description: object) -> None:
-        (self.path / "dataset.json").write_text(json.dumps(description))
-
-    def cut(self, folder: str, case: str, keep: float = 0.5) -> None:
-        content = self.file(folder, case).read_bytes()
-        self.file(folder, case).write_bytes(content[: int(len(content) * keep)])
 
 
 @pytest.fixture
@@ -153,11 +81,11 @@ ZOO: list[tuple[str, Callable[[Dataset], object], tuple[str, str, str], str]] = 
     ("four axes", lambda d: d.image(lambda v: v[..., None].repeat(2, -1)), ("error", "unreadable", IMAGE), "(12, 11, 10, 2)"),
     ("an image without label", lambda d: d.file("labelsTr", "b").unlink(), ("error", "no label", IMAGE), "labelsTr/b.nii.gz is not there"),
     ("a label without image", lambda d: d.file("imagesTr", "b").unlink(), ("error", "no image", LABEL), "imagesTr/b.nii.gz is not there"),
-    ("a NaN in the image", lambda d: d.image(lambda v: with_one(v, np.nan)), ("error", "not finite", IMAGE), "1 voxels are NaN"),
-    ("an infinite voxel", lambda d: d.image(lambda v: with_one(v, np.inf)), ("error", "not finite", IMAGE), "1 voxels are NaN or infinite"),
-    ("nothing but NaN", lambda d: d.image(lambda v: v * np.nan), ("error", "not finite", IMAGE), "1320 voxels"),
-    ("a number beyond float32", lambda d: d.image(lambda v: with_one(v.astype(np.float64), 1e300)), ("error", "not finite", IMAGE), "1 voxels"),
-    ("a NaN in the label", lambda d: d.label(lambda v: with_one(v, np.nan)), ("error", "not finite", LABEL), "1 voxels are NaN"),
+    ("a NaN in the image", lambda d: d.image(lambda v: with_one(v, np.nan)), ("error", "not finite", IMAGE), "1 of 1320 voxels are NaN"),
+    ("an infinite voxel", lambda d: d.image(lambda v: with_one(v, np.inf)), ("error", "not finite", IMAGE), "1 of 1320 voxels are NaN"),
+    ("nothing but NaN", lambda d: d.image(lambda v: v * np.nan), ("error", "not finite", IMAGE), "1320 of 1320 voxels"),
+    ("a number beyond float32", lambda d: d.image(lambda v: with_one(v.astype(np.float64), 1e300)), ("error", "not finite", IMAGE), "1 of 1320 voxels"),
+    ("a NaN in the label", lambda d: d.label(lambda v: with_one(v, np.nan)), ("error", "not finite", LABEL), "1 of 1320 voxels are NaN"),
     ("label value 7", lambda d: d.label(lambda v: with_one(v, 7)), ("error", "unknown label", LABEL), "1 unknown label value: 7; expected 0, 1"),
     ("half a label", lambda d: d.label(lambda v: v / 2), ("error", "unknown label", LABEL), "1 unknown label value: 0.5; expected 0, 1"),
     ("a negative label", lambda d: d.label(lambda v: -v), ("error", "unknown label", LABEL), "1 unknown label value: -1;"),
@@ -206,6 +134,21 @@ def test_real_kinds_of_ct_pass(dataset: Dataset) -> None:
     dataset.image(lambda v: with_one(v, 30_710), "b")
     dataset.image(lambda v: np.maximum(v, -210).astype(np.float32), "c")
     assert problems(dataset) == []
+
+
+def test_two_empty_labels_are_not_called_duplicates(dataset: Dataset) -> None:
+    for case in "ab":
+        dataset.label(lambda v: v * 0, case)
+    assert kinds(verify(dataset.path, workers=1)) == [("empty label", "a"), ("empty label", "b")]
+
+
+def test_the_label_s_grid_is_judged_where_the_image_cannot_be_read(dataset: Dataset) -> None:
+    dataset.grid(np.diag([2, 2, 21, 1]))
+    dataset.cut("imagesTr", "b")
+    assert problems(dataset) == [
+        ("error", "unreadable", "b", IMAGE),
+        ("error", "spacing", "b", LABEL),
+    ]
 
 
 def test_affines_may_differ_by_the_rounding_of_headers(dataset: Dataset) -> None:
@@ -367,7 +310,7 @@ def test_the_command_prints_a_table_writes_json_and_exits_with_1_for_errors(data
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["case", "file", "problem", "what", "to", "do"]
     assert lines[-3:] == [
-        "Task99_Zoo: 6 files, 1 cases with label, 2 without",
+        "Task99_Zoo: 6 files, 4 cases: 1 with image and label, 2 with image only, 1 with label only",
         "sizes 12 x 11 x 10 voxels, spacings 0.8 x 0.8 x 5 mm",
         "7 errors",
     ]

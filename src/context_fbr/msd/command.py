@@ -1,6 +1,7 @@
 """`context-fbr verify TASK|DIR`: the report of a data set as a table, and as JSON."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,10 +64,16 @@ def render(report: Report) -> str:
 
 
 def _summary(report: Report) -> list[str]:
-    labelled = sum(case.image is not None and case.label is not None for case in report.cases)
-    images = sum(case.image is not None for case in report.cases)
+    parts = Counter((case.image is not None, case.label is not None) for case in report.cases)
+    names = {
+        (True, True): "with image and label",
+        (True, False): "with image only",
+        (False, True): "with label only",
+        (False, False): "unreadable",
+    }
+    shown = [f"{parts[key]} {name}" for key, name in names.items() if parts[key]]
     lines = [
-        f"{report.folder}: {report.files} files, {labelled} cases with label, {images - labelled} without"
+        f"{report.folder}: {report.files} files, {len(report.cases)} cases: {', '.join(shown) or 'none'}"
     ]
     volumes = [volume for case in report.cases if (volume := case.image or case.label)]
     if volumes:

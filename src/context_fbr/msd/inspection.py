@@ -55,7 +55,7 @@ def inspect(folder: Path, file: str, is_label: bool) -> Facts | Damage:
         with np.errstate(all="ignore"):  # float64 values too large for float32 become infinite: told below
             image = nifti.read(path)
     except UserError as error:
-        return Damage(file, str(error).removeprefix(f"{path}: "))
+        return Damage(file, str(error).removeprefix(f"{path}: ").removesuffix("; replace it"))
     # (z, y, x): NIfTI's order in memory, in which slices lie one after the other
     voxels = np.ascontiguousarray(image.get_fdata(dtype=np.float32).T)
     finite = np.isfinite(voxels)

@@ -164,7 +164,7 @@ def duplicate_problems(
 def _voxel_problems(volume: Facts) -> list[Problem]:
     if not volume.not_finite:
         return []
-    text = f"{volume.not_finite} voxels are NaN or infinite"
+    text = f"{volume.not_finite} of {math.prod(volume.shape)} voxels are NaN or infinite"
     remedy = "bring back the original, or convert the scan again"
     return [error("not finite", case_name(volume.file), volume.file, text, remedy)]
 
