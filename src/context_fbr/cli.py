@@ -131,6 +131,12 @@ def _published(options: argparse.Namespace) -> int:
     return 1 if found.problems else 0
 
 
+def _verify(options: argparse.Namespace) -> int:
+    from context_fbr.msd import command
+
+    return command.run(options.name, options.json)
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -206,6 +212,13 @@ def parser() -> argparse.ArgumentParser:
         help="analyse what is sound all the same, exit with 1",
     )
     command.set_defaults(do=_published)
+
+    command = commands.add_parser(
+        "verify", help="read every file of a data set in MSD layout and say all that is wrong with it"
+    )
+    command.add_argument("name", metavar="TASK|DIR", help="a folder, or a task: data/raw/TASK")
+    command.add_argument("--json", type=Path, metavar="FILE", help="the same facts for programs")
+    command.set_defaults(do=_verify)
 
     command = commands.add_parser("prune", help="remove results and lock entries of cells that left the grid")
     command.set_defaults(do=_prune)

@@ -1,0 +1,1 @@
+"""Data sets in the layout of the Medical Segmentation Decathlon: bring, unpack, verify."""

@@ -1,0 +1,91 @@
+"""Find the archive of a task: where a variable says, in data/incoming, or from its url."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from context_fbr.errors import UserError
+from context_fbr.msd.download import PAUSES_S, DownloadError, download, forget
+
+INCOMING = Path("data/incoming")
+
+
+def variable(task: str) -> str:
+    """The environment variable that may hold the path of a task's archive."""
+    return f"CONTEXT_FBR_ARCHIVE_{task.upper()}"
+
+
+def find_archive(
+    task: str,
+    name: str,
+    url: str | None,
+    md5: str | None,
+    unpack_in: Path,
+    incoming: Path = INCOMING,
+    pauses_s: Sequence[float] = PAUSES_S,
+) -> Path:
+    """Bring the archive of a task; the first of these that is there is taken, and its md5 checked.
+
+    1. the path in the environment variable CONTEXT_FBR_ARCHIVE_<TASK>;
+    2. `incoming`/`name`;
+    3. the url, downloaded to 2.
+
+    Args:
+        task: its key in params.yaml.
+        name: file name of the archive.
+        url: where it can be had; None if nowhere.
+        md5: of the archive, in hexadecimal; None if unknown.
+        unpack_in: the folder that will take the files: room is checked before a download.
+        incoming: folder of archives.
+        pauses_s: between attempts to download.
+
+    Raises:
+        UserError: if it is nowhere, if its md5 is another, or if there is not enough room.
+    """
+    path = incoming / name
+    if os.environ.get(variable(task)):
+        path = Path(os.environ[variable(task)])
+        if not path.is_file():
+            raise UserError(f"{variable(task)}={path}: is no file; expected the path of {name}")
+    if path.exists():
+        _check_md5(path, md5, "replace it by the right one, or correct md5 in params.yaml")
+        return path
+    partial = path.with_name(f"{name}.partial")
+    try:
+        if url is None:
+            raise DownloadError("params.yaml gives no url")
+        download(url, partial, unpack_in, pauses_s)
+        _check_download(partial, md5, url)
+        partial.replace(path)
+    except DownloadError as error:
+        raise UserError(
+            f"task {task}: its archive {name} is not here and cannot be downloaded: {error}. "
+            f"Bring it in one of three ways: set the variable {variable(task)} to its path; "
+            f"put it into {incoming}; or make {url or 'a url'} work (tasks.{task}.raw.url in params.yaml). "
+            "The cells of other tasks run without it: `dvc repro -k`"
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"{path}: could not be written: {error.strerror}; make room or mend the permission, "
+            "then run the same command again, which goes on with what is there"
+        ) from error
+    return path
+
+
+def _check_download(partial: Path, md5: str | None, url: str) -> None:
+    remedy = f"it is removed: run the same command again, or correct md5 in params.yaml if {url} is new"
+    try:
+        _check_md5(partial, md5, remedy)
+    except UserError:
+        forget(partial)
+        raise
+
+
+def _check_md5(path: Path, md5: str | None, remedy: str) -> None:
+    if md5 is None:
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != md5.lower():
+        raise UserError(f"{path}: its md5 is {found}, expected {md5.lower()}; {remedy}")

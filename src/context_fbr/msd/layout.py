@@ -1,0 +1,99 @@
+"""Which files a data set has, against those that its dataset.json lists."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from context_fbr.msd.description import NAME, Description, case_name
+from context_fbr.msd.problems import Problem, error, note, warning
+
+SETS = ("Tr", "Ts")
+FOLDERS = tuple(f"{kind}{suffix}" for suffix in SETS for kind in ("images", "labels"))
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of a case, relative to the data set's folder; None where there is none."""
+
+    case: str
+    image: str | None
+    label: str | None
+
+
+def read(folder: Path) -> tuple[tuple[CaseFiles, ...], list[Problem]]:
+    """The cases whose files are there, in the order of their names, training first; and what is odd.
+
+    Image and label of a case have the same file name, as in the Decathlon. Files whose names begin with a
+    dot do not count.
+    """
+    cases: list[CaseFiles] = []
+    problems: list[Problem] = []
+    found: dict[str, list[str]] = {}
+    for name in FOLDERS:
+        files = sorted(path.name for path in (folder / name).glob("*") if path.is_file())
+        hidden = [file for file in files if file.startswith(".")]
+        visible = [file for file in files if not file.startswith(".")]
+        found[name] = [file for file in visible if file.endswith((".nii", ".nii.gz"))]
+        if hidden:
+            text = f"{len(hidden)} hidden files (`{hidden[0]}`), as macOS makes them, are ignored"
+            problems.append(note("hidden files", "", name, text, "delete them if they are in the way"))
+        for file in sorted(set(visible) - set(found[name])):
+            text = "is no .nii or .nii.gz, and is not read"
+            problems.append(
+                warning("other file", "", f"{name}/{file}", text, "delete it, or convert it to NIfTI")
+            )
+    for suffix in SETS:
+        images, labels = f"images{suffix}", f"labels{suffix}"
+        for file in sorted({*found[images], *found[labels]}):
+            image = f"{images}/{file}" if file in found[images] else None
+            label = f"{labels}/{file}" if file in found[labels] else None
+            cases.append(CaseFiles(case_name(file), image, label))
+    return tuple(cases), problems
+
+
+def pairing_problems(cases: tuple[CaseFiles, ...]) -> list[Problem]:
+    """Images without label and labels without image; a test set without any label is as it should be."""
+    labelled_test = any(case.label and case.label.startswith("labelsTs") for case in cases)
+    problems: list[Problem] = []
+    for case in cases:
+        if case.image is None:
+            assert case.label is not None  # one of the two is there
+            text = f"label without image: {_partner(case.label)} is not there"
+            problems.append(
+                error("no image", case.case, case.label, text, "add the image, or remove the label")
+            )
+        elif case.label is None and (labelled_test or not case.image.startswith("imagesTs")):
+            text = f"image without label: {_partner(case.image)} is not there"
+            problems.append(
+                error("no label", case.case, case.image, text, "add the label, or remove the image")
+            )
+    return problems
+
+
+def listing_problems(cases: tuple[CaseFiles, ...], description: Description) -> list[Problem]:
+    """Listed files that are missing, and files that are not listed.
+
+    A file whose partner is there is told by `pairing_problems`. MSD lists no labels of test images: a label
+    of a listed test image counts as listed.
+    """
+    there = {path for case in cases for path in (case.image, case.label) if path}
+    told = {_partner(path) for path in there}
+    listed = {path for pair in description.training for path in pair} | set(description.test)
+    allowed = listed | {_partner(path) for path in description.test}
+    listed = {path for path in listed if str(PurePosixPath(path).parent) in FOLDERS}
+    remedy = f"bring the file back, or remove it from {NAME}"
+    missing = [
+        error("missing file", case_name(path), path, f"is listed in {NAME}, but not there", remedy)
+        for path in sorted(listed - there - told)
+    ]
+    remedy = f"add it to {NAME}, or move the file out of the data set"
+    return missing + [
+        error("not listed", case_name(path), path, f"is there, but not listed in {NAME}", remedy)
+        for path in sorted(there - allowed)
+    ]
+
+
+def _partner(path: str) -> str:
+    """The label of an image, the image of a label."""
+    if path.startswith("images"):
+        return path.replace("images", "labels", 1)
+    return path.replace("labels", "images", 1)

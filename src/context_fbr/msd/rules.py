@@ -1,0 +1,193 @@
+"""What makes a volume, a case or a data set wrong: pure functions of what was read.
+
+**Same place.** Image and label lie in the same place if the same corner of both volumes is no further apart
+in the world than `AFFINE_TOLERANCE` of the shortest edge of a voxel. Headers that were written by different
+programs differ by rounding, some thousandths of that.
+
+**Spacing.** An edge of a voxel is under `SHORTEST_MM` if it is given in metres by mistake, or over
+`LONGEST_MM` if slices are missing or it is no scan at all. The longest edge is at most `MOST_ANISOTROPIC`
+times the shortest (scans of the lung with gaps reach 20); over `ANISOTROPIC` times somebody should look (MSD
+Task09 reaches 10).
+
+**Hounsfield units.** Water is 0, air -1000, fat -100, soft tissue 20 to 80, bone several hundred, metal up to
+30,000; what lies outside of the scanned circle is often padded with -1024, -2000 or -2048. Hence a volume of
+modality CT cannot be in HU if
+
+* nothing is below 0: a forgotten rescale intercept (air is 0 then), an image scaled to 0..1 or 0..255, MRI;
+* nothing reaches `LEAST_MAXIMUM_HU`: tissue with its noise does, an image scaled to -1..1 or by z-score not;
+* a value is outside of what 16 bits hold, `WIDEST_HU`: a scale factor applied twice, or damage.
+
+A volume without anything below `AIR_HU` has no air in it: it was cropped inside of the body, or clipped to a
+window. That may be meant, and is a warning.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from nibabel.affines import obliquity
+
+from context_fbr.msd.description import NAME, Description, case_name
+from context_fbr.msd.inspection import MOST_VALUES, Affine, Facts
+from context_fbr.msd.problems import Problem, Severity, error, note, warning
+
+AFFINE_TOLERANCE = 0.1
+SHORTEST_MM, LONGEST_MM = 0.01, 20.0
+ANISOTROPIC, MOST_ANISOTROPIC = 15.0, 30.0
+LEAST_MAXIMUM_HU, AIR_HU = 100.0, -200.0
+WIDEST_HU = (-32768.0, 32767.0)
+ANGLE_TOLERANCE = 1e-3  # radians, and the cosine between axes that should be at right angles
+
+_SCAN = "mend the header, or convert the scan again"
+_HU = "convert the scan again with its rescale slope and intercept, or correct the modality in dataset.json"
+
+
+def image_problems(image: Facts, description: Description | None) -> list[Problem]:
+    """What is wrong with an image by itself."""
+    problems = [*_voxel_problems(image), *geometry_problems(image)]
+    if description and description.is_ct and not math.isnan(image.minimum):
+        problems += _hounsfield_problems(image)
+    return problems
+
+
+def label_problems(label: Facts, description: Description | None) -> list[Problem]:
+    """What is wrong with a label by itself, its geometry aside."""
+    case = case_name(label.file)
+    problems = _voxel_problems(label)
+    if description:
+        unknown = [value for value in label.values if value not in description.labels]
+        expected = f"expected {', '.join(map(str, description.labels))} as in {NAME}"
+    else:
+        unknown = [value for value in label.values if value != round(value)]
+        expected = "expected whole numbers"
+    if unknown:
+        count = f"{MOST_VALUES} or more" if len(label.values) == MOST_VALUES else f"{len(unknown)}"
+        shown = ", ".join(f"{value:g}" for value in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        text = f"{count} unknown label value{'s' if count != '1' else ''}: {shown}; {expected}"
+        problems.append(
+            error("unknown label", case, label.file, text, f"mend the label, or name the value in {NAME}")
+        )
+    if not label.foreground:
+        text = "is empty: every voxel is 0"
+        problems.append(error("empty label", case, label.file, text, "label the case, or remove it"))
+    return problems
+
+
+def pair_problems(image: Facts, label: Facts) -> list[Problem]:
+    """Where image and label of a case do not belong together."""
+    case = case_name(label.file)
+    problems: list[Problem] = []
+    remedy = "take the label that belongs to the image, in the image's grid"
+    if image.shape != label.shape:
+        text = f"shape {_times(label.shape)}, but its image has {_times(image.shape)}"
+        problems.append(error("shapes differ", case, label.file, text, remedy))
+    distance = distance_mm(image.affine, label.affine, image.shape)
+    limit = AFFINE_TOLERANCE * min(image.spacing_mm)
+    if not distance <= limit:  # NaN is no place either
+        text = (
+            f"lies up to {distance:.3g} mm away from its image (affine); at most {limit:.2g} mm are allowed"
+        )
+        problems.append(error("affines differ", case, label.file, text, remedy))
+    return problems
+
+
+def distance_mm(first: Affine, second: Affine, shape: Sequence[int]) -> float:
+    """How far apart two affines put the corners of a volume: the largest distance in mm."""
+    corners = np.array([[*corner, 1] for corner in product(*((0, size) for size in shape))], dtype=np.float64)
+    difference = corners @ (np.array(first) - np.array(second)).T
+    return float(np.linalg.norm(difference[:, :3], axis=1).max())
+
+
+def geometry_problems(volume: Facts) -> list[Problem]:
+    """A grid that no scan has."""
+    case, file = case_name(volume.file), volume.file
+    matrix = np.array(volume.affine)[:3, :3]
+    spacing = " x ".join(f"{size:.4g}" for size in volume.spacing_mm)
+    if not np.isfinite(volume.affine).all() or min(volume.spacing_mm) <= 0:
+        return [
+            error("singular affine", case, file, f"spacing {spacing} mm: every edge must be above 0", _SCAN)
+        ]
+    directions = matrix / volume.spacing_mm
+    if abs(np.linalg.det(directions)) < 1e-6:
+        text = "its affine is singular: two axes of the volume point in the same direction"
+        return [error("singular affine", case, file, text, _SCAN)]
+    problems: list[Problem] = []
+    shortest, longest = min(volume.spacing_mm), max(volume.spacing_mm)
+    if shortest < SHORTEST_MM or longest > LONGEST_MM:
+        text = f"spacing {spacing} mm, expected {SHORTEST_MM:g} to {LONGEST_MM:g} mm"
+        problems.append(error("spacing", case, file, text, _SCAN))
+    if longest > ANISOTROPIC * shortest:
+        kind = error if longest > MOST_ANISOTROPIC * shortest else warning
+        text = f"spacing {spacing} mm: the longest edge is {longest / shortest:.0f} times the shortest"
+        problems.append(kind("anisotropy", case, file, text, _SCAN))
+    cosines = directions.T @ directions - np.eye(3)
+    if np.abs(cosines).max() > ANGLE_TOLERANCE:
+        degrees = math.degrees(math.asin(min(float(np.abs(cosines).max()), 1.0)))
+        text = f"its axes are sheared by {degrees:.1f} degrees (a tilted gantry)"
+        problems.append(note("sheared", case, file, text))
+    elif obliquity(np.array(volume.affine)).max() > ANGLE_TOLERANCE:
+        degrees = math.degrees(obliquity(np.array(volume.affine)).max())
+        problems.append(
+            note("oblique", case, file, f"its axes are turned by {degrees:.1f} degrees from the world's")
+        )
+    return problems
+
+
+def duplicate_problems(
+    images: Sequence[Facts], labels: Sequence[Facts], description: Description | None
+) -> list[Problem]:
+    """Cases with the same voxels.
+
+    The same patient in training and test makes scores too good; the same label in two cases is a copy by
+    mistake, except in generated data (modality `synthetic`), where it can happen. Empty labels are told as
+    such.
+    """
+    label = Severity.WARNING if description and description.is_synthetic else Severity.ERROR
+    problems: list[Problem] = []
+    for severity, kind, volumes in (
+        (Severity.ERROR, "image", images),
+        (label, "label", [label for label in labels if label.foreground]),
+    ):
+        same: defaultdict[str, list[str]] = defaultdict(list)
+        for volume in volumes:
+            same[volume.digest].append(volume.file)
+        for files in same.values():
+            for file in files[1:]:
+                text = f"the same voxels as {files[0]}"
+                remedy = f"bring the right {kind}, or remove one of the cases"
+                problems.append(Problem(severity, f"duplicate {kind}", case_name(file), file, text, remedy))
+    return problems
+
+
+def _voxel_problems(volume: Facts) -> list[Problem]:
+    if not volume.not_finite:
+        return []
+    text = f"{volume.not_finite} of {math.prod(volume.shape)} voxels are NaN or infinite"
+    remedy = "bring back the original, or convert the scan again"
+    return [error("not finite", case_name(volume.file), volume.file, text, remedy)]
+
+
+def _hounsfield_problems(image: Facts) -> list[Problem]:
+    """The rule is this module's docstring."""
+    case, file = case_name(image.file), image.file
+    found = f"values {image.minimum:g} to {image.maximum:g}"
+    if image.minimum >= 0:
+        return [
+            error("not HU", case, file, f"{found} are not HU: nothing is below 0, as air and fat are", _HU)
+        ]
+    if image.maximum < LEAST_MAXIMUM_HU:
+        text = f"{found} are not HU: nothing reaches {LEAST_MAXIMUM_HU:g}, as tissue does"
+        return [error("not HU", case, file, text, _HU)]
+    if image.minimum < WIDEST_HU[0] or image.maximum > WIDEST_HU[1]:
+        text = f"{found} are not HU: a CT lies in {WIDEST_HU[0]:g} to {WIDEST_HU[1]:g}"
+        return [error("not HU", case, file, text, _HU)]
+    if image.minimum >= AIR_HU:
+        text = f"{found}: no air in it, so it was cropped inside of the body or clipped to a window"
+        return [warning("no air", case, file, text, "take the original, if that was not meant")]
+    return []
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

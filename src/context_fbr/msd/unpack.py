@@ -1,0 +1,154 @@
+"""Unpack an archive that nobody vouches for: nothing outside of the folder, no links, no devices."""
+
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from context_fbr.errors import UserError, raise_problems
+from context_fbr.msd import disk
+from context_fbr.msd.layout import FOLDERS
+from context_fbr.progress import progress
+
+_BLOCK = 512  # bytes of a tar file
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A file or folder of an archive."""
+
+    name: str
+    size: int
+    kind: str
+    """`file`, `folder`, or what must not be unpacked."""
+    extract: Callable[[str, Path], object]
+    """Writes it under a new name below a folder."""
+
+    @property
+    def path(self) -> PurePosixPath:
+        return PurePosixPath(self.name)
+
+    @property
+    def is_junk(self) -> bool:
+        """Whether macOS added it."""
+        return any(part.startswith("._") or part in ("__MACOSX", ".DS_Store") for part in self.path.parts)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a .tar, .tar.gz, .tgz or .zip into an empty folder, such as `atomic.directory` gives.
+
+    The whole archive is looked at before anything is written. One folder around everything (`Task09_Spleen/`)
+    is left out, and so are the files that macOS adds.
+
+    Raises:
+        UserError: if it is damaged or cut, if a member must not be unpacked (all are named), or if there is
+            not enough room.
+        OSError: if a file cannot be written.
+    """
+    with _damage_is_an_error(archive), _members(archive) as found:
+        members = [member for member in found if not member.is_junk]
+        raise_problems([f"{archive}: {problem}" for problem in _problems(members)])
+        files = {name: member for member, name in _renamed(members) if member.kind == "file"}
+        if not files:
+            raise UserError(f"{archive}: holds no files; expected dataset.json, imagesTr and labelsTr")
+        disk.require([(folder, sum(member.size for member in files.values()))], f"unpacking {archive.name}")
+        for name, member in progress(files.items(), len(files), f"unpack {archive.name}", "file"):
+            member.extract(name, folder)
+
+
+def _problems(members: list[_Member]) -> Iterator[str]:
+    advice = "nothing was unpacked; take the archive from a source that you trust"
+    for member in members:
+        if member.path.is_absolute() or ".." in member.path.parts or "\\" in member.name:
+            yield f"{member.name} lies outside of the archive's folder; {advice}"
+        if member.kind not in ("file", "folder"):
+            yield f"{member.name} is a {member.kind}, expected files and folders only; {advice}"
+    for path, count in Counter(member.path for member in members if member.kind == "file").items():
+        if count > 1:
+            yield f"{path} stands {count} times in it; {advice}"
+
+
+def _renamed(members: list[_Member]) -> Iterator[tuple[_Member, str]]:
+    """Members with their names below the folder that is around everything, if there is one."""
+    tops = {member.path.parts[:1] for member in members if member.path.parts}
+    files = {member.path.parts for member in members if member.kind == "file"}
+    strip = 1 if len(tops) == 1 and not tops & files and not tops & {(name,) for name in FOLDERS} else 0
+    for member in members:
+        yield member, str(PurePosixPath(*member.path.parts[strip:]))
+
+
+@contextmanager
+def _members(archive: Path) -> Iterator[list[_Member]]:
+    if archive.suffix.lower() == ".zip":
+        with zipfile.ZipFile(archive) as file:
+            yield [_zip_member(file, info) for info in file.infolist()]
+    else:
+        with tarfile.open(archive) as file:
+            members = file.getmembers()
+            _check_end(file)
+            yield [_tar_member(file, info) for info in members]
+
+
+def _check_end(file: tarfile.TarFile) -> None:
+    """Without this, an archive that is cut or damaged between two members looks like a shorter one."""
+    stream = file.fileobj
+    assert stream is not None  # it was opened to be read
+    stream.seek(file.offset)
+    if stream.read(_BLOCK) != bytes(_BLOCK):
+        raise tarfile.ReadError("it does not end with an end mark")
+    while stream.read(1 << 20):  # a compressed stream is whole if its end can be read
+        pass
+
+
+def _tar_member(file: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
+    kinds = {"symbolic link": info.issym(), "hard link": info.islnk(), "device": info.isdev()}
+    kinds |= {"folder": info.isdir(), "file": info.isreg()}
+    kind = next((name for name, is_it in kinds.items() if is_it), "thing of unknown type")
+
+    def extract(name: str, folder: Path) -> None:
+        # set_attrs: no modes and owners of strangers
+        file.extract(info.replace(name=name, deep=False), folder, set_attrs=False, filter="data")
+
+    return _Member(info.name, info.size, kind, extract)
+
+
+def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+    mode = info.external_attr >> 16  # 0 where the archive was not made on Unix
+    kinds = {"symbolic link": stat.S_ISLNK(mode), "folder": info.is_dir()}
+    kinds |= {"file": not stat.S_IFMT(mode) or stat.S_ISREG(mode)}
+    kind = next((name for name, is_it in kinds.items() if is_it), "device")
+    name_inside = info.filename
+
+    def extract(name: str, folder: Path) -> None:
+        info.filename = name
+        file.extract(info, folder)
+
+    return _Member(name_inside, info.file_size, kind, extract)
+
+
+@contextmanager
+def _damage_is_an_error(archive: Path) -> Iterator[None]:
+    """A dozen words for a damaged archive become one; what the system refuses stays an OSError."""
+    try:
+        yield
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise _damaged(archive, error) from error
+    except RuntimeError as error:  # zipfile's word for an encrypted member, or one of unknown compression
+        raise _damaged(archive, error) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _damaged(archive, error) from error  # gzip's word for a wrong checksum
+
+
+def _damaged(archive: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{archive}: is no archive, cut or damaged ({error}); expected .tar, .tar.gz, .tgz or .zip: "
+        "download or copy it again"
+    )
