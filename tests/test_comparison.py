@@ -100,8 +100,22 @@ def test_a_seed_that_one_side_lacks_counts_in_the_mean_and_not_in_the_difference
     after = pd.concat([scores(LEVELS), scores(LEVELS - 0.3, (3,))])
     (found,) = compare_scores(scores(LEVELS), after, 0.95)
     assert found.seeds == 2
-    assert found.dice.verdict == "unchanged"
+    assert found.dice.verdict == "unchanged in the seeds of both"
+    assert found.dice.difference.estimate == 0
     assert found.dice.after.estimate == pytest.approx(LEVELS.mean() - 0.1)
+
+
+def test_trainings_under_other_numbers_are_no_change() -> None:
+    """Seed 3 is another training on either side: it alone would tell of a change that there is not."""
+    levels = (LEVELS - 0.1, LEVELS, LEVELS + 0.1)
+    before, after = (
+        pd.concat([scores(level, (seed,)) for level, seed in zip(levels, seeds, strict=True)])
+        for seeds in ((3, 4, 5), (1, 2, 3))
+    )
+    (found,) = compare_scores(before, after, 0.95)
+    assert found.dice.difference.estimate == pytest.approx(0)
+    assert found.dice.verdict == "not decided"
+    assert found.dice.difference.low is not None
 
 
 def test_without_a_common_seed_all_are_compared() -> None:
@@ -201,6 +215,7 @@ def test_a_change_is_told_from_its_parameters_to_its_figures(
         assert line in text
     assert "(figures/differences.png)" in text
     assert (path / "figures/differences.png").read_bytes().startswith(b"\x89PNG")
+    assert "Mean Dice of networks by patch size: 1 better. 2 cells are new. 2 cells are gone." in text
     assert "tool.py" not in text
     assert "monai" not in text
     assert (path / "figures/before/sub/dice.png").read_bytes() == b"old"
@@ -270,6 +285,51 @@ def test_what_is_worse_beyond_the_limits_is_a_regression(
     assert ("**No regressions.**" in done.stdout) is not bool(regressions)
     assert all(f"* {line}" in done.stdout for line in regressions)
     repository.diff(base, "HEAD")  # exits with 0 unless asked to judge
+
+
+def test_what_may_be_chance_is_told_apart_from_a_regression(repository: Repository) -> None:
+    base = repository.commit(scores(LEVELS))
+    repository.commit(scores(LEVELS - 0.03 + np.array([-0.1, 0.1, -0.1, 0.1, -0.1, 0.1])))
+    text = repository.diff(base, "HEAD", "--fail-on-regression").stdout
+    told = "Beyond the limits, too, but their intervals do not exclude that nothing changed:\n\n"
+    assert f"**No regressions.**\n\n{told}* spheres, UNet, patch 16: Dice -0.030" in text
+
+
+def test_rules_that_the_change_itself_loosens_are_noted(
+    repository: Repository, change: Callable[[str, str], object]
+) -> None:
+    repository.commit(scores(LEVELS))
+    change("regression:\n  dice: 0.02", "regression:\n  dice: 1.0")
+    repository.commit(scores(LEVELS - 0.1))
+    assert "**Note:** the rules differ, too (regression.dice)" in repository.diff("HEAD~1", "HEAD").stdout
+
+
+def test_cases_that_cannot_be_paired_are_noted(repository: Repository) -> None:
+    repository.commit(scores(LEVELS))
+    other = scores(LEVELS)
+    other.loc[other["filename"] == "case_3", "fg_ratio"] *= 1.1
+    repository.commit(other)
+    text = repository.diff("HEAD~1", "HEAD").stdout
+    assert "**Note:** spheres: 5 of 6 test cases are the same on both sides" in text
+
+
+def test_another_result_that_differs_is_listed(repository: Repository) -> None:
+    repository.commit(scores(LEVELS))
+    (repository.path / "metrics" / "findings.json").write_text("{}")
+    repository.commit(scores(LEVELS))
+    text = repository.diff("HEAD~1", "HEAD").stdout
+    assert "Nothing of the study" not in text
+    assert "* `metrics/findings.json`" in text
+
+
+def test_a_value_of_a_parameter_cannot_break_the_table(
+    repository: Repository, change: Callable[[str, str], object]
+) -> None:
+    repository.commit(scores(LEVELS))
+    change("    norm: batch", '    norm: "a\\n\\n<h1>x</h1> | y"')
+    repository.commit(scores(LEVELS))
+    text = repository.diff("HEAD~1", "HEAD").stdout
+    assert "| `networks.unet.norm` | batch | a &lt;h1&gt;x&lt;/h1&gt; \\| y |" in text
 
 
 def test_results_that_are_gone_are_a_regression_and_results_that_are_new_are_not(
@@ -345,6 +405,9 @@ def test_bad_arguments_are_one_clear_error(
         ("metrics/cases.csv", "task,model\na,b\n", "lacks the columns patch_size, seed, filename"),
         ("metrics/cases.csv", "", "No columns to parse"),
         ("metrics/cells.csv", "task,model,patch_size,seed,best_validation_dice,last_validation_change\na,b,x,1,1,1\n", "cannot be compared"),
+        ("metrics/cases.csv", "task,model,patch_size,seed,filename,dsc,hausdorff,abs_diff,fg_ratio\na,unet,,1,x,1,1,1,1\n", "line 2 has no patch size or no seed"),
+        ("metrics/cells.csv", "task,model,patch_size,seed,best_validation_dice,last_validation_change\na,b,1,,1,1\n", "line 2 has no patch size or no seed"),
+        ("dvc.yaml", "stages:\n", "stages: is not a mapping"),
         ("params.yaml", "grid: [", "is not valid YAML"),
         ("dvc.lock", "- a\n", "is not a mapping"),
     ],

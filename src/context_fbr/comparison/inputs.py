@@ -87,7 +87,7 @@ def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
 def _code(base: Snapshot, head: Snapshot) -> Iterator[CodeChange]:
     stages: dict[str, list[str]] = {}
     for snapshot in (base, head):
-        for stage, entry in _yaml(snapshot, "dvc.yaml").get("stages", {}).items():
+        for stage, entry in _stages(snapshot, "dvc.yaml").items():
             for dep in entry.get("deps", ()):
                 path = dep if isinstance(dep, str) else next(iter(dep))
                 stages.setdefault(path, [])
@@ -95,13 +95,18 @@ def _code(base: Snapshot, head: Snapshot) -> Iterator[CodeChange]:
     for path in changed_files(base, head):
         if path == "dvc.yaml":
             yield CodeChange(path, ())
-        elif path in stages:
-            yield CodeChange(path, tuple(stages[path]))
+        elif found := {
+            stage: None
+            for dep, own in stages.items()
+            if path == dep or path.startswith(f"{dep}/")  # a folder of tables, for example
+            for stage in own
+        }:
+            yield CodeChange(path, tuple(found))
 
 
 def _data(snapshot: Snapshot) -> dict[str, str]:
     found = {}
-    for entry in _yaml(snapshot, "dvc.lock").get("stages", {}).values():
+    for entry in _stages(snapshot, "dvc.lock").values():
         for out in entry.get("outs", ()):
             if Path(out["path"]).parts[:2] in (("data", "raw"), ("data", "prepared")):
                 found[out["path"]] = f"{out['md5'][:7]} ({out.get('nfiles', 1)} files, {out['size']:,} bytes)"
@@ -111,6 +116,13 @@ def _data(snapshot: Snapshot) -> dict[str, str]:
 def _packages(snapshot: Snapshot) -> dict[str, str]:
     text = snapshot.text("constraints.txt") or ""
     return dict(re.findall(r"^([\w.\-\[\]]+)==(\S+)", text, flags=re.MULTILINE))
+
+
+def _stages(snapshot: Snapshot, path: str) -> dict[str, dict[str, Any]]:
+    stages = _yaml(snapshot, path).get("stages", {})
+    if not isinstance(stages, dict) or not all(isinstance(entry, dict) for entry in stages.values()):
+        raise UserError(f"{snapshot.place(path)}: stages: is not a mapping of names to stages")
+    return stages
 
 
 def _yaml(snapshot: Snapshot, path: str) -> dict[str, Any]:

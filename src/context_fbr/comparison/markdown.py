@@ -1,11 +1,12 @@
 """A comparison as Markdown: what a reviewer of a change wants to know, the answer first."""
 
+import html
 from collections.abc import Callable, Iterator, Sequence
 
 from context_fbr.cells import Cell
 from context_fbr.comparison.inputs import Change
 from context_fbr.comparison.report import Report
-from context_fbr.comparison.scores import BETTER, UNCHANGED, UNDECIDED, WORSE, ScoreChange
+from context_fbr.comparison.scores import BETTER, COMMON_UNCHANGED, UNCHANGED, UNDECIDED, WORSE, ScoreChange
 from context_fbr.intervals import Interval
 from context_fbr.names import name_of
 from context_fbr.text_tables import Row, interval_text, table
@@ -14,6 +15,7 @@ FigureAddress = Callable[[str, str], str | None]
 """Where the figure of a path is to be found, `before` or `after`; None if that side has none."""
 
 LONG_LIST = 20
+VERDICTS = (BETTER, WORSE, UNDECIDED, UNCHANGED, COMMON_UNCHANGED)
 
 
 def render(
@@ -34,6 +36,9 @@ def _blocks(
     yield _verdict(report)
     if report.regressions:
         yield "\n".join(f"* {line}" for line in report.regressions)
+    if report.suspicions:
+        yield "Beyond the limits, too, but their intervals do not exclude that nothing changed:"
+        yield "\n".join(f"* {line}" for line in report.suspicions)
     if report.same:
         return
     yield from _inputs(report)
@@ -41,14 +46,17 @@ def _blocks(
         yield "### Results"
         yield (
             f"Means of the test cases with {confidence:.0%} intervals over seeds and cases; differences are "
-            "paired by test case, of the seeds that both sides have; a single seed has no interval. Up is "
-            "good for Dice, down for Hausdorff distance (voxels)."
+            "paired by test case, without the cases for which one side is undefined; a single seed has no "
+            "interval. Up is good for Dice, down for Hausdorff distance (voxels)."
         )
         if differences:
             yield f"![Differences of Dice and Hausdorff distance with their intervals]({differences})"
         yield table(list(_results(report)), markdown=True)
     yield from _cells(report)
     yield from _figures(report, address)
+    if report.other_results:
+        lines = [f"* `{path}`" for path in report.other_results]
+        yield _details(f"{len(lines)} other results that differ", "\n".join(lines))
     if report.inputs.code:
         lines = [
             f"* `{code.path}`" + (f" ({', '.join(code.stages)})" if code.stages else "")
@@ -60,9 +68,11 @@ def _blocks(
 def _verdict(report: Report) -> str:
     if report.same:
         return "Nothing of the study that git keeps differs: parameters, code, data, results and figures."
-    counts = {verdict: report.count(verdict) for verdict in (BETTER, WORSE, UNDECIDED, UNCHANGED)}
+    counts = {verdict: report.count(verdict) for verdict in VERDICTS}
     text = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
     answer = f"Mean Dice of networks by patch size: {text}." if text else "No result is compared."
+    for change, cells in (("new", report.cells.new), ("gone", report.cells.gone)):
+        answer += f" {len(cells)} cells are {change}." if cells else ""
     return f"{answer} **{len(report.regressions) or 'No'} regression{'s' * (len(report.regressions) != 1)}.**"
 
 
@@ -80,7 +90,11 @@ def _inputs(report: Report) -> Iterator[str]:
 def _change(change: Change) -> Row:
     return (
         f"`{change.name}`",
-        *("(absent)" if value is None else value for value in (change.before, change.after)),
+        # A value may hold anything, and a comment of a pull request is read by others.
+        *(
+            "(absent)" if value is None else html.escape(" ".join(value.split()), quote=False)
+            for value in (change.before, change.after)
+        ),
     )
 
 
@@ -100,8 +114,8 @@ def _score(change: ScoreChange) -> tuple[str, str, str]:
         _interval(found) + (f", {count} undefined" if any(undefined) else "")
         for found, count in zip((change.before, change.after), undefined, strict=True)
     ]
-    if change.verdict == UNCHANGED:
-        return sides[0], sides[1], UNCHANGED
+    if change.verdict in (UNCHANGED, COMMON_UNCHANGED):
+        return sides[0], sides[1], change.verdict
     word = change.verdict if change.verdict == UNDECIDED else f"**{change.verdict}**"
     if change.difference.low is None:
         word = "no interval"

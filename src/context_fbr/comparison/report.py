@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from context_fbr.cells import Cell
 from context_fbr.comparison.inputs import Inputs, compare_inputs
 from context_fbr.comparison.results import CASES, Results, read_results
 from context_fbr.comparison.scores import (
     SIGNS,
-    UNCHANGED,
     WORSE,
     Configuration,
     ScoreChange,
@@ -20,6 +18,7 @@ from context_fbr.names import name_of
 from context_fbr.study.analysis import Analysis
 from context_fbr.study.regression import Regression
 
+RESULTS = ("metrics/", "plots/")
 UNITS = {"dice": ("Dice", ""), "hausdorff": ("Hausdorff distance", " voxels")}
 
 
@@ -48,21 +47,18 @@ class Report:
     cells: Cells
     figures: tuple[str, ...]
     """PNG files under plots/ that differ."""
+    other_results: tuple[str, ...]
+    """Other files of metrics/ and plots/ that differ."""
     regressions: tuple[str, ...]
+    suspicions: tuple[str, ...]
+    """What is worse beyond the limits, but may be chance."""
     notes: tuple[str, ...]
     """What could not be compared, and why."""
 
     @property
     def same(self) -> bool:
-        """Whether nothing differs that this report is about."""
-        scores = (change for c in self.configurations for change in (c.dice, c.hausdorff))
-        return not (
-            self.inputs
-            or self.figures
-            or self.cells.new
-            or self.cells.gone
-            or any(change.verdict != UNCHANGED for change in scores)
-        )
+        """Whether nothing differs: every result stands in one of the files."""
+        return not (self.inputs or self.figures or self.other_results)
 
     def count(self, verdict: str) -> int:
         """Networks' configurations whose Dice has this verdict."""
@@ -78,20 +74,21 @@ def compare(base: Snapshot, head: Snapshot, settings: Analysis, limits: Regressi
     before, after = read_results(base, settings), read_results(head, settings)
     configurations = tuple(compare_scores(before.scores, after.scores, settings.confidence))
     cells = _cells(before, after)
-    figures = [
-        path
-        for path in changed_files(base, head)
-        if PurePosixPath(path).parts[0] == "plots" and path.endswith(".png")
-    ]
+    inputs = compare_inputs(base, head)
+    results = [path for path in changed_files(base, head) if path.startswith(RESULTS)]
+    figures = tuple(path for path in results if path.endswith(".png"))
+    worse = list(_worse(configurations, limits))
     return Report(
         base,
         head,
-        compare_inputs(base, head),
+        inputs,
         configurations,
         cells,
-        tuple(figures),
-        tuple(_regressions(configurations, cells, limits, before, after)),
-        tuple(_notes(base, head, before, after)),
+        figures,
+        tuple(path for path in results if path not in figures),
+        (*(text for text, certain in worse if certain), *_lost(cells, limits, before, after)),
+        tuple(text for text, certain in worse if not certain),
+        tuple(_notes(base, head, before, after, inputs, configurations)),
     )
 
 
@@ -113,13 +110,8 @@ def _cells(before: Results, after: Results) -> Cells:
     )
 
 
-def _regressions(
-    configurations: tuple[Configuration, ...],
-    cells: Cells,
-    limits: Regression,
-    before: Results,
-    after: Results,
-) -> Iterator[str]:
+def _worse(configurations: tuple[Configuration, ...], limits: Regression) -> Iterator[tuple[str, bool]]:
+    """What is worse by more than a limit, and whether the interval, if there is one, excludes no change."""
     allowed = {"dice": limits.dice, "hausdorff": limits.hausdorff_voxels}
     for configuration in configurations:
         if configuration.patch_size is None:
@@ -127,9 +119,14 @@ def _regressions(
         place = f"{configuration.task}, {name_of(configuration.model)}, patch {configuration.patch_size}"
         for name, limit in allowed.items():
             change: ScoreChange = getattr(configuration, name)
-            word, unit = UNITS[name]
-            if _is_regression(change, SIGNS[name], limit):
-                yield f"{place}: {word} {change.difference.estimate:+.3f}{unit}, more than {limit:g} worse"
+            found, (word, unit) = change.difference, UNITS[name]
+            if found.estimate is None or SIGNS[name] * found.estimate >= -limit:
+                continue
+            text = f"{place}: {word} {found.estimate:+.3f}{unit}, more than {limit:g} worse"
+            yield text, found.low is None or change.verdict == WORSE
+
+
+def _lost(cells: Cells, limits: Regression, before: Results, after: Results) -> Iterator[str]:
     lost = [cell.key for cell in cells.no_longer_converged]
     if len(lost) > limits.unconverged_cells:
         yield f"no longer converged, more than {limits.unconverged_cells} cells: {', '.join(lost)}"
@@ -137,15 +134,14 @@ def _regressions(
         yield f"{CASES} is gone"
 
 
-def _is_regression(change: ScoreChange, sign: int, limit: float) -> bool:
-    """Worse by more than the limit, and not by chance as far as the interval tells, if there is one."""
-    found = change.difference
-    if found.estimate is None or sign * found.estimate >= -limit:
-        return False
-    return found.low is None or change.verdict == WORSE
-
-
-def _notes(base: Snapshot, head: Snapshot, before: Results, after: Results) -> Iterator[str]:
+def _notes(
+    base: Snapshot,
+    head: Snapshot,
+    before: Results,
+    after: Results,
+    inputs: Inputs,
+    configurations: tuple[Configuration, ...],
+) -> Iterator[str]:
     if base.commit == head.commit:
         yield f"{base} and {head} are the same commit"
     for snapshot, results in ((base, before), (head, after)):
@@ -153,3 +149,10 @@ def _notes(base: Snapshot, head: Snapshot, before: Results, after: Results) -> I
             yield f"{snapshot} has no {' and no '.join(results.missing)}"
     if before.cells and after.cells and not set(before.cells) & set(after.cells):
         yield "no cell stands in both: nothing is compared"
+    rules = [c.name for c in inputs.parameters if c.name.startswith(("analysis.", "regression."))]
+    if rules:
+        yield f"the rules differ, too ({', '.join(rules)}); both sides are judged by this params.yaml"
+    pairs = {c.task: (c.paired_cases, c.cases) for c in configurations}
+    for task, (paired, cases) in pairs.items():
+        if paired < cases:
+            yield f"{task}: {paired} of {cases} test cases are the same on both sides, the rest is unpaired"

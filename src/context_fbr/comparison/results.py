@@ -8,6 +8,7 @@ import pandas as pd
 from context_fbr.cells import Cell
 from context_fbr.comparison.snapshot import Snapshot
 from context_fbr.errors import UserError
+from context_fbr.evidence import is_baseline
 from context_fbr.results import KEYS, SCORES
 from context_fbr.study.analysis import Analysis
 from context_fbr.summary import has_converged
@@ -78,7 +79,11 @@ def _table(snapshot: Snapshot, path: str, columns: list[str]) -> pd.DataFrame | 
         absent = [name for name in columns if name not in frame.columns]
         if absent:
             raise ValueError(f"lacks the columns {', '.join(absent)}")
-        return frame[columns].astype({name: kinds[name] for name in columns if name in kinds})
+        frame = frame[columns].astype({name: kinds[name] for name in columns if name in kinds})
+        keyless = frame[["patch_size", "seed"]].isna().any(axis=1) & ~frame["model"].map(is_baseline)
+        if keyless.any():
+            raise ValueError(f"line {keyless.to_numpy().argmax() + 2} has no patch size or no seed")
+        return frame
     except (ValueError, TypeError) as error:  # pandas' own errors are ValueErrors
         raise UserError(
             f"{snapshot.place(path)}: cannot be compared: {error}; it is damaged, or of another version "

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from context_fbr.evidence import is_baseline
@@ -10,9 +11,12 @@ from context_fbr.ranges import BOUNDS, SCORES
 from context_fbr.results import GROUP
 
 UNCHANGED, BETTER, WORSE, UNDECIDED = "unchanged", "better", "worse", "not decided"
+COMMON_UNCHANGED = "unchanged in the seeds of both"
 SIGNS = {"dice": 1, "hausdorff": -1}
 """Whether more is better."""
 ORDER = ["seed", "filename"]
+SAVED = ["dsc", "hausdorff", "fg_ratio"]
+"""What is the same on both sides if a training is."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class ScoreChange:
     difference: Interval
     """After minus before, of the seeds and cases that both have."""
     verdict: str
-    """unchanged: every single score is the same; better or worse: the whole interval is; or not decided."""
+    """unchanged: every single score is the same, or every one of the seeds that both have; better or worse:
+    the whole interval is; or not decided."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,9 @@ class Configuration:
     patch_size: int | None
     """None for a baseline."""
     seeds: int
-    """That both have; 0 for a baseline, or if they have none in common and all are compared."""
+    """That both have by number; 0 for a baseline."""
+    cases: int
+    """Test cases after the change."""
     paired_cases: int
     """Test cases that both have: of the same name and foreground ratio."""
     dice: ScoreChange
@@ -50,8 +57,9 @@ class Configuration:
 def compare_scores(before: pd.DataFrame, after: pd.DataFrame, confidence: float) -> list[Configuration]:
     """Compare each configuration that stands in both, in the order of `after`.
 
-    Differences are paired by test case. Seeds are not paired: a change may alter what a seed draws. A case
-    whose foreground ratio differs is another case with the same name.
+    Differences are paired by test case. Seeds are not paired: a change may alter what a seed draws. If both
+    sides hold the very same training, the seeds that both have are compared and no other, for a training
+    has no error against itself. A case whose foreground ratio differs is another case with the same name.
 
     Args:
         before: columns task, model, patch_size, seed, filename, dsc, hausdorff, fg_ratio.
@@ -76,9 +84,9 @@ def _configuration(
         for side, rows in (("before", before), ("after", after))
     )
     ratios = before.drop_duplicates("filename").set_index("filename")["fg_ratio"]
-    same = after["fg_ratio"] == after["filename"].map(ratios)
+    same = pd.Series(np.isclose(after["fg_ratio"], after["filename"].map(ratios), rtol=1e-9, atol=0))
     old, new, seeds = before, after, set(before["seed"].dropna()) & set(after["seed"].dropna())
-    if seeds:  # a seed that one side lacks would be compared with trainings that it shares with the other
+    if any(_equal(before[before["seed"] == seed], after[after["seed"] == seed], SAVED) for seed in seeds):
         old, new = before[before["seed"].isin(seeds)], after[after["seed"].isin(seeds)]
     new = new.assign(filename=new["filename"].where(same[new.index], "after: " + new["filename"]))
     changes = {name: _change(name, (before, after), (old, new), confidence) for name in SCORES}
@@ -87,6 +95,7 @@ def _configuration(
         model,
         None if is_baseline(model) else int(size),
         len(seeds),
+        after["filename"].nunique(),
         after.loc[same, "filename"].nunique(),
         **changes,
     )
@@ -102,15 +111,21 @@ def _change(name: str, whole: Pair, common: Pair, confidence: float) -> ScoreCha
         interval([Term(1, rows)], score, confidence, bounds=BOUNDS[name]) for rows in whole
     )
     undefined_before, undefined_after = (int(rows[score].isna().sum()) for rows in whole)
-    columns = [*ORDER, score]
-    old, new = (rows[columns].sort_values(ORDER, ignore_index=True) for rows in common)
-    if len(old) and old.equals(new):
-        difference, verdict = Interval(0.0, 0.0, 0.0), UNCHANGED
+    if _equal(*common, [score]):
+        difference = Interval(0.0, 0.0, 0.0)
+        verdict = UNCHANGED if _equal(*whole, [score]) else COMMON_UNCHANGED
     else:
         first, second = defined_pairs(*common, score)
         difference = interval([Term(1, second), Term(-1, first)], score, confidence)
         verdict = _verdict(difference, SIGNS[name])
     return ScoreChange(mean_before, mean_after, undefined_before, undefined_after, difference, verdict)
+
+
+def _equal(a: pd.DataFrame, b: pd.DataFrame, scores: list[str]) -> bool:
+    """Whether two sides have the same rows, in whatever order."""
+    columns = [*ORDER, *scores]
+    first, second = (rows[columns].sort_values(ORDER, ignore_index=True) for rows in (a, b))
+    return first.equals(second)
 
 
 def _verdict(difference: Interval, sign: int) -> str:

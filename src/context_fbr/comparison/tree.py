@@ -23,11 +23,13 @@ def tree_of(report: Report, confidence: float) -> dict[str, Any]:
         "same": report.same,
         "confidence": confidence,
         "regressions": list(report.regressions),
+        "suspicions": list(report.suspicions),
         "notes": list(report.notes),
         "inputs": asdict(report.inputs),
         "configurations": [_configuration(c) for c in report.configurations],
         "cells": {name: _keys(cells) for name, cells in vars(report.cells).items()},
         "figures": list(report.figures),
+        "other_results": list(report.other_results),
     }
 
 
@@ -41,6 +43,7 @@ def _configuration(c: Configuration) -> dict[str, Any]:
         "model": c.model,
         "patch_size": c.patch_size,
         "seeds": c.seeds,
+        "cases": c.cases,
         "paired_cases": c.paired_cases,
         "dice": _score(c.dice),
         "hausdorff_voxels": _score(c.hausdorff),

@@ -51,7 +51,7 @@ def score_differences(configurations: Sequence[Configuration], confidence: float
 def _panel(axis: Axes, name: str, changes: Sequence[ScoreChange]) -> None:
     axis.axvline(0, color="black", linewidth=0.8)
     for row, change in enumerate(changes):
-        found, style = change.difference, LOOKS[change.verdict]
+        found, style = change.difference, LOOKS.get(change.verdict, LOOKS[UNCHANGED])
         if found.estimate is None:
             axis.annotate("undefined", (0, row), fontsize=8, color=GREY, va="center")
             continue
