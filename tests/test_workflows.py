@@ -275,20 +275,29 @@ def test_a_run_pushes_data_and_a_branch_and_one_that_fails_keeps_its_cells(
     origin.commit("A profile and a fault")
     origin.run("git", "clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
 
-    def start(name: str, branch: str, expect: int) -> subprocess.CompletedProcess[str]:
+    def start(name: str, branch: str, expect: int, **more: str) -> subprocess.CompletedProcess[str]:
         """On a runner: a shallow clone, no identity of git's."""
         path = tmp_path / name
         run("git", "clone", "-q", "--depth", "1", f"file://{tmp_path}/bare.git", path)
         environment = {
             key: value for key, value in Workspace(path).environment().items() if not key.startswith("GIT_")
         }
-        environment |= {"DVC_REMOTE_URL": str(remote), "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}
+        environment |= {
+            "DVC_REMOTE_URL": str(remote),
+            "HOME": str(tmp_path),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            **more,
+        }
         done = run(".github/scripts/run-profile.sh", "two_seeds", branch, cwd=path, env=environment)
         assert done.returncode == expect, done.stdout + done.stderr
         return done
 
     def trained(done: subprocess.CompletedProcess[str]) -> list[str]:
         return re.findall(r"Running stage 'train@([^']+)'", done.stdout)
+
+    late = start("late", "two-seeds", expect=1, RUN_TIME_LIMIT="1s")
+    assert "error: the run failed or was out of time" in late.stderr
+    assert trained(late) == []
 
     failed = start("first", "two-seeds", expect=1)
     assert sorted(trained(failed)) == [

@@ -4,7 +4,8 @@
 #   run-profile.sh PROFILE BRANCH
 #
 # PROFILE is a name in profiles/, or `params.yaml` for the study as it is committed. What the remote holds is not
-# run again. GH_TOKEN, if set, is the password of the push; DVC_REMOTE_URL, if set, is the address of the remote.
+# run again. GH_TOKEN, if set, is git's password; DVC_REMOTE_URL, if set, is the address of the remote; RUN_TIME_LIMIT
+# (22h) ends the run while there is time to push what it has finished.
 set -euo pipefail
 
 profile=$1 branch=$2
@@ -15,9 +16,23 @@ fail() {
     exit 1
 }
 git check-ref-format --branch "$branch" >/dev/null 2>&1 || fail "$branch: is no name for a branch"
-if git ls-remote --exit-code --heads origin "refs/heads/$branch" >/dev/null; then
-    fail "$branch: is a branch already; name a new one"
-fi
+# Git asks the helper for a password: the token is neither in an argument nor in a file.
+remote_git() {
+    if [ -z "${GH_TOKEN:-}" ]; then
+        git "$@"
+        return
+    fi
+    # shellcheck disable=SC2016 # git's shell expands it
+    git -c credential.helper= \
+        -c credential.helper='!f() { echo username=x-access-token; echo "password=$GH_TOKEN"; }; f' "$@"
+}
+known=0
+remote_git ls-remote --exit-code --heads origin "refs/heads/$branch" >/dev/null || known=$?
+case $known in
+0) fail "$branch: is a branch already; name a new one" ;;
+2) ;; # git's word for: there is none
+*) fail "origin cannot be asked for its branches, see above; nothing was run" ;;
+esac
 if [ -n "${DVC_REMOTE_URL:-}" ]; then
     dvc remote modify --local local url "$DVC_REMOTE_URL" # --local: in .dvc/config.local, which git ignores
 fi
@@ -31,12 +46,13 @@ git config user.email >/dev/null || git config user.email '41898282+github-actio
 
 # --pull: what dvc.lock or the run-cache knows is fetched from the remote instead of run.
 status=0
-dvc exp run --pull --name "$experiment" || status=$?
+timeout --signal=INT --kill-after=10m "${RUN_TIME_LIMIT:-22h}" \
+    dvc exp run --pull --name "$experiment" || status=$?
 # Objects first, then the run-cache that names them: whoever pulls in between finds what it names.
 if [ "$status" -ne 0 ]; then
     dvc push || true # complains of what is missing, and pushes the rest
     dvc push --run-cache || true
-    fail "the run failed, see above; finished cells are in the remote, the next run goes on from there"
+    fail "the run failed or was out of time, see above; finished cells are in the remote, the next run goes on from there"
 fi
 context-fbr check-lock
 dvc push
@@ -46,9 +62,5 @@ if git diff --quiet HEAD "$branch"; then
     echo "The results of $profile are those of this commit: no branch was pushed."
     exit 0
 fi
-# Git asks this for a password: the token is neither in an argument nor in a file.
-# shellcheck disable=SC2016 # git's shell expands it
-git -c credential.helper= \
-    -c credential.helper='!f() { echo username=x-access-token; echo "password=$GH_TOKEN"; }; f' \
-    push origin "refs/heads/$branch"
+remote_git push origin "refs/heads/$branch"
 echo "Pushed $branch: \`git fetch && git checkout $branch && dvc pull\`." | tee -a "${GITHUB_STEP_SUMMARY:-/dev/null}"
