@@ -21,8 +21,8 @@ smoke: $(READY) ## the whole pipeline in miniature, in the folder smoke/
 	cd smoke && context-fbr profile smoke && context-fbr grid run $(if $(JOBS),--jobs $(JOBS))
 	@echo "look at smoke/plots and smoke/metrics"
 
-test: $(READY) ## the tests, without the slow ones
-	pytest -m "not slow"
+test: $(READY) ## the tests, without the slow ones, two files at once
+	pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(READY) ## the slow tests alone
 	pytest -m slow
