@@ -12,8 +12,8 @@ from scipy.stats import ks_2samp
 
 from context_fbr import sampling, spheres
 from context_fbr.errors import UserError
-from context_fbr.study.data import SpheresRaw
 from context_fbr.study.document import Document
+from context_fbr.study.raw import SpheresRaw
 
 PATCH_SIZES = (32, 48, 64, 80, 96)
 PUBLISHED = ROOT / "tests" / "published_foreground_ratios.csv"

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from context_fbr import spheres
-from context_fbr.study.data import SpheresRaw
 from context_fbr.study.document import Document
+from context_fbr.study.raw import SpheresRaw
 
 
 @pytest.fixture

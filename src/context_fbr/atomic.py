@@ -13,25 +13,19 @@ from pathlib import Path
 from context_fbr.errors import UserError
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file atomically, making its folder.
 
     Raises:
         UserError: if the system refuses (full disk, no permission); what was at `path` is left as it was.
     """
-    partial = _partial(path)
-    try:
+    with _beside(path) as partial:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException as error:
-        _remove(partial)
-        if isinstance(error, OSError):
-            raise _not_written(path, error) from error
-        raise
 
 
 def write_text(path: Path, content: str) -> None:
@@ -46,22 +40,25 @@ def directory(path: Path) -> Iterator[Path]:
     Raises:
         UserError: if the system refuses; what was at `path` is left as it was.
     """
-    partial = _partial(path)
-    try:
+    with _beside(path) as partial:
         _remove(partial)
         partial.mkdir(parents=True)
         yield partial
         _remove(path)
         partial.replace(path)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Where to write what shall be at `path`; nothing of it is left after an error."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
     except BaseException as error:
         _remove(partial)
         if isinstance(error, OSError):
             raise _not_written(path, error) from error
         raise
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
 
 
 def _remove(path: Path) -> None:

@@ -8,6 +8,7 @@ import itertools
 import torch
 from torch.nn.functional import pad
 
+from context_fbr.padding import margins
 from context_fbr.study.training import SlidingWindow
 
 
@@ -22,22 +23,27 @@ def window_corners(edge: int, window: int, overlap: float) -> list[int]:
 
 @torch.inference_mode()
 def sliding_window(
-    network: torch.nn.Module, image: torch.Tensor, window: int, settings: SlidingWindow
+    network: torch.nn.Module,
+    image: torch.Tensor,
+    window: int,
+    settings: SlidingWindow,
+    background: float = 0.0,
 ) -> torch.Tensor:
     """Logits of a volume, averaged where windows overlap.
 
     Args:
         network: (batch, 1, w, w, w) -> (batch, classes, w, w, w), in eval mode, on the image's device.
-        image: (x, y, z) float32; a volume smaller than the window is padded with zeros on both sides.
+        image: (x, y, z) float32; a volume smaller than the window is padded on both sides.
         window: edge of the window in voxels.
         settings: overlap and batch size.
+        background: the intensity to pad with.
 
     Returns:
         (classes, x, y, z) float32.
     """
-    missing = [max(window - edge, 0) for edge in image.shape]
-    margins = [side for m in reversed(missing) for side in (m // 2, m - m // 2)]
-    padded = pad(image, margins) if any(missing) else image
+    added = margins(image.shape, window)
+    sides = [side for axis in reversed(added) for side in axis]
+    padded = pad(image, sides, value=background) if any(sides) else image
     corners = list(itertools.product(*(window_corners(e, window, settings.overlap) for e in padded.shape)))
     places = [tuple(slice(start, start + window) for start in corner) for corner in corners]
     logits: torch.Tensor | None = None
@@ -53,12 +59,16 @@ def sliding_window(
             counts[place] += 1
     assert logits is not None  # a volume has at least one window
     logits /= counts
-    inside = tuple(slice(m // 2, m // 2 + edge) for m, edge in zip(missing, image.shape, strict=True))
+    inside = tuple(slice(before, before + edge) for (before, _), edge in zip(added, image.shape, strict=True))
     return logits[(slice(None), *inside)]
 
 
 def segment(
-    network: torch.nn.Module, image: torch.Tensor, window: int, settings: SlidingWindow
+    network: torch.nn.Module,
+    image: torch.Tensor,
+    window: int,
+    settings: SlidingWindow,
+    background: float = 0.0,
 ) -> torch.Tensor:
     """Mask (x, y, z) uint8 of the class with the greatest logit; arguments as in `sliding_window`."""
-    return sliding_window(network, image, window, settings).argmax(dim=0).to(torch.uint8)
+    return sliding_window(network, image, window, settings, background).argmax(dim=0).to(torch.uint8)

@@ -28,7 +28,9 @@ class Lease:
 
 
 def take(devices: Sequence[str], folder: Path) -> Lease:
-    """Take a share of the device that the fewest processes hold, the first of equals.
+    """Take the lowest free share, of the first device that has it.
+
+    That is the device that fewest processes hold, unless shares were given back out of turn.
 
     Args:
         devices: at least one name; the same device must have the same name in every process.

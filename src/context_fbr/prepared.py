@@ -1,19 +1,22 @@
 """A prepared task on disk: data/prepared/TASK with cases.json, images/*.npy and labels/*.npy."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from context_fbr import atomic
 from context_fbr.errors import UserError
+from context_fbr.geometry import Geometry, Shape
+from context_fbr.study.document import plain
 
-FORMAT = 1
-SPLITS = ("train", "validation", "test")
+Part = TypeVar("Part")
+
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,24 @@ class Case:
 
     name: str
     split: str
-    shape: tuple[int, int, int]
-    affine: tuple[tuple[float, ...], ...]
-    """Voxel of the prepared grid to world, in mm."""
+    image: str
+    """File of the raw data set, relative to its folder."""
+    label: str
+    foreground: tuple[int, ...]
+    """Values of the raw label that are 1 in the prepared one."""
+    geometry: Geometry
+    background: float
+    """Intensity of nothing: a patch is centred on background above it, a small volume is padded with it."""
     foreground_voxels: int
     foreground_ratio: float
-    """Foreground voxels / all voxels."""
+    """Foreground voxels / all voxels of the prepared volume."""
+    lowest_intensity: float
+    """Of the raw image."""
+
+    @property
+    def shape(self) -> Shape:
+        """Of the prepared volume."""
+        return self.geometry.shape
 
 
 def folder(task: str) -> Path:
@@ -40,12 +55,12 @@ def write_volume(target: Path, case: Case, image: np.ndarray, label: np.ndarray)
     for kind, voxels in (("images", image), ("labels", label)):
         buffer = BytesIO()
         np.save(buffer, np.ascontiguousarray(voxels))
-        atomic.write_bytes(target / kind / f"{case.name}.npy", buffer.getvalue())
+        atomic.write_bytes(target / kind / f"{case.name}.npy", buffer.getbuffer())
 
 
-def write_cases(target: Path, task: str, cases: Sequence[Case]) -> None:
-    """Write cases.json into the folder `target`."""
-    content = {"format": FORMAT, "task": task, "cases": [asdict(case) for case in cases]}
+def write_cases(target: Path, task: str, cases: Sequence[Case], recipe: dict[str, Any]) -> None:
+    """Write cases.json into the folder `target`; the recipe is that of recipe.py, as JSON."""
+    content = {"format": FORMAT, "task": task, "recipe": recipe, "cases": [asdict(case) for case in cases]}
     atomic.write_text(target / "cases.json", json.dumps(content, indent=1) + "\n")
 
 
@@ -55,17 +70,13 @@ def read_cases(task: str, split: str) -> tuple[Case, ...]:
     Raises:
         UserError: if the task was not prepared, or by another version of this program.
     """
-    path = folder(task) / "cases.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise UserError(f"{path}: format {content['format']}, expected {FORMAT}; run `dvc repro prepare`")
-        cases = tuple(_case(item) for item in content["cases"])
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found; run `dvc repro prepare@{task}` first") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is damaged ({error!r}); run `dvc repro -f prepare@{task}`") from error
+    cases = _read(task, lambda content: tuple(_case(item) for item in content["cases"]))
     return tuple(case for case in cases if case.split == split)
+
+
+def read_recipe(task: str) -> dict[str, Any]:
+    """How the task's images were made, as recipe.py has it in JSON; errors as in `read_cases`."""
+    return _read(task, lambda content: dict(content["recipe"]))
 
 
 def read_volume(task: str, case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -80,9 +91,23 @@ def read_volume(task: str, case: Case) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+def _read(task: str, part: Callable[[dict[str, Any]], Part]) -> Part:
+    """A part of cases.json."""
+    path = folder(task) / "cases.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise UserError(f"{path}: format {content['format']}, expected {FORMAT}; run `dvc repro prepare`")
+        return part(content)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run `dvc repro prepare@{task}` first") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: is damaged ({error!r}); run `dvc repro -f prepare@{task}`") from error
+
+
 def _case(item: dict[str, Any]) -> Case:
-    affine = tuple(tuple(row) for row in item["affine"])
-    return Case(**{**item, "shape": tuple(item["shape"]), "affine": affine})
+    where = {key: plain(value) for key, value in item["geometry"].items()}
+    return Case(**{**item, "foreground": tuple(item["foreground"]), "geometry": Geometry(**where)})
 
 
 def _read_array(path: Path, case: Case, dtype: type, task: str) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Training patches as a pure function of (seed, epoch, case): no loader state, no worker processes.
 
 The distribution is that of MONAI's RandCropByPosNegLabeld, as published: a patch is centred, with a given
-probability, on a foreground voxel, else on a background voxel whose image value is above 0; the centre is
-moved so that the patch lies inside of the volume.
+probability, on a foreground voxel, else on a background voxel whose image value is above that of nothing; the
+centre is moved so that the patch lies inside of the volume.
 """
 
 import zlib
@@ -25,21 +25,24 @@ class Candidates:
     background: np.ndarray
 
 
-def candidates(name: str, image: np.ndarray, label: np.ndarray) -> Candidates:
+def candidates(name: str, image: np.ndarray, label: np.ndarray, nothing: float = 0.0) -> Candidates:
     """List the candidates of a volume.
 
     Args:
         name: the case.
-        image: (x, y, z), background centres need a value above 0.
+        image: (x, y, z).
         label: (x, y, z), foreground where above 0.
+        nothing: background centres need an image value above this.
 
     Raises:
         UserError: if there is none.
     """
     foreground = np.flatnonzero(label > 0).astype(np.int32)
-    background = np.flatnonzero((label == 0) & (image > 0)).astype(np.int32)
+    background = np.flatnonzero((label == 0) & (image > nothing)).astype(np.int32)
     if not foreground.size and not background.size:
-        raise UserError(f"{name}: no voxel is foreground or above 0: there is nothing to centre a patch on")
+        raise UserError(
+            f"{name}: no voxel is foreground or above {nothing:g}: there is nothing to centre a patch on"
+        )
     return Candidates(name, label.shape, foreground, background)
 
 
@@ -67,7 +70,7 @@ def patch_corners(
     room = np.asarray(where.shape) - patch_size
     if room.min() < 0:
         raise UserError(
-            f"{where.name}: a patch of {patch_size} voxels does not fit its shape {where.shape}; "
+            f"{where.name}: a patch of {patch_size} voxels does not fit its shape {where.shape}; pad it, or "
             f"take patch sizes up to {min(where.shape)} in grid.patch_sizes of params.yaml"
         )
     generator = np.random.default_rng([PATCHES, seed, epoch, zlib.crc32(where.name.encode())])

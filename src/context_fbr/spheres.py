@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from context_fbr.study.data import Background, SphereSet, SpheresRaw
+from context_fbr.study.raw import Background, SphereSet, SpheresRaw
 
 TRAINING, TEST = 1, 2  # streams of random numbers; nothing else may use these two
 

@@ -20,20 +20,23 @@ from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow, TaskTraining, Training
 from context_fbr.trainer import Epoch, Protocol, Volume
 
-FORMAT = 1
+FORMAT = 2
 
 
-def load_split(task: str, split: str, device: torch.device) -> list[Volume]:
-    """Load the volumes of a split to the device.
+def load_split(cell: Cell, split: str, device: torch.device) -> list[Volume]:
+    """Load the volumes of a split to the device; those smaller than the cell's patch are padded.
 
     Raises:
         UserError: with every file that cannot be read.
     """
     volumes: list[Volume] = []
     problems: list[str] = []
-    for case in prepared.read_cases(task, split):
+    for case in prepared.read_cases(cell.task, split):
         try:
-            volumes.append(trainer.load_volume(case.name, *prepared.read_volume(task, case), device))
+            image, label = prepared.read_volume(cell.task, case)
+            volumes.append(
+                trainer.load_volume(case.name, image, label, device, cell.patch_size, case.background)
+            )
         except UserError as error:
             problems.extend(error.problems)
     raise_problems(problems)
@@ -64,8 +67,21 @@ def follow(cell: Cell, epochs: Iterable[Epoch], total: int) -> list[Epoch]:
     return history
 
 
-def write(cell: Cell, history: Sequence[Epoch], parameters: int) -> None:
-    """Write the results of a training; `parameters` is the number of the network's weights."""
+def padded_cases(cell: Cell) -> list[str]:
+    """The training and validation cases that are smaller than the cell's patch."""
+    cases = [case for split in ("train", "validation") for case in prepared.read_cases(cell.task, split)]
+    return [case.name for case in cases if min(case.shape) < cell.patch_size]
+
+
+def write(cell: Cell, history: Sequence[Epoch], parameters: int, padded: Sequence[str]) -> None:
+    """Write the results of a training.
+
+    Args:
+        cell: that was trained.
+        history: its epochs.
+        parameters: number of the network's weights.
+        padded: cases that were smaller than the patch.
+    """
     best = next(epoch for epoch in history if epoch.weights is not None)
     assert best.weights is not None
     buffer = io.BytesIO()  # a path would write its name into the file, and equal models would differ
@@ -77,6 +93,8 @@ def write(cell: Cell, history: Sequence[Epoch], parameters: int) -> None:
         "epochs": len(history),
         "best_epoch": best.number,
         "best_validation_dice": best.validation_dice,
+        "padded_cases": list(padded),
+        "recipe": prepared.read_recipe(cell.task),
     }
     atomic.write_text(cell.history, history_table(history))
     atomic.write_text(cell.foreground_ratios, foreground_ratio_table(history))
@@ -96,10 +114,13 @@ def main(arguments: list[str]) -> None:
 
     device = prepare_device(settings.threads)
     network = networks.build(document, cell.model, cell.patch_size, cell.seed).to(device)
-    training = load_split(cell.task, "train", device)
-    validation = load_split(cell.task, "validation", device)
+    padded = padded_cases(cell)
+    if padded:
+        print(f"{cell.key}: {len(padded)} volumes are smaller than the patch and padded: {', '.join(padded)}")
+    training = load_split(cell, "train", device)
+    validation = load_split(cell, "validation", device)
     history = follow(cell, trainer.train(network, training, validation, protocol), epochs)
-    write(cell, history, sum(p.numel() for p in network.parameters()))
+    write(cell, history, sum(p.numel() for p in network.parameters()), padded)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from monai.losses import DiceLoss
 from context_fbr import sampling
 from context_fbr.errors import UserError
 from context_fbr.inference import segment
+from context_fbr.padding import padded
 from context_fbr.sampling import Candidates
 from context_fbr.scoring import dice
 from context_fbr.study.training import SlidingWindow, Training
@@ -27,6 +28,8 @@ class Volume:
     label: torch.Tensor
     """(x, y, z) uint8."""
     where: Candidates
+    background: float
+    """Intensity of nothing, to pad with."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,18 @@ class Protocol:
     seed: int
 
 
-def load_volume(name: str, image: np.ndarray, label: np.ndarray, device: torch.device) -> Volume:
-    """Put image (x, y, z) float32 and label (x, y, z) uint8 on the device."""
-    where = sampling.candidates(name, image, label)
-    return Volume(torch.from_numpy(image).to(device), torch.from_numpy(label).to(device), where)
+def load_volume(
+    name: str,
+    image: np.ndarray,
+    label: np.ndarray,
+    device: torch.device,
+    patch_size: int = 1,
+    background: float = 0.0,
+) -> Volume:
+    """Put image (x, y, z) float32 and label (x, y, z) uint8 on the device, padded to hold a patch."""
+    image, label = padded(image, patch_size, background), padded(label, patch_size, 0)
+    where = sampling.candidates(name, image, label, background)
+    return Volume(torch.from_numpy(image).to(device), torch.from_numpy(label).to(device), where, background)
 
 
 def batches(volumes: Sequence[Volume], protocol: Protocol, epoch: int) -> Iterator[Patches]:
@@ -170,7 +181,7 @@ def validate(network: torch.nn.Module, volumes: Sequence[Volume], protocol: Prot
     network.eval()
     scores = []
     for volume in volumes:
-        mask = segment(network, volume.image, protocol.patch_size, protocol.window)
+        mask = segment(network, volume.image, protocol.patch_size, protocol.window, volume.background)
         shared, predicted, true = (
             int(count) for count in ((mask & volume.label).sum(), mask.sum(), volume.label.sum())
         )

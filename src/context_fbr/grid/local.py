@@ -7,7 +7,6 @@ the same workspace, so that DVC stays the truth of what is done: results and has
 
 import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from context_fbr.grid import dvc
 from context_fbr.grid.board import Board
 from context_fbr.grid.processes import Processes, signals_as_exceptions
 from context_fbr.study.whole import Study
+from context_fbr.workers import usable_cores
 
 LOGS = Path(".dvc/tmp/context-fbr/logs")
 DATA = ("raw", "prepare", "baseline")
@@ -137,5 +137,4 @@ def default_jobs(study: Study) -> int:
     gpus = [name for name in wanted if "cuda" in name] if wanted else range(torch.cuda.device_count())
     if gpus:
         return len(gpus)
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(cores // study.train.threads, 1)
+    return max(usable_cores() // study.train.threads, 1)

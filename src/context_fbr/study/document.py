@@ -90,7 +90,7 @@ class Document:
                 if any(other[: len(where)] == where and other != where for other in texts):
                     texts[where] = [text for text in texts[where] if "at least" not in text]
             raise UserError(
-                *(self.problem(where, " or ".join(found)) for where, found in texts.items() if found)
+                *(self.problem(where, _alternatives(found)) for where, found in texts.items() if found)
             ) from None
 
     def problem(self, location: Location, text: str) -> str:
@@ -134,6 +134,11 @@ class Document:
             except (KeyError, IndexError, TypeError):
                 return location[: depth + 1]
         return location
+
+
+def _alternatives(texts: list[str]) -> str:
+    """What is wrong, and with each branch of a union; the value is named once."""
+    return " or ".join([texts[0], *(text.partition(", but ")[2] or text for text in texts[1:])])
 
 
 def suggestion(name: str, allowed: Iterable[str]) -> str:

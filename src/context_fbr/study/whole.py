@@ -12,8 +12,10 @@ from pydantic import Field, field_validator
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.analysis import Analysis
-from context_fbr.study.data import Prepare, SpheresRaw
 from context_fbr.study.document import Document, Location, Section, SectionType, suggestion
+from context_fbr.study.evaluation import TaskEvaluation
+from context_fbr.study.preparation import Prepare
+from context_fbr.study.raw import Raw, SpheresRaw, read_raw
 from context_fbr.study.regression import Regression
 from context_fbr.study.training import Network, SlidingWindow, TaskTraining, Training
 
@@ -44,12 +46,21 @@ class Grid(Section):
         )
 
 
-class Task(Section):
+@dataclass(frozen=True)
+class Task:
     """A data set with its protocol."""
 
-    raw: SpheresRaw
+    raw: Raw
     prepare: Prepare
     train: TaskTraining
+    evaluate: TaskEvaluation
+
+
+class _TaskKeys(Section):
+    raw: object
+    prepare: Prepare
+    train: TaskTraining
+    evaluate: TaskEvaluation
 
 
 class _Keys(Section):
@@ -93,7 +104,13 @@ def read_study(document: Document) -> Study:
             return None
 
     grid = section(("grid",), Grid)
-    tasks = {name: section(("tasks", name), Task) for name in document.root["tasks"]}
+    tasks: dict[str, Task | None] = {}
+    for name in document.root["tasks"]:
+        try:
+            tasks[name] = _task(document, name)
+        except UserError as error:
+            problems.extend(error.problems)
+            tasks[name] = None
     networks = {name: section(("networks", name), Network) for name in document.root["networks"]}
     train = section(("train",), Training)
     sliding_window = section(("sliding_window",), SlidingWindow)
@@ -129,6 +146,25 @@ def read_study(document: Document) -> Study:
     )
 
 
+def _task(document: Document, name: str) -> Task:
+    """Validate a task; errors are those of all its parts."""
+    location: Location = ("tasks", name)
+    problems: list[str] = []
+    keys, raw = None, None
+    try:
+        keys = document.section(location, _TaskKeys)
+    except UserError as error:
+        problems.extend(error.problems)
+    try:
+        raw = read_raw(document, name)
+    except UserError as error:
+        problems.extend(problem for problem in error.problems if problem not in problems)
+    raise_problems(problems)
+    assert keys is not None  # neither is, or there were problems
+    assert raw is not None
+    return Task(raw, keys.prepare, keys.train, keys.evaluate)
+
+
 def _unknown(document: Document, key: str, names: tuple[str, ...], known: Mapping[str, object]) -> list[str]:
     section = {"tasks": "tasks", "models": "networks"}[key]
     return [
@@ -145,7 +181,7 @@ def _too_large(document: Document, grid: Grid, tasks: Mapping[str, Task | None])
         )
         for name, task in tasks.items()
         for i, size in enumerate(grid.patch_sizes)
-        if name in grid.tasks and task and size > task.raw.edge
+        if name in grid.tasks and task and isinstance(task.raw, SpheresRaw) and size > task.raw.edge
     ]
 
 
@@ -163,8 +199,9 @@ def _protocol_problems(document: Document, train: Training, tasks: Mapping[str, 
                 )
             )
         split = task.prepare.split
-        wanted = split.train + split.validation + (split.test if isinstance(split.test, int) else 0)
-        if wanted > task.raw.training.volumes:
+        parts = (split.train, split.validation, split.test)
+        wanted = sum(part for part in parts if isinstance(part, int))
+        if isinstance(task.raw, SpheresRaw) and wanted > task.raw.training.volumes:
             problems.append(
                 document.problem(
                     ("tasks", name, "prepare", "split"),

@@ -1,10 +1,13 @@
-"""The parameters of a task's data: `tasks.<task>.raw` and `tasks.<task>.prepare`."""
+"""Where a task's data comes from: `tasks.<task>.raw`."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from context_fbr.study.document import InconsistentError, Section
+from context_fbr.errors import UserError
+from context_fbr.study.document import Document, InconsistentError, Section
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -63,18 +66,49 @@ class SpheresRaw(Section):
         return self
 
 
-class Split(Section):
-    """Cases in the order of their sorted file names: so many to train, to validate, to test.
+class ArchiveRaw(Section):
+    """An archive of a data set in the layout of the Medical Segmentation Decathlon."""
 
-    `test: imagesTs` takes the data set's own test folder, where its labels are at hand.
+    source: Literal["archive"]
+    archive: Annotated[str, Field(pattern=r"^[^/\\]+\.(tar|tar\.gz|tgz|zip)$")]
+    """File name, looked for in data/incoming."""
+    url: Annotated[str, Field(pattern=r"^(https?|file)://")] | None
+    """Where it can be downloaded; None if nowhere."""
+    md5: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None
+    """Of the archive; None if unknown."""
+
+
+class FolderRaw(Section):
+    """A folder in the layout of the Medical Segmentation Decathlon."""
+
+    source: Literal["folder"]
+    folder: Annotated[str, Field(min_length=1)]
+    """Absolute, or relative to the repository's root."""
+
+
+Raw = SpheresRaw | ArchiveRaw | FolderRaw
+SOURCES: Mapping[str, type[SpheresRaw] | type[ArchiveRaw] | type[FolderRaw]] = MappingProxyType(
+    {"archive": ArchiveRaw, "folder": FolderRaw, "spheres": SpheresRaw}
+)
+
+
+def read_raw(document: Document, task: str) -> Raw:
+    """Validate `tasks.<task>.raw`, which is of the kind that its `source` says.
+
+    Raises:
+        UserError: with every problem of it.
     """
+    location = ("tasks", task, "raw")
+    source = document.section(location, _Source).source
+    if source not in SOURCES:
+        text = f"is {source!r}, expected one of {', '.join(SOURCES)}"
+        raise UserError(document.problem((*location, "source"), text))
+    return document.section(location, SOURCES[source])
 
-    train: Count
-    validation: Count
-    test: Count | Literal["imagesTs"]
 
+class _Source(Section):
+    """The key that decides which others there are."""
 
-class Prepare(Section):
-    """How raw volumes become what the networks see."""
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
-    split: Split
+    source: str

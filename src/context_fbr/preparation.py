@@ -1,0 +1,121 @@
+"""One case from its raw files to what the networks see: window, crop, orientation, spacing.
+
+In this order, as published: ScaleIntensityRange, CropForeground, Orientation and Spacing of MONAI, to whose
+results these are equal (images to 1e-6; labels everywhere but half-way between two voxels, where MONAI's
+choice depends on how a position was rounded, and ours is the even voxel; the shape likewise).
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+from nibabel.nifti1 import Nifti1Image
+
+from context_fbr.errors import UserError
+from context_fbr.geometry import SAME_PLACE, SHEAR, Box, Geometry, distance_mm, geometry, shear, to_prepared
+from context_fbr.labels import foreground_mask
+from context_fbr.study.preparation import Preparation
+
+
+def prepare_image(
+    image: Nifti1Image, path: Path, settings: Preparation
+) -> tuple[np.ndarray, Geometry, float]:
+    """Prepare an image.
+
+    Args:
+        image: as read.
+        path: of its file, for messages.
+        settings: of the task.
+
+    Returns:
+        Voxels (x, y, z) float32 on the prepared grid; the geometry; the intensity of nothing, above which a
+        patch may be centred on background, and with which a small volume is padded.
+
+    Raises:
+        UserError: if voxels are not finite, the axes are not at right angles, or nothing is above 0.
+    """
+    check_grid(image, path)
+    voxels = image.get_fdata(dtype=np.float32)
+    if not np.isfinite(voxels).all():
+        raise UserError(f"{path}: {int((~np.isfinite(voxels)).sum())} voxels are NaN or infinite")
+    if settings.window:
+        low, high = settings.window
+        voxels = np.clip((voxels - np.float32(low)) / np.float32(high - low), 0, 1)
+    where = geometry(image.shape, image.affine, spacing_mm=settings.spacing_mm)
+    if settings.crop:
+        box = box_above_zero(voxels)
+        if box is None:
+            what = f"the low end of the window, {settings.window[0]:g}" if settings.window else "0"
+            raise UserError(f"{path}: no voxel is above {what}: there is nothing to crop to")
+        where = geometry(image.shape, image.affine, box, settings.spacing_mm)
+    background = 0.0
+    if settings.z_score:
+        box_voxels = voxels[tuple(slice(start, stop) for start, stop in where.box)]
+        tissue = box_voxels[box_voxels > 0].astype(np.float64)
+        deviation = float(tissue.std()) if tissue.size else 0.0
+        if not deviation:
+            raise UserError(f"{path}: the voxels above 0 are all the same: there is no z-score")
+        mean, scale = np.float32(tissue.mean()), np.float32(deviation)
+        background = float((np.float32(0) - mean) / scale)  # to the last bit what a voxel of 0 becomes
+        voxels = (voxels - mean) / scale
+    return to_prepared(voxels, where, linear=True), where, background
+
+
+def read_label(label: Nifti1Image, path: Path, classes: set[int], foreground: tuple[int, ...]) -> np.ndarray:
+    """The mask (i, j, k) uint8 of a label on its own grid: 1 where its value is one of `foreground`.
+
+    Raises:
+        UserError: if it holds a value that is none of `classes`.
+    """
+    values = label.get_fdata(dtype=np.float32)
+    found = np.unique(values.ravel(order="K"))  # as it lies in memory: NIfTI's order would be copied
+    unknown = sorted(set(found.tolist()) - {float(c) for c in classes})
+    if unknown:
+        raise UserError(f"{path}: labels {unknown[:5]}, expected {sorted(classes)} as in dataset.json")
+    return foreground_mask(values, foreground)
+
+
+def check_grid(image: Nifti1Image, path: Path) -> None:
+    """Check that a volume's axes span space at right angles.
+
+    Raises:
+        UserError: if they do not.
+    """
+    if not np.isfinite(image.affine).all() or not voxel_sizes(image.affine).all():
+        raise UserError(
+            f"{path}: its affine gives voxels with no edge or an edge that is no number "
+            f"({image.affine[:3, :3].tolist()}); write the right one into its header"
+        )
+    cosine = shear(image.affine)
+    if cosine > SHEAR:
+        degrees = math.degrees(math.asin(min(cosine, 1.0)))
+        raise UserError(
+            f"{path}: its axes are sheared by {degrees:.1f} degrees; resample it to axes at right angles"
+        )
+
+
+def check_pair(image: Nifti1Image, label: Nifti1Image, image_path: Path, label_path: Path) -> None:
+    """Check that an image and a label have the same grid, and one that can be prepared.
+
+    Raises:
+        UserError: if they have not.
+    """
+    check_grid(image, image_path)
+    if image.shape != label.shape:
+        raise UserError(f"{label_path}: shape {label.shape}, but its image has {image.shape}")
+    shortest = min(geometry(image.shape, image.affine).original_spacing_mm)
+    if not distance_mm(image.affine, label.affine, image.shape) <= SAME_PLACE * shortest:
+        raise UserError(f"{label_path}: its affine is not that of its image {image_path}")
+
+
+def box_above_zero(voxels: np.ndarray) -> Box | None:
+    """The box of the voxels above 0; None if there are none."""
+    above = voxels > 0
+    box = []
+    for axis in range(3):
+        used = np.flatnonzero(above.any(axis=tuple(a for a in range(3) if a != axis)))
+        if not used.size:
+            return None
+        box.append((int(used[0]), int(used[-1]) + 1))
+    return box[0], box[1], box[2]

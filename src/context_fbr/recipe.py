@@ -1,0 +1,42 @@
+"""How a cell's images were made and what they were like: what it takes to segment another image likewise.
+
+It travels from data/prepared/TASK/cases.json with the training into models/CELL/training.json, so that a
+model is used with the preparation that it was trained with, whatever params.yaml says by now.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from context_fbr.study.document import plain
+from context_fbr.study.preparation import Preparation
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The preparation, and what the training images were like before it."""
+
+    preparation: Preparation
+    modality: tuple[str, ...]
+    """As dataset.json has it, `CT`."""
+    lowest_intensity: float
+    """Least intensity of all training images."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For a JSON file."""
+        return {
+            "modality": list(self.modality),
+            "lowest_intensity": self.lowest_intensity,
+            "preparation": self.preparation.model_dump(mode="json", exclude={"split"}),
+        }
+
+
+def from_json(tree: dict[str, Any]) -> Recipe:
+    """The inverse of `Recipe.as_json`.
+
+    Raises:
+        KeyError, TypeError, ValueError: if it is something else.
+    """
+    modality: Sequence[str] = tree["modality"]
+    preparation = Preparation.model_validate(plain(tree["preparation"]))
+    return Recipe(preparation, tuple(modality), float(tree["lowest_intensity"]))
