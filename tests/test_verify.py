@@ -101,7 +101,7 @@ ZOO: list[tuple[str, Callable[[Dataset], object], tuple[str, str, str], str]] = 
     ("anisotropy 36", lambda d: d.grid(np.diag([0.5, 0.5, 18, 1])), ("error", "anisotropy", IMAGE), "36 times"),
     ("anisotropy 20", lambda d: d.grid(np.diag([0.5, 0.5, 10, 1])), ("warning", "anisotropy", IMAGE), "20 times"),
     ("an oblique grid", lambda d: d.grid(turned(10)), ("note", "oblique", IMAGE), "turned by 10.0 degrees"),
-    ("a sheared grid", lambda d: d.grid(sheared()), ("note", "sheared", IMAGE), "sheared by 16.7 degrees"),
+    ("a sheared grid", lambda d: d.grid(sheared()), ("error", "sheared", IMAGE), "sheared by 16.7 degrees"),
     ("a forgotten intercept", lambda d: d.image(lambda v: v + 1024), ("error", "not HU", IMAGE), "0 to 1724 are not HU"),
     ("an image scaled to 0..1", lambda d: d.image(lambda v: (v + 1024) / 1724), ("error", "not HU", IMAGE), "0 to 1 are not HU"),
     ("a z-score", lambda d: d.image(lambda v: (v - v.mean()) / v.std()), ("error", "not HU", IMAGE), "nothing reaches 100"),

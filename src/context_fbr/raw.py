@@ -10,9 +10,10 @@ import numpy as np
 
 from context_fbr import atomic, nifti, spheres
 from context_fbr.errors import UserError, run
+from context_fbr.msd.bring import bring
 from context_fbr.progress import progress
-from context_fbr.study.data import SpheresRaw
 from context_fbr.study.document import Document
+from context_fbr.study.raw import SpheresRaw, read_raw
 
 
 def write_spheres(raw: SpheresRaw, task: str, folder: Path) -> None:
@@ -47,9 +48,12 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
     (task,) = arguments
-    raw = Document.read().section(("tasks", task, "raw"), SpheresRaw)
+    raw = read_raw(Document.read(), task)
     with atomic.directory(Path("data/raw") / task) as folder:
-        write_spheres(raw, task, folder)
+        if isinstance(raw, SpheresRaw):
+            write_spheres(raw, task, folder)
+        else:
+            bring(raw, task, folder)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def find_archive(
             f"task {task}: its archive {name} is not here and cannot be downloaded: {error}. "
             f"Bring it in one of three ways: set the variable {variable(task)} to its path; "
             f"put it into {incoming}; or make {url or 'a url'} work (tasks.{task}.raw.url in params.yaml). "
-            "The cells of other tasks run without it: `dvc repro -k`"
+            "The cells of other tasks run without it: `make repro` or `dvc repro -k`"
         ) from error
     except OSError as error:
         raise UserError(

@@ -5,15 +5,15 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel
 import numpy as np
 from nibabel.affines import voxel_sizes
 
 from context_fbr import nifti
 from context_fbr.errors import UserError
+from context_fbr.geometry import Affine
 
 MOST_VALUES = 1000  # of a label: more are certainly no label, and are not all kept
-
-Affine = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ def inspect(folder: Path, file: str, is_label: bool) -> Facts | Damage:
             image = nifti.read(path)
     except UserError as error:
         return Damage(file, str(error).removeprefix(f"{path}: ").removesuffix("; replace it"))
+    return facts_of(image, file, is_label)
+
+
+def facts_of(image: nibabel.Nifti1Image, file: str, is_label: bool) -> Facts:
+    """Sum up a volume that was read; `file` is what to call it."""
     # (z, y, x): NIfTI's order in memory, in which slices lie one after the other
     voxels = np.ascontiguousarray(image.get_fdata(dtype=np.float32).T)
     finite = np.isfinite(voxels)

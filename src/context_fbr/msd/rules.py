@@ -1,8 +1,7 @@
 """What makes a volume, a case or a data set wrong: pure functions of what was read.
 
 **Same place.** Image and label lie in the same place if the same corner of both volumes is no further apart
-in the world than `AFFINE_TOLERANCE` of the shortest edge of a voxel. Headers that were written by different
-programs differ by rounding, some thousandths of that.
+in the world than `geometry.SAME_PLACE` of the shortest edge of a voxel.
 
 **Spacing.** An edge of a voxel is under `SHORTEST_MM` if it is given in metres by mistake, or over
 `LONGEST_MM` if slices are missing or it is no scan at all. The longest edge is at most `MOST_ANISOTROPIC`
@@ -24,21 +23,20 @@ window. That may be meant, and is a warning.
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 from nibabel.affines import obliquity
 
+from context_fbr.geometry import SAME_PLACE, SHEAR, distance_mm, shear
 from context_fbr.msd.description import NAME, Description, case_name
-from context_fbr.msd.inspection import MOST_VALUES, Affine, Facts
+from context_fbr.msd.inspection import MOST_VALUES, Facts
 from context_fbr.msd.problems import Problem, Severity, error, note, warning
 
-AFFINE_TOLERANCE = 0.1
 SHORTEST_MM, LONGEST_MM = 0.01, 20.0
 ANISOTROPIC, MOST_ANISOTROPIC = 15.0, 30.0
 LEAST_MAXIMUM_HU, AIR_HU = 100.0, -200.0
 WIDEST_HU = (-32768.0, 32767.0)
-ANGLE_TOLERANCE = 1e-3  # radians, and the cosine between axes that should be at right angles
+OBLIQUE = 1e-3  # radians
 
 _SCAN = "mend the header, or convert the scan again"
 _HU = "convert the scan again with its rescale slope and intercept, or correct the modality in dataset.json"
@@ -84,20 +82,13 @@ def pair_problems(image: Facts, label: Facts) -> list[Problem]:
         text = f"shape {_times(label.shape)}, but its image has {_times(image.shape)}"
         problems.append(error("shapes differ", case, label.file, text, remedy))
     distance = distance_mm(image.affine, label.affine, image.shape)
-    limit = AFFINE_TOLERANCE * min(image.spacing_mm)
+    limit = SAME_PLACE * min(image.spacing_mm)
     if not distance <= limit:  # NaN is no place either
         text = (
             f"lies up to {distance:.3g} mm away from its image (affine); at most {limit:.2g} mm are allowed"
         )
         problems.append(error("affines differ", case, label.file, text, remedy))
     return problems
-
-
-def distance_mm(first: Affine, second: Affine, shape: Sequence[int]) -> float:
-    """How far apart two affines put the corners of a volume: the largest distance in mm."""
-    corners = np.array([[*corner, 1] for corner in product(*((0, size) for size in shape))], dtype=np.float64)
-    difference = corners @ (np.array(first) - np.array(second)).T
-    return float(np.linalg.norm(difference[:, :3], axis=1).max())
 
 
 def geometry_problems(volume: Facts) -> list[Problem]:
@@ -122,12 +113,12 @@ def geometry_problems(volume: Facts) -> list[Problem]:
         kind = error if longest > MOST_ANISOTROPIC * shortest else warning
         text = f"spacing {spacing} mm: the longest edge is {longest / shortest:.0f} times the shortest"
         problems.append(kind("anisotropy", case, file, text, _SCAN))
-    cosines = directions.T @ directions - np.eye(3)
-    if np.abs(cosines).max() > ANGLE_TOLERANCE:
-        degrees = math.degrees(math.asin(min(float(np.abs(cosines).max()), 1.0)))
+    cosine = shear(volume.affine)
+    if cosine > SHEAR:
+        degrees = math.degrees(math.asin(min(cosine, 1.0)))
         text = f"its axes are sheared by {degrees:.1f} degrees (a tilted gantry)"
-        problems.append(note("sheared", case, file, text))
-    elif obliquity(np.array(volume.affine)).max() > ANGLE_TOLERANCE:
+        problems.append(error("sheared", case, file, text, "resample it to axes at right angles"))
+    elif obliquity(np.array(volume.affine)).max() > OBLIQUE:
         degrees = math.degrees(obliquity(np.array(volume.affine)).max())
         problems.append(
             note("oblique", case, file, f"its axes are turned by {degrees:.1f} degrees from the world's")

@@ -5,14 +5,10 @@ are 1.9 times as fast as one, and start without the second that processes need f
 only its `Facts` stay in memory.
 """
 
-import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import psutil
 
 from context_fbr.errors import UserError
 from context_fbr.msd import description as dataset_json
@@ -22,6 +18,7 @@ from context_fbr.msd.inspection import Damage, Facts, inspect
 from context_fbr.msd.layout import CaseFiles
 from context_fbr.msd.problems import Problem, Severity, error, ordered
 from context_fbr.progress import progress
+from context_fbr.workers import usable_workers
 
 MEMORY_PER_FILE = 1 << 30  # bytes; a CT of 512 x 512 x 300 takes that while it is read
 
@@ -52,12 +49,13 @@ class Report:
         return sum(problem.severity == severity for problem in self.problems)
 
 
-def verify(folder: Path, workers: int | None = None) -> Report:
+def verify(folder: Path, workers: int | None = None, name: str | None = None) -> Report:
     """Read every file of a data set to its last byte.
 
     Args:
         folder: holds dataset.json, imagesTr, labelsTr and, if there are any, imagesTs and labelsTs.
         workers: how many files at once; by default as many as this process's cores and the free memory allow.
+        name: what to call it while it is read; None: by its folder.
 
     Raises:
         UserError: if there is no such folder. What is wrong inside of it is in the report.
@@ -73,7 +71,7 @@ def verify(folder: Path, workers: int | None = None) -> Report:
         text = "no .nii or .nii.gz file in imagesTr and labelsTr"
         problems.append(error("no files", "", ".", text, "name the folder that holds imagesTr"))
     known: dict[str, Facts] = {}
-    for result in _inspections(folder, files, workers):
+    for result in _inspections(folder, files, workers, name or folder.name):
         if isinstance(result, Facts):
             known[result.file] = result
         else:
@@ -87,12 +85,6 @@ def verify(folder: Path, workers: int | None = None) -> Report:
     problems += rules.duplicate_problems(images, labels, description)
     read = sum((case.image is not None) + (case.label is not None) for case in files)
     return Report(folder, description, read, cases, ordered(problems))
-
-
-def usable_workers(files: int) -> int:
-    """How many files may be read at once: by files, by cores that this process may use, by free memory."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(min(files, cores, psutil.virtual_memory().available // MEMORY_PER_FILE), 1)
 
 
 def as_json(report: Report) -> dict[str, object]:
@@ -109,13 +101,15 @@ def as_json(report: Report) -> dict[str, object]:
     }
 
 
-def _inspections(folder: Path, cases: tuple[CaseFiles, ...], workers: int | None) -> Iterator[Facts | Damage]:
+def _inspections(
+    folder: Path, cases: tuple[CaseFiles, ...], workers: int | None, name: str
+) -> Iterator[Facts | Damage]:
     jobs = [(path, False) for case in cases if (path := case.image)]
     jobs += [(path, True) for case in cases if (path := case.label)]
-    pool = ThreadPoolExecutor(workers or usable_workers(len(jobs)))
+    pool = ThreadPoolExecutor(workers or usable_workers(len(jobs), MEMORY_PER_FILE))
     try:
         results = pool.map(lambda job: inspect(folder, *job), jobs)
-        yield from progress(results, len(jobs), f"verify {folder.name}", "file")
+        yield from progress(results, len(jobs), f"verify {name}", "file")
     finally:
         pool.shutdown(cancel_futures=True)  # after an interrupt, only the files in hand are read to their end
 

@@ -1,0 +1,255 @@
+"""The stage `raw` of a task that comes as an archive or a folder: what is wrong is said, and a retry works."""
+
+import hashlib
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msd_dataset import Dataset
+from web_server import NAME, Server
+
+from context_fbr import raw
+from context_fbr.errors import UserError
+from context_fbr.msd import archive as archives
+from context_fbr.study.document import Document
+from context_fbr.study.raw import ArchiveRaw, FolderRaw, read_raw
+
+RAW = Path("data/raw/zoo")
+INCOMING = Path("data/incoming") / NAME
+
+
+@pytest.fixture
+def study(tmp_path: Path, params: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml to stand in; a sound data set lies in zoo/."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CONTEXT_FBR_ARCHIVE_ZOO", raising=False)
+    monkeypatch.setattr(archives.find_archive, "__defaults__", (archives.INCOMING, (0.01, 0.02)))
+    Dataset.make(tmp_path / "zoo")
+    return tmp_path
+
+
+def task(url: str | None = None, md5: str | None = None, folder: str | None = None) -> None:
+    """Give params.yaml the task `zoo`, an archive or a folder."""
+    if folder:
+        source = f"{{source: folder, folder: {folder}}}"
+    else:
+        source = (
+            f"{{source: archive, archive: {NAME}, url: {url or 'null'}, md5: {repr(md5) if md5 else 'null'}}}"
+        )
+    block = f"""
+  zoo:
+    raw: {source}
+    prepare: {{split: {{train: 1, validation: 1, test: 1}}, window: [-57, 164]}}
+    train: {{epochs: 10}}
+    evaluate: {{surface_tolerance_mm: 2.0}}
+"""
+    params = Path("params.yaml")
+    text = params.read_text().partition("\n  zoo:")[0]
+    before, _, after = text.partition("\nnetworks:")
+    params.write_text(f"{before}{block}\nnetworks:{after}")
+
+
+def pack(to: Path, change: Callable[[tarfile.TarFile], None] | None = None) -> bytes:
+    """Pack zoo/ into an archive, `change` adds to it; its content."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(to, "w") as file:
+        file.add("zoo", "Task99_Zoo")
+        if change:
+            change(file)
+    return to.read_bytes()
+
+
+def md5_of(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def refused() -> tuple[str, ...]:
+    """What the stage complains of; nothing of the task is left under data/raw."""
+    with pytest.raises(UserError) as caught:
+        raw.main(["zoo"])
+    assert list(Path("data/raw").glob("*")) == []
+    return caught.value.problems
+
+
+def test_an_archive_becomes_the_raw_data_of_its_task(study: Path) -> None:
+    task(md5=md5_of(pack(INCOMING)))
+    raw.main(["zoo"])
+    assert files(RAW) == files(Path("zoo"))
+    assert INCOMING.exists()
+
+
+def test_a_folder_becomes_the_raw_data_without_what_does_not_belong_to_it(study: Path) -> None:
+    before = files(Path("zoo"))
+    Path("zoo/notes.txt").write_text("not ours")
+    Path("zoo/imagesTr/._a.nii.gz").write_bytes(b"of macOS")
+    linked = Path("zoo/imagesTr/a.nii.gz")
+    linked.rename("elsewhere.nii.gz")
+    linked.symlink_to(Path("elsewhere.nii.gz").resolve())
+    task(folder="zoo")
+    raw.main(["zoo"])
+    assert files(RAW) == before
+    assert not any(path.is_symlink() for path in RAW.rglob("*"))
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, to: str = "") -> Callable[[tarfile.TarFile], None]:
+    """Adds a member to an archive."""
+
+    def add(file: tarfile.TarFile) -> None:
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname = kind, to
+        info.size = 4 if kind == tarfile.REGTYPE else 0
+        file.addfile(info, io.BytesIO(b"evil"))
+
+    return add
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (member("Task99_Zoo/../../../evil"), "lies outside of the archive's folder"),
+        (member("/evil"), "lies outside of the archive's folder"),
+        (member("Task99_Zoo/imagesTr/d.nii.gz", tarfile.SYMTYPE, "/etc/passwd"), "is a symbolic link"),
+        (member("Task99_Zoo/imagesTr/d.nii.gz", tarfile.LNKTYPE, "../evil"), "is a hard link"),
+        (member("Task99_Zoo/null", tarfile.CHRTYPE), "is a device"),
+    ],
+)
+def test_a_hostile_archive_is_refused_and_the_right_one_works_afterwards(
+    study: Path, change: Callable[[tarfile.TarFile], None], expected: str
+) -> None:
+    pack(INCOMING, change)
+    task()
+    (problem,) = refused()
+    assert problem.startswith(f"{INCOMING}: ")
+    assert expected in problem
+    assert not list(study.parent.glob("evil")) + list(study.rglob("evil"))
+    pack(INCOMING)
+    raw.main(["zoo"])
+    assert files(RAW) == files(Path("zoo"))
+
+
+def swap(dataset: Dataset) -> None:
+    paths = [dataset.file("labelsTr", case) for case in "ab"]
+    dataset.write("labelsTr", "a", dataset.voxels("labelsTr", "a")[:, :, :8])
+    contents = [path.read_bytes() for path in paths]
+    for path, content in zip(paths, reversed(contents), strict=True):
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda d: d.cut("imagesTr", "b"), ["imagesTr/b.nii.gz: is no readable NIfTI file"]),
+        (swap, ["labelsTr/b.nii.gz: shape 12 x 11 x 8, but its image has 12 x 11 x 10"]),
+        (lambda d: d.image(lambda v: np.where(v > 600, np.nan, v)), ["imagesTr/b.nii.gz: 1 of 1320 voxels are NaN"]),
+        (lambda d: d.label(lambda v: v * 7), ["labelsTr/b.nii.gz: 1 unknown label value: 7; expected 0, 1"]),
+        (lambda d: (d.path / "dataset.json").unlink(), ["dataset.json: is missing"]),
+        (
+            lambda d: (d.cut("imagesTr", "a"), d.label(lambda v: v * 0), d.file("labelsTr", "c").unlink()),
+            [
+                "imagesTr/a.nii.gz: is no readable NIfTI file",
+                "labelsTr/b.nii.gz: is empty: every voxel is 0",
+                "imagesTr/c.nii.gz: image without label",
+            ],
+        ),
+    ],
+    ids=["cut", "swapped", "NaN", "label 7", "no dataset.json", "three at once"],
+)  # fmt: skip
+@pytest.mark.parametrize("source", ["archive", "folder"])
+def test_everything_wrong_with_a_data_set_is_told_at_once_and_the_mended_one_works(
+    study: Path, source: str, damage: Callable[[Dataset], object], expected: list[str]
+) -> None:
+    shutil.copytree("zoo", "sound")
+    damage(Dataset(Path("zoo")))
+    if source == "archive":
+        pack(INCOMING)
+    task(folder="zoo" if source == "folder" else None)
+    problems = refused()
+    name = INCOMING if source == "archive" else Path("zoo")
+    for text in expected:
+        assert any(problem.startswith(f"{name}: {text}") for problem in problems), (text, problems)
+    assert len(problems) == len(expected)
+    shutil.rmtree("zoo")
+    shutil.copytree("sound", "zoo")
+    if source == "archive":
+        pack(INCOMING)
+    raw.main(["zoo"])
+    assert files(RAW) == files(Path("zoo"))
+
+
+def test_what_was_there_before_a_failure_stays(study: Path) -> None:
+    task(md5=md5_of(pack(INCOMING)))
+    raw.main(["zoo"])
+    before = files(RAW)
+    INCOMING.write_bytes(INCOMING.read_bytes()[:-3000])
+    with pytest.raises(UserError, match="its md5 is"):
+        raw.main(["zoo"])
+    assert files(RAW) == before
+    assert [path.name for path in Path("data/raw").iterdir()] == ["zoo"]
+
+
+def test_a_cut_download_is_resumed_by_the_same_command_and_a_wrong_md5_is_fetched_again(
+    study: Path, server: Server
+) -> None:
+    server.content = pack(Path("archive.tar"))
+    task(url=server.url, md5=md5_of(server.content))
+    server.cuts = [20_000, 0, 0]  # more breaks than one command tries
+    (problem,) = refused()
+    for way in ("CONTEXT_FBR_ARCHIVE_ZOO", "data/incoming", "tasks.zoo.raw.url", "dvc repro -k"):
+        assert way in problem
+    assert [path.name for path in INCOMING.parent.iterdir() if path.suffix != ".partial"] == []
+    raw.main(["zoo"])
+    assert server.requests[-1]["Range"] == "bytes=20000-"
+    assert files(RAW) == files(Path("zoo"))
+
+    INCOMING.unlink()
+    shutil.rmtree(RAW)
+    right, server.content = server.content, server.content[:-1] + b"?"
+    server.validators = {}
+    (problem,) = refused()
+    assert f"its md5 is {md5_of(server.content)}, expected {md5_of(right)}" in problem
+    server.content = right
+    raw.main(["zoo"])
+    assert files(RAW) == files(Path("zoo"))
+
+
+def test_warnings_are_printed_and_do_not_stop(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("zoo/imagesTr/readme.txt").write_text("not an image")
+    task(folder="zoo")
+    raw.main(["zoo"])
+    assert "warning: zoo: imagesTr/readme.txt: is no .nii or .nii.gz" in capsys.readouterr().err
+    assert not (RAW / "imagesTr/readme.txt").exists()
+
+
+def test_a_folder_that_is_not_there_is_named_with_the_key(study: Path) -> None:
+    task(folder="/nowhere/Task99")
+    (problem,) = refused()
+    assert problem.startswith("tasks.zoo.raw.folder of params.yaml: /nowhere/Task99 is no folder")
+
+
+def test_the_stage_reads_what_params_yaml_says(study: Path) -> None:
+    task(url="https://example.org/a.tar", md5="0" * 32)
+    found = read_raw(Document.read(), "zoo")
+    assert found == ArchiveRaw(source="archive", archive=NAME, url="https://example.org/a.tar", md5="0" * 32)
+    task(folder="zoo")
+    assert read_raw(Document.read(), "zoo") == FolderRaw(source="folder", folder="zoo")
+
+
+def test_the_stage_exits_with_1_and_one_line_an_error(study: Path) -> None:
+    Dataset(Path("zoo")).cut("imagesTr", "a")
+    Dataset(Path("zoo")).cut("labelsTr", "b")
+    task(folder="zoo")
+    done = subprocess.run([sys.executable, "-m", "context_fbr.raw", "zoo"], capture_output=True, text=True)
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 2
+    assert "Traceback" not in done.stderr
