@@ -24,8 +24,8 @@ from context_fbr import atomic, networks, sampling, scoring, spheres
 from context_fbr.inference import sliding_window
 from context_fbr.paper_cells import paper_document
 from context_fbr.progress import progress
-from context_fbr.study.data import SpheresRaw
 from context_fbr.study.document import Document
+from context_fbr.study.raw import SpheresRaw
 from context_fbr.study.training import SlidingWindow
 
 Work = Callable[[], object]

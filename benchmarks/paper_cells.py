@@ -39,10 +39,11 @@ from context_fbr.device import prepare_device  # noqa: E402
 from context_fbr.errors import UserError, run  # noqa: E402
 from context_fbr.history import foreground_ratio_table, history_table  # noqa: E402
 from context_fbr.inference import segment  # noqa: E402
+from context_fbr.score_columns import SCORES, score_row  # noqa: E402
 from context_fbr.scoring import score  # noqa: E402
 from context_fbr.study.document import Document  # noqa: E402
 from context_fbr.study.whole import read_study  # noqa: E402
-from context_fbr.tables import score_table  # noqa: E402
+from context_fbr.tables import csv_text  # noqa: E402
 
 SAVE_EVERY_S = 60.0
 Volume = tuple[str, str, np.ndarray, np.ndarray]
@@ -70,6 +71,8 @@ def generate(document: Document, task: str) -> list[Volume]:
     """The volumes of a task as stages `raw` and `prepare` make them, without a file."""
     raw = document.section(("tasks", task, "raw"), spheres.SpheresRaw)
     split = read_study(document).tasks[task].prepare.split
+    assert isinstance(split.train, int)  # generated cases have no names to list
+    assert isinstance(split.validation, int)
     volumes = []
     for volume in spheres.volumes(raw, task):
         if volume.stream == spheres.TEST:
@@ -137,14 +140,19 @@ def run_cell(
     for name, split, image, label in volumes:
         if split == "test":
             mask = segment(network, torch.from_numpy(image).to(device), cell.patch_size, study.sliding_window)
-            rows.append((name, score(mask.cpu().numpy(), label), int((label > 0).sum()) / label.size))
+            rows.append(scored(name, mask.cpu().numpy(), label))
     tables = {
-        paper_cells.SCORES: score_table(rows).encode(),
+        paper_cells.SCORES: csv_text(SCORES, rows).encode(),
         paper_cells.HISTORY: history_table(history).encode(),
         # mtime 0: the same ratios are the same bytes
         paper_cells.RATIOS: gzip.compress(foreground_ratio_table(history).encode(), mtime=0),
     }
     return tables, trained | watch.read()
+
+
+def scored(name: str, mask: np.ndarray, label: np.ndarray) -> tuple[object, ...]:
+    """A row of the published columns."""
+    return score_row(name, score(mask, label), int((label > 0).sum()) / label.size)
 
 
 def save_state(
@@ -214,8 +222,9 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
         watch = Watch("evaluate")
         validation = [(image, label) for _, split, image, label in volumes if split == "validation"]
         threshold = baselines.fit_threshold(validation, baselines.candidates(validation))
-        test = ((n, image, label) for n, split, image, label in volumes if split == "test")
-        tables = {paper_cells.BASELINES: baselines.evaluate(test, threshold).encode()}
+        test = ((image, (n, label)) for n, split, image, label in volumes if split == "test")
+        table = baselines.evaluate(test, threshold, SCORES, lambda mask, case: scored(case[0], mask, case[1]))
+        tables = {paper_cells.BASELINES: table.encode()}
         seconds |= watch.read()
     else:
         identity = " ".join((parameters, data, code_digest(), torch.__version__, device.type, str(threads)))
@@ -310,11 +319,17 @@ def main(arguments: list[str]) -> int:
     os.chdir(ROOT)
     document = paper_cells.paper_document()
     study = read_study(document)
-    known = [cell.key for cell in study.grid.cells] + [f"{task}-baselines" for task in study.grid.tasks]
+    generated = [task for task in study.grid.tasks if isinstance(study.tasks[task].raw, spheres.SpheresRaw)]
+    known = [cell.key for cell in study.grid.cells if cell.task in generated]
+    known += [f"{task}-baselines" for task in generated]
     unknown = [name for name in options.names if name not in known]
     if unknown:
         raise UserError(
-            *(f"{name}: is no cell of profiles/paper.yaml, such as {known[0]}" for name in unknown)
+            *(
+                f"{name}: is no cell of profiles/paper.yaml with generated volumes, such as {known[0]}; "
+                "those of other tasks are run by `context-fbr profile paper && make repro`"
+                for name in unknown
+            )
         )
     if options.revision is None:
         raise UserError("this is no git checkout: say which commit the code is, with --revision")

@@ -1,12 +1,14 @@
 """What several test files need."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pipeline import ROOT, Workspace
+from web_server import Server, serve
 
+from context_fbr import score_columns
 from context_fbr.cells import Cell
 from context_fbr.study.analysis import Analysis
 from context_fbr.study.document import Document
@@ -18,10 +20,24 @@ CELLS = [
 ]
 
 
+def score_table(*rows: str) -> str:
+    """A cell's table of scores from the published columns of its rows; what is ours is undefined."""
+    ours = len(score_columns.CASE_SCORES) - len(score_columns.SCORES)
+    return "\n".join([",".join(score_columns.CELL_SCORES), *(f"{row}{',' * ours},0" for row in rows), ""])
+
+
 @pytest.fixture
 def params(tmp_path: Path) -> Path:
     """A params.yaml to change."""
     return Path(shutil.copy(ROOT / "tests" / "study.yaml", tmp_path / "params.yaml"))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A web server to download from, which can be told to misbehave."""
+    monkeypatch.setenv("no_proxy", "*")
+    with serve() as told:
+        yield told
 
 
 @pytest.fixture
@@ -53,13 +69,21 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "epoch,case,foreground_ratio\n1,c,0.0\n1,c,0.5\n2,c,0.25\n2,c,0.25\n"
         )
         dice = 0.1 * cell.seed + cell.patch_size / 100
+        physical = [f"{2 * cell.seed},{cell.seed},{dice},0.25", ",,0.0,-0.5"]  # of cases a and b
         cell.scores.write_text(
-            f"filename,dsc,hausdorff,abs_diff,fg_ratio\na,{dice},{cell.seed},0.5,0.1\nb,0.0,,1.0,0.01\n"
+            f"{','.join(score_columns.CELL_SCORES)}\n"
+            f"a,{dice},{cell.seed},0.5,0.1,{physical[0]},{dice},{physical[0]},1\n"
+            f"b,0.0,,1.0,0.01,{physical[1]},0.0,{physical[1]},0\n"
         )
+    rows = [
+        ("everything,0.99,a,0.2,9,9,0.1", 0.2),
+        ("everything,0.99,b,0.1,9,9,0.01", 0.1),
+        ("threshold,0.99,a,0.9,1,0.1,0.1", 0.9),
+        ("threshold,0.99,b,1.0,0,0,0.01", 1.0),
+    ]
     Path("metrics/baselines/spheres.csv").write_text(
-        "baseline,threshold,filename,dsc,hausdorff,abs_diff,fg_ratio\n"
-        "everything,0.99,a,0.2,9,9,0.1\neverything,0.99,b,0.1,9,9,0.01\n"
-        "threshold,0.99,a,0.9,1,0.1,0.1\nthreshold,0.99,b,1.0,0,0,0.01\n"
+        f"baseline,threshold,{','.join(score_columns.CASE_SCORES)}\n"
+        + "".join(f"{row},18,9,{dice},1.5,{dice},18,9,{dice},1.5\n" for row, dice in rows)
     )
     return tmp_path
 

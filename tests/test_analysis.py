@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import CELLS, SETTINGS
+from conftest import CELLS, SETTINGS, score_table
 
 from context_fbr import analyze, baselines, summary
 from context_fbr.errors import UserError
 from context_fbr.evidence import Evidence, from_results
 from context_fbr.figures.foreground import ratio_histogram
 from context_fbr.results import Results, read_results
+from context_fbr.score_columns import SCORES, score_row
 from context_fbr.scoring import score
 
 
@@ -32,6 +33,7 @@ def test_the_summary_is_the_mean_over_seeds_of_cells_and_counts_what_is_undefine
     assert leaf["hausdorff_mean"] == 1.5  # ... and has no distance to average
     assert (leaf["cases"], leaf["scores"], leaf["seeds"]) == (2, 4, 2)
     assert (leaf["empty_predictions"], leaf["undefined_hausdorff"], leaf["not_converged"]) == (2, 2, 0)
+    assert (leaf["hausdorff_mm_mean"], leaf["volume_difference_ml_mean"]) == (3.0, -0.125)
     assert tree["spheres"]["unetr"]["8"]["not_converged"] == 1
     assert tree["spheres"]["threshold"]["all"]["dice_mean"] == pytest.approx(0.95)
     assert tree["spheres"]["threshold"]["all"]["seeds"] == 0
@@ -43,8 +45,9 @@ def test_the_summary_is_the_mean_over_seeds_of_cells_and_counts_what_is_undefine
 def test_a_miss_and_an_empty_label_are_no_empty_predictions(tables: Path) -> None:
     for cell in CELLS:
         cell.scores.write_text(
-            "filename,dsc,hausdorff,abs_diff,fg_ratio\n"
-            "empty prediction,0.0,,1.0,0.1\nbeside the label,0.0,9,1.5,0.1\nempty label,,,,0.0\n"
+            score_table(
+                "empty prediction,0.0,,1.0,0.1", "beside the label,0.0,9,1.5,0.1", "empty label,,,,0.0"
+            )
         )
     leaf = summary.tree_of(summary.summarise(evidence(), 0.95))["spheres"]["unet"]["8"]
     assert (leaf["empty_predictions"], leaf["undefined_dice"], leaf["undefined_hausdorff"]) == (2, 2, 4)
@@ -57,6 +60,7 @@ def test_a_cell_s_row_tells_how_it_trained(tables: Path) -> None:
     assert row["best_validation_dice"] == 0.75
     assert row["last_validation_change"] == pytest.approx(0.05)
     assert not row["converged"]
+    assert (row["hausdorff_mm"], row["original_hd95_mm"], row["padded_cases"]) == (4.0, 2.0, 1)
     assert (row["epochs"], row["training_ratio_zero_share"], row["training_ratio_max"]) == (4, 0.25, 0.5)
 
 
@@ -78,7 +82,7 @@ def test_the_stage_writes_valid_json_csv_and_the_same_png_bytes_twice(tables: Pa
             assert content[name].startswith(b"\x89PNG")
     scores = pd.read_csv("metrics/cases.csv")
     trained = scores[scores["seed"].notna()].astype({"patch_size": "int64", "seed": "int64"})
-    pd.testing.assert_frame_equal(trained, results.scores)
+    pd.testing.assert_frame_equal(trained, results.scores.drop(columns="padded"))
     assert scores.loc[scores["seed"].isna(), "model"].unique().tolist() == ["everything", "threshold"]
 
 
@@ -92,7 +96,7 @@ def test_a_cell_that_stopped_moving_at_a_low_dice_has_not_converged(tables: Path
 
 def test_a_group_without_any_defined_distance_is_null_not_nan(tables: Path) -> None:
     for cell in CELLS:
-        cell.scores.write_text("filename,dsc,hausdorff,abs_diff,fg_ratio\na,0.0,,1.0,0.1\n")
+        cell.scores.write_text(score_table("a,0.0,,1.0,0.1"))
     analyze.write(read_results(CELLS), SETTINGS)
     tree = json.loads(Path("metrics/summary.json").read_text())
     assert tree["spheres"]["unet"]["8"]["hausdorff_mean"] is None
@@ -101,10 +105,8 @@ def test_a_group_without_any_defined_distance_is_null_not_nan(tables: Path) -> N
 
 def test_names_are_text_whatever_they_look_like_and_numbers_keep_their_last_bit(tables: Path) -> None:
     for cell in CELLS:
-        cell.scores.write_text(
-            "filename,dsc,hausdorff,abs_diff,fg_ratio\n001,0.1234567890123456789,,1.0,0.1\n002,0.3,1,1,0.1\n"
-        )
-    CELLS[1].scores.write_text("filename,dsc,hausdorff,abs_diff,fg_ratio\nNA,0.3,1,1,0.1\n")
+        cell.scores.write_text(score_table("001,0.1234567890123456789,,1.0,0.1", "002,0.3,1,1,0.1"))
+    CELLS[1].scores.write_text(score_table("NA,0.3,1,1,0.1"))
     scores = read_results(CELLS).scores
     assert scores["filename"].tolist()[:3] == ["001", "002", "NA"]
     assert scores["dsc"][0] == 0.1234567890123456789
@@ -117,9 +119,10 @@ def test_names_are_text_whatever_they_look_like_and_numbers_keep_their_last_bit(
         (None, "not found; run `dvc repro`"),
         ("", "is damaged"),
         ("filename,dsc\na,1\n", "columns"),
-        ("filename,dsc,hausdorff,abs_diff,fg_ratio\n", "holds no rows"),
-        ("filename,dsc,hausdorff,abs_diff,fg_ratio\na,high,1,1,1\n", "is damaged"),
-        ('filename,dsc,hausdorff,abs_diff,fg_ratio\n"a,1,1\n', "is damaged"),
+        (score_table(), "holds no rows"),
+        (score_table("a,high,1,1,1"), "is damaged"),
+        (score_table('"a,1,1'), "is damaged"),
+        ("filename,dsc,hausdorff,abs_diff,fg_ratio\na,1,1,1,1\n", "columns"),
     ],
 )
 def test_damaged_tables_are_reported_together(tables: Path, content: str | None, expected: str) -> None:
@@ -167,7 +170,13 @@ def test_baselines_are_scored_as_networks_are() -> None:
     for name in ("a", "b"):
         image = generator.random((7, 8, 9), dtype=np.float32)
         cases.append((name, image, (image > 0.6).astype(np.uint8)))
-    frame = pd.read_csv(StringIO(baselines.evaluate(cases, 0.7)))
+
+    def scored(mask: np.ndarray, case: tuple[str, np.ndarray]) -> tuple[object, ...]:
+        name, label = case
+        return score_row(name, score(mask, label), label.mean())
+
+    table = baselines.evaluate(((image, (name, label)) for name, image, label in cases), 0.7, SCORES, scored)
+    frame = pd.read_csv(StringIO(table))
     assert frame["baseline"].tolist() == ["everything"] * 2 + ["threshold"] * 2
     for row, (name, image, label) in zip(frame.itertuples(), cases * 2, strict=True):
         mask = np.ones_like(label) if row.baseline == "everything" else image >= 0.7

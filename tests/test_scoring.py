@@ -6,6 +6,7 @@ import pytest
 import torch
 from monai.metrics import DiceMetric, HausdorffDistanceMetric
 
+from context_fbr import nearest
 from context_fbr.scoring import score
 
 SHAPE = (13, 11, 9)
@@ -73,7 +74,11 @@ def brute_hausdorff(prediction: np.ndarray, label: np.ndarray) -> float | None:
 
 @pytest.mark.filterwarnings("ignore:.*(all 0|inf|nan).*:UserWarning")
 @pytest.mark.parametrize(("name", "prediction", "label"), pairs(), ids=[name for name, *_ in pairs()])
-def test_scores_equal_monai_s_and_a_brute_force(name: str, prediction: np.ndarray, label: np.ndarray) -> None:
+@pytest.mark.parametrize("search_cost", [0, 10**9], ids=["tree", "transform"])
+def test_scores_equal_monai_s_and_a_brute_force(
+    name: str, prediction: np.ndarray, label: np.ndarray, search_cost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest, "SEARCH_COST", search_cost)
     scores = score(prediction, label)
     assert scores.hausdorff_voxels == brute_hausdorff(prediction, label)
     theirs = monai_value(HausdorffDistanceMetric(include_background=True), prediction, label)

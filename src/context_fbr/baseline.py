@@ -6,11 +6,19 @@ The threshold is the one with the best mean Dice on the validation volumes; the 
 the networks are.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from context_fbr import atomic, baselines, prepared
+import numpy as np
+
+from context_fbr import atomic, baselines, originals, prepared
+from context_fbr.case_scores import score_case
 from context_fbr.errors import UserError, run
+from context_fbr.prepared import Case
 from context_fbr.progress import progress
+from context_fbr.score_columns import CASE_SCORES
+from context_fbr.study.document import Document
+from context_fbr.study.evaluation import TaskEvaluation
 
 
 def main(arguments: list[str]) -> None:
@@ -20,14 +28,20 @@ def main(arguments: list[str]) -> None:
     (task,) = arguments
     validation = [prepared.read_volume(task, case) for case in prepared.read_cases(task, "validation")]
     threshold = baselines.fit_threshold(validation, baselines.candidates(validation))
-    cases = prepared.read_cases(task, "test")
-    table = baselines.evaluate(
-        (
-            (case.name, *prepared.read_volume(task, case))
-            for case in progress(cases, len(cases), f"baseline {task}", "case")
-        ),
-        threshold,
-    )
+    tolerance = Document.read().section(("tasks", task, "evaluate"), TaskEvaluation).surface_tolerance_mm
+
+    def score(mask: np.ndarray, case: tuple[Case, np.ndarray]) -> tuple[object, ...]:
+        known, label = case
+        row, _ = score_case(mask, label, known, originals.read_label(task, known), tolerance)
+        return row
+
+    def volumes() -> Iterator[tuple[np.ndarray, tuple[Case, np.ndarray]]]:
+        cases = prepared.read_cases(task, "test")
+        for case in progress(cases, len(cases), f"baseline {task}", "case"):
+            image, label = prepared.read_volume(task, case)
+            yield image, (case, label)
+
+    table = baselines.evaluate(volumes(), threshold, CASE_SCORES, score)
     atomic.write_text(Path("metrics/baselines") / f"{task}.csv", table)
 
 

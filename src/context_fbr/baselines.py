@@ -3,13 +3,15 @@
 A task that the threshold solves can be solved voxel by voxel, without context.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from context_fbr.errors import UserError
-from context_fbr.scoring import score
-from context_fbr.tables import SCORES, csv_text
+from context_fbr.tables import csv_text
+
+Case = TypeVar("Case")
 
 BASELINES = ("everything", "threshold")
 THRESHOLDS = 1001  # candidates, evenly spaced from the darkest voxel to the brightest
@@ -58,12 +60,22 @@ def predict(baseline: str, image: np.ndarray, threshold: float) -> np.ndarray:
     return (image >= threshold).astype(np.uint8)
 
 
-def evaluate(cases: Iterable[tuple[str, np.ndarray, np.ndarray]], threshold: float) -> str:
-    """Score every baseline on cases of name, image (x, y, z) and label (x, y, z); a table as CSV text."""
+def evaluate(
+    cases: Iterable[tuple[np.ndarray, Case]],
+    threshold: float,
+    columns: Sequence[str],
+    score: Callable[[np.ndarray, Case], Sequence[object]],
+) -> str:
+    """Score every baseline on every case; a table as CSV text.
+
+    Args:
+        cases: image (x, y, z) and whatever `score` wants to know of the case.
+        threshold: of the second baseline.
+        columns: of what `score` returns.
+        score: of a mask (x, y, z) and its case.
+    """
     rows: dict[str, list[tuple[object, ...]]] = {baseline: [] for baseline in BASELINES}
-    for name, image, label in cases:
-        ratio = int((label > 0).sum()) / label.size
+    for image, case in cases:
         for baseline, own in rows.items():
-            s = score(predict(baseline, image, threshold), label)
-            own.append((baseline, threshold, name, s.dice, s.hausdorff_voxels, s.absolute_difference, ratio))
-    return csv_text(("baseline", "threshold", *SCORES), [row for own in rows.values() for row in own])
+            own.append((baseline, threshold, *score(predict(baseline, image, threshold), case)))
+    return csv_text(("baseline", "threshold", *columns), [row for own in rows.values() for row in own])

@@ -9,15 +9,17 @@ import zipfile
 import numpy as np
 import torch
 
-from context_fbr import atomic, networks, nifti, prepared, scoring
+from context_fbr import atomic, case_scores, networks, nifti, originals, prepared
 from context_fbr.cells import Cell
 from context_fbr.device import prepare_device
 from context_fbr.errors import UserError, raise_problems, run
 from context_fbr.inference import segment
 from context_fbr.progress import progress
+from context_fbr.score_columns import CELL_SCORES
 from context_fbr.study.document import Document
+from context_fbr.study.evaluation import TaskEvaluation
 from context_fbr.study.training import SlidingWindow, Training
-from context_fbr.tables import score_table
+from context_fbr.tables import csv_text
 
 
 def load_network(document: Document, cell: Cell, device: torch.device) -> torch.nn.Module:
@@ -47,22 +49,25 @@ def main(arguments: list[str]) -> None:
     window = document.section(("sliding_window",), SlidingWindow)
     device = prepare_device(document.section(("train",), Training).threads)
     network = load_network(document, cell, device)
+    tolerance = document.section(("tasks", cell.task, "evaluate"), TaskEvaluation).surface_tolerance_mm
     cases = prepared.read_cases(cell.task, "test")
-    rows: list[tuple[str, scoring.Scores, float]] = []
+    rows: list[tuple[object, ...]] = []
     problems: list[str] = []
     with atomic.directory(cell.predictions) as folder:
         for case in progress(cases, len(cases), f"evaluate {cell.key}", "case"):
             try:
                 image, label = prepared.read_volume(cell.task, case)
+                original_label = originals.read_label(cell.task, case)
             except UserError as error:  # go on: several bad files are reported together
                 problems.extend(error.problems)
                 continue
-            mask = segment(network, torch.from_numpy(image).to(device), cell.patch_size, window)
-            prediction = mask.cpu().numpy()
-            nifti.write(folder / f"{case.name}.nii.gz", prediction, np.asarray(case.affine))
-            rows.append((case.name, scoring.score(prediction, label), case.foreground_ratio))
+            voxels = torch.from_numpy(image).to(device)
+            mask = segment(network, voxels, cell.patch_size, window, case.background).cpu().numpy()
+            row, original = case_scores.score_case(mask, label, case, original_label, tolerance)
+            nifti.write(folder / f"{case.name}.nii.gz", original, np.array(case.geometry.original_affine))
+            rows.append((*row, int(min(case.shape) < cell.patch_size)))
         raise_problems(problems)
-    atomic.write_text(cell.scores, score_table(rows))
+    atomic.write_text(cell.scores, csv_text(CELL_SCORES, rows))
 
 
 if __name__ == "__main__":

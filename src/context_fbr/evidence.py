@@ -14,7 +14,8 @@ class Evidence:
     """Scores of test cases, and what the trainings saw. A run of a published cell stands as its seed."""
 
     scores: pd.DataFrame
-    """Columns `KEYS`, filename, dsc, hausdorff, abs_diff, fg_ratio; one row a test case of a cell.
+    """Columns `KEYS`, filename, dsc, hausdorff, abs_diff, fg_ratio and, of this study's own results, those
+    in mm and on the original grid; one row a test case of a cell.
 
     The baselines have rows too, with neither patch size nor seed: nothing about them is trained.
     """
@@ -57,7 +58,7 @@ def from_results(results: Results, converged: Mapping[tuple[str, str, int, int],
     scores = pd.concat(
         [frame.astype({"patch_size": "Int64", "seed": "Int64"}) for frame in (results.scores, baselines)],
         ignore_index=True,
-    )[list(results.scores.columns)]
+    )[[name for name in results.scores.columns if name != "padded"]]
     return Evidence(scores, results.foreground_ratios, converged)
 
 

@@ -2,21 +2,24 @@
 
 python -m context_fbr.overlay TASK
 
-Of the seeds the one with the median mean Dice is shown. Writes plots/overlays/TASK.png, and TASK.csv with
-what is drawn.
+Of the seeds the one with the median mean Dice is shown, on the original image, as radiologists look at it:
+from the feet, the patient's right on the left. Writes plots/overlays/TASK.png, and what is drawn as TASK.csv.
 """
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pandas as pd
+from nibabel.affines import voxel_sizes
 
-from context_fbr import atomic, nifti, prepared
+from context_fbr import atomic, nifti, originals, prepared
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems, run
 from context_fbr.figures.overlays import Panel, overlays
-from context_fbr.results import SCORES, read_table
+from context_fbr.results import CELL_SCORES, read_table
 from context_fbr.study.document import Document
+from context_fbr.study.preparation import Prepare
 from context_fbr.study.whole import Grid
 
 PLACES = ("median", "worst")
@@ -59,10 +62,11 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
     (task,) = arguments
-    grid = Document.read().section(("grid",), Grid)
+    document = Document.read()
+    grid = document.section(("grid",), Grid)
     problems: list[str] = []
     tables = [
-        read_table(cell.scores, SCORES, problems).assign(
+        read_table(cell.scores, CELL_SCORES, problems).assign(
             model=cell.model, patch_size=cell.patch_size, seed=cell.seed
         )
         for cell in grid.cells
@@ -71,15 +75,36 @@ def main(arguments: list[str]) -> None:
     raise_problems(problems)
     chosen = choose(pd.concat(tables, ignore_index=True))
     cases = {case.name: case for case in prepared.read_cases(task, "test")}
+    window = document.section(("tasks", task, "prepare"), Prepare).window
     panels, slices = [], []
     for row in chosen.itertuples():
-        cell = Cell(task, row.model, row.patch_size, row.seed)
-        image, label = prepared.read_volume(task, cases[row.filename])
-        prediction = np.asarray(nifti.read(cell.predictions / f"{row.filename}.nii.gz").dataobj)
-        z, images = slice_of(image, label, prediction)
+        cell, case = Cell(task, row.model, row.patch_size, row.seed), cases[row.filename]
+        image = nibabel.as_closest_canonical(originals.read_image(task, case))
+        label, prediction = (
+            np.asarray(nibabel.as_closest_canonical(nibabel.Nifti1Image(mask, image_affine)).dataobj)
+            for image_affine in [np.array(case.geometry.original_affine)]
+            for mask in (
+                originals.read_label(task, case),
+                np.asarray(nifti.read(cell.predictions / f"{row.filename}.nii.gz").dataobj),
+            )
+        )
+        z, (shown, truth, mask) = slice_of(image.get_fdata(dtype=np.float32), label, prediction)
         slices.append(z)
+        width, height, _ = voxel_sizes(image.affine)
         panels.append(
-            Panel(row.model, row.patch_size, row.place, row.filename, row.dsc, row.hausdorff, *images)
+            Panel(
+                row.model,
+                row.patch_size,
+                row.place,
+                row.filename,
+                row.dsc,
+                row.hausdorff,
+                shown,
+                truth,
+                mask,
+                height / width,
+                window or (float(shown.min()), float(np.percentile(shown, 99.5))),
+            )
         )
     folder = Path("plots/overlays")
     columns = ["model", "patch_size", "seed", "place", "filename", "dsc", "hausdorff", "fg_ratio", "slice"]

@@ -43,7 +43,7 @@ def read_cells(folder: Path, document: Document) -> tuple[Results, dict[str, pap
             continue
         task = place.name.split("-")[0]
         if place.name.endswith("-baselines"):
-            table = read_table(place / paper_cells.BASELINES, BASELINES, problems)
+            table = read_table(place / paper_cells.BASELINES, BASELINES | SCORES, problems)
             frames["baselines"].append(table.assign(task=task))
             continue
         cell = Cell.from_key(place.name)

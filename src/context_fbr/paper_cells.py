@@ -55,7 +55,8 @@ def paper_document() -> Document:
 def digest(document: Document, name: str) -> str:
     """SHA-256 of the parameters that decide a cell or a task's baselines.
 
-    `train.threads` is left out: it belongs to the machine, and stands in the record.
+    `train.threads` is left out: it belongs to the machine, and stands in the record. So is what the profile
+    leaves at its default, so that a new parameter changes no digest.
     """
     study = read_study(document)
     task = study.tasks[name.split("-")[0]]
@@ -65,7 +66,9 @@ def digest(document: Document, name: str) -> str:
         sections |= {"network": study.networks[cell.model], "sliding_window": study.sliding_window}
         sections |= {"task": task.train, "train": study.train}
     tree = {
-        key: value if isinstance(value, str) else value.model_dump(mode="json", exclude={"threads"})
+        key: value
+        if isinstance(value, str)
+        else value.model_dump(mode="json", exclude={"threads"}, exclude_unset=True)
         for key, value in sections.items()
     }
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()

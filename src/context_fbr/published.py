@@ -17,7 +17,7 @@ import pandas as pd
 from context_fbr.errors import UserError
 from context_fbr.evidence import Evidence
 from context_fbr.results import KEYS
-from context_fbr.tables import SCORES
+from context_fbr.score_columns import SCORES
 
 TASKS = {"synthetic": "spheres", "spleen": "spleen"}
 MODELS = {"unet": "unet", "atunet": "attention_unet", "unetr": "unetr"}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 from pandas.errors import EmptyDataError, ParserError
 
+from context_fbr import score_columns
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 
@@ -23,7 +24,10 @@ SCORES = {
     "abs_diff": "float64",
     "fg_ratio": "float64",
 }
-BASELINES = {"baseline": "str", "threshold": "float64", **SCORES}
+"""The published columns of a test case."""
+CASE_SCORES = {name: SCORES.get(name, "float64") for name in score_columns.CASE_SCORES}
+CELL_SCORES = {name: CASE_SCORES.get(name, "int64") for name in score_columns.CELL_SCORES}
+BASELINES = {"baseline": "str", "threshold": "float64"}
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,16 @@ def read_results(cells: Sequence[Cell]) -> Results:
         return pd.concat(frames, ignore_index=True)[[*KEYS, *columns]]
 
     baselines = [
-        read_table(Path("metrics/baselines") / f"{task}.csv", BASELINES, problems).assign(task=task)
+        read_table(Path("metrics/baselines") / f"{task}.csv", BASELINES | CASE_SCORES, problems).assign(
+            task=task
+        )
         for task in tasks
     ]
     results = Results(
         gather(lambda cell: cell.history, HISTORY),
         gather(lambda cell: cell.foreground_ratios, FOREGROUND_RATIOS),
-        gather(lambda cell: cell.scores, SCORES),
-        pd.concat(baselines, ignore_index=True)[["task", *BASELINES]],
+        gather(lambda cell: cell.scores, CELL_SCORES),
+        pd.concat(baselines, ignore_index=True)[["task", *BASELINES, *CASE_SCORES]],
     )
     raise_problems(problems)
     return results

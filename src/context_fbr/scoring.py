@@ -5,11 +5,13 @@ difference; without foreground in either mask there is no Hausdorff distance. An
 that is not empty has Dice 0.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import binary_erosion
-from scipy.spatial import cKDTree
+
+from context_fbr.nearest import nearest
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,7 @@ def score(prediction: np.ndarray, label: np.ndarray) -> Scores:
     Raises:
         ValueError: if the shapes differ.
     """
-    if prediction.shape != label.shape:
-        raise ValueError(f"prediction has the shape {prediction.shape}, label {label.shape}")
-    prediction, label = _crop(prediction != 0, label != 0)
+    prediction, label = crop_to_union(prediction, label)
     predicted, true = int(prediction.sum()), int(label.sum())
     shared = int((prediction & label).sum())
     return Scores(
@@ -53,21 +53,27 @@ def hausdorff_voxels(prediction: np.ndarray, label: np.ndarray) -> float | None:
     if not prediction.any() or not label.any():
         return None
     surfaces = [mask & ~binary_erosion(mask) for mask in (prediction, label)]
-    points = [np.argwhere(surface) for surface in surfaces]
     # Voxels on both surfaces are at distance 0: only the others need a search.
     alone = [np.argwhere(surfaces[0] & ~surfaces[1]), np.argwhere(surfaces[1] & ~surfaces[0])]
-    return max(_farthest(alone[0], points[1]), _farthest(alone[1], points[0]))
+    return max(_farthest(alone[0], surfaces[1]), _farthest(alone[1], surfaces[0]))
 
 
-def _farthest(queries: np.ndarray, points: np.ndarray) -> float:
+def _farthest(queries: np.ndarray, surface: np.ndarray) -> float:
     if not len(queries):
         return 0.0
-    distances, _ = cKDTree(points).query(queries)
-    return float(np.max(distances))
+    steps = queries - nearest(queries, surface)
+    return math.sqrt(int((steps**2).sum(axis=1).max()))
 
 
-def _crop(prediction: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both masks in the box of their union; what lies outside changes no score."""
+def crop_to_union(prediction: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as bool in the box of their union; what lies outside changes no score.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if prediction.shape != label.shape:
+        raise ValueError(f"prediction has the shape {prediction.shape}, label {label.shape}")
+    prediction, label = prediction != 0, label != 0
     box = []
     for axis in range(prediction.ndim):
         others = tuple(a for a in range(prediction.ndim) if a != axis)

@@ -8,7 +8,7 @@ import pandas as pd
 from context_fbr.evidence import Evidence, is_baseline
 from context_fbr.ranges import score_columns
 from context_fbr.result_files import DIGITS
-from context_fbr.results import GROUP, KEYS, Results
+from context_fbr.results import CASE_SCORES, GROUP, KEYS, SCORES, Results
 from context_fbr.study.analysis import Analysis
 
 ALL_SIZES = "all"  # a baseline has no patch: it is the same at all sizes
@@ -35,6 +35,11 @@ def cell_table(results: Results, settings: Analysis) -> pd.DataFrame:
     validated = results.history.dropna(subset=["validation_dice"]).groupby(KEYS, sort=False)[
         "validation_dice"
     ]
+    for name in CASE_SCORES:
+        if name in results.scores and name not in SCORES:  # published tables have the published columns alone
+            table[name] = scores[name].mean()
+    if "padded" in results.scores:
+        table["padded_cases"] = scores["padded"].sum()
     table["epochs"] = results.history.groupby(KEYS, sort=False)["epoch"].max()
     table["best_validation_dice"] = validated.max()
     table["last_validation_change"] = validated.agg(
@@ -67,7 +72,8 @@ def summarise(evidence: Evidence, confidence: float) -> pd.DataFrame:
 
     Columns: seeds, cells that have not converged, test cases, scores of all seeds on them; how many of these
     are undefined or of empty predictions; mean Dice and Hausdorff distance with their intervals and their
-    standard deviations over seeds and over cases; mean absolute difference.
+    standard deviations over seeds and over cases; mean absolute difference; means of the scores in mm and on
+    the original grid, where there are any.
     """
     table = []
     for (task, model, size), rows in evidence.scores.groupby(GROUP, sort=False, dropna=False):
@@ -88,6 +94,11 @@ def summarise(evidence: Evidence, confidence: float) -> pd.DataFrame:
                 **score_columns("dice", rows, confidence, nested),
                 **score_columns("hausdorff", rows, confidence, nested),
                 "abs_diff_mean": rows["abs_diff"].mean(),
+                **{
+                    f"{name}_mean": rows[name].mean()
+                    for name in CASE_SCORES
+                    if name in rows and name not in SCORES
+                },
             }
         )
     return pd.DataFrame(table)

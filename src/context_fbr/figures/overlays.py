@@ -28,6 +28,10 @@ class Panel:
     image: np.ndarray
     label: np.ndarray
     prediction: np.ndarray
+    aspect: float = 1.0
+    """Height of a pixel / its width."""
+    window: tuple[float, float] | None = None
+    """Intensities that are black and white; None: the least and the greatest."""
 
 
 def overlays(panels: Sequence[Panel]) -> bytes:
@@ -47,13 +51,14 @@ def overlays(panels: Sequence[Panel]) -> bytes:
             column = columns.index((panel.model, panel.place))
             _draw(axes[sizes.index(panel.patch_size), column], panel)
         for (model, place), axis in zip(columns, axes[0], strict=True):
-            axis.text(
-                0.5,
-                1.32,
+            axis.annotate(  # in points above the panel's own title, however high the panel is
                 f"{name_of(model)}\n{place} case",
+                (0.5, 1),
+                (0, 42),
+                xycoords="axes fraction",
+                textcoords="offset points",
                 ha="center",
                 va="bottom",
-                transform=axis.transAxes,
             )
         for size, axis in zip(sizes, axes[:, 0], strict=True):
             axis.text(
@@ -69,7 +74,17 @@ def overlays(panels: Sequence[Panel]) -> bytes:
 
 
 def _draw(axis: Axes, panel: Panel) -> None:
-    axis.imshow(panel.image, cmap="gray", origin="lower", interpolation="nearest")
+    low, high = panel.window or (None, None)
+    axis.imshow(
+        panel.image,
+        cmap="gray",
+        origin="lower",
+        interpolation="nearest",
+        aspect=panel.aspect,
+        vmin=low,
+        vmax=high,
+    )
+    axis.invert_xaxis()  # x grows towards the patient's right
     for mask, colour, dashes in ((panel.label, LABEL, "solid"), (panel.prediction, PREDICTION, "dashed")):
         if mask.any() and not mask.all():
             # A border of background: a mask that touches the edge has a closed contour.
