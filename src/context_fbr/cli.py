@@ -1,140 +1,17 @@
 """`context-fbr`: the tools around the pipeline. `dvc repro` runs the pipeline itself."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from context_fbr import atomic
-from context_fbr.errors import UserError, raise_problems, run
-from context_fbr.study.analysis import Analysis
-from context_fbr.study.document import PARAMS_FILE, Document
-from context_fbr.study.whole import Study, read_study
+from context_fbr import actions
+from context_fbr.errors import run
 
 
-def check(study: Study) -> None:
-    """Check that every network of the grid takes its arguments and every patch size.
-
-    Raises:
-        UserError: with every combination that does not work.
-    """
-    from context_fbr import networks  # imports torch and monai, which takes seconds
-
-    problems: list[str] = []
-    for model in study.grid.models:
-        for patch_size in study.grid.patch_sizes:
-            try:
-                networks.check(study.document, model, patch_size)
-            except UserError as error:
-                problems += [problem for problem in error.problems if problem not in problems]
-    raise_problems(problems)
-
-
-def _check(_: argparse.Namespace) -> None:
-    study = read_study(Document.read())
-    check(study)
-    print(f"{PARAMS_FILE}: valid, {len(study.grid.cells)} cells")
-
-
-def _check_lock(_: argparse.Namespace) -> None:
-    from context_fbr import lock_check
-
-    lock_check.check()
-    print("dvc.lock: describes this checkout")
-
-
-def _profile(options: argparse.Namespace) -> None:
-    from context_fbr import profiles
-
-    changes = profiles.apply(options.name, PARAMS_FILE)
-    for change in changes:
-        print(change)
-    print(f"{PARAMS_FILE}: {len(changes) or 'no'} values changed, profile {options.name}")
-
-
-def _prune(_: argparse.Namespace) -> None:
-    from context_fbr.prune import prune
-
-    removed = prune(read_study(Document.read()).grid)
-    for name in removed:
-        print(f"removed {name}")
-    print(
-        f"{len(removed) or 'nothing'} removed"
-        + ("; `dvc repro` brings the analysis up to date" if removed else "")
-    )
-
-
-def _grid_run(options: argparse.Namespace) -> None:
-    from context_fbr.grid import local
-
-    study = read_study(Document.read())
-    check(study)
-    local.run(study, options.jobs or local.default_jobs(study))
-
-
-def _copy(options: argparse.Namespace) -> None:
-    from context_fbr.sandbox import copy_project
-
-    copy_project(options.folder)
-    print(f"{options.folder}: a copy of the project with a DVC cache of its own")
-
-
-def _show(options: argparse.Namespace) -> None:
-    from context_fbr import show
-
-    print(show.render(options.metrics, markdown=options.markdown))
-
-
-def _experiments(options: argparse.Namespace) -> int:
-    from context_fbr.grid import dvc
-
-    # Not the hashes of a hundred dependencies, whose names have slashes, nor what is the same everywhere.
-    return dvc.call("exp", "show", "--only-changed", "--drop", ".*/|Executor", *options.others)
-
-
-def _diff(options: argparse.Namespace) -> int:
-    from context_fbr.comparison.command import diff
-
-    report = diff(
-        options.base,
-        options.head,
-        markdown_file=options.markdown,
-        json_file=options.json,
-        figures=options.figures,
-        image_url=options.image_url,
-    )
-    if not options.fail_on_regression:
-        return 0
-    for line in report.regressions:
-        print(f"regression: {line}", file=sys.stderr)
-    return 1 if report.regressions else 0
-
-
-def _published(options: argparse.Namespace) -> int:
-    from context_fbr import published, ranges, report
-    from context_fbr.results import KEYS
-
-    settings = Document.read().section(("analysis",), Analysis)
-    if options.out.exists() and not (options.out.is_dir() and not any(options.out.iterdir())):
-        raise UserError(f"{options.out}: is there already; name a new folder")
-    found = published.read_published(options.folder)
-    for problem in found.problems:
-        print(f"error: {problem}", file=sys.stderr)
-    if found.problems and not options.keep_going:
-        raise UserError(
-            f"{options.folder}: not analysed, see above; mend it, or give --keep-going to analyse the rest"
-        )
-    with atomic.directory(options.out) as folder:
-        report.write_csv(folder / "ranges.csv", ranges.published_ranges(found.evidence))
-        report.write_report(found.evidence, settings, folder, folder)
-    runs = len(found.evidence.cells[KEYS].drop_duplicates())
-    print(f"{options.out}: tables, findings and figures of {runs} runs")
-    return 1 if found.problems else 0
-
-
-def _verify(options: argparse.Namespace) -> int:
-    from context_fbr.msd import command
-
-    return command.run(options.name, options.json)
+def _label_values(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(value) for value in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected whole numbers, such as 1,2, got {text!r}") from None
 
 
 def _positive(text: str) -> int:
@@ -150,17 +27,17 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("check", help="validate params.yaml, networks and patch sizes included")
-    command.set_defaults(do=_check)
+    command.set_defaults(do=actions.check)
 
     command = commands.add_parser(
         "check-lock",
         help="whether dvc.lock describes the code, parameters and committed results; needs no data",
     )
-    command.set_defaults(do=_check_lock)
+    command.set_defaults(do=actions.check_lock)
 
     command = commands.add_parser("profile", help="write profiles/NAME.yaml into params.yaml, comments kept")
     command.add_argument("name", metavar="NAME", help="smoke, desk or paper")
-    command.set_defaults(do=_profile)
+    command.set_defaults(do=actions.profile)
 
     command = commands.add_parser("show", help="print the results and the findings as tables")
     command.add_argument(
@@ -172,12 +49,12 @@ def parser() -> argparse.ArgumentParser:
         help="folder of summary.json and findings.json (default: metrics)",
     )
     command.add_argument("--markdown", action="store_true", help="as in the README")
-    command.set_defaults(do=_show)
+    command.set_defaults(do=actions.show)
 
     command = commands.add_parser(
         "experiments", help="`dvc exp show` with the columns that matter; takes its options"
     )
-    command.set_defaults(do=_experiments, passes_on=True)
+    command.set_defaults(do=actions.experiments, passes_on=True)
 
     command = commands.add_parser(
         "diff", help="what changed between two commits: inputs, results with intervals, cells, figures"
@@ -197,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--fail-on-regression", action="store_true", help="exit with 1 beyond the limits of params.yaml"
     )
-    command.set_defaults(do=_diff)
+    command.set_defaults(do=actions.diff)
 
     command = commands.add_parser(
         "published", help="analyse a folder of the published results with this study's methods"
@@ -211,23 +88,56 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="analyse what is sound all the same, exit with 1",
     )
-    command.set_defaults(do=_published)
+    command.set_defaults(do=actions.published)
 
     command = commands.add_parser(
         "verify", help="read every file of a data set in MSD layout and say all that is wrong with it"
     )
     command.add_argument("name", metavar="TASK|DIR", help="a folder, or a task: data/raw/TASK")
     command.add_argument("--json", type=Path, metavar="FILE", help="the same facts for programs")
-    command.set_defaults(do=_verify)
+    command.set_defaults(do=actions.verify)
+
+    task = commands.add_parser("task", help="tasks of params.yaml").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    command = task.add_parser(
+        "init",
+        help="look at a data set in MSD layout and propose its block of params.yaml",
+        epilog="The block goes to standard output, indented as it stands below `tasks:`, to be pasted there; "
+        "the report of `verify` and the tables go to standard error. With --write the block goes into "
+        "params.yaml, behind the last task, and nothing else of the file changes. A data set with errors "
+        "gets no block.",
+    )
+    command.add_argument("folder", type=Path, metavar="DIR", help="holds dataset.json, imagesTr and labelsTr")
+    command.add_argument(
+        "--name", metavar="NAME", help="of the task (default: from dataset.json, else from the folder)"
+    )
+    command.add_argument(
+        "--foreground",
+        type=_label_values,
+        metavar="1,2",
+        help="label values, segmented together as one class (default: the first that a case has)",
+    )
+    command.add_argument("--write", action="store_true", help="into params.yaml")
+    command.set_defaults(do=actions.task_init)
+
+    command = commands.add_parser("predict", help="segment images with a trained cell, each on its own grid")
+    command.add_argument("cell", metavar="CELL", help="for example spleen-unet-96-1")
+    command.add_argument(
+        "images", nargs="+", type=Path, metavar="IMAGE", help="a .nii or .nii.gz file, or a folder of them"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the masks, NAME.nii.gz")
+    command.add_argument("--overwrite", action="store_true", help="replace masks that are there already")
+    command.set_defaults(do=actions.predict)
 
     command = commands.add_parser("prune", help="remove results and lock entries of cells that left the grid")
-    command.set_defaults(do=_prune)
+    command.set_defaults(do=actions.prune)
 
     command = commands.add_parser(
         "copy", help="copy the project, as it is now, into an empty folder to try things"
     )
     command.add_argument("folder", type=Path, metavar="DIR")
-    command.set_defaults(do=_copy)
+    command.set_defaults(do=actions.copy)
 
     grid = commands.add_parser("grid", help="many cells at once").add_subparsers(
         required=True, metavar="COMMAND"
@@ -239,7 +149,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="cells at once (default: cores / train.threads, or as many as there are GPUs)",
     )
-    command.set_defaults(do=_grid_run)
+    command.set_defaults(do=actions.grid_run)
     return root
 
 

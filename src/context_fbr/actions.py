@@ -1,0 +1,163 @@
+"""What each command of `context-fbr` does with its options; each imports only what it needs."""
+
+import sys
+from argparse import Namespace
+
+from context_fbr import atomic
+from context_fbr.errors import UserError, raise_problems
+from context_fbr.study.analysis import Analysis
+from context_fbr.study.document import PARAMS_FILE, Document
+from context_fbr.study.whole import Study, read_study
+
+
+def check_networks(study: Study) -> None:
+    """Check that every network of the grid takes its arguments and every patch size.
+
+    Raises:
+        UserError: with every combination that does not work.
+    """
+    from context_fbr import networks  # imports torch and monai, which takes seconds
+
+    problems: list[str] = []
+    for model in study.grid.models:
+        for patch_size in study.grid.patch_sizes:
+            try:
+                networks.check(study.document, model, patch_size)
+            except UserError as error:
+                problems += [problem for problem in error.problems if problem not in problems]
+    raise_problems(problems)
+
+
+def check(_: Namespace) -> None:
+    """Validate params.yaml, the networks included."""
+    study = read_study(Document.read())
+    check_networks(study)
+    print(f"{PARAMS_FILE}: valid, {len(study.grid.cells)} cells")
+
+
+def check_lock(_: Namespace) -> None:
+    """Whether dvc.lock describes this checkout."""
+    from context_fbr import lock_check
+
+    lock_check.check()
+    print("dvc.lock: describes this checkout")
+
+
+def profile(options: Namespace) -> None:
+    """Write a profile into params.yaml."""
+    from context_fbr import profiles
+
+    changes = profiles.apply(options.name, PARAMS_FILE)
+    for change in changes:
+        print(change)
+    print(f"{PARAMS_FILE}: {len(changes) or 'no'} values changed, profile {options.name}")
+
+
+def prune(_: Namespace) -> None:
+    """Remove what left the grid."""
+    from context_fbr.prune import prune
+
+    removed = prune(read_study(Document.read()).grid)
+    for name in removed:
+        print(f"removed {name}")
+    print(
+        f"{len(removed) or 'nothing'} removed"
+        + ("; `dvc repro` brings the analysis up to date" if removed else "")
+    )
+
+
+def grid_run(options: Namespace) -> None:
+    """Bring the study up to date."""
+    from context_fbr.grid import local
+
+    study = read_study(Document.read())
+    check_networks(study)
+    local.run(study, options.jobs or local.default_jobs(study))
+
+
+def copy(options: Namespace) -> None:
+    """Copy the project."""
+    from context_fbr.sandbox import copy_project
+
+    copy_project(options.folder)
+    print(f"{options.folder}: a copy of the project with a DVC cache of its own")
+
+
+def show(options: Namespace) -> None:
+    """Print results and findings."""
+    from context_fbr import show
+
+    print(show.render(options.metrics, markdown=options.markdown))
+
+
+def experiments(options: Namespace) -> int:
+    """DVC's table of experiments, without what does not matter."""
+    from context_fbr.grid import dvc
+
+    # Not the hashes of a hundred dependencies, whose names have slashes, nor what is the same everywhere.
+    return dvc.call("exp", "show", "--only-changed", "--drop", ".*/|Executor", *options.others)
+
+
+def diff(options: Namespace) -> int:
+    """What changed between two commits."""
+    from context_fbr.comparison.command import diff
+
+    report = diff(
+        options.base,
+        options.head,
+        markdown_file=options.markdown,
+        json_file=options.json,
+        figures=options.figures,
+        image_url=options.image_url,
+    )
+    if not options.fail_on_regression:
+        return 0
+    for line in report.regressions:
+        print(f"regression: {line}", file=sys.stderr)
+    return 1 if report.regressions else 0
+
+
+def published(options: Namespace) -> int:
+    """Analyse published results."""
+    from context_fbr import published, ranges, report
+    from context_fbr.results import KEYS
+
+    settings = Document.read().section(("analysis",), Analysis)
+    if options.out.exists() and not (options.out.is_dir() and not any(options.out.iterdir())):
+        raise UserError(f"{options.out}: is there already; name a new folder")
+    found = published.read_published(options.folder)
+    for problem in found.problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if found.problems and not options.keep_going:
+        raise UserError(
+            f"{options.folder}: not analysed, see above; mend it, or give --keep-going to analyse the rest"
+        )
+    with atomic.directory(options.out) as folder:
+        report.write_csv(folder / "ranges.csv", ranges.published_ranges(found.evidence))
+        report.write_report(found.evidence, settings, folder, folder)
+    runs = len(found.evidence.cells[KEYS].drop_duplicates())
+    print(f"{options.out}: tables, findings and figures of {runs} runs")
+    return 1 if found.problems else 0
+
+
+def verify(options: Namespace) -> int:
+    """Verify a data set."""
+    from context_fbr.msd import command
+
+    return command.run(options.name, options.json)
+
+
+def task_init(options: Namespace) -> None:
+    """Propose the block of a task."""
+    from context_fbr.task_init import command
+
+    command.run(options.folder, options.name, options.foreground, options.write)
+
+
+def predict(options: Namespace) -> None:
+    """Segment images."""
+    from context_fbr import predict
+    from context_fbr.cells import Cell
+
+    for line in predict.predict(Cell.from_key(options.cell), options.images, options.out, options.overwrite):
+        print(line, flush=True)

@@ -1,0 +1,189 @@
+"""Segment images with a trained cell: on their own grid, as evaluate does, or a clear refusal."""
+
+import json
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from conftest import ROOT, TINY
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+
+from context_fbr import cli, evaluate, nifti, predict, prepare, profiles, raw, train
+from context_fbr.cells import Cell
+from context_fbr.errors import UserError
+
+CELL = Cell("spheres", "unet", 16, 1)
+TEST = Path("data/raw/spheres/imagesTs")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny study and its trained and evaluated cell."""
+    folder = tmp_path_factory.mktemp("predict")
+    shutil.copy(ROOT / "tests" / "study.yaml", folder / "params.yaml")
+    profiles.apply_overlay(TINY, folder / "params.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        raw.main(["spheres"])
+        prepare.main(["spheres"])
+        arguments = [CELL.task, CELL.model, str(CELL.patch_size), str(CELL.seed)]
+        train.main(arguments)
+        evaluate.main(arguments)
+    return folder
+
+
+@pytest.fixture
+def study(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it to stand in."""
+    folder = Path(shutil.copytree(trained, tmp_path / "study"))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def run(*images: Path | str, out: str = "masks", overwrite: bool = False) -> list[str]:
+    return list(predict.predict(CELL, [Path(image) for image in images], Path(out), overwrite))
+
+
+def test_masks_are_the_bytes_that_evaluate_wrote_for_the_same_images(study: Path) -> None:
+    lines = run(TEST)
+    names = sorted(path.name for path in TEST.iterdir())
+    assert [line.partition(": ")[0] for line in lines] == [f"masks/{name}" for name in names]
+    for name in names:
+        assert (Path("masks") / name).read_bytes() == (CELL.predictions / name).read_bytes()
+
+
+def test_an_image_in_another_orientation_gives_the_same_mask_in_the_world(study: Path) -> None:
+    source = nibabel.load(sorted(TEST.iterdir())[0])
+    turn = ornt_transform(io_orientation(source.affine), axcodes2ornt(("P", "S", "L")))
+    nibabel.save(source.as_reoriented(turn), "turned.nii.gz")
+    run(sorted(TEST.iterdir())[0], "turned.nii.gz")
+    mask, turned = (
+        nibabel.load(f"masks/{sorted(TEST.iterdir())[0].name}"),
+        nibabel.load("masks/turned.nii.gz"),
+    )
+    assert nibabel.aff2axcodes(turned.affine) == ("P", "S", "L")
+    np.testing.assert_array_equal(turned.affine, nibabel.load("turned.nii.gz").affine)
+    back = turned.as_reoriented(ornt_transform(io_orientation(turned.affine), axcodes2ornt("RAS")))
+    np.testing.assert_array_equal(np.asarray(back.dataobj), np.asarray(mask.dataobj))
+    assert np.asarray(mask.dataobj).any()
+
+
+def test_a_line_tells_the_volume_in_ml(study: Path) -> None:
+    name = sorted(TEST.iterdir())[0]
+    (line,) = run(name)
+    voxels = int(np.asarray(nibabel.load(Path("masks") / name.name).dataobj).sum())
+    assert line == f"masks/{name.name}: {voxels} voxels, {voxels / 1000:.1f} ml"
+
+
+def test_the_preparation_is_that_of_the_training_whatever_params_yaml_says_now(study: Path) -> None:
+    text = Path("params.yaml").read_text()
+    changed = text.replace("    prepare:\n", "    prepare:\n      window: [5, 6]\n", 1)
+    assert changed != text
+    Path("params.yaml").write_text(changed)
+    name = sorted(TEST.iterdir())[0]
+    run(name)
+    assert (Path("masks") / name.name).read_bytes() == (CELL.predictions / name.name).read_bytes()
+
+
+def test_images_that_cannot_be_used_are_reported_together_and_do_not_stop_the_others(study: Path) -> None:
+    good = sorted(TEST.iterdir())[0]
+    voxels = np.asarray(nibabel.load(good).dataobj)
+    nan, cold = voxels.copy(), voxels.copy()
+    nan[1, 2, 3] = np.nan
+    cold[0, 0, 0] = -900
+    sheared = np.eye(4)
+    sheared[0, 1] = 0.3
+    four = np.zeros((4, 4, 4, 2), np.float32)
+    Path("bad").mkdir()
+    for name, array, affine in (
+        ("nan", nan, np.eye(4)),
+        ("cold", cold, np.eye(4)),
+        ("sheared", voxels, sheared),
+        ("four", four, np.eye(4)),
+    ):
+        nifti.write(Path(f"bad/{name}.nii.gz"), array, affine)
+    Path("bad/photo.nii.gz").write_bytes(b"\xff\xd8\xff\xe0 no NIfTI")
+    with pytest.raises(UserError) as caught:
+        run("bad", good)
+    expected = {
+        "cold": "values down to -900, but the training images (synthetic) have none below 0",
+        "four": "expected a 3D volume, got the shape (4, 4, 4, 2)",
+        "nan": "1 of 4096 voxels are NaN or infinite",
+        "photo": "is no readable NIfTI file",
+        "sheared": "its axes are sheared by 16.7 degrees",
+    }
+    assert len(caught.value.problems) == len(expected)
+    for problem, (name, text) in zip(caught.value.problems, expected.items(), strict=True):
+        assert problem.startswith(f"bad/{name}.nii.gz: ")
+        assert text in problem
+    assert [path.name for path in Path("masks").iterdir()] == [good.name]
+
+
+def test_a_ct_cell_refuses_what_is_not_in_hounsfield_units(study: Path) -> None:
+    training = json.loads(CELL.training.read_text())
+    training["recipe"]["modality"] = ["CT"]
+    CELL.training.write_text(json.dumps(training))
+    with pytest.raises(UserError, match="are not HU: nothing is below 0"):
+        run(sorted(TEST.iterdir())[0])
+
+
+def test_nothing_is_written_if_a_file_is_missing_or_a_mask_is_there(study: Path) -> None:
+    good = sorted(TEST.iterdir())[0]
+    Path("empty").mkdir()
+    with pytest.raises(UserError) as caught:
+        run(good, "none.nii.gz", "empty")
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == ["none.nii.gz", "empty"]
+    assert not Path("masks").exists()
+    run(good)
+    with pytest.raises(UserError, match="is there already; name another folder, or give --overwrite"):
+        run(good)
+    assert len(run(good, overwrite=True)) == 1
+
+
+def test_an_image_is_never_overwritten_by_its_mask(study: Path) -> None:
+    good = sorted(TEST.iterdir())[0]
+    before = good.read_bytes()
+    with pytest.raises(UserError, match="is an image itself"):
+        run(good, out=str(TEST), overwrite=True)
+    assert good.read_bytes() == before
+
+
+def test_two_images_of_the_same_name_are_not_written_over_each_other(study: Path) -> None:
+    good = sorted(TEST.iterdir())[0]
+    Path("other").mkdir()
+    (Path("other") / good.name).write_bytes(good.read_bytes())
+    with pytest.raises(UserError, match="has the same name as"):
+        run(good, Path("other") / good.name)
+
+
+def test_a_small_image_is_padded_and_the_line_says_so(study: Path) -> None:
+    voxels = np.asarray(nibabel.load(sorted(TEST.iterdir())[0]).dataobj)[2:14, :, :9]
+    nifti.write(Path("small.nii.gz"), np.ascontiguousarray(voxels), np.eye(4))
+    (line,) = run("small.nii.gz")
+    assert line.endswith("; padded, its shape of 12 x 16 x 9 is smaller than the patch")
+    assert nibabel.load("masks/small.nii.gz").shape == (12, 16, 9)
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", '{"recipe": {"modality": ["CT"]}}'])
+def test_a_cell_that_is_not_trained_or_of_another_version_says_what_to_run(
+    study: Path, content: str | None
+) -> None:
+    CELL.training.unlink()
+    if content is not None:
+        CELL.training.write_text(content)
+    with pytest.raises(UserError, match=f"training.json: .*train@{CELL.key}"):
+        run(sorted(TEST.iterdir())[0])
+
+
+def test_the_command_line_exits_with_1_and_names_the_cell_s_form(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = cli.parser().parse_args(["predict", "spheres-unet", "a.nii.gz", "--out", "masks"])
+    with pytest.raises(UserError, match="expected TASK MODEL PATCH_SIZE SEED"):
+        options.do(options)
+    good = sorted(TEST.iterdir())[0]
+    options = cli.parser().parse_args(["predict", CELL.key, str(good), "--out", "masks"])
+    assert options.do(options) is None
+    assert capsys.readouterr().out.startswith(f"masks/{good.name}: ")
