@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 from context_fbr import profiles, show
-from context_fbr.cli import check
+from context_fbr.actions import check_networks
 from context_fbr.study.analysis import Analysis
 from context_fbr.study.document import Document
 from context_fbr.study.whole import read_study
@@ -166,8 +166,9 @@ def test_pinned_versions_satisfy_the_ranges_of_pyproject() -> None:
 
 def test_the_readme_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path) -> None:
     params = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
-    examples = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    assert len(examples) == 2
+    page = (ROOT / "docs" / "data_sets.md").read_text()
+    examples = re.findall(r"```yaml\n(.*?)```", README + page, re.DOTALL)
+    assert len(examples) == 3
     for number, example in enumerate(examples):
         overlay = tmp_path / f"{number}.yaml"
         overlay.write_text(example)
@@ -175,5 +176,5 @@ def test_the_readme_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path)
     overlay.write_text("grid: {tasks: [spheres, spheres_plain], models: [unet, segresnet]}\n")
     profiles.apply_overlay(overlay, params)
     study = read_study(Document.read(params))
-    check(study)
+    check_networks(study)
     assert len(study.grid.cells) == 2 * 2 * len(study.grid.patch_sizes) * len(study.grid.seeds)
