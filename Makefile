@@ -24,8 +24,8 @@ smoke: $(READY) ## the whole pipeline in miniature, in the folder smoke/
 test: $(READY) ## the tests, without the slow ones, two files at once
 	pytest -n 2 --dist loadfile -m "not slow"
 
-test-slow: $(READY) ## the slow tests alone, likewise
-	pytest -n 2 --dist loadfile -m slow
+test-slow: $(READY) ## the slow tests alone
+	pytest -m slow
 
 lint: $(READY) ## format, lint and types
 	ruff format --check .
