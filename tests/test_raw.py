@@ -16,9 +16,11 @@ from web_server import NAME, Server
 
 from context_fbr import raw
 from context_fbr.errors import UserError
+from context_fbr.grid import local
 from context_fbr.msd import archive as archives
 from context_fbr.study.document import Document
 from context_fbr.study.raw import ArchiveRaw, FolderRaw, read_raw
+from context_fbr.study.whole import read_study
 
 RAW = Path("data/raw/zoo")
 INCOMING = Path("data/incoming") / NAME
@@ -253,3 +255,19 @@ def test_the_stage_exits_with_1_and_one_line_an_error(study: Path) -> None:
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
     assert "Traceback" not in done.stderr
+
+
+def test_a_data_set_that_was_put_into_data_raw_by_hand_is_not_emptied_by_a_run(study: Path) -> None:
+    task(folder="zoo")
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("tasks: [spheres]", "tasks: [spheres, zoo]", 1))
+    whole = read_study(Document.read())
+    local.refuse_to_lose_data(whole)  # nothing there
+    shutil.copytree("zoo", RAW)
+    Path("data/raw/spheres").mkdir()  # generated: it comes back
+    with pytest.raises(UserError, match="data/raw/zoo: is there, but not from the stage raw@zoo") as caught:
+        local.run(whole, 1)
+    assert len(caught.value.problems) == 1
+    assert files(RAW) == files(Path("zoo"))
+    Path("dvc.lock").write_text("schema: '2.0'\nstages:\n  raw@zoo:\n    cmd: x\n")
+    local.refuse_to_lose_data(whole)  # DVC made it

@@ -94,7 +94,7 @@ def check_image(image: nibabel.Nifti1Image, path: Path, recipe: Recipe) -> None:
     facts = facts_of(image, str(path), is_label=False)
     kind = Description("", recipe.modality, (), (), ())
     problems = [
-        f"{path}: {problem.text}; {problem.remedy}"
+        f"{path}: {problem.text}; take the original, or an image of that kind"
         for problem in image_problems(facts, kind)
         if problem.severity is Severity.ERROR
     ]

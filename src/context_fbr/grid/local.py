@@ -19,6 +19,7 @@ from context_fbr.errors import UserError, raise_problems
 from context_fbr.grid import dvc
 from context_fbr.grid.board import Board
 from context_fbr.grid.processes import Processes, signals_as_exceptions
+from context_fbr.study.raw import SpheresRaw
 from context_fbr.study.whole import Study
 from context_fbr.workers import usable_cores
 
@@ -42,6 +43,7 @@ def run(study: Study, jobs: int) -> None:
     Raises:
         UserError: naming what failed, after everything else has run.
     """
+    refuse_to_lose_data(study)
     dvc.repro("-k", *DATA)
     changed = dvc.changed_stages()
     failed = sorted(name for name in changed if name.partition("@")[0] in DATA)
@@ -63,6 +65,25 @@ def run(study: Study, jobs: int) -> None:
         raise UserError("dvc repro failed, see above")
     # Cells end in any order and DVC appends; in the order of dvc.yaml the file is that of a serial run.
     lockfile.sort(dvc.stage_names())
+
+
+def refuse_to_lose_data(study: Study) -> None:
+    """Check that no raw data lies where DVC will empty a folder that it knows nothing of.
+
+    Raises:
+        UserError: with every folder that somebody filled by hand.
+    """
+    known = lockfile.stages()
+    raise_problems(
+        [
+            f"data/raw/{task}: is there, but not from the stage raw@{task}, which would empty it; move it "
+            "away, for example to data/incoming, and name it in params.yaml"
+            for task in study.grid.tasks
+            if not isinstance(study.tasks[task].raw, SpheresRaw)
+            and Path("data/raw", task).exists()
+            and f"raw@{task}" not in known
+        ]
+    )
 
 
 def run_cells(cells: Sequence[Cell], jobs: int) -> list[Outcome]:
