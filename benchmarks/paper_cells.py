@@ -5,7 +5,7 @@ python benchmarks/paper_cells.py [--jobs N] [--state DIR] CELL...
 A cell is named as everywhere (spheres-unet-32-1), `spheres-baselines` are the two baselines. Besides this
 checkout it needs torch, monai (UNETR: einops), numpy, scipy, pydantic and ruamel.yaml; neither DVC nor a
 network. Tables, timings and what vouches for them go to benchmarks/paper_cells/CELL. A finished cell is
-skipped, an interrupted one goes on from its last saved epoch with the same bits; CONTEXT_FBR_DEVICE=cpu or
+skipped, an interrupted one goes on from its last saved step with the same bits; CONTEXT_FBR_DEVICE=cpu or
 cuda chooses the device.
 """
 
@@ -13,18 +13,16 @@ import argparse
 import datetime
 import gzip
 import hashlib
+import json
 import os
-import pickle
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
@@ -33,19 +31,32 @@ import monai  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from context_fbr import atomic, baselines, networks, paper_cells, spheres, trainer  # noqa: E402
+from context_fbr import (  # noqa: E402
+    atomic,
+    baselines,
+    networks,
+    paper_cells,
+    patches,
+    resume,
+    spheres,
+    trainer,
+    training_state,
+)
 from context_fbr.cells import Cell  # noqa: E402
-from context_fbr.device import prepare_device  # noqa: E402
-from context_fbr.errors import UserError, run  # noqa: E402
+from context_fbr.device import describe, prepare_device  # noqa: E402
+from context_fbr.errors import StoppedError, UserError, run  # noqa: E402
 from context_fbr.history import foreground_ratio_table, history_table  # noqa: E402
 from context_fbr.inference import segment  # noqa: E402
+from context_fbr.resume import Place  # noqa: E402
 from context_fbr.score_columns import SCORES, score_row  # noqa: E402
 from context_fbr.scoring import score  # noqa: E402
+from context_fbr.stopping import StopRequest, stop_requests  # noqa: E402
 from context_fbr.study.document import Document  # noqa: E402
 from context_fbr.study.whole import read_study  # noqa: E402
 from context_fbr.tables import csv_text  # noqa: E402
 
 SAVE_EVERY_S = 60.0
+SECONDS = "seconds.json"
 Volume = tuple[str, str, np.ndarray, np.ndarray]
 """Name, split, image (x, y, z) float32, label (x, y, z) uint8."""
 
@@ -92,8 +103,8 @@ def run_cell(
     cell: Cell,
     volumes: Sequence[Volume],
     device: torch.device,
-    state: Path,
-    identity: str,
+    place: Place,
+    request: StopRequest,
 ) -> tuple[dict[str, bytes], dict[str, float]]:
     """Train and evaluate a cell; its tables by file name, and seconds by part.
 
@@ -102,24 +113,38 @@ def run_cell(
         cell: one of its cells.
         volumes: the task's volumes.
         device: where to.
-        state: file that holds the training while it runs.
-        identity: what a saved training must carry to be continued.
+        place: holds the training while it runs.
+        request: that ends it.
     """
     study = read_study(document)
     epochs = study.tasks[cell.task].train.epochs
     protocol = trainer.Protocol(study.train, study.sliding_window, epochs, cell.patch_size, cell.seed)
     loaded = {
-        wanted: [trainer.load_volume(n, i, la, device) for n, split, i, la in volumes if split == wanted]
+        wanted: [patches.load_volume(n, i, la, device) for n, split, i, la in volumes if split == wanted]
         for wanted in ("train", "validation")
     }
     network = networks.build(document, cell.model, cell.patch_size, cell.seed).to(device)
-    history, resumed, spent = load_state(state, identity, cell.key, device)
-    watch = Watch("train", spent)
-    saved = time.monotonic()
+    resumed, history, problems = training_state.load(place)
+    for problem in problems:
+        print(f"{cell.key}: cannot go on from {problem}")
+    if resumed is not None:
+        print(f"{cell.key}: goes on in epoch {resumed.epoch} after step {len(resumed.steps)}", flush=True)
+    watch = Watch("train", read_seconds(place))
+    kept = training_state.Keeper(place, cell.key, SAVE_EVERY_S, request, history)
+
+    def pause(state: Callable[[], trainer.State]) -> None:
+        try:
+            saved = kept.pause(state)
+        except StoppedError:
+            write_seconds(place, watch)
+            raise
+        if saved:
+            write_seconds(place, watch)
+
     best = next((epoch.validation_dice or 0.0 for epoch in history if epoch.weights is not None), 0.0)
-    for epoch in trainer.train(network, loaded["train"], loaded["validation"], protocol, resumed):
+    for epoch in trainer.train(network, loaded["train"], loaded["validation"], protocol, resumed, pause):
         if epoch.weights is not None:  # only the best weights are kept
-            history = [replace(old, weights=None) for old in history]
+            history[:] = [replace(old, weights=None) for old in history]
             best = epoch.validation_dice or 0.0
         history.append(epoch)
         if epoch.validation_dice is not None:
@@ -128,9 +153,6 @@ def run_cell(
                 f"{epoch.validation_dice:.4f} (best {best:.4f}), {watch.read()['train']:.0f} s",
                 flush=True,
             )
-        if time.monotonic() - saved > SAVE_EVERY_S:
-            save_state(state, identity, history, epoch.state(), watch.read())
-            saved = time.monotonic()
     trained = watch.read()
     watch = Watch("evaluate")
     weights = next(epoch.weights for epoch in history if epoch.weights is not None)
@@ -155,52 +177,17 @@ def scored(name: str, mask: np.ndarray, label: np.ndarray) -> tuple[object, ...]
     return score_row(name, score(mask, label), int((label > 0).sum()) / label.size)
 
 
-def save_state(
-    path: Path,
-    identity: str,
-    history: Sequence[trainer.Epoch],
-    state: trainer.State,
-    seconds: dict[str, float],
-) -> None:
-    """Write a training to a file, whole or not at all."""
-    epochs = [
-        (e.number, e.learning_rate, e.loss, e.validation_dice, list(e.foreground_ratios), e.weights)
-        for e in history
-    ]
-    content = {"identity": identity, "epochs": epochs, "state": dict(vars(state)), "seconds": seconds}
-    buffer = BytesIO()
-    torch.save(content, buffer)
-    atomic.write_bytes(path, buffer.getvalue())
+def write_seconds(place: Place, watch: Watch) -> None:
+    """Keep the time that a training took so far."""
+    atomic.write_text(place.folder / SECONDS, json.dumps(watch.read()))
 
 
-def load_state(
-    path: Path, identity: str, name: str, device: torch.device
-) -> tuple[list[trainer.Epoch], trainer.State | None, dict[str, float]]:
-    """History, state and seconds of a saved training; nothing if there is none that fits."""
+def read_seconds(place: Place) -> dict[str, float]:
+    """The time that was kept; nothing if there is none."""
     try:
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        if content["identity"] != identity:
-            raise ValueError("it is of other parameters, data, code or device")
-        state = trainer.State(**content["state"])
-        epochs = [
-            trainer.Epoch(n, rate, loss, dice, tuple(ratios), weights, lambda: state)
-            for n, rate, loss, dice, ratios, weights in content["epochs"]
-        ]
-    except FileNotFoundError:
-        return [], None, {}
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        RuntimeError,
-        pickle.UnpicklingError,
-    ) as error:
-        print(f"{name}: starts from the beginning, {path} cannot be used: {str(error).splitlines()[0]}")
-        return [], None, {}
-    print(f"{name}: goes on after epoch {state.epoch}", flush=True)
-    return epochs, state, content["seconds"]
+        return dict(json.loads((place.folder / SECONDS).read_text()))
+    except (OSError, ValueError):
+        return {}
 
 
 def run_name(document: Document, name: str, folder: Path, state: Path, revision: str) -> None:
@@ -217,7 +204,6 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
     seconds = watch.read()
     data = paper_cells.data_digest(volumes)
     parameters = paper_cells.digest(document, name)
-    kept = state / f"{name}.pt"
     if name.endswith("-baselines"):
         watch = Watch("evaluate")
         validation = [(image, label) for _, split, image, label in volumes if split == "validation"]
@@ -227,8 +213,10 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
         tables = {paper_cells.BASELINES: table.encode()}
         seconds |= watch.read()
     else:
-        identity = " ".join((parameters, data, code_digest(), torch.__version__, device.type, str(threads)))
-        tables, more = run_cell(document, Cell.from_key(name), volumes, device, kept, identity)
+        cell = Cell.from_key(name)
+        inputs = resume.inputs_of({"paper": parameters, "threads": threads}, data, device)
+        with stop_requests() as request, resume.place("paper", cell, inputs, state) as place:
+            tables, more = run_cell(document, cell, volumes, device, place, request)
         seconds |= more
     record = paper_cells.Record(
         format=paper_cells.FORMAT,
@@ -237,7 +225,7 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
         data=data,
         tables={table: hashlib.sha256(content).hexdigest() for table, content in tables.items()},
         revision=revision,
-        device=device_name(device),
+        device=describe(device),
         threads=threads,
         versions={
             "python": platform.python_version(),
@@ -252,28 +240,10 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
         for table, content in tables.items():
             atomic.write_bytes(partial / table, content)
         atomic.write_text(partial / paper_cells.RECORD, paper_cells.record_text(record))
-    kept.unlink(missing_ok=True)
     print(
         f"{name}: written to {target}, {sum(v for k, v in seconds.items() if not k.endswith('cpu')):.0f} s",
         flush=True,
     )
-
-
-def code_digest() -> str:
-    """SHA-256 of what was imported of the package: the code that began a training continues it."""
-    modules = sorted(name for name in sys.modules if name.startswith("context_fbr."))
-    files = [sys.modules[name].__file__ for name in modules]
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files if file)).hexdigest()
-
-
-def device_name(device: torch.device) -> str:
-    """What to call the device in a table."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"CPU, {models[0] if models else platform.processor() or platform.machine()}"
 
 
 def git_revision() -> str | None:

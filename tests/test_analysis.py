@@ -105,8 +105,9 @@ def test_a_group_without_any_defined_distance_is_null_not_nan(tables: Path) -> N
 
 def test_names_are_text_whatever_they_look_like_and_numbers_keep_their_last_bit(tables: Path) -> None:
     for cell in CELLS:
-        cell.scores.write_text(score_table("001,0.1234567890123456789,,1.0,0.1", "002,0.3,1,1,0.1"))
-    CELLS[1].scores.write_text(score_table("NA,0.3,1,1,0.1"))
+        cell.scores.write_text(
+            score_table("001,0.1234567890123456789,,1.0,0.1", "002,0.3,1,1,0.1", "NA,0.3,1,1,0.1")
+        )
     scores = read_results(CELLS).scores
     assert scores["filename"].tolist()[:3] == ["001", "002", "NA"]
     assert scores["dsc"][0] == 0.1234567890123456789

@@ -23,6 +23,8 @@ from context_fbr.msd.verify import verify
 
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
 PAUSES_S = (0.01, 0.02)
+UNREADABLE = Path("/proc/self/mem")  # a regular file whose first bytes give an input/output error
+needs_proc = pytest.mark.skipif(not UNREADABLE.exists(), reason="only Linux has /proc/self/mem")
 
 
 @pytest.fixture
@@ -204,8 +206,54 @@ def test_without_archive_and_network_one_error_says_the_three_ways(
     assert "set the variable CONTEXT_FBR_ARCHIVE_ZOO to its path; " in text
     assert f"put it into {incoming}; " in text
     assert f"make {closed} work (tasks.zoo.raw.url in params.yaml)" in text
-    assert text.endswith("The cells of other tasks run without it: `make repro` or `dvc repro -k`")
+    assert "only code was edited: `dvc checkout raw@zoo && dvc commit -f raw@zoo`" in text
+    assert "The cells of other tasks run without it: `make repro` or `dvc repro -k`" in text
+    assert text.endswith("or take zoo out of grid.tasks")
     assert names(incoming) == []
+
+
+def test_a_run_that_is_killed_while_it_hashes_what_came_does_not_download_it_again(
+    find: Callable[..., Path], server: Server, incoming: Path, tmp_path: Path
+) -> None:
+    download.download(server.url, incoming / f"{NAME}.partial", tmp_path, PAUSES_S)  # and then: killed
+    assert find(server.url).read_bytes() == CONTENT
+    assert server.served == [len(CONTENT)]
+    assert server.requests[-1]["Range"] == f"bytes={len(CONTENT)}-"
+    assert names(incoming) == [NAME]
+
+
+@needs_proc
+@pytest.mark.parametrize("md5", [MD5, None])
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
+def test_an_archive_that_the_disk_does_not_give_is_told_as_such_and_not_as_a_write_error(
+    incoming: Path, tmp_path: Path, suffix: str, md5: str | None
+) -> None:
+    incoming.mkdir(parents=True)
+    path = incoming / f"a.{suffix}"
+    path.symlink_to(UNREADABLE)
+    target = tmp_path / "raw"
+    with pytest.raises(UserError) as caught, atomic.directory(target) as folder:  # as the stage does
+        unpack(find_archive("zoo", path.name, None, md5, target, incoming), folder)
+    (text,) = caught.value.problems
+    assert text.startswith(f"{path}: cannot be read: Input/output error; mend its permission or its disk")
+    assert not target.exists()
+
+
+def test_a_path_that_the_system_refuses_is_told_as_one_that_cannot_be_read(
+    find: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTEXT_FBR_ARCHIVE_ZOO", "x" * 300)
+    with pytest.raises(UserError, match=r"^x+: cannot be read: File name too long"):
+        find(None)
+
+
+def test_a_folder_in_place_of_the_archive_is_told_before_a_download(
+    find: Callable[..., Path], server: Server, incoming: Path
+) -> None:
+    (incoming / NAME).mkdir(parents=True)
+    with pytest.raises(UserError, match=r"Task99_Zoo\.tar: is no file, expected the archive; move it away"):
+        find(server.url)
+    assert server.requests == []
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import torch
 from context_fbr import atomic, networks
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
-from context_fbr.evaluate import load_network
 from context_fbr.study.document import Document
+from context_fbr.trained import load_network
 
 CELL = Cell("spheres", "unet", 16, 1)
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from monai.transforms import SpatialPad
 
-from context_fbr import sampling, trainer
+from context_fbr import patches, sampling
 from context_fbr.inference import sliding_window
 from context_fbr.padding import margins, padded
 from context_fbr.study.training import SlidingWindow
@@ -42,7 +42,7 @@ def test_a_volume_that_is_large_enough_is_not_copied() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_patches_of_a_padded_volume_fit_and_none_is_centred_on_padding(shape: tuple[int, int, int]) -> None:
     image, label = image_and_label(shape)
-    volume = trainer.load_volume("case", image, label, torch.device("cpu"), 16, BACKGROUND)
+    volume = patches.load_volume("case", image, label, torch.device("cpu"), 16, BACKGROUND)
     before = [start for start, _ in margins(shape, 16)]
     for kind in (volume.where.foreground, volume.where.background):
         centres = np.stack(np.unravel_index(kind, volume.where.shape), axis=1) - before

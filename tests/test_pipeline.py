@@ -99,6 +99,7 @@ def test_git_keeps_the_small_files_and_ignores_the_rest(finished: Workspace) -> 
             for p in files
             if any(p.relative_to(finished.path).is_relative_to(path) for path in paths)
         }
+    written |= {f"metrics/provenance/{name.replace('@', '/')}.json" for name in cells(finished)}
     assert changed <= written
     assert changed >= {"dvc.lock", "metrics/cases.csv", "metrics/findings.json", "plots/overlays/spheres.png"}
 

@@ -2,15 +2,17 @@
 
 import json
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, TINY
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-from context_fbr import cli, evaluate, nifti, predict, prepare, profiles, raw, train
+from context_fbr import cli, evaluate, inference, nifti, predict, prepare, profiles, raw, train
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
 
@@ -177,13 +179,117 @@ def test_a_cell_that_is_not_trained_or_of_another_version_says_what_to_run(
         run(sorted(TEST.iterdir())[0])
 
 
-def test_the_command_line_exits_with_1_and_names_the_cell_s_form(
+def test_a_folder_stands_for_the_nifti_files_in_it(study: Path) -> None:
+    good = sorted(TEST.iterdir())[0]
+    for name in ("b.nii.gz", "a.nii.gz", "._a.nii.gz", "a.nii.gz.bak", "deeper/c.nii.gz"):
+        path = Path("scans") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(good.read_bytes())
+    Path("scans/folder.nii.gz").mkdir()
+    assert [line.partition(": ")[0] for line in run("scans")] == ["masks/a.nii.gz", "masks/b.nii.gz"]
+
+
+def test_a_file_where_the_masks_should_go_is_told_at_once(study: Path) -> None:
+    Path("masks").write_text("mine")
+    with pytest.raises(UserError, match="masks: is a file, expected a folder for the masks"):
+        run(sorted(TEST.iterdir())[0])
+    assert Path("masks").read_text() == "mine"
+
+
+def test_a_mask_that_cannot_be_written_is_reported_with_the_rest_and_does_not_stop_it(study: Path) -> None:
+    names = sorted(path.name for path in TEST.iterdir())
+    Path("bad.nii.gz").write_bytes(b"no NIfTI")
+    (Path("masks") / names[0] / "in the way").mkdir(parents=True)
+    with pytest.raises(UserError) as caught:
+        run("bad.nii.gz", TEST, overwrite=True)
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
+        "bad.nii.gz",
+        f"masks/{names[0]}",
+    ]
+    assert all((Path("masks") / name).is_file() for name in names[1:])
+
+
+def test_an_image_that_is_too_large_for_the_gpu_says_what_to_do_and_does_not_stop_the_others(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real segmentation, but for one image the error that PyTorch raises on a full GPU."""
+    names = sorted(path.name for path in TEST.iterdir())
+    real, calls = inference.sliding_window, []
+
+    def full_once(*arguments: object) -> torch.Tensor:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
+        return real(*arguments)
+
+    monkeypatch.setattr(inference, "sliding_window", full_once)
+    with pytest.raises(UserError) as caught:
+        run(TEST)
+    assert caught.value.problems == (
+        f"{TEST / names[1]}: cpu has too little memory for 16 x 16 x 16 voxels and 4 windows of 16 at once; lower "
+        "sliding_window.windows_per_batch in params.yaml, or set CONTEXT_FBR_DEVICE=cpu",
+    )
+    for name in (names[0], *names[2:]):
+        assert (Path("masks") / name).read_bytes() == (CELL.predictions / name).read_bytes()
+    assert not (Path("masks") / names[1]).exists()
+
+
+def test_a_gpu_without_room_for_the_network_says_what_to_do(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> torch.nn.Module:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(predict, "load_network", full)
+    with pytest.raises(
+        UserError, match=r"free for the network; .* set CONTEXT_FBR_DEVICE to another GPU or to"
+    ):
+        run(TEST)
+
+
+def command(key: str, image: str = "a.nii.gz") -> Namespace:
+    return cli.parser().parse_args(["predict", key, image, "--out", "masks"])
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("spheres", "is no cell: its key is TASK-MODEL-PATCH_SIZE-SEED, such as spleen-unet-96-1"),
+        ("spheres-unet-big-1", "is no cell: its key is TASK-MODEL-PATCH_SIZE-SEED, such as spleen-unet-96-1"),
+        ("spheres-unet-24-1", "is neither in the grid of params.yaml nor trained"),
+    ],
+)
+def test_a_key_of_no_cell_is_told_in_one_sentence_with_the_nearest_of_the_grid(
+    study: Path, key: str, told: str
+) -> None:
+    options = command(key)
+    with pytest.raises(UserError) as caught:
+        options.do(options)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{key}: {told}; nearest of the 2 in the grid: spheres-unet-16-1, ")
+    assert "\n" not in problem
+
+
+def test_a_cell_of_the_grid_that_is_not_trained_says_how_to_and_one_that_left_it_is_used(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = cli.parser().parse_args(["predict", "spheres-unet", "a.nii.gz", "--out", "masks"])
-    with pytest.raises(UserError, match="expected TASK MODEL PATCH_SIZE SEED"):
+    options = command("spheres-attention_unet-16-1", str(TEST))
+    with pytest.raises(
+        UserError, match=r"the cell is not trained; .*`dvc repro train@spheres-attention_unet-16-1`"
+    ):
         options.do(options)
+    text = Path("params.yaml").read_text()
+    assert text.count("models: [unet, attention_unet]") == 1
+    Path("params.yaml").write_text(text.replace("models: [unet, attention_unet]", "models: [attention_unet]"))
+    options = command(CELL.key, str(TEST))
+    assert options.do(options) is None
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_the_command_line_prints_a_line_for_each_image(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     good = sorted(TEST.iterdir())[0]
-    options = cli.parser().parse_args(["predict", CELL.key, str(good), "--out", "masks"])
+    options = command(CELL.key, str(good))
     assert options.do(options) is None
     assert capsys.readouterr().out.startswith(f"masks/{good.name}: ")

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +18,7 @@ from context_fbr.splits import SPLITS, Source
 from context_fbr.study.preparation import Preparation, Prepare, Split
 
 NAMES = [f"spheres_{i:03d}" for i in range(7)]
+PLAIN = Prepare(split=Split(train=1, validation=1, test=1))
 
 
 @pytest.fixture
@@ -75,9 +76,9 @@ def test_a_volume_in_another_orientation_is_turned_to_ras_with_its_affine(worksp
     files = [path.with_name(name) for name in ("image.nii.gz", "label.nii.gz")]
     for file, array in zip(files, (voxels, label), strict=True):
         nifti.write(file, array, affine)
-    settings = Prepare(split=Split(train=1, validation=1, test=1))
     source = Source("case", "train", *(file.relative_to(workspace) for file in files))
-    case, image, turned = prepare.prepare_case(source, workspace, settings, {0, 1})
+    case, image, turned, warnings = prepare.prepare_case(source, workspace, PLAIN, {0, 1})
+    assert warnings == ()
     assert nibabel.aff2axcodes(np.asarray(case.geometry.affine)) == ("R", "A", "S")
     for index in np.ndindex(voxels.shape):  # every voxel keeps its place in the world
         world = affine @ [*index, 1]
@@ -205,7 +206,8 @@ def test_workers_are_bounded_by_jobs_cores_and_free_memory(
 def test_no_more_cases_are_in_hand_than_memory_holds(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, room_for: float, expected: int
 ) -> None:
-    free = int(room_for * prepare.MEMORY_PER_CASE)
+    image = workspace / "data" / "raw" / "spheres" / "imagesTr" / f"{NAMES[0]}.nii.gz"
+    free = int(room_for * prepare.memory_to_prepare(image, PLAIN))
     monkeypatch.setattr(workers.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     monkeypatch.setattr(workers, "usable_cores", lambda: 8)
     real, in_hand, most, lock = prepare.prepare_case, 0, 0, threading.Lock()
@@ -226,19 +228,149 @@ def test_no_more_cases_are_in_hand_than_memory_holds(
     assert most == expected
 
 
-def test_a_foreground_that_is_no_label_of_the_data_set_names_the_parameter(
-    change: Callable[[str, str], object], workspace: Path
+@pytest.mark.parametrize(
+    ("stored", "settings"),
+    [
+        ("int16", {"window": (-57.0, 164.0), "crop": True, "spacing_mm": (1.5, 1.5, 2.0)}),
+        ("int16", {"window": (-57.0, 164.0), "spacing_mm": (0.7, 0.7, 1.0)}),
+        ("float32", {"z_score": True, "spacing_mm": (0.7, 0.7, 1.5)}),
+        ("float64", {"z_score": True}),
+        ("int16", {}),
+    ],
+)
+def test_the_memory_that_a_case_takes_is_known_from_its_header(
+    tmp_path: Path, stored: str, settings: dict[str, object]
 ) -> None:
-    split = "      split: {train: 3, validation: 1, test: imagesTs}"
+    """Against what numpy and the rest of Python allocate at the same time."""
+    voxels = np.random.default_rng(0).integers(-100, 300, (90, 80, 70))
+    affine = np.diag([-0.8, -0.8, 2.5, 1.0])
+    nifti.write(tmp_path / "image.nii.gz", voxels.astype(stored), affine)
+    nifti.write(tmp_path / "label.nii.gz", (voxels > 0).astype(np.uint8), affine)
+    source = Source("a", "train", Path("image.nii.gz"), Path("label.nii.gz"))
+    prepared_as = Prepare(split=PLAIN.split, **settings)
+    prepare.prepare_case(source, tmp_path, prepared_as, {0, 1})  # what is imported once does not count
+    tracemalloc.start()
+    prepare.prepare_case(source, tmp_path, prepared_as, {0, 1})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    estimated = prepare.memory_to_prepare(tmp_path / "image.nii.gz", prepared_as)
+    assert 0.5 < peak / estimated < 1.1
+
+
+def test_headers_alone_tell_the_memory_and_one_that_cannot_be_read_counts_as_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii.gz"
+    random = np.random.default_rng(0).random((40, 50, 60))
+    nifti.write(path, random, np.diag([1.0, 1.0, 2.0, 1.0]))
+    finer = Prepare(split=PLAIN.split, spacing_mm=(0.5, 1.0, 2.0))
+    whole = prepare.memory_to_prepare(path, finer)
+    assert (
+        whole
+        == 40 * 50 * 60 * prepare.BYTES_PER_SOURCE_VOXEL + 79 * 50 * 60 * prepare.BYTES_PER_PREPARED_VOXEL
+    )
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 10])
+    assert prepare.memory_to_prepare(path, finer) == whole
+    nifti.write(tmp_path / "four.nii.gz", random[..., None].repeat(2, axis=3), np.eye(4))
+    path.write_bytes(content[:30])
+    header = nibabel.Nifti1Image(random, np.eye(4)).to_bytes()
+    (tmp_path / "other.nii").write_bytes(header.replace(b"n+1\0", b"nix\0"))
+    for name in ("a.nii.gz", "none.nii.gz", "four.nii.gz", "other.nii"):
+        assert prepare.memory_to_prepare(tmp_path / name, finer) == 0, name
+
+
+def with_settings(
+    workspace: Path, more: str, split: str = "{train: 3, validation: 1, test: imagesTs}"
+) -> int:
+    """Give the spheres' `prepare` another split and more keys; the line of the first of these."""
     params = workspace / "params.yaml"
-    lines = [line for line in params.read_text().splitlines() if line.startswith(split)]
-    assert len(lines) == 1
-    change(lines[0], f"{lines[0]}\n      foreground: [1, 3]")
+    lines = params.read_text().splitlines()
+    (place,) = (
+        n for n, line in enumerate(lines) if "split: {train: 3, validation: 1, test: imagesTs}" in line
+    )
+    lines[place : place + 1] = [f"      split: {split}", *(f"      {key}" for key in more.split("; ") if key)]
+    params.write_text("\n".join(lines))
+    return place + 2
+
+
+def test_a_foreground_that_is_no_label_of_the_data_set_names_the_parameter(workspace: Path) -> None:
+    with_settings(workspace, "foreground: [1, 3]")
     with pytest.raises(
         UserError, match=r"tasks.spheres.prepare.foreground: \[3\] are no labels of .*\[0, 1\]"
     ):
         prepare.main(["spheres"])
     assert not (workspace / "data" / "prepared").exists()
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ("{train: 3, validation: 1, test: imagesTs}", ""),
+        ("{train: 2, validation: 1, test: imagesTs}", "spheres: 1 case is in no split: spheres_003\n"),
+        (
+            "{train: [spheres_002], validation: [spheres_001], test: imagesTs}",
+            "spheres: 2 cases are in no split: spheres_000, spheres_003\n",
+        ),
+    ],
+)
+def test_cases_that_are_in_no_split_are_told(
+    workspace: Path, capsys: pytest.CaptureFixture[str], split: str, said: str
+) -> None:
+    with_settings(workspace, "", split)
+    prepare.main(["spheres"])
+    assert capsys.readouterr().out == said
+
+
+def warnings_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    prepare.main(["spheres"])
+    said = capsys.readouterr().err.splitlines()
+    return [line.removeprefix("warning: ") for line in said if line.startswith("warning: ")]
+
+
+def test_foreground_that_the_crop_leaves_out_is_told_by_case_with_its_share(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = workspace / "data" / "raw" / "spheres"
+    image, label = np.zeros((16, 16, 16), np.float32), np.zeros((16, 16, 16), np.uint8)
+    image[4:12, 4:12, 4:12] = np.random.default_rng(0).random((8, 8, 8)) + 0.5
+    for case, box in ((0, np.s_[4:12, 4:12, 4:12]), (1, np.s_[10:14, 5:7, 5:7]), (4, np.s_[13:15, 3, 3])):
+        label[:] = 0
+        label[box] = 1
+        suffix = "Tr" if case < 4 else "Ts"
+        nifti.write(folder / f"images{suffix}" / f"{NAMES[case]}.nii.gz", image, np.eye(4))
+        nifti.write(folder / f"labels{suffix}" / f"{NAMES[case]}.nii.gz", label, np.eye(4))
+    assert warnings_of(capsys) == []
+    with_settings(workspace, "crop: true")
+    files = [
+        Path("data/raw/spheres") / part
+        for part in (f"labelsTr/{NAMES[1]}.nii.gz", f"labelsTs/{NAMES[4]}.nii.gz")
+    ]
+    remedy = "out there no voxel is above 0; mend the label, or change window or crop"
+    assert warnings_of(capsys) == [
+        f"{files[0]}: the crop leaves out 8 of 16 foreground voxels (50.0%): {remedy}",
+        f"{files[1]}: the crop leaves out 2 of 2 foreground voxels (100.0%): {remedy}",
+        f"{files[1]}: no foreground (label values [1]) on the prepared grid; the case has no Dice",
+    ]
+    assert [case.foreground_voxels for case in prepared.read_cases("spheres", "train")[:2]] == [512, 8]
+
+
+@pytest.mark.parametrize(
+    ("modality", "settings", "is_told"),
+    [
+        ("CT", "crop: true", True),
+        ("CT", "crop: true; z_score: true", True),
+        ("CT", "crop: true; window: [0, 1]", False),
+        ("CT", "spacing_mm: [2.0, 2.0, 2.0]", False),
+        ("MRI", "crop: true", False),
+    ],
+)
+def test_a_crop_of_a_ct_without_window_is_warned_of(
+    workspace: Path, capsys: pytest.CaptureFixture[str], modality: str, settings: str, is_told: bool
+) -> None:
+    path = workspace / "data" / "raw" / "spheres" / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "modality": {"0": modality}}))
+    line = with_settings(workspace, settings)
+    text = f"params.yaml:{line}: tasks.spheres.prepare.crop: crops a CT to what is above 0 HU"
+    assert [warning.startswith(text) for warning in warnings_of(capsys)] == [True] * is_told
 
 
 @pytest.mark.parametrize("text", [None, "{", '{"labels": 3}', "[]"])

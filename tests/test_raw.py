@@ -14,10 +14,11 @@ import pytest
 from msd_dataset import Dataset
 from web_server import NAME, Server
 
-from context_fbr import raw
+from context_fbr import atomic, raw
 from context_fbr.errors import UserError
 from context_fbr.grid import local
 from context_fbr.msd import archive as archives
+from context_fbr.msd import bring as bringing
 from context_fbr.study.document import Document
 from context_fbr.study.raw import ArchiveRaw, FolderRaw, read_raw
 from context_fbr.study.whole import read_study
@@ -94,6 +95,7 @@ def test_a_folder_becomes_the_raw_data_without_what_does_not_belong_to_it(study:
     before = files(Path("zoo"))
     Path("zoo/notes.txt").write_text("not ours")
     Path("zoo/imagesTr/._a.nii.gz").write_bytes(b"of macOS")
+    Path("zoo/imagesTr/a.nii.gz.bak").write_bytes(b"of an editor")
     linked = Path("zoo/imagesTr/a.nii.gz")
     linked.rename("elsewhere.nii.gz")
     linked.symlink_to(Path("elsewhere.nii.gz").resolve())
@@ -236,6 +238,66 @@ def test_a_folder_that_is_not_there_is_named_with_the_key(study: Path) -> None:
     task(folder="/nowhere/Task99")
     (problem,) = refused()
     assert problem.startswith("tasks.zoo.raw.folder of params.yaml: /nowhere/Task99 is no folder")
+
+
+@pytest.mark.parametrize(
+    ("folder", "how"),
+    [
+        ("data/raw/zoo", "is"),
+        ("./data/../data/raw/zoo/", "is"),
+        ("HERE/data/raw/zoo", "is"),
+        ("linked", "is"),
+        ("data/raw/zoo/Task99_Zoo", "lies in"),
+        ("data/raw", "holds"),
+        (".", "holds"),
+    ],
+)
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_folder_that_dvc_would_empty_before_it_is_copied_is_refused_with_its_line(
+    study: Path, folder: str, how: str, is_there: bool
+) -> None:
+    if is_there:
+        shutil.copytree("zoo", RAW)
+    Path("linked").symlink_to(RAW)
+    named = folder.replace("HERE", str(study))
+    task(folder=named)
+    lines = Path("params.yaml").read_text().splitlines()
+    line = next(number for number, text in enumerate(lines, start=1) if f"folder: {named}" in text)
+    with pytest.raises(UserError) as caught:
+        raw.main(["zoo"])
+    (problem,) = caught.value.problems
+    assert problem.startswith(
+        f"params.yaml:{line}: tasks.zoo.raw.folder: {named} {how} data/raw/zoo, which DVC empties"
+    )
+    assert not is_there or files(RAW) == files(Path("zoo"))
+
+
+def test_a_folder_of_the_same_name_elsewhere_and_that_of_another_task_are_taken(study: Path) -> None:
+    for folder in ("elsewhere/data/raw/zoo", "data/raw/zoo_2"):
+        shutil.copytree("zoo", folder)
+        task(folder=folder)
+        raw.main(["zoo"])
+        assert files(RAW) == files(Path("zoo"))
+
+
+def test_a_folder_that_cannot_be_found_is_told_with_its_line(study: Path) -> None:
+    task(folder="~nobody_of_this_name/zoo")
+    (problem,) = refused()
+    assert "tasks.zoo.raw.folder: ~nobody_of_this_name/zoo cannot be found: " in problem
+
+
+def test_a_file_that_cannot_be_read_while_it_is_copied_is_not_told_as_a_write_error(study: Path) -> None:
+    unreadable = Path("/proc/self/mem")  # a regular file whose first bytes give an input/output error
+    if not unreadable.exists():
+        pytest.skip("only Linux has /proc/self/mem")
+    Path("zoo/labelsTr/b.nii.gz").unlink()
+    Path("zoo/labelsTr/b.nii.gz").symlink_to(unreadable)
+    with (
+        pytest.raises(UserError, match=r"^zoo/labelsTr/b\.nii\.gz: cannot be read: Input/output error; mend"),
+        atomic.directory(RAW) as folder,  # as the stage does
+    ):
+        bringing._copy(Path("zoo"), folder)
+    assert list(Path("data/raw").glob("*")) == []
 
 
 def test_the_stage_reads_what_params_yaml_says(study: Path) -> None:

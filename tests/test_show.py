@@ -1,5 +1,6 @@
 """Results as tables, from the files that git keeps alone."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -51,6 +52,13 @@ def test_what_is_missing_damaged_or_of_another_version_is_one_error(folder: Path
     path.write_text(content.replace("dice_mean", "dice"))
     with pytest.raises(UserError, match="of another version"):
         show.render(folder, markdown=False)
+    path.write_text(content)
+    findings = folder / "findings.json"
+    kept = findings.read_text()
+    findings.write_text(json.dumps({**json.loads(kept), "confidence": "much"}))
+    with pytest.raises(UserError, match="of another version"):
+        show.render(folder, markdown=False)
+    findings.write_text(kept)
     path.write_text(content[:100])
     with pytest.raises(UserError, match=r"summary\.json: is damaged"):
         show.render(folder, markdown=False)

@@ -6,7 +6,7 @@ import pytest
 from pipeline import ROOT
 
 from context_fbr.errors import UserError
-from context_fbr.splits import assign_splits
+from context_fbr.splits import assign_splits, in_no_split
 from context_fbr.study.preparation import Split
 
 LABELS = ROOT.parent / "shared" / "data" / "msd_spleen_labels" / "labelsTr"
@@ -120,10 +120,20 @@ def test_a_test_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert problem.startswith(f"{raw / 'imagesTs'}: no test volumes, but the split says `test: imagesTs`")
 
 
+def test_cases_that_are_left_over_are_known(tmp_path: Path) -> None:
+    raw = data_set(tmp_path, ["a", "b", "c", "d", "e"], ["x"])
+    counted = assign_splits(raw, Split(train=2, validation=1, test="imagesTs"))
+    assert in_no_split(raw, counted) == ["d", "e"]
+    listed = assign_splits(raw, Split(train=("d",), validation=("a",), test=("e",)))
+    assert in_no_split(raw, listed) == ["b", "c"]
+    assert in_no_split(raw, assign_splits(raw, Split(train=3, validation=1, test=1))) == []
+
+
 def test_shadow_files_of_macos_and_other_files_are_no_cases(tmp_path: Path) -> None:
     raw = data_set(tmp_path, ["a", "b", "c", "._a", "._b"])
     (raw / "imagesTr" / "b.nii.gz.bak").touch()
     (raw / "imagesTr" / "notes.txt").touch()
+    (raw / "imagesTr" / "a folder.nii.gz").mkdir()
     assert names(raw, Split(train=1, validation=1, test=1)) == {
         "train": ["a"],
         "validation": ["b"],

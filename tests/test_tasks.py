@@ -1,7 +1,6 @@
 """Tasks that come as data and a block of params.yaml, from archive to predictions: real DVC, real training."""
 
 import json
-import shutil
 from pathlib import Path
 
 import mri_dataset
@@ -77,35 +76,30 @@ def test_the_spleen_s_archive_becomes_cells_with_the_block_of_params_yaml(
 
 
 @pytest.fixture(scope="module")
-def several(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, str]:
-    """The study of overlays/tasks.yaml after `context-fbr grid run`, and what that said."""
+def without_data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, str]:
+    """The study of overlays/mri.yaml, which needs no real data, after `context-fbr grid run`; what it said."""
     workspace = Workspace.make(
-        tmp_path_factory.mktemp("tasks") / "study", ROOT / "tests" / "overlays" / "tasks.yaml"
+        tmp_path_factory.mktemp("mri") / "study", ROOT / "tests" / "overlays" / "mri.yaml"
     )
-    folder = workspace.path
-    mri_dataset.make(folder / "incoming" / "blobs")
-    real_ct.make(CT, folder / "real_ct")
-    msd_spleen.pack(folder / "real_ct", folder / "data" / "incoming" / "ct.tar", top="Task99_CT")
-    shutil.rmtree(folder / "real_ct")
+    mri_dataset.make(workspace.path / "incoming" / "blobs")
     done = workspace.context_fbr("grid", "run", "--jobs", "2", expect=1)
     return workspace, done.stdout + done.stderr
 
 
-@needs_ct
-def test_a_task_without_archive_fails_alone_and_says_the_three_ways(several: tuple[Workspace, str]) -> None:
-    workspace, said = several
+def test_a_task_without_archive_fails_alone_and_says_the_three_ways(
+    without_data: tuple[Workspace, str],
+) -> None:
+    workspace, said = without_data
     for way in ("CONTEXT_FBR_ARCHIVE_LOST", "put it into data/incoming", "tasks.lost.raw.url"):
         assert way in said
     assert "raw@lost failed or lacks its input" in said
     assert "Traceback" not in said
-    ran = {f"{stage}@{task}-unet-32-1" for stage in ("train", "evaluate") for task in ("blobs", "ct")}
-    assert ran <= workspace.lock().keys()
+    assert cells(workspace, task="blobs") <= workspace.lock().keys()
     assert not (workspace.path / "data/raw/lost").exists()
 
 
-@needs_ct
-def test_mri_with_three_labels_runs_by_its_block_alone(several: tuple[Workspace, str]) -> None:
-    workspace, _ = several
+def test_mri_with_three_labels_runs_by_its_block_alone(without_data: tuple[Workspace, str]) -> None:
+    workspace, _ = without_data
     check_scores(workspace, "blobs", (1, 3), 2.0)
     prepared = json.loads((workspace.path / "data/prepared/blobs/cases.json").read_text())
     for case in prepared["cases"]:
@@ -116,6 +110,11 @@ def test_mri_with_three_labels_runs_by_its_block_alone(several: tuple[Workspace,
         c["name"] for c in prepared["cases"] if c["split"] != "test" and min(shape_of(workspace, c)) < 32
     ]
     assert training["padded_cases"] == small != []
+    scan = workspace.path / "incoming/blobs/imagesTr/blob_7.nii.gz"
+    done = workspace.context_fbr("predict", "blobs-unet-32-1", str(scan), "--out", "masks")
+    assert done.stdout.startswith("masks/blob_7.nii.gz: ")
+    written = workspace.path / "data/predictions/blobs-unet-32-1/blob_7.nii.gz"
+    assert (workspace.path / "masks/blob_7.nii.gz").read_bytes() == written.read_bytes()
 
 
 def shape_of(workspace: Workspace, case: dict[str, str]) -> tuple[int, ...]:
@@ -123,10 +122,11 @@ def shape_of(workspace: Workspace, case: dict[str, str]) -> tuple[int, ...]:
 
 
 @needs_ct
-def test_the_real_ct_is_segmented_on_its_own_grid_by_evaluate_and_by_predict(
-    several: tuple[Workspace, str],
-) -> None:
-    workspace, _ = several
+def test_the_real_ct_is_segmented_on_its_own_grid_by_evaluate_and_by_predict(tmp_path: Path) -> None:
+    workspace = Workspace.make(tmp_path / "study", ROOT / "tests" / "overlays" / "ct.yaml")
+    real_ct.make(CT, tmp_path / "real_ct")
+    msd_spleen.pack(tmp_path / "real_ct", workspace.path / "data" / "incoming" / "ct.tar", top="Task99_CT")
+    workspace.repro("evaluate@ct-unet-32-1")
     check_scores(workspace, "ct", (1,), 3.0)
     raw = workspace.path / "data/raw/ct"
     done = workspace.context_fbr(
@@ -138,7 +138,8 @@ def test_the_real_ct_is_segmented_on_its_own_grid_by_evaluate_and_by_predict(
         workspace.path / "data/predictions/ct-unet-32-1/ct_5.nii.gz"
     ).read_bytes()
     assert nibabel.load(masks / "ct_6.nii.gz").shape == nibabel.load(raw / "imagesTs/ct_6.nii.gz").shape
+    mri_dataset.make(tmp_path / "blobs", cases=1)
     refused = workspace.context_fbr(
-        "predict", "ct-unet-32-1", "data/raw/blobs/imagesTr/blob_0.nii.gz", "--out", "masks", expect=1
+        "predict", "ct-unet-32-1", f"{tmp_path}/blobs/imagesTr/blob_0.nii.gz", "--out", "masks", expect=1
     )
     assert "are not HU: nothing is below 0" in refused.stderr

@@ -1,5 +1,7 @@
 """The training loop against a plain one, and what makes it repeatable."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +9,15 @@ import pytest
 import torch
 from monai.losses import DiceLoss
 
-from context_fbr import networks, sampling, trainer
+from context_fbr import networks, patches, sampling, trainer
+from context_fbr.cell_training import follow
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
+from context_fbr.patches import Protocol, Volume
+from context_fbr.steps import Step
 from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow, Training
-from context_fbr.train import follow
-from context_fbr.trainer import Protocol, Volume
+from context_fbr.trainer import Epoch, State
 
 MODELS = ["unet", "attention_unet", "unetr"]
 
@@ -33,7 +37,7 @@ def volumes() -> list[Volume]:
         label = np.zeros(image.shape, np.uint8)
         label[5:15, 4 + index : 14, 6:16] = 1
         image[label > 0] += 0.5
-        made.append(trainer.load_volume(f"case {index}", image, label, torch.device("cpu")))
+        made.append(patches.load_volume(f"case {index}", image, label, torch.device("cpu")))
     return made
 
 
@@ -60,7 +64,7 @@ def test_the_loss_of_the_first_steps_is_that_of_a_plain_monai_loop(
         assert epoch.learning_rate == pytest.approx(rate, rel=1e-9)
         optimizer.param_groups[0]["lr"] = rate
         losses = []
-        for batch in trainer.batches(volumes, plan, epoch.number):
+        for batch in patches.batches(volumes, plan, epoch.number):
             optimizer.zero_grad()
             loss = loss_function(network(batch.images.contiguous()), batch.labels)
             loss.backward()
@@ -106,7 +110,7 @@ def test_every_patch_s_foreground_ratio_is_kept(document: Document, volumes: lis
     for epoch in trainer.train(networks.build(document, "unet", 16, 1), volumes, volumes[:1], plan):
         expected = [
             (name, float(label.float().mean()))
-            for batch in trainer.batches(volumes, plan, epoch.number)
+            for batch in patches.batches(volumes, plan, epoch.number)
             for name, label in zip(batch.names, batch.labels, strict=True)
         ]
         assert list(epoch.foreground_ratios) == expected
@@ -134,7 +138,7 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_cases(
 ) -> None:
     volumes[2].image[:] = float("nan")
     with pytest.raises(
-        UserError, match=r"epoch 1, step \d: the loss is nan on cases \[.*case 2.*lower train"
+        UserError, match=r"epoch 1, step \d: the loss is nan on cases \[.*case 2.*Lower train"
     ):
         list(trainer.train(networks.build(document, "unet", 16, 1), volumes, volumes[:1], protocol(document)))
 
@@ -157,9 +161,9 @@ def test_a_batch_that_is_too_small_for_a_norm_names_the_parameter(
 
 def test_superseded_weights_are_not_kept(document: Document, volumes: list[Volume]) -> None:
     network = networks.build(document, "unet", 16, 1)
-    history = follow(
-        Cell("spheres", "unet", 16, 1), trainer.train(network, volumes, volumes[:2], protocol(document, 6)), 6
-    )
+    epochs = trainer.train(network, volumes, volumes[:2], protocol(document, 6))
+    history: list[Epoch] = []
+    follow(Cell("spheres", "unet", 16, 1), epochs, 6, history)
     kept = [epoch for epoch in history if epoch.weights is not None]
     assert len(kept) == 1
     assert kept[0].validation_dice == max(epoch.validation_dice for epoch in history)
@@ -174,35 +178,137 @@ def test_patches_are_those_of_the_sampler_with_the_study_s_settings(
         update={"foreground_patch_probability": probability, "patches_per_volume": 5, "batch_volumes": 3}
     )
     plan = Protocol(settings, plan.window, plan.epochs, 4, plan.seed)
-    found = list(trainer.batches(volumes, plan, epoch=7))
+    found = list(patches.batches(volumes, plan, epoch=7))
     assert [len(batch.names) for batch in found] == [15, 5]
     by_name = {volume.where.name: volume for volume in volumes}
-    patches = ((n, i, t) for b in found for n, i, t in zip(b.names, b.images, b.labels, strict=True))
+    cut = ((n, i, t) for b in found for n, i, t in zip(b.names, b.images, b.labels, strict=True))
     for name in dict.fromkeys(name for batch in found for name in batch.names):
         volume = by_name[name]
         for x, y, z in sampling.patch_corners(volume.where, 4, 5, probability, plan.seed, 7):
-            drawn, image, label = next(patches)
+            drawn, image, label = next(cut)
             assert drawn == name
             assert torch.equal(image[0], volume.image[x : x + 4, y : y + 4, z : z + 4])
             assert torch.equal(label[0], volume.label[x : x + 4, y : y + 4, z : z + 4])
 
 
+class StopError(Exception):
+    """Raised by a test where a training pauses."""
+
+
+def stop_at(pause: int, saved: Path) -> Callable[[Callable[[], State]], None]:
+    """Save the state and stop at the n-th pause, from 0."""
+    left = pause
+
+    def stop(state: Callable[[], State]) -> None:
+        nonlocal left
+        if not left:
+            now = state()
+            torch.save({**vars(now), "steps": [tuple(vars(step).values()) for step in now.steps]}, saved)
+            raise StopError
+        left -= 1
+
+    return stop
+
+
 @pytest.mark.parametrize("model", MODELS)
-def test_a_training_that_goes_on_from_a_saved_state_ends_with_the_same_bits(
+def test_a_training_that_goes_on_from_any_of_its_pauses_ends_with_the_same_bits(
     document: Document, volumes: list[Volume], model: str, tmp_path: Path
 ) -> None:
+    """Pauses: before the first step, after each of two steps, after each of two validated volumes."""
     plan = protocol(document, epochs=4, every=2)
-    through = list(trainer.train(networks.build(document, model, 16, 1), volumes, volumes[:1], plan))
-    for epoch in trainer.train(networks.build(document, model, 16, 1), volumes, volumes[:1], plan):
-        if epoch.number == 3:
-            torch.save(dict(vars(epoch.state())), tmp_path / "state.pt")
-            break
-    state = trainer.State(**torch.load(tmp_path / "state.pt", weights_only=True))
-    rest = list(trainer.train(networks.build(document, model, 16, 2), volumes, volumes[:1], plan, state))
-    assert [epoch.number for epoch in rest] == [4]
-    for name in ("learning_rate", "loss", "validation_dice", "foreground_ratios"):
-        assert getattr(rest[0], name) == getattr(through[3], name)
-    assert (rest[0].weights is None) == (through[3].weights is None)  # the best so far is part of the state
-    last, again = through[3].state(), rest[0].state()
-    for key, tensor in last.network.items():
-        assert torch.equal(tensor, again.network[key])
+    whole = networks.build(document, model, 16, 1)
+    through = list(trainer.train(whole, volumes, volumes[:2], plan))
+    count = 0
+
+    def counted(_: Callable[[], State]) -> None:
+        nonlocal count
+        count += 1
+
+    list(trainer.train(networks.build(document, model, 16, 1), volumes, volumes[:2], plan, None, counted))
+    assert count == 4 * 3 + 2 * 2
+    for pause in range(count) if model == "unet" else (5, 7):
+        history: list[Epoch] = []
+        saved = tmp_path / "state.pt"
+        first = trainer.train(
+            networks.build(document, model, 16, 1), volumes, volumes[:2], plan, None, stop_at(pause, saved)
+        )
+        with pytest.raises(StopError):
+            for epoch in first:
+                history.append(epoch)
+        content = torch.load(saved, weights_only=True)
+        state = State(**{**content, "steps": tuple(Step(*step) for step in content["steps"])})
+        again = networks.build(document, model, 16, 2)
+        history = through[: state.epoch - 1] + list(trainer.train(again, volumes, volumes[:2], plan, state))
+        assert [epoch.number for epoch in history] == [1, 2, 3, 4]
+        for ours, theirs in zip(history, through, strict=True):
+            for name in ("learning_rate", "loss", "validation_dice", "foreground_ratios"):
+                assert getattr(ours, name) == getattr(theirs, name)
+            assert (ours.weights is None) == (theirs.weights is None)
+        for (key, tensor), other in zip(again.state_dict().items(), whole.state_dict().values(), strict=True):
+            assert torch.equal(tensor, other), (pause, key)
+
+
+def test_the_learning_rates_are_pytorch_s_cosine(document: Document) -> None:
+    settings = protocol(document).settings
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50, settings.final_learning_rate)
+    for rate in trainer.learning_rates(settings, 50):
+        assert rate == optimizer.param_groups[0]["lr"]
+        optimizer.step()
+        schedule.step()
+
+
+def poisoned(document: Document, bad: int) -> torch.nn.Module:
+    """A network whose gradient, not whose loss, is infinite in its n-th step, from 1."""
+    network = networks.build(document, "unet", 16, 1)
+    calls = 0
+
+    def poison(gradient: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return gradient * float("inf") if calls == bad else gradient
+
+    next(network.parameters()).register_hook(poison)
+    return network
+
+
+def test_a_gradient_that_is_not_finite_stops_before_it_can_be_saved(
+    document: Document, volumes: list[Volume]
+) -> None:
+    """The state of a step whose weights are spoilt cannot be had; the one before it can."""
+    states: list[State] = []
+    with pytest.raises(UserError) as stopped:
+        list(
+            trainer.train(
+                poisoned(document, 3), volumes, volumes[:1], protocol(document), None,
+                lambda state: states.append(state()),
+            )
+        )  # fmt: skip
+    assert "epoch 2, step 1: the gradient's norm is inf at a loss of 0." in str(stopped.value)
+    assert "mean losses of the epochs before: 0." in str(stopped.value)
+    assert "train.on_bad_numbers: skip" in str(stopped.value)
+    assert (states[-1].epoch, states[-1].steps) == (2, ())
+
+
+def test_a_step_with_bad_numbers_can_be_skipped_and_counted_as_if_it_never_was(
+    document: Document, volumes: list[Volume]
+) -> None:
+    """Means of the batch norm included: the weights after it are those before it."""
+    plan = protocol(document)
+    plan = replace(plan, settings=plan.settings.model_copy(update={"on_bad_numbers": "skip"}))
+    before: list[dict[str, torch.Tensor]] = []
+    network = poisoned(document, 3)
+    begun, after_the_step = 4, 5  # pauses of an epoch: begin, step, step, validated volume
+
+    def remember(_: Callable[[], State]) -> None:
+        before.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+
+    history = list(trainer.train(network, volumes, volumes[:1], plan, None, remember))
+    assert [epoch.skipped_steps for epoch in history] == [0, 1, 0]
+    assert all(np.isfinite(epoch.loss) for epoch in history)
+    for name, tensor in before[after_the_step].items():
+        assert torch.equal(tensor, before[begun][name]), name
+    for volume in volumes:
+        volume.image[:] = float("nan")
+    with pytest.raises(UserError, match="epoch 1: all 2 steps were skipped"):
+        list(trainer.train(networks.build(document, "unet", 16, 1), volumes, volumes[:1], plan))

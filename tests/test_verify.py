@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,11 +17,14 @@ from conftest import ROOT
 from msd_dataset import AFFINE, Dataset
 
 from context_fbr.errors import UserError
-from context_fbr.msd import command
+from context_fbr.msd import command, inspection, layout
+from context_fbr.msd import verify as verifying
 from context_fbr.msd.problems import Severity
 from context_fbr.msd.verify import Report, verify
 
 DATA = ROOT / ".." / "shared" / "data"
+UNREADABLE = Path("/proc/self/mem")  # a regular file whose first bytes give an input/output error
+needs_proc = pytest.mark.skipif(not UNREADABLE.exists(), reason="only Linux has /proc/self/mem")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there")
 
 
@@ -71,6 +75,24 @@ def test_a_valid_data_set_has_no_problems(dataset: Dataset) -> None:
     assert (first.label.values, first.label.foreground) == ((0.0, 1.0), 4 * 4 * 3)
 
 
+def qform(path: Path, affine: np.ndarray, **fields: float) -> None:
+    """Give a file a qform beside its sform."""
+    volume = nibabel.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes()))
+    volume.header.set_qform(affine, code=1)
+    for name, value in fields.items():
+        volume.header[name] = value
+    path.write_bytes(gzip.compress(volume.to_bytes()))
+
+
+def nifti_2(path: Path) -> None:
+    nibabel.save(nibabel.Nifti2Image.from_image(nibabel.load(path)), path)
+
+
+def as_nii(path: Path) -> None:
+    """Leave the unpacked file beside the other, as a case that nothing lists."""
+    path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+
+
 IMAGE, LABEL = "imagesTr/b.nii.gz", "labelsTr/b.nii.gz"
 ZOO: list[tuple[str, Callable[[Dataset], object], tuple[str, str, str], str]] = [
     ("a cut image", lambda d: d.cut("imagesTr", "b"), ("error", "unreadable", IMAGE), "no readable NIfTI"),
@@ -78,7 +100,10 @@ ZOO: list[tuple[str, Callable[[Dataset], object], tuple[str, str, str], str]] = 
     ("a cut label", lambda d: d.cut("labelsTr", "b"), ("error", "unreadable", LABEL), "no readable NIfTI"),
     ("an empty file", lambda d: d.cut("labelsTr", "b", 0), ("error", "unreadable", LABEL), "no readable NIfTI"),
     ("a text", lambda d: d.file("imagesTr", "b").write_text("<html>"), ("error", "unreadable", IMAGE), "NIfTI"),
-    ("four axes", lambda d: d.image(lambda v: v[..., None].repeat(2, -1)), ("error", "unreadable", IMAGE), "(12, 11, 10, 2)"),
+    ("four axes", lambda d: d.image(lambda v: v[..., None].repeat(2, -1)), ("error", "unreadable", IMAGE), "has 4 axes (12 x 11 x 10 x 2 voxels)"),
+    ("an axis of one", lambda d: d.image(lambda v: v[..., None]), ("error", "unreadable", IMAGE), "has 4 axes (12 x 11 x 10 x 1 voxels)"),
+    ("one slice", lambda d: d.image(lambda v: v[:, :, 5]), ("error", "unreadable", IMAGE), "has 2 axes (12 x 11 voxels)"),
+    ("NIfTI-2", lambda d: nifti_2(d.file("imagesTr", "b")), ("error", "unreadable", IMAGE), "is NIfTI-2, expected NIfTI-1"),
     ("an image without label", lambda d: d.file("labelsTr", "b").unlink(), ("error", "no label", IMAGE), "labelsTr/b.nii.gz is not there"),
     ("a label without image", lambda d: d.file("imagesTr", "b").unlink(), ("error", "no image", LABEL), "imagesTr/b.nii.gz is not there"),
     ("a NaN in the image", lambda d: d.image(lambda v: with_one(v, np.nan)), ("error", "not finite", IMAGE), "1 of 1320 voxels are NaN"),
@@ -89,6 +114,7 @@ ZOO: list[tuple[str, Callable[[Dataset], object], tuple[str, str, str], str]] = 
     ("label value 7", lambda d: d.label(lambda v: with_one(v, 7)), ("error", "unknown label", LABEL), "1 unknown label value: 7; expected 0, 1"),
     ("half a label", lambda d: d.label(lambda v: v / 2), ("error", "unknown label", LABEL), "1 unknown label value: 0.5; expected 0, 1"),
     ("a negative label", lambda d: d.label(lambda v: -v), ("error", "unknown label", LABEL), "1 unknown label value: -1;"),
+    ("almost a label", lambda d: d.label(lambda v: v * np.float32(1.0000001)), ("error", "unknown label", LABEL), "1 unknown label value: 1.0000001; expected 0, 1"),
     ("an image for a label", lambda d: shutil.copy(d.path / IMAGE, d.path / LABEL), ("error", "unknown label", LABEL), "unknown label values: -1024, "),
     ("an empty label", lambda d: d.label(lambda v: v * 0), ("error", "empty label", LABEL), "every voxel is 0"),
     ("another shape", lambda d: d.label(lambda v: v[:, :, :-1]), ("error", "shapes differ", LABEL), "shape 12 x 11 x 9, but its image has 12 x 11 x 10"),
@@ -100,6 +126,9 @@ ZOO: list[tuple[str, Callable[[Dataset], object], tuple[str, str, str], str]] = 
     ("slices 21 mm apart", lambda d: d.grid(np.diag([2, 2, 21, 1])), ("error", "spacing", IMAGE), "2 x 2 x 21 mm"),
     ("anisotropy 36", lambda d: d.grid(np.diag([0.5, 0.5, 18, 1])), ("error", "anisotropy", IMAGE), "36 times"),
     ("anisotropy 20", lambda d: d.grid(np.diag([0.5, 0.5, 10, 1])), ("warning", "anisotropy", IMAGE), "20 times"),
+    ("a qform elsewhere", lambda d: qform(d.file("labelsTr", "b"), AFFINE + np.eye(4, k=3) * 2), ("warning", "forms differ", LABEL), "sform and qform lie up to 2 mm apart"),
+    ("a qform that is flipped", lambda d: qform(d.file("imagesTr", "b"), AFFINE * [[-1], [1], [1], [1]]), ("warning", "forms differ", IMAGE), "sform and qform lie up to 19.2 mm apart"),
+    ("a damaged qform", lambda d: qform(d.file("imagesTr", "b"), AFFINE, quatern_b=5.0), ("warning", "forms differ", IMAGE), "(one of them is damaged)"),
     ("an oblique grid", lambda d: d.grid(turned(10)), ("note", "oblique", IMAGE), "turned by 10.0 degrees"),
     ("a sheared grid", lambda d: d.grid(sheared()), ("error", "sheared", IMAGE), "sheared by 16.7 degrees"),
     ("a forgotten intercept", lambda d: d.image(lambda v: v + 1024), ("error", "not HU", IMAGE), "0 to 1724 are not HU"),
@@ -110,7 +139,7 @@ ZOO: list[tuple[str, Callable[[Dataset], object], tuple[str, str, str], str]] = 
     ("a crop without air", lambda d: d.image(lambda v: np.maximum(v, -150)), ("warning", "no air", IMAGE), "clipped to a window"),
     ("the same image", lambda d: shutil.copy(d.path / "imagesTr/a.nii.gz", d.path / IMAGE), ("error", "duplicate image", IMAGE), "the same voxels as imagesTr/a.nii.gz"),
     ("the same image in another type", lambda d: d.write("imagesTr", "b", d.voxels("imagesTr", "a").astype(np.float64)), ("error", "duplicate image", IMAGE), "imagesTr/a.nii.gz"),
-    ("the same label", lambda d: shutil.copy(d.path / "labelsTr/a.nii.gz", d.path / LABEL), ("error", "duplicate label", LABEL), "the same voxels as labelsTr/a.nii.gz"),
+    ("the same label", lambda d: shutil.copy(d.path / "labelsTr/a.nii.gz", d.path / LABEL), ("warning", "duplicate label", LABEL), "the same voxels as labelsTr/a.nii.gz, but another image"),
 ]  # fmt: skip
 
 
@@ -163,10 +192,174 @@ def test_intensities_of_another_modality_are_not_judged(dataset: Dataset) -> Non
     assert problems(dataset) == []
 
 
-def test_equal_labels_of_generated_images_are_a_warning(dataset: Dataset) -> None:
-    dataset.describe(dataset.description() | {"modality": {"0": "synthetic"}})
-    shutil.copy(dataset.path / "labelsTr/a.nii.gz", dataset.path / LABEL)
-    assert problems(dataset) == [("warning", "duplicate label", "b", LABEL)]
+def test_the_same_label_for_the_same_image_is_an_error(dataset: Dataset) -> None:
+    for folder in ("imagesTr", "labelsTr"):
+        shutil.copy(dataset.file(folder, "a"), dataset.file(folder, "c"))
+    shutil.copy(dataset.file("labelsTr", "a"), dataset.file("labelsTr", "b"))
+    assert problems(dataset) == [
+        ("error", "duplicate image", "c", "imagesTr/c.nii.gz"),
+        ("error", "duplicate label", "c", "labelsTr/c.nii.gz"),
+        ("warning", "duplicate label", "b", LABEL),
+    ]
+
+
+def test_a_case_that_trains_and_tests_is_reported(dataset: Dataset) -> None:
+    dataset.file("imagesTs", "t").rename(dataset.file("imagesTs", "c"))
+    dataset.describe(dataset.description() | {"test": ["imagesTs/c.nii.gz"]})
+    assert problems(dataset) == [("error", "same name", "c", "imagesTs/c.nii.gz")]
+
+
+def test_a_case_that_is_there_packed_and_unpacked_is_reported_for_image_and_label(dataset: Dataset) -> None:
+    for folder in ("imagesTr", "labelsTr"):
+        as_nii(dataset.file(folder, "a"))
+    found = [problem for problem in verify(dataset.path, workers=1).problems if problem.kind == "two files"]
+    assert [(problem.file, problem.text) for problem in found] == [
+        ("imagesTr/a.nii.gz", "is the same case as imagesTr/a.nii"),
+        ("labelsTr/a.nii.gz", "is the same case as labelsTr/a.nii"),
+    ]
+
+
+def squeezed(path: Path) -> None:
+    nibabel.save(nibabel.squeeze_image(nibabel.load(path)), path)
+
+
+def first_of_four_axes(path: Path) -> None:
+    nibabel.save(nibabel.four_to_three(nibabel.load(path))[0], path)
+
+
+def nifti_1(path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image.from_image(nibabel.load(path)), path)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "named", "mends"),
+    [
+        (lambda d: d.image(lambda v: v[..., None]), "squeeze_image", squeezed),
+        (lambda d: d.image(lambda v: v[..., None].repeat(2, -1)), "four_to_three", first_of_four_axes),
+        (lambda d: nifti_2(d.file("imagesTr", "b")), "Nifti1Image.from_image", nifti_1),
+    ],
+    ids=["an axis of one", "four axes", "NIfTI-2"],
+)
+def test_the_remedy_of_each_kind_of_damage_mends_it(
+    dataset: Dataset, breaks: Callable[[Dataset], object], named: str, mends: Callable[[Path], None]
+) -> None:
+    breaks(dataset)
+    (problem,) = verify(dataset.path, workers=1).problems
+    assert named in problem.remedy
+    mends(dataset.path / IMAGE)
+    assert problems(dataset) == []
+
+
+def test_a_label_that_is_scaled_to_almost_whole_numbers_is_told_how_to_mend(dataset: Dataset) -> None:
+    path = dataset.path / LABEL
+    volume = nibabel.Nifti1Image(dataset.voxels("labelsTr", "b"), AFFINE)
+    content = bytearray(volume.to_bytes())
+    content[112:116] = np.float32(1.0001).tobytes()  # scl_slope
+    path.write_bytes(gzip.compress(content))
+    (problem,) = verify(dataset.path, workers=1).problems
+    assert "1 unknown label value: 1.0001; expected 0, 1" in problem.text
+    assert "set scl_slope to 1 and scl_inter to 0" in problem.remedy
+    dataset.label(lambda v: np.where(v > 0, 7.5, 0))
+    (problem,) = verify(dataset.path, workers=1).problems
+    assert problem.remedy == "mend the label, or name the value in dataset.json"
+
+
+@needs_proc
+def test_a_file_that_the_disk_does_not_give_is_told_as_such(dataset: Dataset) -> None:
+    (dataset.path / IMAGE).unlink()
+    (dataset.path / IMAGE).symlink_to(UNREADABLE)
+    (problem,) = verify(dataset.path, workers=1).problems
+    assert (problem.kind, problem.text) == ("unreadable", "cannot be read: Input/output error")
+    assert problem.remedy == "mend its permission or its disk, or copy it again"
+
+
+def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(dataset: Dataset) -> None:
+    shutil.rmtree(dataset.path / "imagesTs")
+    (dataset.path / "imagesTs").symlink_to("imagesTs")
+    with pytest.raises(UserError, match=r"imagesTs: cannot be read: Too many levels of symbolic links"):
+        verify(dataset.path, workers=1)
+
+
+def test_only_visible_files_of_nifti_count_in_the_order_of_their_names(tmp_path: Path) -> None:
+    assert layout.nifti_files(tmp_path / "nowhere") == []
+    for name in ("b.nii.gz", "a.nii", "._a.nii", ".c.nii.gz", "a.nii.gz.bak", "d.nii.old", "e.NII", "notes"):
+        (tmp_path / name).touch()
+    (tmp_path / "f.nii.gz").mkdir()
+    assert layout.nifti_files(tmp_path) == [tmp_path / "a.nii", tmp_path / "b.nii.gz"]
+    assert layout.nifti_files(tmp_path / "a.nii") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "slope"),
+    [("uint8", 1), ("int16", 1), ("int16", 2), ("float32", 1), ("float64", 1), ("uint8", 2)],
+)
+@pytest.mark.parametrize("holds_nan", [False, True])
+def test_the_memory_that_reading_takes_is_known_from_the_header(
+    tmp_path: Path, kind: str, slope: float, holds_nan: bool
+) -> None:
+    voxels = np.random.default_rng(1).integers(0, 100, (80, 90, 100)).astype(kind)
+    if holds_nan and kind.startswith("float"):
+        voxels[0, 0, 0] = np.nan
+    volume = nibabel.Nifti1Image(voxels, AFFINE)
+    content = bytearray(volume.to_bytes())
+    content[112:116] = np.float32(slope).tobytes()  # scl_slope
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(content, 1))
+    inspection.inspect(tmp_path, "a.nii.gz", is_label=False)  # what is imported once does not count
+    tracemalloc.start()
+    inspection.inspect(tmp_path, "a.nii.gz", is_label=False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.5 < peak / inspection.memory_to_read(tmp_path / "a.nii.gz") < 1.1
+
+
+def test_files_are_read_side_by_side_as_the_memory_of_the_largest_allows(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def one(jobs: int, memory_each: int) -> int:
+        asked.append((jobs, memory_each))
+        return 1
+
+    monkeypatch.setattr(verifying, "usable_workers", one)
+    verify(dataset.path)
+    dataset.image(lambda v: np.concatenate([v] * 3), "a")
+    dataset.cut("imagesTr", "b", 0)  # counts as nothing
+    dataset.file("imagesTr", "c").write_text("<html>")
+    verify(dataset.path)
+    assert asked == [(7, 1320 * (2 + 9)), (7, 3 * 1320 * (4 + 9))]
+
+
+def test_nothing_that_nibabel_says_of_a_header_reaches_the_terminal(dataset: Dataset) -> None:
+    nifti_2(dataset.file("imagesTr", "a"))
+    (dataset.path / IMAGE).write_bytes(gzip.compress(bytes(1000)))
+    content = bytearray(gzip.decompress(dataset.file("imagesTr", "c").read_bytes()))
+    content[76:80] = np.float32(0.5).tobytes()  # pixdim[0], which nibabel mends aloud
+    dataset.file("imagesTr", "c").write_bytes(gzip.compress(content))
+    done = context_fbr(dataset.path.parent, "verify", dataset.path.name)
+    assert done.returncode == 1
+    assert "is NIfTI-2, expected NIfTI-1" in done.stdout
+    assert [line for line in done.stderr.splitlines() if not line.startswith("verify ")] == []
+
+
+def test_the_dataset_json_of_nnunet_is_told_in_one_sentence_with_what_to_write(dataset: Dataset) -> None:
+    nnunet = {
+        "channel_names": {"0": "CT"},
+        "labels": {"background": 0, "spleen": 1},
+        "numTraining": 3,
+        "file_ending": ".nii.gz",
+    }
+    dataset.describe(nnunet)
+    (problem,) = verify(dataset.path, workers=1).problems
+    assert (problem.severity, problem.file) == (Severity.ERROR, "dataset.json")
+    assert problem.text == "is nnU-Net's (channel_names, labels by name), expected that of the Decathlon"
+    labels, modality = '"labels": {"0": "background", "1": "spleen"}', '"modality": {"0": "CT"}'
+    assert labels in problem.remedy
+    assert modality in problem.remedy
+    pairs = [{"image": f"imagesTr/{n}.nii.gz", "label": f"labelsTr/{n}.nii.gz"} for n in "abc"]
+    written = json.loads(f"{{{labels}, {modality}}}") | {"training": pairs, "test": ["imagesTs/t.nii.gz"]}
+    dataset.describe(nnunet | written)  # as the remedy says; its own keys may stay
+    assert problems(dataset) == []
 
 
 def test_an_image_of_the_test_set_that_is_also_in_training_is_reported(dataset: Dataset) -> None:

@@ -1,13 +1,15 @@
 """What each command of `context-fbr` does with its options; each imports only what it needs."""
 
+import difflib
 import sys
 from argparse import Namespace
 
 from context_fbr import atomic
+from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.analysis import Analysis
 from context_fbr.study.document import PARAMS_FILE, Document
-from context_fbr.study.whole import Study, read_study
+from context_fbr.study.whole import Grid, Study, read_study
 
 
 def check_networks(study: Study) -> None:
@@ -33,6 +35,13 @@ def check(_: Namespace) -> None:
     study = read_study(Document.read())
     check_networks(study)
     print(f"{PARAMS_FILE}: valid, {len(study.grid.cells)} cells")
+
+
+def doctor(options: Namespace) -> int:
+    """Say what of this machine and checkout is fine, doubtful or wrong."""
+    from context_fbr.doctor import command
+
+    return command.run(options.json, options.full)
 
 
 def check_lock(_: Namespace) -> None:
@@ -156,8 +165,27 @@ def task_init(options: Namespace) -> None:
 
 def predict(options: Namespace) -> None:
     """Segment images."""
-    from context_fbr import predict
-    from context_fbr.cells import Cell
+    cell = _cell(options.cell)
+    from context_fbr import predict  # imports torch and monai, which takes seconds
 
-    for line in predict.predict(Cell.from_key(options.cell), options.images, options.out, options.overwrite):
+    for line in predict.predict(cell, options.images, options.out, options.overwrite):
         print(line, flush=True)
+
+
+def _cell(key: str) -> Cell:
+    """The cell of a key, one of the grid or one that is trained.
+
+    Raises:
+        UserError: with the nearest keys of the grid.
+    """
+    cells = Document.read().section(("grid",), Grid).cells
+    try:
+        cell = Cell.from_key(key)
+    except UserError:
+        problem = "is no cell: its key is TASK-MODEL-PATCH_SIZE-SEED, such as spleen-unet-96-1"
+    else:
+        if cell in cells or cell.training.is_file():
+            return cell
+        problem = "is neither in the grid of params.yaml nor trained"
+    near = difflib.get_close_matches(key, [each.key for each in cells], n=3, cutoff=0)
+    raise UserError(f"{key}: {problem}; nearest of the {len(cells)} in the grid: {', '.join(near)}")

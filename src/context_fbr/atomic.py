@@ -13,8 +13,8 @@ from pathlib import Path
 from context_fbr.errors import UserError
 
 
-def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write a file atomically, making its folder.
+def write_bytes(path: Path, *content: bytes | memoryview) -> None:
+    """Write a file of one part or several atomically, making its folder.
 
     Raises:
         UserError: if the system refuses (full disk, no permission); what was at `path` is left as it was.
@@ -22,7 +22,8 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
     with _beside(path) as partial:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
-            file.write(content)
+            for part in content:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

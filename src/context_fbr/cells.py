@@ -66,6 +66,10 @@ class Cell:
         """One row a test case."""
         return Path("metrics/test") / f"{self.key}.csv"
 
+    def provenance(self, stage: str) -> Path:
+        """What made the results of a stage, see provenance.py."""
+        return Path("metrics/provenance") / stage / f"{self.key}.json"
+
     @property
     def predictions(self) -> Path:
         """One NIfTI file a test case."""

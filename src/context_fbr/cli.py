@@ -30,6 +30,23 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(do=actions.check)
 
     command = commands.add_parser(
+        "doctor",
+        help="say what of this machine and this folder is fine, doubtful or wrong, and what to do",
+    )
+    command.add_argument(
+        "--json",
+        type=Path,
+        nargs="?",
+        const=Path("-"),
+        metavar="FILE",
+        help="the same facts for programs (without FILE: on standard output, no table)",
+    )
+    command.add_argument(
+        "--full", action="store_true", help="read every object of DVC's cache, however long it takes"
+    )
+    command.set_defaults(do=actions.doctor)
+
+    command = commands.add_parser(
         "check-lock",
         help="whether dvc.lock describes the code, parameters and committed results; needs no data",
     )

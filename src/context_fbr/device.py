@@ -1,6 +1,7 @@
 """Where networks run: the CPU with a stated number of threads, or the GPU that is least taken."""
 
 import os
+import platform
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,3 +72,14 @@ def _name(device: torch.device) -> str:
     if device.type != "cuda":
         return str(device)
     return str(torch.cuda.get_device_properties(device).uuid)
+
+
+def describe(device: torch.device) -> str:
+    """The kind of a device, on which a result's bits depend: the GPU's name, or the CPU's and its vectors."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = models[0] if models else platform.processor() or platform.machine()
+    return f"CPU, {name}, {torch.backends.cpu.get_cpu_capability()}"

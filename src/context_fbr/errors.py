@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from context_fbr import starters
+
 
 class UserError(Exception):
     """One or more problems that the user can mend; printed without a traceback, exit status 1.
@@ -16,6 +18,20 @@ class UserError(Exception):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class StoppedError(Exception):
+    """Somebody asked this process to stop, and it did so in order: the same command goes on where it stopped.
+
+    Schedulers can requeue on its exit status.
+    """
+
+    STATUS = os.EX_TEMPFAIL
+    """75: a failure that passes."""
+
+    def __init__(self, text: str, status: int = STATUS) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def raise_problems(problems: Sequence[str]) -> None:
@@ -30,6 +46,7 @@ def raise_problems(problems: Sequence[str]) -> None:
 
 def run(main: Callable[[list[str]], int | None], arguments: list[str] | None = None) -> NoReturn:
     """Run a stage or a command; exit with its status, or with 1 and its problems on stderr."""
+    starters.watch()
     try:
         status = main(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
@@ -38,6 +55,10 @@ def run(main: Callable[[list[str]], int | None], arguments: list[str] | None = N
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
         sys.exit(1)
+    except StoppedError as stopped:
+        sys.stdout.flush()
+        print(stopped, file=sys.stderr)
+        sys.exit(stopped.status)
     except BrokenPipeError:  # `context-fbr ... | head`: nobody is left to read
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)

@@ -8,6 +8,7 @@ import itertools
 import torch
 from torch.nn.functional import pad
 
+from context_fbr.errors import UserError
 from context_fbr.padding import margins
 from context_fbr.study.training import SlidingWindow
 
@@ -63,6 +64,15 @@ def sliding_window(
     return logits[(slice(None), *inside)]
 
 
+def too_large(image: torch.Tensor, window: int, settings: SlidingWindow) -> UserError:
+    """What to say when the device has too little memory for a volume (x, y, z)."""
+    return UserError(
+        f"{image.device} has too little memory for {' x '.join(map(str, image.shape))} voxels and "
+        f"{settings.windows_per_batch} windows of {window} at once; lower sliding_window.windows_per_batch "
+        "in params.yaml, or set CONTEXT_FBR_DEVICE=cpu"
+    )
+
+
 def segment(
     network: torch.nn.Module,
     image: torch.Tensor,
@@ -70,5 +80,12 @@ def segment(
     settings: SlidingWindow,
     background: float = 0.0,
 ) -> torch.Tensor:
-    """Mask (x, y, z) uint8 of the class with the greatest logit; arguments as in `sliding_window`."""
-    return sliding_window(network, image, window, settings, background).argmax(dim=0).to(torch.uint8)
+    """Mask (x, y, z) uint8 of the class with the greatest logit; arguments as in `sliding_window`.
+
+    Raises:
+        UserError: if a GPU has too little memory.
+    """
+    try:
+        return sliding_window(network, image, window, settings, background).argmax(dim=0).to(torch.uint8)
+    except torch.cuda.OutOfMemoryError:
+        raise too_large(image, window, settings) from None

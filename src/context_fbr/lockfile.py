@@ -7,10 +7,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
 
 from context_fbr import atomic
-from context_fbr.errors import UserError
+from context_fbr.errors import UserError, raise_problems
+from context_fbr.study.document import parse
 
 LOCK = Path("dvc.lock")
 
@@ -54,13 +54,43 @@ def sort(order: Iterable[str]) -> None:
 
 
 def _read() -> CommentedMap:
+    remedy = f"bring it back with `git checkout {LOCK}`"
     try:
-        lock = YAML().load(LOCK.read_text(encoding="utf-8"))
-        if isinstance(lock["stages"], CommentedMap):
-            return lock
-    except (OSError, YAMLError, KeyError, TypeError):
-        pass
-    raise UserError(f"{LOCK}: is no lock file; bring it back with `git checkout {LOCK}`")
+        lock = parse(LOCK.read_bytes(), str(LOCK))
+    except OSError as error:
+        raise UserError(f"{LOCK}: cannot be read: {error.strerror or error}; {remedy}") from error
+    except UserError as error:
+        raise UserError(f"{error}; {remedy}") from None
+    stages = lock.get("stages") if isinstance(lock, CommentedMap) else None
+    if not isinstance(stages, CommentedMap):
+        raise UserError(f"{LOCK}: is no lock file; {remedy}")
+    raise_problems(
+        [
+            f"{LOCK}:{stages.lc.key(name)[0] + 1}: {name}: is no entry of DVC's; {remedy}"
+            for name, entry in stages.items()
+            if not isinstance(name, str) or not _is_entry(entry)
+        ]
+    )
+    return lock
+
+
+def _is_entry(entry: object) -> bool:
+    """Whether it is a stage's, whose files all lie in this folder: `prune` removes them by their paths."""
+    if not isinstance(entry, dict):
+        return False
+    files = [entry.get(kind, []) for kind in ("deps", "outs")]
+    if not all(isinstance(part, list) for part in files):
+        return False
+    return all(
+        isinstance(file, dict)
+        and isinstance(file.get("md5", ""), str)
+        and isinstance(file.get("path"), str)
+        and not Path(file["path"]).is_absolute()
+        and ".." not in Path(file["path"]).parts
+        and Path(file["path"]).parts != ()
+        for part in files
+        for file in part
+    )
 
 
 def _write(lock: CommentedMap) -> None:

@@ -2,15 +2,51 @@
 
 import inspect
 import warnings
+from typing import Any
 
 import torch
 from monai.networks import nets
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from context_fbr.errors import UserError
 from context_fbr.study.document import Document, suggestion
 from context_fbr.study.training import Network
 
 CLASSES = 2  # background and foreground
+MOST_NUMBERS = 2**32
+"""Weights and buffers of a network: sixteen bytes each while Adam trains it are more than any GPU has."""
+MOST_NUMBERS_BUILT = 2**28
+"""Of those that have to be built in earnest to be checked."""
+MOST_OPERATIONS = 20_000  # of building a network and passing a patch; UNETR has some hundred
+
+
+class _TooLargeError(Exception):
+    """A network grows beyond all bounds while it is built."""
+
+
+class _Bounded(TorchDispatchMode):
+    """Ends the building of a network that would take all memory, or go on for ever."""
+
+    def __init__(self, most_numbers: int) -> None:
+        super().__init__()
+        self._most_numbers = most_numbers
+        self._numbers = self._operations = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        self._operations += 1
+        if self._operations > MOST_OPERATIONS:
+            raise _TooLargeError(f"it takes more than {MOST_OPERATIONS:,} operations, it has too many layers")
+        makes = not any(isinstance(leaf, torch.Tensor) for leaf in tree_leaves((args, kwargs)))
+        if makes and any(argument.name == "device" for argument in func._schema.arguments):
+            # The meta device tells the size before anything is there.
+            self._numbers += func(*args, **{**kwargs, "device": torch.device("meta")}).numel()
+            if self._numbers > self._most_numbers:
+                raise _TooLargeError(f"it has more than {self._most_numbers:,} weights")
+        return func(*args, **kwargs)
 
 
 def build(document: Document, model: str, patch_size: int, seed: int) -> torch.nn.Module:
@@ -24,7 +60,11 @@ def build(document: Document, model: str, patch_size: int, seed: int) -> torch.n
     constructor, arguments = check(document, model, patch_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _construct(constructor, arguments)
+        try:
+            return _construct(constructor, arguments)
+        except (MemoryError, RuntimeError) as error:
+            text = f"cannot be built on this machine ({_first_line(error)}); make it smaller"
+            raise UserError(document.problem(("networks", model), text)) from error
 
 
 def check(document: Document, model: str, patch_size: int) -> tuple[type[torch.nn.Module], dict[str, object]]:
@@ -36,7 +76,11 @@ def check(document: Document, model: str, patch_size: int) -> tuple[type[torch.n
     spec = document.section(("networks", model), Network)
     constructor = _constructor(document, model, spec)
     arguments = {**_provided(constructor, patch_size), **spec.arguments}
-    failure = _failure(constructor, arguments, patch_size)
+    try:
+        failure = _failure(constructor, arguments, patch_size)
+    except _TooLargeError as error:
+        text = f"{spec.network} is too large ({error}); look at its arguments and at grid.patch_sizes"
+        raise UserError(document.problem(("networks", model), text)) from None
     if failure is None:
         return constructor, arguments
     taken = [size for size in range(8, 129, 8) if _failure(constructor, arguments, size) is None]
@@ -99,34 +143,45 @@ def _construct(constructor: type[torch.nn.Module], arguments: dict[str, object])
 
 
 def _failure(constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int) -> str | None:
-    """Why a patch cannot pass, or None."""
+    """Why a patch cannot pass, or None. It passes on the meta device, where shapes are all there is.
+
+    Raises:
+        _TooLargeError: if there would be no end of it.
+    """
     try:
-        # On the meta device shapes pass and nothing is computed.
-        return _shape_failure(constructor, arguments, patch_size, torch.device("meta"))
+        with _Bounded(MOST_NUMBERS):
+            return _shape_failure(constructor, arguments, patch_size, torch.device("meta"))
+    except _TooLargeError:
+        raise
     except RuntimeError as error:
         if "meta" not in str(error):
             return _first_line(error)
     except Exception as error:  # whatever a network of another library says about its own arguments
         return _first_line(error)
     try:  # some read numbers while they are built, which the meta device does not hold
-        return _shape_failure(constructor, arguments, patch_size, torch.device("cpu"))
+        with _Bounded(MOST_NUMBERS_BUILT):
+            return _shape_failure(constructor, arguments, patch_size, torch.device("cpu"))
+    except _TooLargeError:
+        raise
     except Exception as error:
         return _first_line(error)
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else repr(error)
+    return next(iter(str(error).splitlines()), "") or repr(error)
 
 
 def _shape_failure(
     constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int, device: torch.device
 ) -> str | None:
-    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         with device:
-            network = _construct(constructor, {**arguments, **_provided(constructor, patch_size)})
-            patch = torch.empty((1, 1) + (patch_size,) * 3)
+            network = constructor(**{**arguments, **_provided(constructor, patch_size)})
         # eval: one value a channel is too few for batch norm in training, and that depends on the batch
-        result = network.eval()(patch)
+        network = network.to("meta").eval()
+        with torch.device("meta"):
+            result = network(torch.empty((1, 1) + (patch_size,) * 3))
     expected = (1, CLASSES) + (patch_size,) * 3
     if not isinstance(result, torch.Tensor):
         return f"it returns {type(result).__name__}, expected one tensor"

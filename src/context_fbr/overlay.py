@@ -18,7 +18,7 @@ from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems, run
 from context_fbr.figures.overlays import Panel, overlays
 from context_fbr.results import CELL_SCORES, read_table
-from context_fbr.study.document import Document
+from context_fbr.study.document import Document, suggestion
 from context_fbr.study.preparation import Prepare
 from context_fbr.study.whole import Grid
 
@@ -30,14 +30,22 @@ def choose(scores: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         scores: columns model, patch_size, seed, filename, dsc, hausdorff; rows without Dice are passed over.
+
+    Raises:
+        UserError: if no row has a Dice.
     """
-    chosen = []
+    chosen: list[pd.DataFrame] = []
     for _, rows in scores.dropna(subset=["dsc"]).groupby(["model", "patch_size"], sort=False):
         means = rows.groupby("seed")["dsc"].mean().sort_values(kind="stable")
         own = rows[rows["seed"] == means.index[(len(means) - 1) // 2]]
         own = own.sort_values(["dsc", "filename"], kind="stable")
         for place, number in zip(PLACES, ((len(own) - 1) // 2, 0), strict=True):
             chosen.append(own.iloc[[number]].assign(place=place))
+    if not chosen:
+        raise UserError(
+            "no test case has a Dice, for no label has foreground on the prepared grid: there is no case to "
+            "show; look at `foreground`, `crop` and `split` of its `prepare` in params.yaml"
+        )
     return pd.concat(chosen, ignore_index=True)
 
 
@@ -64,6 +72,10 @@ def main(arguments: list[str]) -> None:
     (task,) = arguments
     document = Document.read()
     grid = document.section(("grid",), Grid)
+    if task not in grid.tasks:
+        raise UserError(
+            document.problem(("grid", "tasks"), f"lacks {task!r}; {suggestion(task, grid.tasks)}")
+        )
     problems: list[str] = []
     tables = [
         read_table(cell.scores, CELL_SCORES, problems).assign(
@@ -73,8 +85,18 @@ def main(arguments: list[str]) -> None:
         if cell.task == task
     ]
     raise_problems(problems)
-    chosen = choose(pd.concat(tables, ignore_index=True))
+    try:
+        chosen = choose(pd.concat(tables, ignore_index=True))
+    except UserError as error:
+        raise UserError(f"{task}: {error}") from None
     cases = {case.name: case for case in prepared.read_cases(task, "test")}
+    raise_problems(
+        [
+            f"metrics/test: {name} is no test case of {prepared.folder(task)}; run `dvc repro`"
+            for name in chosen["filename"].unique()
+            if name not in cases
+        ]
+    )
     window = document.section(("tasks", task, "prepare"), Prepare).window
     panels, slices = [], []
     for row in chosen.itertuples():

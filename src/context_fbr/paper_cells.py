@@ -55,8 +55,9 @@ def paper_document() -> Document:
 def digest(document: Document, name: str) -> str:
     """SHA-256 of the parameters that decide a cell or a task's baselines.
 
-    `train.threads` is left out: it belongs to the machine, and stands in the record. So is what the profile
-    leaves at its default, so that a new parameter changes no digest.
+    `train.threads` is left out: it belongs to the machine, and stands in the record. So are `on_bad_numbers`,
+    which changes nothing in a cell that came to its end, and what the profile leaves at its default: a new
+    parameter changes no digest.
     """
     study = read_study(document)
     task = study.tasks[name.split("-")[0]]
@@ -68,7 +69,7 @@ def digest(document: Document, name: str) -> str:
     tree = {
         key: value
         if isinstance(value, str)
-        else value.model_dump(mode="json", exclude={"threads"}, exclude_unset=True)
+        else value.model_dump(mode="json", exclude={"threads", "on_bad_numbers"}, exclude_unset=True)
         for key, value in sections.items()
     }
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
@@ -103,7 +104,7 @@ def read_record(folder: Path, document: Document) -> Record:
         tables = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in record.tables}
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: not found; {remedy}") from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: is damaged ({error}); {remedy}") from error
     if record.format != FORMAT:
         raise UserError(f"{path}: format {record.format}, expected {FORMAT}; {remedy}")

@@ -13,13 +13,13 @@ import torch
 
 from context_fbr import nifti
 from context_fbr.cells import Cell
-from context_fbr.device import prepare_device
+from context_fbr.device import DEVICE_VARIABLE, prepare_device
 from context_fbr.errors import UserError, raise_problems
-from context_fbr.evaluate import load_network
 from context_fbr.geometry import Geometry, to_original
 from context_fbr.inference import segment
 from context_fbr.msd.description import Description, case_name
 from context_fbr.msd.inspection import facts_of
+from context_fbr.msd.layout import nifti_files
 from context_fbr.msd.problems import Severity
 from context_fbr.msd.rules import image_problems
 from context_fbr.preparation import prepare_image
@@ -27,12 +27,13 @@ from context_fbr.progress import progress
 from context_fbr.recipe import Recipe, from_json
 from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow, Training
+from context_fbr.trained import load_network
 
 
 def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> Iterator[str]:
     """Segment images one after the other into `out`/NAME.nii.gz; yield a line on each.
 
-    An image that cannot be used does not stop the others.
+    An image that cannot be used does not stop the others, nor does one that is too large for the GPU.
 
     Args:
         cell: that is trained.
@@ -42,28 +43,49 @@ def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> I
 
     Raises:
         UserError: before anything is written if files are missing or masks are there already; at the end
-            with every image that could not be used.
+            with every image that could not be used, or whose mask could not be written.
     """
     document = Document.read()
     recipe = read_recipe(cell)
     jobs = _jobs(images, out, overwrite)
     window = document.section(("sliding_window",), SlidingWindow)
     device = prepare_device(document.section(("train",), Training).threads)
-    network = load_network(document, cell, device)
+    try:
+        network = load_network(document, cell, device)
+    except torch.cuda.OutOfMemoryError:
+        raise UserError(
+            f"{device}: too little of its memory is free for the network; wait for what else runs there, "
+            f"or set {DEVICE_VARIABLE} to another GPU or to cpu"
+        ) from None
     problems: list[str] = []
     for source, target in progress(jobs.items(), len(jobs), f"predict {cell.key}", "image"):
         try:
             image = nifti.read(source)
             check_image(image, source, recipe)
             voxels, where, background = prepare_image(image, source, recipe.preparation)
+            mask = _segment(network, torch.from_numpy(voxels).to(device), cell, window, background, source)
+            prediction = to_original(mask.cpu().numpy(), where)
+            nifti.write(target, prediction, image.affine)
         except UserError as error:  # go on: several bad files are reported together
             problems += error.problems
-            continue
-        mask = segment(network, torch.from_numpy(voxels).to(device), cell.patch_size, window, background)
-        prediction = to_original(mask.cpu().numpy(), where)
-        nifti.write(target, prediction, image.affine)
-        yield f"{target}: {_said_of(prediction, where, cell)}"
+        else:
+            yield f"{target}: {_said_of(prediction, where, cell)}"
     raise_problems(problems)
+
+
+def _segment(
+    network: torch.nn.Module,
+    voxels: torch.Tensor,
+    cell: Cell,
+    window: SlidingWindow,
+    background: float,
+    source: Path,
+) -> torch.Tensor:
+    """As `inference.segment`; errors name the file."""
+    try:
+        return segment(network, voxels, cell.patch_size, window, background)
+    except UserError as error:
+        raise UserError(*(f"{source}: {problem}" for problem in error.problems)) from error
 
 
 def read_recipe(cell: Cell) -> Recipe:
@@ -78,7 +100,7 @@ def read_recipe(cell: Cell) -> Recipe:
     except FileNotFoundError:
         remedy = f"`dvc pull train@{cell.key}` or `dvc repro train@{cell.key}`"
         raise UserError(f"{path}: not found: the cell is not trained; {remedy}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path}: is damaged, or of another version ({error!r}); train it again with "
             f"`dvc repro -f train@{cell.key}`"
@@ -111,9 +133,11 @@ def _jobs(images: Sequence[Path], out: Path, overwrite: bool) -> dict[Path, Path
     """Image and mask of each job; folders stand for the NIfTI files in them."""
     problems: list[str] = []
     sources: list[Path] = []
+    if out.exists() and not out.is_dir():
+        problems.append(f"{out}: is a file, expected a folder for the masks; name another one with --out")
     for path in images:
         if path.is_dir():
-            found = sorted(p for p in path.glob("[!.]*") if p.name.endswith((".nii", ".nii.gz")))
+            found = nifti_files(path)
             if not found:
                 problems.append(f"{path}: holds no .nii or .nii.gz file")
             sources += found
@@ -136,11 +160,15 @@ def _jobs(images: Sequence[Path], out: Path, overwrite: bool) -> dict[Path, Path
     return jobs
 
 
+def _times(where: Geometry) -> str:
+    return " x ".join(map(str, where.shape))
+
+
 def _said_of(prediction: np.ndarray, where: Geometry, cell: Cell) -> str:
     voxels = int(prediction.sum())
     said = f"{voxels} voxels, {voxels * float(np.prod(where.original_spacing_mm)) / 1000:.1f} ml"
     if not voxels:
         said = "empty, nothing was found"
     if min(where.shape) < cell.patch_size:
-        said += f"; padded, its shape of {' x '.join(map(str, where.shape))} is smaller than the patch"
+        said += f"; padded, its shape of {_times(where)} is smaller than the patch"
     return said

@@ -33,7 +33,8 @@ def prepare_image(
         patch may be centred on background, and with which a small volume is padded.
 
     Raises:
-        UserError: if voxels are not finite, the axes are not at right angles, or nothing is above 0.
+        UserError: if voxels are not finite, the axes are not at right angles, or a crop or z-score finds
+            nothing above 0 or no two intensities.
     """
     check_grid(image, path)
     voxels = image.get_fdata(dtype=np.float32)
@@ -53,7 +54,9 @@ def prepare_image(
     if settings.z_score:
         box_voxels = voxels[tuple(slice(start, stop) for start, stop in where.box)]
         tissue = box_voxels[box_voxels > 0].astype(np.float64)
-        deviation = float(tissue.std()) if tissue.size else 0.0
+        if not tissue.size:
+            raise UserError(f"{path}: no voxel is above 0: there is nothing to take a z-score of")
+        deviation = float(tissue.std())
         if not deviation:
             raise UserError(f"{path}: the voxels above 0 are all the same: there is no z-score")
         mean, scale = np.float32(tissue.mean()), np.float32(deviation)
@@ -72,7 +75,10 @@ def read_label(label: Nifti1Image, path: Path, classes: set[int], foreground: tu
     found = np.unique(values.ravel(order="K"))  # as it lies in memory: NIfTI's order would be copied
     unknown = sorted(set(found.tolist()) - {float(c) for c in classes})
     if unknown:
-        raise UserError(f"{path}: labels {unknown[:5]}, expected {sorted(classes)} as in dataset.json")
+        raise UserError(
+            f"{path}: labels {unknown[:5]}, expected {sorted(classes)} as in dataset.json; "
+            "mend the label, or name the value there"
+        )
     return foreground_mask(values, foreground)
 
 

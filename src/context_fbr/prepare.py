@@ -3,40 +3,51 @@
 python -m context_fbr.prepare TASK
 """
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from nibabel.nifti1 import Nifti1Header
+from nibabel.openers import ImageOpener
 
 from context_fbr import atomic, nifti, prepared
 from context_fbr.errors import UserError, raise_problems, run
-from context_fbr.geometry import to_prepared
+from context_fbr.geometry import geometry, to_prepared
 from context_fbr.msd import description as dataset_json
 from context_fbr.msd.description import Description
 from context_fbr.preparation import check_pair, prepare_image, read_label
 from context_fbr.prepared import Case
 from context_fbr.progress import progress
 from context_fbr.recipe import Recipe
-from context_fbr.splits import Source, assign_splits
+from context_fbr.splits import Source, assign_splits, in_no_split
 from context_fbr.study.document import Document
 from context_fbr.study.preparation import Prepare
 from context_fbr.workers import usable_workers
 
-MEMORY_PER_CASE = 3 << 29  # bytes; a scan of 512 x 512 x 168 takes about half of that while it is prepared
+BYTES_PER_SOURCE_VOXEL = 24
+"""That a case takes while it is prepared; of 12 to 27, by what was measured with int16 to float64."""
+BYTES_PER_PREPARED_VOXEL = 8
+"""On top of these: results, and what interpolating to finer voxels takes."""
+SHOWN = 10  # names in a line
 
 
 def prepare_case(
     source: Source, raw: Path, settings: Prepare, classes: set[int]
-) -> tuple[Case, np.ndarray, np.ndarray]:
-    """Prepare one case: what is known of it, image (x, y, z) float32, label (x, y, z) uint8.
+) -> tuple[Case, np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Prepare one case.
 
     Args:
         source: its files.
         raw: the data set's folder.
         settings: of the task.
         classes: the values that a label may hold, 0 among them.
+
+    Returns:
+        What is known of it, image (x, y, z) float32, label (x, y, z) uint8, and what to warn of.
 
     Raises:
         UserError: if a file cannot be read or used, or image and label do not belong together.
@@ -47,8 +58,22 @@ def prepare_case(
     mask = read_label(label, paths[1], classes, settings.foreground)
     del label  # and with it its voxels
     voxels, where, background = prepare_image(image, paths[0], settings)
+    warnings = []
+    drawn = int(mask.sum())
+    lost = drawn - int(mask[tuple(slice(start, stop) for start, stop in where.box)].sum())
+    if lost:
+        warnings.append(
+            f"{paths[1]}: the crop leaves out {lost} of {drawn} foreground voxels ({lost / drawn:.1%}): out "
+            f"there no voxel is above {settings.window[0] if settings.window else 0:g}; mend the label, or "
+            "change window or crop"
+        )
     mask = to_prepared(mask, where, linear=False)
     count = int(mask.sum())
+    if not count:
+        warnings.append(
+            f"{paths[1]}: no foreground (label values {list(settings.foreground)}) on the prepared grid; "
+            "the case has no Dice"
+        )
     case = Case(
         source.name,
         source.split,
@@ -61,7 +86,27 @@ def prepare_case(
         count / mask.size,
         float(image.get_fdata(dtype=np.float32).min()),
     )
-    return case, voxels, mask
+    return case, voxels, mask, tuple(warnings)
+
+
+def memory_to_prepare(image: Path, settings: Prepare) -> int:
+    """Bytes that preparing a case takes at its peak, from its image's header; 0 if that cannot be read.
+
+    Before the image is read nothing is known of its crop: this is what the whole of it would take.
+    """
+    try:
+        with ImageOpener(str(image)) as file:
+            start = file.read(Nifti1Header.sizeof_hdr)
+        if not Nifti1Header.may_contain_header(start):
+            return 0
+        header = Nifti1Header(start, check=False)
+        with np.errstate(all="ignore"):  # an affine may be anything
+            where = geometry(header.get_data_shape(), header.get_best_affine(), None, settings.spacing_mm)
+            prepared_voxels = math.prod(where.shape)
+    except Exception:  # gzip and nibabel have a dozen words for a damaged file: told where it is read
+        return 0
+    source_voxels = math.prod(where.original_shape)
+    return BYTES_PER_SOURCE_VOXEL * source_voxels + BYTES_PER_PREPARED_VOXEL * max(prepared_voxels, 0)
 
 
 def main(arguments: list[str]) -> None:
@@ -69,7 +114,8 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
     (task,) = arguments
-    settings = Document.read().section(("tasks", task, "prepare"), Prepare)
+    document = Document.read()
+    settings = document.section(("tasks", task, "prepare"), Prepare)
     raw = Path("data/raw") / task
     description = _describe(raw)
     classes = set(description.labels)
@@ -80,48 +126,63 @@ def main(arguments: list[str]) -> None:
             f"{raw / 'dataset.json'}, which has {sorted(classes)}"
         )
     sources = assign_splits(raw, settings.split)
+    unused = in_no_split(raw, sources)
+    if unused:
+        names = ", ".join(unused[:SHOWN]) + (", ..." if len(unused) > SHOWN else "")
+        print(f"{task}: {_cases(len(unused))} in no split: {names}", flush=True)
+    warnings: list[str] = []
+    if description.is_ct and settings.crop and settings.window is None:
+        text = "crops a CT to what is above 0 HU, as there is no window: fat, lungs and air count as nothing"
+        warnings.append(document.problem(("tasks", task, "prepare", "crop"), text))
     cases: list[Case] = []
     problems: list[str] = []
     with atomic.directory(prepared.folder(task)) as target:
         for done in _prepare_all(sources, raw, settings, classes, target):
-            if isinstance(done, Case):
-                cases.append(done)
-            else:
-                problems += done
+            problems += done.problems
+            warnings += done.warnings
+            cases += [done.case] if done.case else []
         raise_problems(problems)
-        for case in cases:
-            if not case.foreground_voxels:
-                print(
-                    f"warning: {raw / case.label}: no foreground (label values {list(settings.foreground)}) "
-                    f"on the prepared grid; the case has no Dice",
-                    file=sys.stderr,
-                )
+        for warning in warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         lowest = min(case.lowest_intensity for case in cases if case.split == "train")
         recipe = Recipe(settings, description.modalities, lowest)
         prepared.write_cases(target, task, cases, recipe.as_json())
 
 
+@dataclass(frozen=True)
+class _Done:
+    case: Case | None = None
+    """None if there were problems."""
+    warnings: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
 def _prepare_all(
     sources: Sequence[Source], raw: Path, settings: Prepare, classes: set[int], target: Path
-) -> Iterator[Case | tuple[str, ...]]:
-    """Prepare and write the cases side by side; in their order, each case or its problems.
+) -> Iterator[_Done]:
+    """Prepare and write the cases side by side; in their order, what came of each.
 
     By threads: unpacking, numpy and writing do not hold Python's lock.
     """
 
-    def work(source: Source) -> Case | tuple[str, ...]:
+    def work(source: Source) -> _Done:
         try:
-            case, image, label = prepare_case(source, raw, settings, classes)
+            case, image, label, warnings = prepare_case(source, raw, settings, classes)
         except UserError as error:  # go on: several bad files are reported together
-            return error.problems
+            return _Done(problems=error.problems)
         prepared.write_volume(target, case, image, label)
-        return case
+        return _Done(case, warnings)
 
-    pool = ThreadPoolExecutor(usable_workers(len(sources), MEMORY_PER_CASE))
+    largest = max(memory_to_prepare(raw / source.image, settings) for source in sources)
+    pool = ThreadPoolExecutor(usable_workers(len(sources), largest))
     try:
         yield from progress(pool.map(work, sources), len(sources), f"prepare {raw.name}", "volume")
     finally:
         pool.shutdown(cancel_futures=True)  # after an interrupt, only the cases in hand are finished
+
+
+def _cases(count: int) -> str:
+    return "1 case is" if count == 1 else f"{count} cases are"
 
 
 def _describe(raw: Path) -> Description:

@@ -1,6 +1,7 @@
 """A prepared task on disk: data/prepared/TASK with cases.json, images/*.npy and labels/*.npy."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -17,6 +18,7 @@ from context_fbr.study.document import plain
 Part = TypeVar("Part")
 
 FORMAT = 2
+LONGEST_REASON = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -101,26 +103,45 @@ def _read(task: str, part: Callable[[dict[str, Any]], Part]) -> Part:
         return part(content)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run `dvc repro prepare@{task}` first") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is damaged ({error!r}); run `dvc repro -f prepare@{task}`") from error
+    except UserError:
+        raise
+    except Exception as error:  # there is no end of what may be where a number is expected
+        text = " ".join(repr(error).split())[:LONGEST_REASON]
+        raise UserError(f"{path}: is damaged ({text}); run `dvc repro -f prepare@{task}`") from error
 
 
 def _case(item: dict[str, Any]) -> Case:
     where = {key: plain(value) for key, value in item["geometry"].items()}
-    return Case(**{**item, "foreground": tuple(item["foreground"]), "geometry": Geometry(**where)})
+    case = Case(**{**item, "foreground": tuple(item["foreground"]), "geometry": Geometry(**where)})
+    names = (case.name, case.split, case.image, case.label)
+    if not all(isinstance(name, str) for name in names) or Path(case.name).name != case.name:
+        raise ValueError(f"the names of a case are {names}")
+    if not isinstance(case.foreground_voxels, int) or not all(isinstance(v, int) for v in case.foreground):
+        raise ValueError(f"{case.name}: foreground {case.foreground}, {case.foreground_voxels} voxels")
+    numbers = (case.background, case.foreground_ratio, case.lowest_intensity, *case.geometry.spacing_mm)
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+        raise ValueError(f"{case.name}: holds a number that is none among {numbers}")
+    with np.errstate(all="raise"):
+        if min(case.shape) < 1 or min(case.geometry.original_shape) < 1:
+            raise ValueError(f"{case.name}: its shape is {case.shape}")
+    return case
 
 
 def _read_array(path: Path, case: Case, dtype: type, task: str) -> np.ndarray:
     remedy = f"bring it back with `dvc checkout` or `dvc repro prepare@{task}`"
     try:
-        voxels = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, kind = np.lib.format.read_array_header_1_0(file)
+            if shape == case.shape and kind == dtype:  # or a damaged header could ask for all memory
+                file.seek(0)
+                voxels: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+                return voxels
     except FileNotFoundError:
         raise UserError(f"{path}: not found; {remedy}") from None
-    except (OSError, EOFError, ValueError) as error:
-        raise UserError(f"{path}: is damaged ({error}); {remedy}") from error
-    if voxels.shape != case.shape or voxels.dtype != dtype:
-        raise UserError(
-            f"{path}: expected {np.dtype(dtype)} of shape {case.shape}, "
-            f"got {voxels.dtype} of shape {voxels.shape}; {remedy}"
-        )
-    return voxels
+    except Exception as error:  # the header is Python, and there is no end of what may be wrong with it
+        text = " ".join(str(error).split())[:LONGEST_REASON]
+        raise UserError(f"{path}: is damaged ({text or type(error).__name__}); {remedy}") from error
+    raise UserError(
+        f"{path}: expected {np.dtype(dtype)} of shape {case.shape}, got {kind} of shape {shape}; {remedy}"
+    )

@@ -1,11 +1,11 @@
-"""Remove what belongs to cells and tasks that left the grid: entries of dvc.lock and what they wrote."""
+"""Remove what belongs to cells and tasks that left the grid, and unfinished work that nobody goes on with."""
 
 import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from context_fbr import lockfile
+from context_fbr import lockfile, unfinished
 from context_fbr.cells import Cell
 from context_fbr.study.whole import Grid
 
@@ -33,7 +33,8 @@ def stale_paths(grid: Grid) -> list[Path]:
     tables = (example.history.parent, example.foreground_ratios.parent, example.scores.parent)
     found = [path for folder in folders for path in folder.glob("*") if path.is_dir()]
     found += [path for folder in tables for path in folder.glob("*.csv")]
-    names = ((path, path.name.removesuffix(".csv")) for path in found)
+    found += [path for stage in CELL_STAGES for path in example.provenance(stage).parent.glob("*.json")]
+    names = ((path, path.name.removesuffix(".csv").removesuffix(".json")) for path in found)
     return sorted(path for path, name in names if KEY.fullmatch(name) and name not in keys)
 
 
@@ -47,6 +48,8 @@ def prune(grid: Grid) -> list[str]:
     """
     names = stale_stages(grid, lockfile.stages())
     paths = {*lockfile.outputs(names), *stale_paths(grid)}
+    for place in unfinished.abandoned({cell.key for cell in grid.cells}):
+        paths |= {place, unfinished.lock_of(place)}
     removed = [f"{lockfile.LOCK}: {name}" for name in names]
     for path in sorted(path for path in paths if path.exists()):
         if path.is_dir():

@@ -4,9 +4,11 @@ It travels from data/prepared/TASK/cases.json with the training into models/CELL
 model is used with the preparation that it was trained with, whatever params.yaml says by now.
 """
 
-from collections.abc import Sequence
+import sys
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import ValidationError
 
 from context_fbr.study.document import plain
 from context_fbr.study.preparation import Preparation
@@ -37,6 +39,15 @@ def from_json(tree: dict[str, Any]) -> Recipe:
     Raises:
         KeyError, TypeError, ValueError: if it is something else.
     """
-    modality: Sequence[str] = tree["modality"]
-    preparation = Preparation.model_validate(plain(tree["preparation"]))
-    return Recipe(preparation, tuple(modality), float(tree["lowest_intensity"]))
+    modality, lowest = tree["modality"], tree["lowest_intensity"]
+    if not isinstance(modality, list) or not all(isinstance(name, str) for name in modality):
+        raise ValueError(f"modality is {modality!r}, expected a list of names")
+    if not isinstance(lowest, int | float) or not -sys.float_info.max <= lowest <= sys.float_info.max:
+        raise ValueError(f"lowest_intensity is {lowest!r}, expected a number")
+    try:
+        preparation = Preparation.model_validate(plain(tree["preparation"]))
+    except ValidationError as error:  # whose text has many lines
+        found = error.errors()[0]
+        where = ".".join(map(str, ("preparation", *found["loc"])))
+        raise ValueError(f"{where}: {found['msg']}") from error
+    return Recipe(preparation, tuple(modality), float(lowest))

@@ -1,15 +1,19 @@
 """The tables of finished cells as data frames, every one of them checked."""
 
+import csv
+import gzip
+import io
+import math
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from pandas.errors import EmptyDataError, ParserError
 
 from context_fbr import score_columns
 from context_fbr.cells import Cell
-from context_fbr.errors import UserError, raise_problems
+from context_fbr.errors import raise_problems
 
 GROUP = ["task", "model", "patch_size"]
 """A configuration: what seeds repeat."""
@@ -28,6 +32,23 @@ SCORES = {
 CASE_SCORES = {name: SCORES.get(name, "float64") for name in score_columns.CASE_SCORES}
 CELL_SCORES = {name: CASE_SCORES.get(name, "int64") for name in score_columns.CELL_SCORES}
 BASELINES = {"baseline": "str", "threshold": "float64"}
+
+_SHARES = ("validation_dice", "dsc", "original_dsc", "surface_dice", "original_surface_dice", "padded")
+_RATIOS = ("fg_ratio", "foreground_ratio")
+_ANY = ("loss", "threshold", "volume_difference_ml", "original_volume_difference_ml")
+BOUNDS = {
+    **dict.fromkeys(
+        [*(name for name in CASE_SCORES if name != "filename"), "learning_rate"], (0.0, math.inf)
+    ),
+    **dict.fromkeys((*_SHARES, *_RATIOS), (0.0, 1.0)),
+    **dict.fromkeys(_ANY, (-math.inf, math.inf)),
+    "epoch": (1.0, math.inf),
+}
+"""What a column of numbers can hold; nothing is infinite."""
+MAY_MISS = {"loss", "validation_dice", *CASE_SCORES} - {"fg_ratio"}
+"""Columns of which a value can be undefined."""
+UNIQUE = (["baseline", "filename"], [*KEYS, "filename"], ["filename"], ["epoch", "learning_rate"])
+"""Columns of which no two rows of a table have the same values; the first that the table has."""
 
 
 @dataclass(frozen=True)
@@ -74,32 +95,94 @@ def read_results(cells: Sequence[Cell]) -> Results:
         gather(lambda cell: cell.scores, CELL_SCORES),
         pd.concat(baselines, ignore_index=True)[["task", *BASELINES, *CASE_SCORES]],
     )
-    raise_problems(problems)
+    raise_problems(problems or _different_cases(results))
     return results
 
 
+def _different_cases(results: Results) -> list[str]:
+    """Tables without a test case that another one of the task has: cut at the end of a line."""
+    problems = []
+    for task, rows in results.scores.groupby("task", sort=False):
+        every = set(rows["filename"])
+        for (model, patch_size, seed), own in rows.groupby(KEYS[1:], sort=False):
+            if missing := sorted(every - set(own["filename"])):
+                cell = Cell(str(task), model, patch_size, seed)
+                problems.append(
+                    f"{cell.scores}: is without {', '.join(missing[:3])}, which other cells have; "
+                    f"bring it back with `dvc checkout` or `dvc repro evaluate@{cell.key}`"
+                )
+    return problems
+
+
 def read_table(path: Path, columns: dict[str, str], problems: list[str]) -> pd.DataFrame:
-    """Read a table with exactly these columns and types; an empty field of a number is missing.
+    """Read a table with exactly these columns and types; an empty field of a score is missing.
 
     A table that is missing or damaged is added to `problems`, and an empty one returned.
     """
-    empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
     try:
-        # Names are text, whatever they look like; numbers come back to the last bit (pandas 3).
-        names = {name: str for name, dtype in columns.items() if dtype == "str"}
-        frame = pd.read_csv(
-            path,
-            dtype=names,
-            keep_default_na=False,
-            na_values={name: [""] for name in columns if name not in names},
-        )
-        if list(frame.columns) != list(columns):
-            raise UserError(f"{path}:1: columns {list(frame.columns)}, expected {list(columns)}")
-        if frame.empty:
-            raise UserError(f"{path}: holds no rows")
-        return frame.astype(columns)
+        header, *rows = _fields(path)
+        if header != list(columns):
+            raise ValueError(f"columns {header}, expected {list(columns)}")
+        if not rows:
+            raise ValueError("holds no rows")
+        for line, row in enumerate(rows, start=2):
+            if len(row) != len(columns):
+                raise ValueError(f"line {line} has {len(row)} fields, expected {len(columns)}")
+        values = zip(columns.items(), zip(*rows, strict=True), strict=True)
+        frame = pd.DataFrame({name: _column(name, kind, texts) for (name, kind), texts in values})
+        if found := faults(frame):
+            raise ValueError(found)
+        return frame
     except FileNotFoundError:
         problems.append(f"{path}: not found; run `dvc repro`")
-    except (OSError, ValueError, EmptyDataError, ParserError, UserError) as error:
+    except (OSError, EOFError, ValueError, OverflowError, zlib.error, csv.Error) as error:
         problems.append(f"{path}: is damaged ({error}); bring it back with `dvc checkout` or `dvc repro`")
-    return empty
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
+
+
+def faults(frame: pd.DataFrame) -> str | None:
+    """The first value of a table that cannot be, with its line; None if there is none."""
+    for name in frame.columns.intersection(list(BOUNDS)):
+        low, high = BOUNDS[name]
+        column = frame[name].astype("float64")
+        wrong = ~column.between(low, high) & ~(column.isna() & (name in MAY_MISS))
+        wrong |= column.abs() == math.inf
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            return f"line {row + 2}: {name} is {frame[name].iloc[row]}, expected {_range(low, high)}"
+    key = next((key for key in UNIQUE if set(key) <= {*frame.columns}), None)
+    if key and frame.duplicated(key).any():
+        row = int(frame.duplicated(key).to_numpy().argmax())
+        return f"line {row + 2}: {', '.join(str(frame[n].iloc[row]) for n in key)} stands there twice"
+    return None
+
+
+def _range(low: float, high: float) -> str:
+    if math.isinf(low):
+        return "a number"
+    return f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
+
+
+def _fields(path: Path) -> list[list[str]]:
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+    if "\0" in text:
+        raise ValueError("holds a NUL byte")
+    if not text.endswith("\n"):
+        raise ValueError("its last line is cut")
+    return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+
+
+def _column(name: str, kind: str, texts: Sequence[str]) -> pd.Series:
+    """A column; names are text, whatever they look like, and numbers come back to the last bit."""
+    if kind == "str":
+        if "" in texts:
+            raise ValueError(f"line {texts.index('') + 2}: {name} is empty")
+        return pd.Series(texts, dtype="str")
+    numbers = []
+    for line, text in enumerate(texts, start=2):
+        try:
+            numbers.append((int if kind == "int64" else float)(text) if text else math.nan)
+        except ValueError:
+            raise ValueError(f"line {line}: {name} is {text[:100]!r}, expected a number") from None
+    return pd.Series(numbers).astype(kind)

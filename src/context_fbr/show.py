@@ -37,7 +37,7 @@ def render(folder: Path, markdown: bool) -> str:
                 blocks.append("cells of the paper profile beside the published runs: mean test Dice")
             blocks.append(table(_paper(paper), markdown))
         return "\n\n".join(blocks)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
             f"{folder}: its tables are of another version ({error!r}); run `dvc repro`"
         ) from error

@@ -1,10 +1,12 @@
 """Which cases of a data set in MSD layout train, validate and test."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from context_fbr.errors import UserError, raise_problems
+from context_fbr.msd.description import case_name
+from context_fbr.msd.layout import nifti_files
 from context_fbr.study.document import suggestion
 from context_fbr.study.preparation import Split
 
@@ -58,6 +60,12 @@ def assign_splits(raw: Path, split: Split) -> tuple[Source, ...]:
     return tuple(Source(case, name, image, label) for name, case, image, label in cases)
 
 
+def in_no_split(raw: Path, sources: Iterable[Source]) -> list[str]:
+    """The cases of imagesTr that were assigned to nothing, sorted by file name."""
+    used = {source.name for source in sources}
+    return [name for path in nifti_files(raw / "imagesTr") if (name := case_name(path.name)) not in used]
+
+
 def _counted(raw: Path, cases: Mapping[str, object], counts: Mapping[str, int]) -> list[tuple[str, str]]:
     if sum(counts.values()) > len(cases):
         raise UserError(
@@ -86,12 +94,7 @@ def _listed(
 def _pairs(raw: Path, suffix: str) -> dict[str, tuple[Path, Path]]:
     """Image and label of each case, relative to the folder, in the order of sorted file names."""
     images, labels = (
-        {
-            path.name: path.relative_to(raw)
-            for path in sorted((raw / f"{kind}{suffix}").glob("*.nii*"))
-            # macOS leaves a shadow of every file
-            if path.name.endswith((".nii", ".nii.gz")) and not path.name.startswith(".")
-        }
+        {path.name: path.relative_to(raw) for path in nifti_files(raw / f"{kind}{suffix}")}
         for kind in ("images", "labels")
     )
     raise_problems(
@@ -113,4 +116,4 @@ def _pairs(raw: Path, suffix: str) -> dict[str, tuple[Path, Path]]:
             if f"{n}.gz" in images
         ]
     )
-    return {n.removesuffix(".gz").removesuffix(".nii"): (images[n], labels[n]) for n in images}
+    return {case_name(n): (images[n], labels[n]) for n in images}

@@ -3,60 +3,39 @@
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from monai.losses import DiceLoss
 
-from context_fbr import sampling
+from context_fbr import steps
 from context_fbr.errors import UserError
 from context_fbr.inference import segment
-from context_fbr.padding import padded
-from context_fbr.sampling import Candidates
+from context_fbr.patches import Patches, Protocol, Volume, batches
 from context_fbr.scoring import dice
-from context_fbr.study.training import SlidingWindow, Training
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A prepared volume on the training's device, and where patches of it may be centred."""
-
-    image: torch.Tensor
-    """(x, y, z) float32."""
-    label: torch.Tensor
-    """(x, y, z) uint8."""
-    where: Candidates
-    background: float
-    """Intensity of nothing, to pad with."""
-
-
-@dataclass(frozen=True)
-class Patches:
-    """A batch: `batch_volumes` x `patches_per_volume` patches."""
-
-    images: torch.Tensor
-    """(batch, 1, p, p, p) float32, channels last in memory."""
-    labels: torch.Tensor
-    """(batch, 1, p, p, p) uint8."""
-    names: tuple[str, ...]
-    """The case of each patch."""
+from context_fbr.steps import OnDevice, Step
+from context_fbr.study.training import Training
 
 
 @dataclass(frozen=True)
 class State:
-    """What a training needs to go on after an epoch with the same bits.
+    """What a training needs to go on with the same bits, after any of its steps.
 
-    Random numbers are functions of seed and epoch, so no generator's state belongs to it. The
-    tensors are the training's own: whoever keeps a state copies or saves it before the next epoch.
+    Random numbers are functions of seed, epoch and step, and the learning rate is one of the epoch, so
+    neither a generator's state nor a schedule's belongs to it. The tensors are the training's own: whoever
+    keeps a state copies or saves it before the next step.
     """
 
     epoch: int
+    """In progress, from 1."""
+    steps: tuple[Step, ...]
+    """Of this epoch that are done."""
+    epoch_losses: tuple[float, ...]
+    """Of the epochs before."""
     best_validation_dice: float
     network: Mapping[str, Any]
     optimizer: Mapping[str, Any]
-    schedule: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -66,66 +45,57 @@ class Epoch:
     number: int
     learning_rate: float
     loss: float
-    """Mean over the steps."""
+    """Mean over the steps that were not skipped."""
     validation_dice: float | None
     """Mean foreground Dice over the validation volumes, if the epoch was validated."""
     foreground_ratios: tuple[tuple[str, float], ...]
     """(case, foreground voxels / all voxels) of every patch, in the order of training."""
+    skipped_steps: int
+    """Whose loss or gradient was no number, under `on_bad_numbers: skip`."""
     weights: Mapping[str, torch.Tensor] | None
     """The state dict in main memory, if this epoch is the best so far."""
-    state: Callable[[], State]
-    """The complete state as of this epoch's end, until the next epoch starts."""
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """Everything besides data and network that decides a training."""
-
-    settings: Training
-    window: SlidingWindow
-    epochs: int
-    patch_size: int
-    seed: int
+Pause = Callable[[Callable[[], State]], object]
+"""Called where a training can stop, with a function that gives its state."""
 
 
-def load_volume(
-    name: str,
-    image: np.ndarray,
-    label: np.ndarray,
-    device: torch.device,
-    patch_size: int = 1,
-    background: float = 0.0,
-) -> Volume:
-    """Put image (x, y, z) float32 and label (x, y, z) uint8 on the device, padded to hold a patch."""
-    image, label = padded(image, patch_size, background), padded(label, patch_size, 0)
-    where = sampling.candidates(name, image, label, background)
-    return Volume(torch.from_numpy(image).to(device), torch.from_numpy(label).to(device), where, background)
+@dataclass
+class _Course:
+    """Where a training stands: the one thing here that changes."""
 
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    epoch: int = 1
+    known: list[Step] = field(default_factory=list)
+    unread: list[OnDevice] = field(default_factory=list)
+    epoch_losses: list[float] = field(default_factory=list)
+    best: float = -1.0
 
-def batches(volumes: Sequence[Volume], protocol: Protocol, epoch: int) -> Iterator[Patches]:
-    """The batches of an epoch (from 1): each volume once, shuffled."""
-    settings, size = protocol.settings, protocol.patch_size
-    order = sampling.epoch_order(protocol.seed, epoch, len(volumes))
-    for first in range(0, len(order), settings.batch_volumes):
-        images, labels, names = [], [], []
-        for volume in (volumes[i] for i in order[first : first + settings.batch_volumes]):
-            for corner in sampling.patch_corners(
-                volume.where,
-                size,
-                settings.patches_per_volume,
-                settings.foreground_patch_probability,
-                protocol.seed,
-                epoch,
-            ):
-                place = tuple(slice(start, start + size) for start in corner)
-                images.append(volume.image[place])
-                labels.append(volume.label[place])
-                names.append(volume.where.name)
-        yield Patches(
-            torch.stack(images)[:, None].contiguous(memory_format=torch.channels_last_3d),
-            torch.stack(labels)[:, None],
-            tuple(names),
+    def read(self) -> list[Step]:
+        """The steps of the epoch so far; errors as in `steps.check`."""
+        self.known += steps.read(self.unread)
+        self.unread.clear()
+        steps.check(self.known, self.epoch, self.epoch_losses)
+        return self.known
+
+    def state(self) -> State:
+        """The complete state, whose numbers are good; errors as in `read`."""
+        done, losses = tuple(self.read()), tuple(self.epoch_losses)
+        return State(
+            self.epoch, done, losses, self.best, self.network.state_dict(), self.optimizer.state_dict()
         )
+
+    def restore(self, state: State) -> None:
+        """Go back to a state."""
+        self.network.load_state_dict(state.network)
+        self.optimizer.load_state_dict(dict(state.optimizer))
+        self.epoch, self.known, self.best = state.epoch, list(state.steps), state.best_validation_dice
+        self.epoch_losses = list(state.epoch_losses)
+
+
+def _go_on(_: Callable[[], State]) -> None:
+    pass
 
 
 def train(
@@ -134,46 +104,70 @@ def train(
     validation: Sequence[Volume],
     protocol: Protocol,
     state: State | None = None,
+    pause: Pause = _go_on,
 ) -> Iterator[Epoch]:
-    """Train the network in place and yield each epoch as it ends; go on after `state`, if there is one.
+    """Train the network in place and yield each epoch as it ends; go on from `state`, if there is one.
 
     Adam; cosine from `learning_rate` to `final_learning_rate`, stepped per epoch; Dice loss with softmax over
     both classes. Every `validate_every_epochs` epochs, and after the last, the network is validated.
 
+    `pause` is called before the first step, after each step and after each volume of a validation; what it
+    raises ends the training.
+
     Raises:
-        UserError: if the loss is not finite, or a volume is smaller than the patch.
+        UserError: if loss or gradient is not finite and `on_bad_numbers` is stop, or a volume is smaller than
+            the patch.
     """
     settings = protocol.settings
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer, T_max=protocol.epochs, eta_min=settings.final_learning_rate
-    )
-    best, done = -1.0, 0
+    rates = learning_rates(settings, protocol.epochs)
+    course = _Course(network, torch.optim.Adam(network.parameters(), lr=rates[0]))
     if state is not None:
-        network.load_state_dict(state.network)
-        optimizer.load_state_dict(dict(state.optimizer))
-        schedule.load_state_dict(dict(state.schedule))
-        best, done = state.best_validation_dice, state.epoch
-    for number in range(done + 1, protocol.epochs + 1):
-        learning_rate = float(schedule.get_last_lr()[0])
-        loss, ratios = _train_epoch(network, optimizer, training, protocol, number)
-        schedule.step()
+        course.restore(state)
+    while course.epoch <= protocol.epochs:
+        number = course.epoch
+        for group in course.optimizer.param_groups:
+            group["lr"] = rates[number - 1]
+        _train_epoch(course, training, protocol, pause)
+        done = course.read()
         validated = number % settings.validate_every_epochs == 0 or number == protocol.epochs
-        score = validate(network, validation, protocol) if validated else None
+        score = validate(network, validation, protocol, lambda: pause(course.state)) if validated else None
         weights = None
-        if score is not None and score > best:
-            best = score
+        if score is not None and score > course.best:
+            course.best = score
             weights = {name: tensor.cpu().clone() for name, tensor in network.state_dict().items()}
+        loss = steps.mean_loss(done, number)
+        ratios = tuple(
+            (case, voxels / protocol.patch_size**3)
+            for step in done
+            for case, voxels in zip(step.cases, step.foreground_voxels, strict=True)
+        )
+        course.epoch, course.known = number + 1, []
+        course.epoch_losses.append(loss)
+        yield Epoch(number, rates[number - 1], loss, score, ratios, sum(s.skipped for s in done), weights)
 
-        def current(number: int = number, best: float = best) -> State:
-            return State(number, best, network.state_dict(), optimizer.state_dict(), schedule.state_dict())
 
-        yield Epoch(number, learning_rate, loss, score, ratios, weights, current)
+def learning_rates(settings: Training, epochs: int) -> tuple[float, ...]:
+    """The learning rate of each epoch, to the last bit that of PyTorch's schedule."""
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimizer, T_max=epochs, eta_min=settings.final_learning_rate
+    )
+    rates = []
+    for _ in range(epochs):
+        rates.append(float(schedule.get_last_lr()[0]))
+        optimizer.step()  # or the schedule warns
+        schedule.step()
+    return tuple(rates)
 
 
-def validate(network: torch.nn.Module, volumes: Sequence[Volume], protocol: Protocol) -> float:
-    """Mean foreground Dice over the volumes that have foreground.
+def validate(
+    network: torch.nn.Module,
+    volumes: Sequence[Volume],
+    protocol: Protocol,
+    pause: Callable[[], object] = lambda: None,
+) -> float:
+    """Mean foreground Dice over the volumes that have foreground; `pause` is called after each.
 
     Raises:
         UserError: if no volume has foreground.
@@ -186,6 +180,7 @@ def validate(network: torch.nn.Module, volumes: Sequence[Volume], protocol: Prot
             int(count) for count in ((mask & volume.label).sum(), mask.sum(), volume.label.sum())
         )
         scores.append(dice(shared, predicted, true))
+        pause()
     defined = [score for score in scores if score is not None]
     if not defined:
         raise UserError("no validation volume has foreground: there is no Dice to choose the best epoch by")
@@ -203,41 +198,28 @@ def _forward(network: torch.nn.Module, batch: Patches) -> torch.Tensor:
         ) from error
 
 
-def _train_epoch(
-    network: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    volumes: Sequence[Volume],
-    protocol: Protocol,
-    number: int,
-) -> tuple[float, tuple[tuple[str, float], ...]]:
+def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol, pause: Pause) -> None:
+    """The steps of the epoch that are not done yet."""
+    network, skips = course.network, protocol.settings.on_bad_numbers == "skip"
     loss_function = DiceLoss(to_onehot_y=True, softmax=True)
     network.train()
-    losses, counts, names = [], [], []
+    pause(course.state)
     devices = [volumes[0].image.device] if volumes[0].image.is_cuda else []
-    with torch.random.fork_rng(devices=devices):
-        # Dropout, where a network has it, is a function of (seed, epoch) too.
-        torch.manual_seed(zlib.crc32(f"dropout {protocol.seed} {number}".encode()))
-        for batch in batches(volumes, protocol, number):
-            optimizer.zero_grad(set_to_none=True)
+    done = len(course.known)
+    for number, batch in enumerate(batches(volumes, protocol, course.epoch, done), start=done + 1):
+        before = [buffer.clone() for buffer in network.buffers()] if skips else []
+        course.optimizer.zero_grad(set_to_none=True)
+        with torch.random.fork_rng(devices=devices):
+            # Dropout, where a network has it, is a function of (seed, epoch, step) too.
+            torch.manual_seed(zlib.crc32(f"dropout {protocol.seed} {course.epoch} {number}".encode()))
             loss = loss_function(_forward(network, batch), batch.labels)
-            loss.backward()
-            optimizer.step()
-            # Numbers stay on the device until the epoch ends: reading one would make the GPU wait.
-            losses.append(loss.detach())
-            counts.append(batch.labels.flatten(1).sum(dim=1, dtype=torch.int64))
-            names.append(batch.names)
-    values = torch.stack(losses).tolist()
-    for step, value in enumerate(values):
-        if not math.isfinite(value):
-            raise UserError(
-                f"epoch {number}, step {step + 1}: the loss is {value} on cases {sorted(set(names[step]))}; "
-                "lower train.learning_rate in params.yaml"
-            )
-    voxels = protocol.patch_size**3
-    ratios = tuple(
-        (name, count / voxels)
-        for name, count in zip(
-            (name for group in names for name in group), torch.cat(counts).tolist(), strict=True
-        )
-    )
-    return math.fsum(values) / len(values), ratios
+        loss.backward()
+        norm = steps.gradient_norm(network)
+        skipped = skips and not bool(torch.isfinite(loss) & torch.isfinite(norm))
+        if skipped:  # nothing of the step stays, in the running means of a norm neither
+            for buffer, old in zip(network.buffers(), before, strict=True):
+                buffer.copy_(old)
+        else:
+            course.optimizer.step()
+        course.unread.append(OnDevice.of(batch.names, batch.labels, loss.detach(), norm, skipped))
+        pause(course.state)

@@ -2,8 +2,13 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 import psutil
+
+_VERSION_2 = ("sys/fs/cgroup", "memory.max", "memory.current", "")
+_VERSION_1 = ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
 
 
 def usable_cores() -> int:
@@ -11,6 +16,46 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
+def usable_memory(root: Path = Path("/")) -> int:
+    """Bytes that are free for this process: on the machine, and in its container or job (`root`: for tests).
+
+    Containers and Slurm limit memory by Linux's control groups, which psutil does not look at.
+    """
+    return min([psutil.virtual_memory().available, *_group_rooms(root)])
+
+
 def usable_workers(jobs: int, memory_each: int) -> int:
     """How many jobs may run at once, at least 1: by their number, by cores, by free memory (bytes each)."""
-    return max(min(jobs, usable_cores(), psutil.virtual_memory().available // memory_each), 1)
+    return max(min(jobs, usable_cores(), usable_memory() // max(memory_each, 1)), 1)
+
+
+def _group_rooms(root: Path) -> Iterator[int]:
+    """Bytes that are left under the limit of each control group that this process is in, directly or not."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # no Linux
+        return
+    for line in lines:  # `0::/user.slice/job` or `4:memory:/job`
+        _, controllers, group = line.split(":", 2)
+        if controllers not in ("", "memory") and "memory" not in controllers.split(","):
+            continue
+        mount, limit, usage, prefix = _VERSION_1 if controllers else _VERSION_2
+        # In a container the path may be that outside of it, and the mount the group itself.
+        parts = [part for part in PurePosixPath(group).parts if part not in ("/", "..")]
+        for depth in range(len(parts) + 1):
+            folder = root.joinpath(mount, *parts[:depth])
+            try:
+                most, used = int((folder / limit).read_text()), int((folder / usage).read_text())
+            except (OSError, ValueError):  # no such group, or `max`: no limit
+                continue
+            yield max(most - used + _file_cache(folder, prefix), 0)
+
+
+def _file_cache(folder: Path, prefix: str) -> int:
+    """Bytes of files that the kernel keeps in memory as long as nobody needs it, and that count as used."""
+    try:
+        rows = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        values = {key: int(value) for key, value in rows}
+    except (OSError, ValueError):
+        return 0
+    return values.get(f"{prefix}active_file", 0) + values.get(f"{prefix}inactive_file", 0)

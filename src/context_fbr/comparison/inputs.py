@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from context_fbr.comparison.snapshot import Snapshot, changed_files
 from context_fbr.errors import UserError
+from context_fbr.study.document import parse
 
 ABSENT = "(absent)"
 
@@ -88,8 +86,8 @@ def _code(base: Snapshot, head: Snapshot) -> Iterator[CodeChange]:
     stages: dict[str, list[str]] = {}
     for snapshot in (base, head):
         for stage, entry in _stages(snapshot, "dvc.yaml").items():
-            for dep in entry.get("deps", ()):
-                path = dep if isinstance(dep, str) else next(iter(dep))
+            for dep in _list(snapshot, "dvc.yaml", stage, entry, "deps"):
+                path = dep if isinstance(dep, str) else str(next(iter(dep)))
                 stages.setdefault(path, [])
                 stages[path] += [stage] if stage not in stages[path] else []
     for path in changed_files(base, head):
@@ -106,11 +104,22 @@ def _code(base: Snapshot, head: Snapshot) -> Iterator[CodeChange]:
 
 def _data(snapshot: Snapshot) -> dict[str, str]:
     found = {}
-    for entry in _stages(snapshot, "dvc.lock").values():
-        for out in entry.get("outs", ()):
-            if Path(out["path"]).parts[:2] in (("data", "raw"), ("data", "prepared")):
-                found[out["path"]] = f"{out['md5'][:7]} ({out.get('nfiles', 1)} files, {out['size']:,} bytes)"
+    for stage, entry in _stages(snapshot, "dvc.lock").items():
+        for out in _list(snapshot, "dvc.lock", stage, entry, "outs"):
+            match out:
+                case {"path": str(path), "md5": str(md5), "size": int(size)}:
+                    if Path(path).parts[:2] in (("data", "raw"), ("data", "prepared")):
+                        found[path] = f"{md5[:7]} ({out.get('nfiles', 1)} files, {size:,} bytes)"
+                case _:
+                    raise UserError(f"{snapshot.place('dvc.lock')}: {stage}.outs: holds what is no output")
     return found
+
+
+def _list(snapshot: Snapshot, file: str, stage: str, entry: dict[str, Any], key: str) -> list[Any]:
+    values = entry.get(key) or []
+    if not isinstance(values, list) or not all(isinstance(value, str | dict) and value for value in values):
+        raise UserError(f"{snapshot.place(file)}: {stage}.{key}: is no list of files")
+    return values
 
 
 def _packages(snapshot: Snapshot) -> dict[str, str]:
@@ -126,13 +135,10 @@ def _stages(snapshot: Snapshot, path: str) -> dict[str, dict[str, Any]]:
 
 
 def _yaml(snapshot: Snapshot, path: str) -> dict[str, Any]:
-    text = snapshot.text(path)
-    if text is None:
+    content = snapshot.read(path)
+    if content is None:
         return {}
-    try:
-        tree = YAML(typ="safe").load(text)
-    except YAMLError as error:
-        raise UserError(f"{snapshot.place(path)}: is not valid YAML: {error}") from error
+    tree = parse(content, snapshot.place(path), "safe")
     if not isinstance(tree, dict):
         raise UserError(f"{snapshot.place(path)}: is not a mapping of keys to values")
     return tree

@@ -9,7 +9,7 @@ from context_fbr.cells import Cell
 from context_fbr.comparison.snapshot import Snapshot
 from context_fbr.errors import UserError
 from context_fbr.evidence import is_baseline
-from context_fbr.results import KEYS, SCORES
+from context_fbr.results import KEYS, SCORES, faults
 from context_fbr.study.analysis import Analysis
 from context_fbr.summary import has_converged
 
@@ -83,10 +83,13 @@ def _table(snapshot: Snapshot, path: str, columns: list[str]) -> pd.DataFrame | 
         keyless = frame[["patch_size", "seed"]].isna().any(axis=1) & ~frame["model"].map(is_baseline)
         if keyless.any():
             raise ValueError(f"line {keyless.to_numpy().argmax() + 2} has no patch size or no seed")
+        if found := faults(frame):
+            raise ValueError(found)
         return frame
-    except (ValueError, TypeError) as error:  # pandas' own errors are ValueErrors
+    except (ValueError, TypeError, OverflowError) as error:  # pandas' own errors are ValueErrors
+        reason = " ".join(str(error).split())
         raise UserError(
-            f"{snapshot.place(path)}: cannot be compared: {error}; it is damaged, or of another version "
+            f"{snapshot.place(path)}: cannot be compared: {reason}; it is damaged, or of another version "
             "of this project"
         ) from error
 

@@ -7,15 +7,17 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from context_fbr import starters
 from context_fbr.errors import UserError
 
 COMMAND = (sys.executable, "-m", "dvc")
 
 
 def environment() -> dict[str, str]:
-    """This process's environment; the stages' `python` is the one that runs us, activated or not."""
+    """This process's environment; the stages' `python` is the one that runs us, and they end with us."""
     folder = str(Path(sys.executable).parent)
-    return {**os.environ, "PATH": os.pathsep.join([folder, os.environ.get("PATH", "")])}
+    path = os.pathsep.join([folder, os.environ.get("PATH", "")])
+    return {**os.environ, **starters.environment(), "PATH": path}
 
 
 @dataclass(frozen=True)

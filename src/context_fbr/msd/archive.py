@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from context_fbr.errors import UserError
+from context_fbr.msd import disk
 from context_fbr.msd.download import PAUSES_S, DownloadError, download, forget
 
 INCOMING = Path("data/incoming")
@@ -41,16 +42,22 @@ def find_archive(
         pauses_s: between attempts to download.
 
     Raises:
-        UserError: if it is nowhere, if its md5 is another, or if there is not enough room.
+        UserError: if it is nowhere, cannot be read, if its md5 is another, or if there is not enough room.
     """
     path = incoming / name
     if os.environ.get(variable(task)):
         path = Path(os.environ[variable(task)])
-        if not path.is_file():
+        if not _is_file(path):
             raise UserError(f"{variable(task)}={path}: is no file; expected the path of {name}")
-    if path.exists():
-        _check_md5(path, md5, "replace it by the right one, or correct md5 in params.yaml")
+    if _is_file(path):
+        if problem := _md5_problem(path, md5):
+            raise UserError(f"{problem}; replace it by the right one, or correct md5 in params.yaml")
         return path
+    if path.exists():
+        raise UserError(
+            f"{path}: is no file, expected the archive; move it away, "
+            f"or name it as a data set that is unpacked: tasks.{task}.raw with `source: folder`"
+        )
     partial = path.with_name(f"{name}.partial")
     try:
         if url is None:
@@ -58,12 +65,16 @@ def find_archive(
         download(url, partial, unpack_in, pauses_s)
         _check_download(partial, md5, url)
         partial.replace(path)
+        forget(partial)  # last: a run that is killed before needs it to go on
     except DownloadError as error:
         raise UserError(
             f"task {task}: its archive {name} is not here and cannot be downloaded: {error}. "
             f"Bring it in one of three ways: set the variable {variable(task)} to its path; "
             f"put it into {incoming}; or make {url or 'a url'} work (tasks.{task}.raw.url in params.yaml). "
-            "The cells of other tasks run without it: `make repro` or `dvc repro -k`"
+            "If DVC holds the task's data, and only code was edited: "
+            f"`dvc checkout raw@{task} && dvc commit -f raw@{task}`. "
+            "The cells of other tasks run without it: `make repro` or `dvc repro -k`, "
+            f"or take {task} out of grid.tasks"
         ) from error
     except OSError as error:
         raise UserError(
@@ -73,19 +84,23 @@ def find_archive(
     return path
 
 
+def _is_file(path: Path) -> bool:
+    with disk.reading(path):
+        return path.is_file()
+
+
 def _check_download(partial: Path, md5: str | None, url: str) -> None:
-    remedy = f"it is removed: run the same command again, or correct md5 in params.yaml if {url} is new"
-    try:
-        _check_md5(partial, md5, remedy)
-    except UserError:
+    if problem := _md5_problem(partial, md5):
         forget(partial)
-        raise
+        raise UserError(
+            f"{problem}; it is removed: run the same command again, or correct md5 in params.yaml "
+            f"if {url} is new"
+        )
 
 
-def _check_md5(path: Path, md5: str | None, remedy: str) -> None:
+def _md5_problem(path: Path, md5: str | None) -> str | None:
     if md5 is None:
-        return
-    with path.open("rb") as file:
+        return None
+    with disk.open_to_read(path) as file:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != md5.lower():
-        raise UserError(f"{path}: its md5 is {found}, expected {md5.lower()}; {remedy}")
+    return None if found == md5.lower() else f"{path}: its md5 is {found}, expected {md5.lower()}"

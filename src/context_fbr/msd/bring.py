@@ -11,12 +11,14 @@ from context_fbr.errors import UserError
 from context_fbr.msd import disk
 from context_fbr.msd.archive import find_archive
 from context_fbr.msd.description import NAME
-from context_fbr.msd.layout import FOLDERS
+from context_fbr.msd.layout import FOLDERS, nifti_files
 from context_fbr.msd.problems import Problem, Severity
 from context_fbr.msd.unpack import unpack
 from context_fbr.msd.verify import verify
 from context_fbr.progress import progress
 from context_fbr.study.raw import ArchiveRaw, FolderRaw
+
+CHUNK = 1 << 20  # bytes
 
 
 def bring(raw: ArchiveRaw | FolderRaw, task: str, target: Path) -> None:
@@ -24,7 +26,7 @@ def bring(raw: ArchiveRaw | FolderRaw, task: str, target: Path) -> None:
 
     Raises:
         UserError: if it is not there, or with everything that is wrong with it.
-        OSError: if a file cannot be written.
+        OSError: if a file cannot be written; one that cannot be read is a UserError.
     """
     if isinstance(raw, ArchiveRaw):
         archive = find_archive(task, raw.archive, raw.url, raw.md5, target)
@@ -32,7 +34,9 @@ def bring(raw: ArchiveRaw | FolderRaw, task: str, target: Path) -> None:
         _verify(target, archive)
     else:
         source = Path(raw.folder).expanduser()
-        if not source.is_dir():
+        with disk.reading(source):
+            is_folder = source.is_dir()
+        if not is_folder:
             raise UserError(
                 f"tasks.{task}.raw.folder of params.yaml: {source} is no folder; name one that holds {NAME}, "
                 "imagesTr and labelsTr. Other tasks run without it: `make repro` or `dvc repro -k`"
@@ -60,9 +64,14 @@ def _copy(source: Path, target: Path) -> None:
     """Copy what belongs to a data set and nothing else; links are followed."""
     files = [source / NAME]
     for name in FOLDERS:
-        files += sorted(path for path in (source / name).glob("[!.]*.nii*") if path.is_file())
-    disk.require([(target, sum(path.stat().st_size for path in files))], f"a copy of {source}")
+        files += nifti_files(source / name)
+    size = 0
+    for path in files:
+        with disk.reading(path):
+            size += path.stat().st_size
+    disk.require([(target, size)], f"a copy of {source}")
     for path in progress(files, len(files), f"copy {source.name}", "file"):
         to = target / path.relative_to(source)
         to.parent.mkdir(exist_ok=True)
-        shutil.copyfile(path, to)
+        with disk.open_to_read(path) as file, to.open("wb") as copy:
+            shutil.copyfileobj(file, copy, CHUNK)

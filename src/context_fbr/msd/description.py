@@ -13,6 +13,8 @@ from context_fbr.msd.problems import Problem, error, warning
 NAME = "dataset.json"
 _DAMAGED = "bring back the original, or write one as medicaldecathlon.com describes it"
 
+_NNUNET = {"channel_names", "file_ending"}  # keys of nnU-Net v2 that MSD does not have
+
 
 @dataclass(frozen=True)
 class Description:
@@ -31,11 +33,6 @@ class Description:
     def is_ct(self) -> bool:
         """Whether images hold Hounsfield units."""
         return any(modality.strip().upper() == "CT" for modality in self.modalities)
-
-    @property
-    def is_synthetic(self) -> bool:
-        """Whether images are generated."""
-        return any(modality.strip().lower() == "synthetic" for modality in self.modalities)
 
 
 class _Pair(BaseModel):
@@ -59,14 +56,18 @@ class _File(BaseModel):
 
 def read(folder: Path) -> tuple[Description | None, list[Problem]]:
     """Read a data set's dataset.json: what it says (None if it cannot be used), and what is wrong with it."""
+    content: object = None
     try:
         content = json.loads((folder / NAME).read_text(encoding="utf-8-sig"))
         file = _File.model_validate(content)
     except FileNotFoundError:
         return None, [error("no description", "", NAME, "is missing", _DAMAGED)]
     except OSError as found:
-        return None, [error("no description", "", NAME, f"cannot be read: {found.strerror}", _DAMAGED)]
+        remedy = "mend its permission or its disk, or copy it again"
+        return None, [error("no description", "", NAME, f"cannot be read: {found.strerror}", remedy)]
     except ValidationError as found:
+        if isinstance(content, dict) and _NNUNET & content.keys():
+            return None, [_nnunet_problem(content)]
         return None, [error("description", "", NAME, _say(item), _DAMAGED) for item in found.errors()]
     except ValueError as found:
         return None, [error("description", "", NAME, f"is no JSON: {found}", _DAMAGED)]
@@ -76,6 +77,24 @@ def read(folder: Path) -> tuple[Description | None, list[Problem]]:
         file.name, tuple(file.modality.values()), tuple(sorted(file.labels)), training, test
     )
     return description, _problems(file, description)
+
+
+def _nnunet_problem(content: dict[str, object]) -> Problem:
+    """nnU-Net v2 describes the same data the other way round: labels by name, and no list of cases."""
+    labels, channels = content.get("labels"), content.get("channel_names")
+    turned: dict[str, object] = {"0": "background", "1": "spleen"}
+    if isinstance(labels, dict) and all(isinstance(value, int) for value in labels.values()):
+        turned = {str(value): name for name, value in labels.items()}
+    modality = channels if isinstance(channels, dict) and channels else {"0": "CT"}
+    return error(
+        "description",
+        "",
+        NAME,
+        "is nnU-Net's (channel_names, labels by name), expected that of the Decathlon",
+        f'write `"labels": {json.dumps(turned)}`, `"modality": {json.dumps(modality)}` and the list '
+        '`"training": [{"image": "imagesTr/CASE.nii.gz", "label": "labelsTr/CASE.nii.gz"}, ...]`, '
+        "and take `_0000` off the names of images",
+    )
 
 
 def _say(item: ErrorDetails) -> str:

@@ -1,9 +1,15 @@
-"""Enough room before work begins, not a full disk at its end."""
+"""Enough room before work begins, not a full disk at its end; and a file that cannot be read is named.
 
+Where one file is read and another written, an OSError does not say which of them failed.
+"""
+
+import io
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from context_fbr.errors import UserError
 
@@ -26,3 +32,33 @@ def require(needs: Sequence[tuple[Path, int]], purpose: str) -> None:
                 f"{folder}: {purpose} needs {size / 1e9:.2f} GB, but {free / 1e9:.2f} GB are free; "
                 "make room, then run the same command again"
             )
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What the system refuses while `path` is read is a UserError that says so."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror or error}; "
+            "mend its permission or its disk, or bring another copy of it"
+        ) from error
+
+
+def open_to_read(path: Path) -> io.BufferedReader:
+    """Open a file; whatever goes wrong with it, now or while it is read, is a UserError as in `reading`."""
+    with reading(path):
+        return io.BufferedReader(_Source(path))
+
+
+class _Source(io.FileIO):
+    """Its errors are told as those of reading, whoever reads it."""
+
+    def readinto(self, buffer: Any) -> int | None:
+        with reading(Path(self.name)):
+            return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        with reading(Path(self.name)):
+            return super().readall()

@@ -48,7 +48,8 @@ def download(url: str, partial: Path, unpack_in: Path, pauses_s: Sequence[float]
     """Download into `partial`, going on with what an earlier attempt left there.
 
     Each attempt is followed by the next longer pause, and the last pause by the error; an attempt that brings
-    a chunk or more starts the pauses anew. What has come stays for the next call. A server that names no
+    a chunk or more starts the pauses anew. What has come stays for the next call, and so does a whole file
+    whose hash was not looked at yet: `forget` it once it has its own name. A server that names no
     version of its file (ETag, Last-Modified) is trusted to go on with the same one: check the hash.
 
     Args:
@@ -77,15 +78,13 @@ def download(url: str, partial: Path, unpack_in: Path, pauses_s: Sequence[float]
             print(f"download {url}: {error}; next attempt in {pause:g} s", file=sys.stderr, flush=True)
             time.sleep(pause)
         else:
-            forget(partial, keep_file=True)
             return
 
 
-def forget(partial: Path, keep_file: bool = False) -> None:
-    """Remove what is known of a partial file, and the file itself."""
+def forget(partial: Path) -> None:
+    """Remove what is known of a partial file, and the file itself if it still has this name."""
     _source_file(partial).unlink(missing_ok=True)
-    if not keep_file:
-        partial.unlink(missing_ok=True)
+    partial.unlink(missing_ok=True)
 
 
 def _attempt(url: str, partial: Path, unpack_in: Path) -> None:

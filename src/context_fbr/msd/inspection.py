@@ -1,7 +1,11 @@
 """Read one file to its last byte and note what the rules need to know of it."""
 
 import hashlib
+import logging
 import math
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +15,12 @@ from nibabel.affines import voxel_sizes
 
 from context_fbr import nifti
 from context_fbr.errors import UserError
-from context_fbr.geometry import Affine
+from context_fbr.geometry import Affine, distance_mm
 
 MOST_VALUES = 1000  # of a label: more are certainly no label, and are not all kept
+
+_HEADER = 348  # bytes of NIfTI-1
+_NIFTI_2 = 540  # what a header of NIfTI-2 begins with: its length
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Facts:
     """Of a label: the finite values in it, at most MOST_VALUES; of an image: none."""
     digest: str
     """Equal for two volumes of the same shape and voxels, however they are stored."""
+    forms_apart_mm: float = 0.0
+    """How far apart sform and qform put the corners; 0 unless both are set, inf if one is damaged."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +55,57 @@ class Damage:
 
     file: str
     text: str
+    remedy: str
+
+
+@contextmanager
+def quiet_nibabel() -> Iterator[None]:
+    """Keep nibabel from printing what it finds in headers, which does not say in whose."""
+
+    def nothing(_: logging.LogRecord) -> bool:
+        return False
+
+    logger = logging.getLogger("nibabel.global")
+    logger.addFilter(nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(nothing)
+
+
+def memory_to_read(path: Path) -> int:
+    """Bytes that `inspect` takes at its peak, from the header alone; 0 if that cannot be read.
+
+    Measured: the stored voxels, float32 of them and masks; scaled ones and float64 go through float64.
+    """
+    try:
+        header = _header(_start(path))
+    except OSError:
+        return 0
+    if header is None:
+        return 0
+    stored = int(header["bitpix"]) // 8
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    is_scaled = math.isfinite(slope) and slope != 0 and (slope, inter) != (1, 0)
+    return math.prod(_shape(header)) * (stored + (16 if is_scaled or stored >= 8 else 9))
 
 
 def inspect(folder: Path, file: str, is_label: bool) -> Facts | Damage:
     """Read a volume and sum it up; a file that cannot be read gives a `Damage`, never an error."""
     path = folder / file
     try:
+        damage = _header_damage(file, _start(path))
+    except OSError as error:
+        remedy = "mend its permission or its disk, or copy it again"
+        return Damage(file, f"cannot be read: {error.strerror or error}", remedy)
+    if damage:
+        return damage
+    try:
         with np.errstate(all="ignore"):  # float64 values too large for float32 become infinite: told below
             image = nifti.read(path)
     except UserError as error:
-        return Damage(file, str(error).removeprefix(f"{path}: ").removesuffix("; replace it"))
+        text = str(error).removeprefix(f"{path}: ").removesuffix("; replace it")
+        return Damage(file, text, "copy or download it again")
     return facts_of(image, file, is_label)
 
 
@@ -79,6 +129,7 @@ def facts_of(image: nibabel.Nifti1Image, file: str, is_label: bool) -> Facts:
         foreground=int(np.count_nonzero(voxels)),
         values=_values(voxels) if is_label else (),
         digest=digest.hexdigest(),
+        forms_apart_mm=_forms_apart_mm(image),
     )
 
 
@@ -89,3 +140,56 @@ def _values(voxels: np.ndarray) -> tuple[float, ...]:
         if len(values) > MOST_VALUES:
             break
     return tuple(sorted(values)[:MOST_VALUES])
+
+
+def _start(path: Path) -> bytes:
+    """The unpacked bytes of a header, fewer if it is cut or damaged."""
+    with path.open("rb") as file:
+        content = file.read(1 << 16)
+    if path.suffix == ".gz":
+        try:
+            content = zlib.decompressobj(wbits=nifti.GZIP).decompress(content, _HEADER)
+        except zlib.error:
+            return b""
+    return content[:_HEADER]
+
+
+def _header(start: bytes) -> nibabel.Nifti1Header | None:
+    """None if it is no header of NIfTI-1."""
+    if len(start) < _HEADER or start[344:348] not in (b"n+1\0", b"ni1\0"):
+        return None
+    header = nibabel.Nifti1Header(start, check=False)
+    return header if 1 <= header["dim"][0] <= 7 else None
+
+
+def _shape(header: nibabel.Nifti1Header) -> tuple[int, ...]:
+    return tuple(max(int(size), 0) for size in header["dim"][1 : header["dim"][0] + 1])
+
+
+def _header_damage(file: str, start: bytes) -> Damage | None:
+    """What the header alone shows, and nibabel has no good words for."""
+    if _NIFTI_2 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")):
+        remedy = "convert to NIfTI-1, for example with nibabel's Nifti1Image.from_image"
+        return Damage(file, "is NIfTI-2, expected NIfTI-1", remedy)
+    header = _header(start)
+    if header is None or len(shape := _shape(header)) == 3:
+        return None
+    text = f"has {len(shape)} axes ({' x '.join(map(str, shape))} voxels), expected one 3D volume"
+    if len(shape) < 3:
+        return Damage(file, text, "stack the slices of a case into one volume")
+    if set(shape[3:]) == {1}:
+        return Damage(file, text, "squeeze it to 3D, for example with nibabel's squeeze_image")
+    remedy = "split it into 3D volumes, for example with nibabel's four_to_three, and take one a case"
+    return Damage(file, text, remedy)
+
+
+def _forms_apart_mm(image: nibabel.Nifti1Image) -> float:
+    header = image.header
+    if not (header["sform_code"] > 0 and header["qform_code"] > 0):
+        return 0.0
+    try:
+        with np.errstate(all="ignore"):
+            distance = distance_mm(header.get_sform(), header.get_qform(), image.shape)
+    except (ValueError, nibabel.spatialimages.HeaderDataError):  # the quaternion is no rotation
+        return math.inf
+    return distance if math.isfinite(distance) else math.inf

@@ -1,8 +1,10 @@
 """Which files a data set has, against those that its dataset.json lists."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from context_fbr.errors import UserError
 from context_fbr.msd.description import NAME, Description, case_name
 from context_fbr.msd.problems import Problem, error, note, warning
 
@@ -19,24 +21,37 @@ class CaseFiles:
     label: str | None
 
 
+def nifti_files(folder: Path) -> list[Path]:
+    """The .nii and .nii.gz files directly in a folder, sorted by name; none if there is no such folder.
+
+    Files whose names begin with a dot, as macOS leaves them beside others, do not count.
+
+    Raises:
+        UserError: if the folder cannot be read.
+    """
+    return [path for path in _files(folder) if _is_volume(path)]
+
+
 def read(folder: Path) -> tuple[tuple[CaseFiles, ...], list[Problem]]:
     """The cases whose files are there, in the order of their names, training first; and what is odd.
 
     Image and label of a case have the same file name, as in the Decathlon. Files whose names begin with a
     dot do not count.
+
+    Raises:
+        UserError: if a folder cannot be read.
     """
     cases: list[CaseFiles] = []
     problems: list[Problem] = []
     found: dict[str, list[str]] = {}
     for name in FOLDERS:
-        files = sorted(path.name for path in (folder / name).glob("*") if path.is_file())
-        hidden = [file for file in files if file.startswith(".")]
-        visible = [file for file in files if not file.startswith(".")]
-        found[name] = [file for file in visible if file.endswith((".nii", ".nii.gz"))]
+        found[name] = [path.name for path in nifti_files(folder / name)]
+        others = [path.name for path in _files(folder / name) if not _is_volume(path)]
+        hidden = [file for file in others if file.startswith(".")]
         if hidden:
             text = f"{len(hidden)} hidden files (`{hidden[0]}`), as macOS makes them, are ignored"
             problems.append(note("hidden files", "", name, text, "delete them if they are in the way"))
-        for file in sorted(set(visible) - set(found[name])):
+        for file in sorted(set(others) - set(hidden)):
             text = "is no .nii or .nii.gz, and is not read"
             problems.append(
                 warning("other file", "", f"{name}/{file}", text, "delete it, or convert it to NIfTI")
@@ -51,9 +66,12 @@ def read(folder: Path) -> tuple[tuple[CaseFiles, ...], list[Problem]]:
 
 
 def pairing_problems(cases: tuple[CaseFiles, ...]) -> list[Problem]:
-    """Images without label and labels without image; a test set without any label is as it should be."""
+    """Images without label, labels without image, and files of which two are of the same case.
+
+    A test set without any label is as it should be.
+    """
     labelled_test = any(case.label and case.label.startswith("labelsTs") for case in cases)
-    problems: list[Problem] = []
+    problems = _same_name_problems(cases)
     for case in cases:
         if case.image is None:
             assert case.label is not None  # one of the two is there
@@ -90,6 +108,38 @@ def listing_problems(cases: tuple[CaseFiles, ...], description: Description) -> 
         error("not listed", case_name(path), path, f"is there, but not listed in {NAME}", remedy)
         for path in sorted(there - allowed)
     ]
+
+
+def _same_name_problems(cases: tuple[CaseFiles, ...]) -> list[Problem]:
+    """`a.nii` beside `a.nii.gz`, and a case of the training set that is one of the test set too."""
+    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for case in cases:
+        for path in (case.image, case.label):
+            if path:
+                found[str(PurePosixPath(path).parent), case.case].append(path)
+    problems = [
+        error("two files", name, path, f"is the same case as {paths[0]}", "remove one of them")
+        for (_, name), paths in found.items()
+        for path in paths[1:]
+    ]
+    for (folder, name), paths in found.items():
+        if folder == "imagesTs" and ("imagesTr", name) in found:
+            text = f"has the name of a training case, {found['imagesTr', name][0]}"
+            problems.append(error("same name", name, paths[0], text, "rename it, or remove one of them"))
+    return problems
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted((path for path in folder.iterdir() if path.is_file()), key=lambda path: path.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as found:
+        raise UserError(f"{folder}: cannot be read: {found.strerror}; mend its permission") from found
+
+
+def _is_volume(path: Path) -> bool:
+    return path.name.endswith((".nii", ".nii.gz")) and not path.name.startswith(".")
 
 
 def _partner(path: str) -> str:

@@ -30,13 +30,14 @@ from nibabel.affines import obliquity
 from context_fbr.geometry import SAME_PLACE, SHEAR, distance_mm, shear
 from context_fbr.msd.description import NAME, Description, case_name
 from context_fbr.msd.inspection import MOST_VALUES, Facts
-from context_fbr.msd.problems import Problem, Severity, error, note, warning
+from context_fbr.msd.problems import Problem, error, note, warning
 
 SHORTEST_MM, LONGEST_MM = 0.01, 20.0
 ANISOTROPIC, MOST_ANISOTROPIC = 15.0, 30.0
 LEAST_MAXIMUM_HU, AIR_HU = 100.0, -200.0
 WIDEST_HU = (-32768.0, 32767.0)
 OBLIQUE = 1e-3  # radians
+NEAR_INTEGER = 1e-3
 
 _SCAN = "mend the header, or convert the scan again"
 _HU = "convert the scan again with its rescale slope and intercept, or correct the modality in dataset.json"
@@ -44,7 +45,7 @@ _HU = "convert the scan again with its rescale slope and intercept, or correct t
 
 def image_problems(image: Facts, description: Description | None) -> list[Problem]:
     """What is wrong with an image by itself."""
-    problems = [*_voxel_problems(image), *geometry_problems(image)]
+    problems = [*_voxel_problems(image), *_form_problems(image), *geometry_problems(image)]
     if description and description.is_ct and not math.isnan(image.minimum):
         problems += _hounsfield_problems(image)
     return problems
@@ -53,7 +54,7 @@ def image_problems(image: Facts, description: Description | None) -> list[Proble
 def label_problems(label: Facts, description: Description | None) -> list[Problem]:
     """What is wrong with a label by itself, its geometry aside."""
     case = case_name(label.file)
-    problems = _voxel_problems(label)
+    problems = [*_voxel_problems(label), *_form_problems(label)]
     if description:
         unknown = [value for value in label.values if value not in description.labels]
         expected = f"expected {', '.join(map(str, description.labels))} as in {NAME}"
@@ -62,11 +63,14 @@ def label_problems(label: Facts, description: Description | None) -> list[Proble
         expected = "expected whole numbers"
     if unknown:
         count = f"{MOST_VALUES} or more" if len(label.values) == MOST_VALUES else f"{len(unknown)}"
-        shown = ", ".join(f"{value:g}" for value in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        shown = ", ".join(map(_exactly, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
         text = f"{count} unknown label value{'s' if count != '1' else ''}: {shown}; {expected}"
-        problems.append(
-            error("unknown label", case, label.file, text, f"mend the label, or name the value in {NAME}")
-        )
+        remedy = f"mend the label, or name the value in {NAME}"
+        if any(value != round(value) and abs(value - round(value)) < NEAR_INTEGER for value in unknown):
+            remedy = (
+                "store whole numbers: round them, and set scl_slope to 1 and scl_inter to 0 in the header"
+            )
+        problems.append(error("unknown label", case, label.file, text, remedy))
     if not label.foreground:
         text = "is empty: every voxel is 0"
         problems.append(error("empty label", case, label.file, text, "label the case, or remove it"))
@@ -126,30 +130,53 @@ def geometry_problems(volume: Facts) -> list[Problem]:
     return problems
 
 
-def duplicate_problems(
-    images: Sequence[Facts], labels: Sequence[Facts], description: Description | None
-) -> list[Problem]:
-    """Cases with the same voxels.
+def duplicate_problems(cases: Sequence[tuple[Facts | None, Facts | None]]) -> list[Problem]:
+    """Cases, given by image and label, with the same voxels.
 
-    The same patient in training and test makes scores too good; the same label in two cases is a copy by
-    mistake, except in generated data (modality `synthetic`), where it can happen. Empty labels are told as
-    such.
+    The same patient in training and test makes scores too good. The same label for two images is mostly a
+    copy by mistake, but two small structures can be equal, and generated ones are: a warning. Empty labels
+    are told as such.
     """
-    label = Severity.WARNING if description and description.is_synthetic else Severity.ERROR
+    images: dict[str, Facts] = {}
+    labels: defaultdict[str, list[tuple[Facts | None, Facts]]] = defaultdict(list)
     problems: list[Problem] = []
-    for severity, kind, volumes in (
-        (Severity.ERROR, "image", images),
-        (label, "label", [label for label in labels if label.foreground]),
-    ):
-        same: defaultdict[str, list[str]] = defaultdict(list)
-        for volume in volumes:
-            same[volume.digest].append(volume.file)
-        for files in same.values():
-            for file in files[1:]:
-                text = f"the same voxels as {files[0]}"
-                remedy = f"bring the right {kind}, or remove one of the cases"
-                problems.append(Problem(severity, f"duplicate {kind}", case_name(file), file, text, remedy))
+    for image, label in cases:
+        if image:
+            first = images.setdefault(image.digest, image)
+            if first is not image:
+                text = f"the same voxels as {first.file}"
+                remedy = "bring the right image, or remove one of the cases"
+                problems.append(error("duplicate image", case_name(image.file), image.file, text, remedy))
+        if label and label.foreground:
+            earlier = labels[label.digest]
+            if earlier:
+                problems.append(_duplicate_label(image, label, earlier))
+            earlier.append((image, label))
     return problems
+
+
+def _duplicate_label(
+    image: Facts | None, label: Facts, earlier: Sequence[tuple[Facts | None, Facts]]
+) -> Problem:
+    case = case_name(label.file)
+    for other_image, other in earlier:
+        if image and other_image and image.digest == other_image.digest:
+            text = f"the same voxels as {other.file}, and their images are the same too"
+            return error("duplicate label", case, label.file, text, "remove one of the cases")
+    text = f"the same voxels as {earlier[0][1].file}, but another image"
+    remedy = "look whether it is the right label; if so, leave it"
+    return warning("duplicate label", case, label.file, text, remedy)
+
+
+def _form_problems(volume: Facts) -> list[Problem]:
+    """A header that says twice where the volume lies, and not the same."""
+    distance = volume.forms_apart_mm
+    if distance <= SAME_PLACE * min(volume.spacing_mm):
+        return []
+    how = f"up to {distance:.3g} mm apart" if math.isfinite(distance) else "apart (one of them is damaged)"
+    text = f"its sform and qform lie {how}; the sform counts here, other programs may take the qform"
+    remedy = "find out which is right, and write it into both"
+    return [warning("forms differ", case_name(volume.file), volume.file, text, remedy)]
 
 
 def _voxel_problems(volume: Facts) -> list[Problem]:
@@ -182,3 +209,9 @@ def _hounsfield_problems(image: Facts) -> list[Problem]:
 
 def _times(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
+
+
+def _exactly(value: float) -> str:
+    """A float32 in as few digits as tell it from every other: 7, 0.1, 1.0000001."""
+    short = f"{value:g}"
+    return short if float(short) == value else str(np.float32(value))

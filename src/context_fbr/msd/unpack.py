@@ -49,7 +49,7 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises:
         UserError: if it is damaged or cut, if a member must not be unpacked (all are named), or if there is
             not enough room.
-        OSError: if a file cannot be written.
+        OSError: if a file cannot be written; an archive that cannot be read is a UserError.
     """
     with _damage_is_an_error(archive), _members(archive) as found:
         members = [member for member in found if not member.is_junk]
@@ -86,10 +86,10 @@ def _renamed(members: list[_Member]) -> Iterator[tuple[_Member, str]]:
 @contextmanager
 def _members(archive: Path) -> Iterator[list[_Member]]:
     if archive.suffix.lower() == ".zip":
-        with zipfile.ZipFile(archive) as file:
+        with disk.open_to_read(archive) as source, zipfile.ZipFile(source) as file:
             yield [_zip_member(file, info) for info in file.infolist()]
     else:
-        with tarfile.open(archive) as file:
+        with disk.open_to_read(archive) as source, tarfile.open(archive, fileobj=source) as file:
             members = file.getmembers()
             _check_end(file)
             yield [_tar_member(file, info) for info in members]

@@ -14,13 +14,11 @@ from context_fbr.errors import UserError
 from context_fbr.msd import description as dataset_json
 from context_fbr.msd import layout, rules
 from context_fbr.msd.description import NAME, Description, case_name
-from context_fbr.msd.inspection import Damage, Facts, inspect
+from context_fbr.msd.inspection import Damage, Facts, inspect, memory_to_read, quiet_nibabel
 from context_fbr.msd.layout import CaseFiles
 from context_fbr.msd.problems import Problem, Severity, error, ordered
 from context_fbr.progress import progress
 from context_fbr.workers import usable_workers
-
-MEMORY_PER_FILE = 1 << 30  # bytes; a CT of 512 x 512 x 300 takes that while it is read
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,8 @@ def verify(folder: Path, workers: int | None = None, name: str | None = None) ->
         name: what to call it while it is read; None: by its folder.
 
     Raises:
-        UserError: if there is no such folder. What is wrong inside of it is in the report.
+        UserError: if there is no such folder, or one in it cannot be read. All else that is wrong is in the
+            report.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: is no folder; name one that holds {NAME}, imagesTr and labelsTr")
@@ -75,14 +74,12 @@ def verify(folder: Path, workers: int | None = None, name: str | None = None) ->
         if isinstance(result, Facts):
             known[result.file] = result
         else:
-            remedy = "copy or download it again"
-            problems.append(error("unreadable", case_name(result.file), result.file, result.text, remedy))
+            case_of = case_name(result.file)
+            problems.append(error("unreadable", case_of, result.file, result.text, result.remedy))
     cases = tuple(Case(case.case, known.get(case.image or ""), known.get(case.label or "")) for case in files)
     for case in cases:
         problems += _case_problems(case, description)
-    images = [case.image for case in cases if case.image]
-    labels = [case.label for case in cases if case.label]
-    problems += rules.duplicate_problems(images, labels, description)
+    problems += rules.duplicate_problems([(case.image, case.label) for case in cases])
     read = sum((case.image is not None) + (case.label is not None) for case in files)
     return Report(folder, description, read, cases, ordered(problems))
 
@@ -106,12 +103,14 @@ def _inspections(
 ) -> Iterator[Facts | Damage]:
     jobs = [(path, False) for case in cases if (path := case.image)]
     jobs += [(path, True) for case in cases if (path := case.label)]
-    pool = ThreadPoolExecutor(workers or usable_workers(len(jobs), MEMORY_PER_FILE))
-    try:
-        results = pool.map(lambda job: inspect(folder, *job), jobs)
-        yield from progress(results, len(jobs), f"verify {name}", "file")
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an interrupt, only the files in hand are read to their end
+    largest = max((memory_to_read(folder / file) for file, _ in jobs), default=0)
+    pool = ThreadPoolExecutor(workers or usable_workers(len(jobs), largest))
+    with quiet_nibabel():
+        try:
+            results = pool.map(lambda job: inspect(folder, *job), jobs)
+            yield from progress(results, len(jobs), f"verify {name}", "file")
+        finally:  # after an interrupt, only the files in hand are read to their end
+            pool.shutdown(cancel_futures=True)
 
 
 def _case_problems(case: Case, description: Description | None) -> list[Problem]:

@@ -11,13 +11,20 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import Node, ScalarNode
+from ruamel.yaml.reader import ReaderError
 
 from context_fbr.errors import UserError
 
 Location = tuple[str | int, ...]
 
 PARAMS_FILE = Path("params.yaml")
+MOST_LEVELS = 50
+MOST_VALUES = 1_000_000
+"""In a file, aliases counted as what they stand for: a few lines of them can stand for billions."""
+LONGEST_VALUE = 200  # characters of a wrong value that are shown
 
 
 class Section(BaseModel):
@@ -52,15 +59,12 @@ class Document:
             UserError: if it is missing, is no YAML, or is no mapping; with the line where that is known.
         """
         try:
-            root = YAML().load(path.read_text(encoding="utf-8"))
+            content = path.read_bytes()
         except FileNotFoundError:
             raise UserError(f"{path}: not found; run this in the folder that holds {path.name}") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read: {error}") from error
-        except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = f":{mark.line + 1}" if mark else ""
-            raise UserError(f"{path}{line}: is not valid YAML: {error.problem}") from error
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+        root = parse(content, str(path))
         if not isinstance(root, CommentedMap):
             raise UserError(f"{path}:1: is not a mapping of keys to values")
         return cls(path, root)
@@ -95,7 +99,8 @@ class Document:
 
     def problem(self, location: Location, text: str) -> str:
         """One line that says where (file:line, key) and what."""
-        return f"{self.path}:{self.line(location)}: {'.'.join(map(str, location)) or 'top level'}: {text}"
+        key = ".".join(map(str, location)) or "top level"
+        return f"{self.path}:{self.line(location)}: {_one_line(_short(key))}: {_one_line(text)}"
 
     def line(self, location: Location) -> int:
         """Line (from 1) of the deepest part of `location` that stands in the file."""
@@ -121,7 +126,7 @@ class Document:
         text = item["msg"].removeprefix("Input ")
         text = (text[0].lower() + text[1:]).replace("tuple", "list").replace("dictionary", "mapping")
         value = list(item["input"]) if isinstance(item["input"], tuple) else item["input"]
-        return location, f"is {value!r}, but {text}"
+        return location, f"is {_short(repr(value))}, but {text}"
 
     def _in_file(self, location: Location) -> Location:
         """The part of a location up to the first value that holds no others."""
@@ -134,6 +139,85 @@ class Document:
             except (KeyError, IndexError, TypeError):
                 return location[: depth + 1]
         return location
+
+
+class _Constructor(RoundTripConstructor):
+    """Tells where a scalar stands that is not what its tag says, `!!int x`."""
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError) as error:
+            if not isinstance(node, ScalarNode):
+                raise
+            kind = str(node.tag).rpartition(":")[2]
+            text = f"{_short(repr(node.value))} cannot be read as {kind} ({error})"
+            raise ConstructorError(None, None, text, node.start_mark) from error
+
+
+def parse(content: bytes, place: str, kind: str = "rt") -> Any:
+    """YAML as a tree.
+
+    Args:
+        content: of a file.
+        place: what to call it.
+        kind: `rt` gives ruamel's nodes, which remember their lines, and `safe` dicts and lists.
+
+    Raises:
+        UserError: if it is no text or no YAML, or larger or deeper than any file of this project.
+    """
+    yaml = YAML(typ=kind)
+    if kind == "rt":
+        yaml.Constructor = _Constructor
+    line, text = 1, ""
+    try:
+        root = yaml.load(content.decode())
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        text = f"cannot be read: is no text in UTF-8 ({error.reason})"
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, text = mark.line + 1 if mark else 1, f"is not valid YAML: {error.problem or error.context}"
+    except ReaderError as error:
+        before = content.decode()[: error.position]
+        line = before.count("\n") + 1
+        text = f"is not valid YAML: holds the character U+{error.character:04X}"
+    except RecursionError:
+        text = "is not valid YAML: its brackets, lists or mappings are nested too deeply"
+    except Exception as error:  # what ruamel has no words for, as a mapping that is merged into itself
+        text = f"is not valid YAML: {type(error).__name__}: {error}"
+    else:
+        if not _is_endless(root):
+            return root
+        if isinstance(root, CommentedMap):
+            line = max(root.lc.key(key)[0] + 1 for key, part in root.items() if _is_endless(part))
+        text = (
+            f"is nested deeper than {MOST_LEVELS} levels or holds more than {MOST_VALUES:,} values, aliases "
+            "(`*name`) counted as what they stand for; write out what they shall be"
+        )
+    raise UserError(f"{place}:{line}: {_one_line(text)}")
+
+
+def _is_endless(root: Any) -> bool:
+    """Whether a tree is larger or deeper than any study's; aliases make small files endless."""
+    found, nodes = 0, [(root, 0)]
+    while nodes:
+        node, level = nodes.pop()
+        found += 1
+        if level > MOST_LEVELS or found > MOST_VALUES:
+            return True
+        below = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        nodes += [(value, level + 1) for value in below]
+    return False
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+
+
+def _one_line(text: str) -> str:
+    """Text without line breaks and control characters, which would look like another problem."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _alternatives(texts: list[str]) -> str:

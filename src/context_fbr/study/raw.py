@@ -1,6 +1,7 @@
 """Where a task's data comes from: `tasks.<task>.raw`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
@@ -103,7 +104,31 @@ def read_raw(document: Document, task: str) -> Raw:
     if source not in SOURCES:
         text = f"is {source!r}, expected one of {', '.join(SOURCES)}"
         raise UserError(document.problem((*location, "source"), text))
-    return document.section(location, SOURCES[source])
+    raw = document.section(location, SOURCES[source])
+    if isinstance(raw, FolderRaw) and (problem := _overlap(document.path.parent, task, raw.folder)):
+        raise UserError(document.problem((*location, "folder"), problem))
+    return raw
+
+
+def _overlap(root: Path, task: str, folder: str) -> str | None:
+    """What is wrong with a folder that shares files with the one that DVC empties before the stage."""
+    try:
+        source = (root / Path(folder).expanduser()).resolve()
+    except RuntimeError as error:  # `~nobody`, or links in a circle
+        return f"{folder} cannot be found: {error}"
+    target = (root / "data" / "raw" / task).resolve()
+    if source == target:
+        how = "is"
+    elif source.is_relative_to(target):
+        how = "lies in"
+    elif target.is_relative_to(source):
+        how = "holds"
+    else:
+        return None
+    return (
+        f"{folder} {how} data/raw/{task}, which DVC empties before the stage copies the folder there; "
+        "move the data set, for example to data/incoming, and name it there"
+    )
 
 
 class _Source(Section):

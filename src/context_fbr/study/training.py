@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -27,6 +27,7 @@ class Training(Section):
     patches_per_volume: Count
     foreground_patch_probability: Annotated[float, Field(ge=0, le=1)]
     validate_every_epochs: Count
+    on_bad_numbers: Literal["stop", "skip"]
     threads: Count
 
 

@@ -1,6 +1,7 @@
 """The whole of params.yaml: the grid, its tasks and networks, and what must hold between them."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -17,6 +18,7 @@ from context_fbr.study.evaluation import TaskEvaluation
 from context_fbr.study.preparation import Prepare
 from context_fbr.study.raw import Raw, SpheresRaw, read_raw
 from context_fbr.study.regression import Regression
+from context_fbr.study.resume import Resume
 from context_fbr.study.training import Network, SlidingWindow, TaskTraining, Training
 
 NAME = re.compile(r"[a-z0-9_]+")
@@ -33,7 +35,7 @@ class Grid(Section):
     @field_validator("*")
     @classmethod
     def _unique(cls, values: tuple[str | int, ...]) -> tuple[str | int, ...]:
-        twice = sorted({value for value in values if values.count(value) > 1})
+        twice = sorted(value for value, times in Counter(values).items() if times > 1)
         if twice:
             raise ValueError(f"must hold each value once; {twice} stand more than once")
         return values
@@ -71,6 +73,7 @@ class _Keys(Section):
     sliding_window: object
     analysis: object
     regression: object
+    resume: object
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Study:
     sliding_window: SlidingWindow
     analysis: Analysis
     regression: Regression
+    resume: Resume
 
 
 def read_study(document: Document) -> Study:
@@ -116,6 +120,7 @@ def read_study(document: Document) -> Study:
     sliding_window = section(("sliding_window",), SlidingWindow)
     analysis = section(("analysis",), Analysis)
     regression = section(("regression",), Regression)
+    resume = section(("resume",), Resume)
     for kind, names in (("tasks", tasks), ("networks", networks)):
         problems += [
             document.problem((kind, name), "names hold a-z, 0-9 and _ only: `-` joins a cell's key")
@@ -134,6 +139,7 @@ def read_study(document: Document) -> Study:
     assert sliding_window is not None
     assert analysis is not None
     assert regression is not None
+    assert resume is not None
     return Study(
         document,
         grid,
@@ -143,6 +149,7 @@ def read_study(document: Document) -> Study:
         sliding_window,
         analysis,
         regression,
+        resume,
     )
 
 

@@ -1,0 +1,97 @@
+"""The evaluation of a cell from its files to its files, going on after the cases that are done."""
+
+import hashlib
+
+import numpy as np
+import torch
+
+from context_fbr import (
+    atomic,
+    case_results,
+    case_scores,
+    nifti,
+    originals,
+    prepared,
+    provenance,
+    resume,
+)
+from context_fbr.case_results import CaseResult
+from context_fbr.cells import Cell
+from context_fbr.device import prepare_device
+from context_fbr.errors import UserError, raise_problems
+from context_fbr.inference import segment
+from context_fbr.prepared import Case
+from context_fbr.progress import progress
+from context_fbr.resume import Place
+from context_fbr.score_columns import CELL_SCORES
+from context_fbr.sealed import UnusableError
+from context_fbr.stopping import StopRequest
+from context_fbr.study.document import Document
+from context_fbr.study.evaluation import TaskEvaluation
+from context_fbr.study.training import Network, SlidingWindow, Training
+from context_fbr.tables import csv_text
+from context_fbr.trained import load_network
+
+
+def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
+    """Evaluate a cell, going on after the cases that are done, and write its results."""
+    origin = provenance.start()
+    window = document.section(("sliding_window",), SlidingWindow)
+    threads = document.section(("train",), Training).threads
+    device = prepare_device(threads)
+    network = load_network(document, cell, device)
+    tolerance = document.section(("tasks", cell.task, "evaluate"), TaskEvaluation).surface_tolerance_mm
+    cases = prepared.read_cases(cell.task, "test")
+    parameters = {
+        "cell": cell.key,
+        "network": document.section(("networks", cell.model), Network).model_dump(mode="json"),
+        "sliding_window": window.model_dump(mode="json"),
+        "surface_tolerance_mm": tolerance,
+        "threads": threads,
+    }
+    weights = hashlib.sha256(cell.weights.read_bytes()).hexdigest()
+    inputs = resume.inputs_of(parameters, weights, device)
+
+    def result_of(case: Case, place: Place) -> tuple[CaseResult, bool]:
+        """The result of a case, and whether it was there already."""
+        image, label = prepared.read_volume(cell.task, case)
+        original_label = originals.read_label(cell.task, case)
+        data = hashlib.sha256(repr(case).encode())
+        data.update(resume.volume_digest(case.name, image, label, case.background))
+        data.update(np.ascontiguousarray(original_label).data)
+        try:
+            done = case_results.load(place, case.name, data.hexdigest())
+        except UnusableError as error:
+            print(f"{cell.key}: evaluates {case.name} again: {error}", flush=True)
+            done = None
+        if done is not None:
+            return done, True
+        voxels = torch.from_numpy(image).to(device)
+        mask = segment(network, voxels, cell.patch_size, window, case.background).cpu().numpy()
+        row, original = case_scores.score_case(mask, label, case, original_label, tolerance)
+        affine = np.array(case.geometry.original_affine)
+        padded = int(min(case.shape) < cell.patch_size)
+        result = CaseResult((*row, padded), nifti.encode(original, affine))
+        case_results.save(place, case.name, data.hexdigest(), result)
+        return result, False
+
+    results: dict[str, CaseResult] = {}
+    problems: list[str] = []
+    known = 0
+    with resume.place("evaluate", cell, inputs) as place:
+        for case in progress(cases, len(cases), f"evaluate {cell.key}", "case"):
+            request.obey(f"{cell.key}: {len(results)} of {len(cases)} cases are evaluated and kept")
+            try:
+                results[case.name], was_there = result_of(case, place)
+                known += was_there
+            except UserError as error:  # go on: several bad files are reported together
+                problems.extend(error.problems)
+        raise_problems(problems)
+        if known:
+            print(f"{cell.key}: {known} of {len(cases)} cases were evaluated before", flush=True)
+        with atomic.directory(cell.predictions) as folder:
+            for name, result in results.items():
+                atomic.write_bytes(folder / f"{name}.nii.gz", result.prediction)
+        table = csv_text(CELL_SCORES, (result.row for result in results.values()))
+        atomic.write_text(cell.scores, table)
+        provenance.write("evaluate", cell, origin, inputs, threads, (cell.scores,), resumed=known > 0)

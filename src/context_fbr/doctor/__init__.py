@@ -1,0 +1,1 @@
+"""`context-fbr doctor`: is this machine, and this checkout, fit for the study?"""

@@ -1,0 +1,139 @@
+"""Where a cell's unfinished work lies: outside of DVC's outs, apart for everything that decides its bits.
+
+A place is `ROOT/CELL/STAGE-DIGEST.N`. ROOT is .dvc/tmp/resume of the repository, also for an experiment that
+DVC runs in a folder of its own, or what the environment variable CONTEXT_FBR_RESUME says. N is 0 unless two
+experiments run the same thing at the same time: then each has its own.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from context_fbr import atomic, locks
+from context_fbr.cells import Cell
+from context_fbr.device import describe
+from context_fbr.unfinished import INPUTS, lock_of, root
+
+LIBRARIES = ("torch", "monai", "numpy", "scipy", "nibabel")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Digests of everything that decides the bits of a stage's results."""
+
+    parameters: str
+    data: str
+    code: str
+    libraries: str
+    device: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all of it."""
+        return _sha256(json.dumps(asdict(self), sort_keys=True).encode())
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder that belongs to this process while it works."""
+
+    folder: Path
+    digest: str
+    """Of the inputs; stands in every file of it."""
+
+
+def inputs_of(parameters: Mapping[str, object], data: str, device: torch.device) -> Inputs:
+    """The digests of a stage that is about to compute.
+
+    Args:
+        parameters: everything of params.yaml that it reads, as JSON can hold it.
+        data: digest of its data.
+        device: where it computes.
+    """
+    return Inputs(
+        _sha256(json.dumps(parameters, sort_keys=True).encode()),
+        data,
+        code_digest(),
+        " ".join(f"{name} {sys.modules[name].__version__}" for name in LIBRARIES if name in sys.modules),
+        describe(device),
+    )
+
+
+def code_digest() -> str:
+    """SHA-256 of every module of the package that is imported, and of the program that was started."""
+    files = {
+        name: Path(file)
+        for name, module in sorted(sys.modules.items())
+        if name.partition(".")[0] in ("context_fbr", "__main__")
+        and (file := getattr(module, "__file__", None))
+    }
+    return _sha256(b"".join(f"{name} ".encode() + path.read_bytes() for name, path in files.items()))
+
+
+def volume_digest(name: str, image: np.ndarray, label: np.ndarray, background: float) -> bytes:
+    """SHA-256 of a volume with image (x, y, z) and label (x, y, z)."""
+    total = hashlib.sha256(f"{name} {image.shape} {image.dtype} {label.dtype} {background!r} ".encode())
+    total.update(np.ascontiguousarray(image).data)
+    total.update(np.ascontiguousarray(label).data)
+    return total.digest()
+
+
+@contextmanager
+def place(stage: str, cell: Cell, inputs: Inputs, folder: Path | None = None) -> Iterator[Place]:
+    """The place of this work, which is removed when the block ends without an error.
+
+    Args:
+        stage: that works.
+        cell: it works on.
+        inputs: that decide its results.
+        folder: of all places, in the stead of `root`.
+
+    Raises:
+        UserError: if the folder cannot be used.
+    """
+    home = (folder or root()) / cell.key
+    name = f"{stage}-{inputs.digest[:16]}"
+    with ExitStack() as stack:
+        for number in count():
+            own = home / f"{name}.{number}"
+            try:
+                stack.enter_context(locks.hold(lock_of(own)))
+                break
+            except locks.HeldError:
+                continue
+        if not own.exists():
+            _tell_of_others(home, stage, cell, inputs)
+        atomic.write_text(own / INPUTS, json.dumps(asdict(inputs), indent=1) + "\n")
+        yield Place(own, inputs.digest)
+        shutil.rmtree(own)
+    with suppress(OSError):  # others may work there
+        home.rmdir()
+
+
+def _tell_of_others(home: Path, stage: str, cell: Cell, inputs: Inputs) -> None:
+    """Say why work that lies here is not continued."""
+    for path in sorted(home.glob(f"{stage}-*/{INPUTS}")):
+        try:
+            other = json.loads(path.read_text(encoding="utf-8"))
+            differs = [name for name, value in asdict(inputs).items() if other.get(name) != value]
+        except (OSError, ValueError, AttributeError):
+            differs = ["what it says of itself, which is damaged"]
+        if differs:
+            print(
+                f"{cell.key}: unfinished work in {path.parent} is not continued, it differs in "
+                f"{', '.join(differs)}; `context-fbr prune` removes it",
+                flush=True,
+            )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

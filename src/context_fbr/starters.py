@@ -1,0 +1,98 @@
+"""No orphans: a process ends when DVC, make or the program of ours that started it has ended."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
+
+POLL_S = 0.25
+LAST_WORDS_S = 1.0
+STARTERS = {"dvc", "context-fbr", "make"}
+MODULES = {"dvc", "context_fbr"}
+VARIABLE = "CONTEXT_FBR_STARTER"
+"""In the environment of what we start: who we are, because a starter may be gone before its child looks."""
+
+
+def watch() -> None:
+    """End this process soon after one of those that started it; do nothing if it was started by hand.
+
+    It gets SIGTERM first, and one second for a last save; a save that is cut leaves the state before it.
+
+    The system's own means (PR_SET_PDEATHSIG) fires when the *thread* that started us ends, which in DVC's
+    queue is no reason to stop, and does not see past a shell.
+    """
+    try:
+        import psutil
+    except ModuleNotFoundError:  # a bare machine that runs benchmarks/paper_cells.py
+        return
+    watched = starters(psutil.Process().parents())
+    orphaned = "DVC_STAGE" in os.environ and not watched  # DVC ended while Python was still importing
+    pid, _, born = os.environ.get(VARIABLE, "").partition(" ")
+    if pid:
+        try:
+            process = psutil.Process(int(pid))
+            watched.append(process)
+            orphaned |= f"{process.create_time()}" != born
+        except psutil.Error:
+            orphaned = True
+    if orphaned:
+        print("the process that started this one has ended", file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL)
+    if watched:
+        threading.Thread(target=_watch, args=(watched,), daemon=True).start()
+
+
+def environment() -> dict[str, str]:
+    """What to add to the environment of a process that shall end with this one."""
+    import psutil
+
+    own = psutil.Process()
+    return {VARIABLE: f"{own.pid} {own.create_time()}"}
+
+
+def starters(ancestors: Sequence["psutil.Process"]) -> list["psutil.Process"]:
+    """Which of a process's ancestors (parent first) must live on: up to the last that is DVC, make or ours.
+
+    A shell in between counts too. The shell or the scheduler's script of a person does not: what was started
+    by hand may outlive its terminal.
+    """
+    last = max((i for i, process in enumerate(ancestors) if _is_starter(process)), default=-1)
+    return list(ancestors[: last + 1])
+
+
+def _is_starter(process: "psutil.Process") -> bool:
+    import psutil
+
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return False
+    module = next((after for word, after in pairwise(words) if word == "-m"), "")
+    named = {Path(word).name for word in words[:2]}
+    return bool(named & STARTERS) or module.partition(".")[0] in MODULES
+
+
+def _watch(processes: Sequence["psutil.Process"]) -> None:
+    while all(_is_alive(process) for process in processes):
+        time.sleep(POLL_S)
+    print("the process that started this one has ended", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(LAST_WORDS_S)
+    os._exit(os.EX_TEMPFAIL)
+
+
+def _is_alive(process: "psutil.Process") -> bool:
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -1,0 +1,146 @@
+"""kill -9 of whatever started a stage: two seconds later no process of it is alive, and the work goes on."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import ROOT, TINY
+from pipeline import Workspace
+
+from context_fbr import starters
+
+PATIENCE_S = 2.0
+
+
+class Ancestor:
+    """Stands for a process of which only the command line matters."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def cmdline(self) -> list[str]:
+        return list(self.words)
+
+
+def test_who_must_live_on_is_everyone_up_to_dvc_make_or_our_own_program() -> None:
+    shell, terminal = (
+        Ancestor("/bin/sh", "-c", "PYTHONPATH=src python -m context_fbr.train"),
+        Ancestor("bash"),
+    )
+    dvc, worker = (
+        Ancestor("/x/python", "-m", "dvc", "repro"),
+        Ancestor("python", "/x/bin/context-fbr", "grid"),
+    )
+    make = Ancestor("make", "repro")
+    assert starters.starters([shell, dvc, terminal]) == [shell, dvc]
+    assert starters.starters([dvc, worker, Ancestor("sh", "-c", "x"), make, terminal])[-1] is make
+    assert starters.starters([terminal, Ancestor("slurmstepd"), Ancestor("systemd")]) == []
+    assert starters.starters([Ancestor("python", "-m", "pytest", "tests/dvc")]) == []
+    assert starters.starters([Ancestor("python", "/home/x/dvc")]) != []
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"no {what} after {seconds} s"
+        time.sleep(0.05)
+
+
+def outlived(processes: list[psutil.Process], seconds: float = PATIENCE_S) -> list[psutil.Process]:
+    """Those that still run after some seconds; a zombie does not: its new parent has not asked for it yet."""
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    return [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_a_stage_ends_when_the_dvc_above_its_shell_is_killed(tmp_path: Path, hears: bool) -> None:
+    """A script named dvc starts a shell, the shell a Python: the same chain without DVC's seconds."""
+    code = (
+        "import signal, sys, time; from pathlib import Path; from context_fbr import starters\n"
+        "def hear(*_): Path('heard').touch()\n"
+        f"{hears} and signal.signal(signal.SIGTERM, hear)\n"
+        "starters.watch(); Path('ready').touch()\n"
+        "while True: time.sleep(0.01)\n"
+    )
+    (tmp_path / "stage.py").write_text(code)
+    script = tmp_path / "dvc"
+    script.write_text(f"import subprocess\nsubprocess.run('{sys.executable} stage.py; true', shell=True)\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, env=environment) as dvc:
+        wait_for((tmp_path / "ready").exists, "stage")
+        below = psutil.Process(dvc.pid).children(recursive=True)
+        assert len(below) == 2
+        dvc.kill()
+    assert outlived(below) == []
+    assert (tmp_path / "heard").exists() == hears
+
+
+def stages(folder: Path) -> list[psutil.Process]:
+    """The processes that run a training in a folder, and the shells around them."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words, cwd = process.info["cmdline"] or [], process.info["cwd"] or ""
+        if Path(cwd).is_relative_to(folder) and any("context_fbr.train" in word for word in words):
+            found.append(process)
+    return found
+
+
+def above(process: psutil.Process, word: str) -> psutil.Process:
+    """The nearest ancestor that was started with a word."""
+    return next(parent for parent in process.parents() if word in parent.cmdline())
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace whose cells would train for minutes."""
+    workspace = Workspace.make(tmp_path_factory.mktemp("orphans") / "study", TINY)
+    workspace.edit("params.yaml", "      epochs: 2", "      epochs: 4000")
+    workspace.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
+    workspace.repro("raw@spheres", "prepare@spheres")
+    workspace.commit("Long")
+    return workspace
+
+
+DVC = ["-m", "dvc", "repro", "-s", "train@spheres-unet-16-1"]
+GRID = ["-c", "from context_fbr.cli import main; main()", "grid", "run", "--jobs", "2"]
+QUEUE = ["-c", "from dvc.cli import main; main(['exp', 'run', '--queue', '-S', 'train.learning_rate=0.004']);"
+         "main(['queue', 'start'])"]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize(
+    ("command", "target"),
+    [(DVC, "repro"), (GRID, "repro"), (GRID, "grid"), (QUEUE, "queue-worker")],
+)
+def test_killing_what_started_a_training_ends_it_and_its_work_is_kept(
+    long: Workspace, command: list[str], target: str, early: bool
+) -> None:
+    """Early: Python has only begun to import, and may do so for some seconds."""
+    states = long.path / ".dvc/tmp/resume"
+    shutil.rmtree(states, ignore_errors=True)
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=long.path, env=long.environment(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: stages(long.path), "training")
+        if not early:
+            wait_for(lambda: list(states.rglob("previous")), "saved training")
+        ours = stages(long.path)
+        victim = above(ours[0], target)
+        below = [child for child in ours if victim in child.parents() or target == "grid"]
+        victim.kill()
+        assert outlived(below, 3 * PATIENCE_S if early else PATIENCE_S) == []
+    finally:
+        for left in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+            left.terminate()
+        process.wait(60)
+    wait_for(lambda: not stages(long.path), "end of all")
+    assert early or list(states.rglob("newest"))
