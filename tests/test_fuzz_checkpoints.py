@@ -224,3 +224,14 @@ def test_a_damaged_state_is_said(tmp_path: Path, examples: int) -> None:
         load,
         lambda *_: None,
     )
+
+
+SEALED_RUBBISH = (b"", b"x", b"[]", b"{}\n", b'{"data": "data"}\n', b'{"data": "data", "row": 3}\n', b'"a"\n', b"\xff\n", b"[" * 3000 + b"\n")  # fmt: skip
+
+
+@pytest.mark.parametrize("content", SEALED_RUBBISH)
+def test_a_whole_file_of_a_case_with_rubbish_in_it_is_unusable(tmp_path: Path, content: bytes) -> None:
+    place = Place(tmp_path, "d" * 64)
+    sealed.write(tmp_path / "a.case", case_results.KIND, case_results.FORMAT, place.digest, content)
+    with pytest.raises(UnusableError):
+        case_results.load(place, "a", "data")

@@ -102,7 +102,7 @@ def check_problems(path: Path, content: bytes, error: UserError) -> None:
         assert len(problem) < 3000, problem
 
 
-@efforts(200, 20_000)
+@efforts(200, 3_000)
 def test_a_study_with_anything_in_it_is_valid_or_refused_with_its_lines(
     tmp_path: Path, examples: int
 ) -> None:
@@ -119,7 +119,7 @@ def test_a_study_with_anything_in_it_is_valid_or_refused_with_its_lines(
     assert tally.refused > examples // 3
 
 
-@efforts(60, 5_000)
+@efforts(60, 1_500)
 def test_each_stage_s_own_sections_are_valid_or_refused_with_their_lines(
     tmp_path: Path, examples: int
 ) -> None:
@@ -178,7 +178,7 @@ SIZES = ("0", "-1", "1", "7", "1000", "1000000", "1000000000000", "9" * 30, ".na
          "[1000000000, 1, 1, 1]", "[100000, 100000, 100000, 100000]", "[[1]]", "{a: 1}", "batch", "[group, {num_groups: 3}]", f"[{', '.join(['8'] * 300)}]")  # fmt: skip
 
 
-@efforts(20, 1_500)
+@efforts(20, 200)
 def test_a_network_with_any_argument_is_built_or_refused_in_time(tmp_path: Path, examples: int) -> None:
     path = tmp_path / "params.yaml"
 

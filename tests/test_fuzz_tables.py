@@ -52,7 +52,7 @@ def names(error: UserError, *files: object) -> None:
         assert "\n" not in problem.strip(), problem
 
 
-@efforts(40, 3_000)
+@efforts(40, 300)
 @pytest.mark.parametrize("kind", ["history", "foreground_ratios", "scores", "baselines"])
 def test_a_result_table_is_read_or_refused_with_its_name(tables: Path, examples: int, kind: str) -> None:
     path = Path("metrics/baselines/spheres.csv") if kind == "baselines" else getattr(CELL, kind)
@@ -122,7 +122,7 @@ def test_a_table_cut_at_the_end_of_a_line_lacks_a_case_that_others_have(tables: 
         read_results(CELLS)
 
 
-@efforts(60, 4_000)
+@efforts(60, 2_000)
 def test_a_published_folder_is_read_as_far_as_it_goes_and_every_fault_named(
     folder: Path,  # noqa: F811
     examples: int,
@@ -268,7 +268,7 @@ def test_what_diff_compares_is_read_or_refused_with_its_file(
     fuzz("diff", examples, drawn, compare, lambda d, e: names(e, d[0]))
 
 
-@efforts(40, 3_000)
+@efforts(40, 300)
 def test_a_record_of_a_paper_cell_is_trusted_only_as_it_was_written(
     tmp_path: Path, params: Path, examples: int
 ) -> None:

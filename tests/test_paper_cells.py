@@ -7,14 +7,24 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 from conftest import ROOT
 
 from benchmarks import paper_cells as runner
-from context_fbr import evaluate, paper, paper_cells, prepare, prepared, profiles, raw, train
+from context_fbr import (
+    evaluate,
+    paper,
+    paper_cells,
+    prepare,
+    prepared,
+    profiles,
+    raw,
+    train,
+    training_state,
+)
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
 from context_fbr.result_files import write_csv
@@ -60,24 +70,32 @@ def test_the_tables_are_those_of_the_pipeline(project: Document) -> None:
     assert paper_cells.data_digest(volumes) == paper_cells.read_record(folder, project).data
 
 
+def interrupt(project: Document, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the cell up to its third save."""
+    saves = []
+    save = training_state.save
+
+    def save_and_stop(*arguments: Any) -> None:
+        save(*arguments)
+        saves.append(arguments)
+        if len(saves) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "SAVE_EVERY_S", 0.0)
+        patch.setattr(training_state, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(project, CELL.key)
+    assert not Path("out").exists()
+
+
 def test_a_cell_that_was_interrupted_goes_on_and_ends_with_the_same_tables(
     project: Document, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = run(project, CELL.key, Path("whole"))
-    monkeypatch.setattr(runner, "SAVE_EVERY_S", -1.0)
-    saved = runner.save_state
-
-    def save_and_stop(*arguments: object) -> None:
-        saved(*arguments)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(runner, "save_state", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        run(project, CELL.key)
-    assert not Path("out").exists()
-    monkeypatch.setattr(runner, "save_state", saved)
+    interrupt(project, monkeypatch)
     folder = run(project, CELL.key)
-    assert f"{CELL.key}: goes on after epoch 1" in capsys.readouterr().out
+    assert f"{CELL.key}: goes on in epoch 1 after step 2" in capsys.readouterr().out
     for name in (paper_cells.SCORES, paper_cells.HISTORY, paper_cells.RATIOS):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
     assert list(Path("state").iterdir()) == []
@@ -85,18 +103,18 @@ def test_a_cell_that_was_interrupted_goes_on_and_ends_with_the_same_tables(
     assert "is there already" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("damage", ["torn", "foreign"])
-def test_a_state_that_does_not_fit_is_said_and_the_cell_starts_anew(
-    project: Document, damage: str, capsys: pytest.CaptureFixture[str]
+def test_states_that_are_torn_are_said_and_the_cell_starts_anew(
+    project: Document, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("state").mkdir()
-    state = Path("state") / f"{CELL.key}.pt"
-    if damage == "torn":
-        state.write_bytes(b"PK\3\4 cut")
-    else:
-        torch.save({"identity": "of another study"}, state)
+    interrupt(project, monkeypatch)
+    states = [*Path("state").rglob("newest"), *Path("state").rglob("previous")]
+    assert len(states) == 2
+    for state in states:
+        state.write_bytes(state.read_bytes()[:-9])
     folder = run(project, CELL.key)
-    assert f"{CELL.key}: starts from the beginning, {state} cannot be used" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert [f"cannot go on from {state}: is torn" in said for state in states] == [True, True]
+    assert "goes on" not in said.replace("cannot go on", "")
     assert paper_cells.read_record(folder, project).name == CELL.key
 
 

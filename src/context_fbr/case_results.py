@@ -49,6 +49,8 @@ def load(place: Place, name: str, data: str) -> CaseResult | None:
         return None
     except UnusableError as error:
         raise UnusableError(f"{path}: {error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UnusableError(f"{path}: is no result of a case ({error!r})") from error
 
 
 def _path(place: Place, name: str) -> Path:

@@ -17,6 +17,9 @@ from context_fbr.geometry import SAME_PLACE, SHEAR, Box, Geometry, distance_mm, 
 from context_fbr.labels import foreground_mask
 from context_fbr.study.preparation import Preparation
 
+MOST_GROWTH = 1000
+"""Times as many voxels after resampling; scans with gaps come to some dozens."""
+
 
 def prepare_image(
     image: Nifti1Image, path: Path, settings: Preparation
@@ -50,6 +53,7 @@ def prepare_image(
             what = f"the low end of the window, {settings.window[0]:g}" if settings.window else "0"
             raise UserError(f"{path}: no voxel is above {what}: there is nothing to crop to")
         where = geometry(image.shape, image.affine, box, settings.spacing_mm)
+    _check_growth(image, where, path)
     background = 0.0
     if settings.z_score:
         box_voxels = voxels[tuple(slice(start, stop) for start, stop in where.box)]
@@ -98,6 +102,18 @@ def check_grid(image: Nifti1Image, path: Path) -> None:
         degrees = math.degrees(math.asin(min(cosine, 1.0)))
         raise UserError(
             f"{path}: its axes are sheared by {degrees:.1f} degrees; resample it to axes at right angles"
+        )
+
+
+def _check_growth(image: Nifti1Image, where: Geometry, path: Path) -> None:
+    """A header in metres, or a damaged one, asks for more voxels than any memory holds."""
+    edges = zip(where.cropped_shape, where.steps, strict=True)
+    times = math.prod((length - 1) / step + 1 for length, step in edges) / math.prod(image.shape)
+    if not times <= MOST_GROWTH:
+        spacing = " x ".join(f"{edge:.4g}" for edge in where.original_spacing_mm)
+        raise UserError(
+            f"{path}: at the wanted spacing its voxels of {spacing} mm become {times:.3g} times as many; "
+            "write the right spacing into its header, or change spacing_mm in params.yaml"
         )
 
 

@@ -1,7 +1,6 @@
 """An unfinished training on disk: the newest state and the one before it."""
 
 import io
-import pickle
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -59,8 +58,9 @@ def _unpack(content: memoryview) -> tuple[State, list[Epoch]]:
         history = [Epoch(*values) for values in found.pop("history")]
         steps = tuple(Step(*values) for values in found.pop("steps"))
         return State(**found, steps=steps), history
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise UnusableError(f"is no state of a training ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # unpickling ends in whatever a strange file leads it to
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise UnusableError(f"is no state of a training ({reason})") from error
 
 
 class Keeper:

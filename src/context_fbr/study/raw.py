@@ -114,7 +114,7 @@ def _overlap(root: Path, task: str, folder: str) -> str | None:
     """What is wrong with a folder that shares files with the one that DVC empties before the stage."""
     try:
         source = (root / Path(folder).expanduser()).resolve()
-    except RuntimeError as error:  # `~nobody`, or links in a circle
+    except (RuntimeError, ValueError) as error:  # `~nobody`, links in a circle, a NUL
         return f"{folder} cannot be found: {error}"
     target = (root / "data" / "raw" / task).resolve()
     if source == target:
