@@ -45,6 +45,7 @@ class StageServer:
         kill_after_s: float | None = None,
         send: tuple[signal.Signals, str] | None = None,
         kill_at: tuple[str, int] | None = None,
+        kill_in: str = "resume",
         log: str = "stage.log",
     ) -> Ended:
         """Run a stage.
@@ -55,7 +56,9 @@ class StageServer:
             kill_after_s: kill it after so many seconds, if it still runs.
             send: a signal, and what the stage must have said before it is sent.
             log: name of the file for what it says.
-            kill_at: let it kill itself in the n-th call (from 1) of `fsync` or `replace` in a resume folder.
+            kill_at: let it kill itself in the n-th call (from 1) of `fsync` or `replace` that is about a file
+                of unfinished work.
+            kill_in: what the paths of such files hold.
         """
         said = self.folder / log
         job = {
@@ -63,7 +66,7 @@ class StageServer:
             "arguments": arguments,
             "folder": str(self.folder),
             "log": str(said),
-            "kill": kill_at,
+            "kill": kill_at and (*kill_at, kill_in),
         }
         assert self.process.stdin
         assert self.process.stdout
@@ -97,13 +100,13 @@ def serve(folder: Path, **environment: str) -> Iterator[StageServer]:
         process.stdin.close()
 
 
-def _kill_in(call: str, number: int) -> None:
+def _kill_in(call: str, number: int, folder: str) -> None:
     """Die in the n-th of these calls that concerns unfinished work."""
     left = number
 
     def counted(path: str) -> None:
         nonlocal left
-        if "resume" in path:
+        if folder in path:
             left -= 1
             if not left:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -112,7 +115,7 @@ def _kill_in(call: str, number: int) -> None:
 
     def killing_fsync(file: int) -> None:
         path = str(Path(f"/proc/self/fd/{file}").readlink())
-        if left == 1 and "resume" in path:
+        if left == 1 and folder in path:
             os.ftruncate(file, os.fstat(file).st_size // 2)  # half of it has reached the disk
         counted(path)
         fsync(file)

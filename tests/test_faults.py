@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from small_disk import small_disk
 
 from context_fbr import atomic, profiles
 from context_fbr.errors import UserError
@@ -60,42 +61,37 @@ def test_a_device_that_is_not_there_is_named(study: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB, which needs the right to mount."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(path)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield path
-    subprocess.run(["umount", "--lazy", str(path)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    with small_disk(tmp_path / "disk", "256k") as path:
+        yield path
 
 
-def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(small_disk: Path) -> None:
-    path = small_disk / "table.csv"
+def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(disk: Path) -> None:
+    path = disk / "table.csv"
     atomic.write_bytes(path, b"old")
     with pytest.raises(UserError, match=r"table\.csv: could not be written: No space left on device"):
         atomic.write_bytes(path, bytes(1_000_000))
     assert path.read_bytes() == b"old"
-    assert [p.name for p in small_disk.iterdir()] == ["table.csv"]
+    assert [p.name for p in disk.iterdir()] == ["table.csv"]
     atomic.write_bytes(path, b"new")
     assert path.read_bytes() == b"new"
 
 
 def test_a_full_disk_while_data_is_written_is_one_error_and_a_rerun_works(
-    study: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    study: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (study / "params.yaml").read_text().replace("test: {volumes: 3", "test: {volumes: 60")
-    (small_disk / "params.yaml").write_text(text)
-    monkeypatch.chdir(small_disk)
+    (disk / "params.yaml").write_text(text)
+    monkeypatch.chdir(disk)
     done = stage("raw", "spheres")
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
-    assert [p.name for p in small_disk.rglob("*") if p.is_file()] == ["params.yaml"]
-    shutil.copy(study / "params.yaml", small_disk / "params.yaml")
+    assert [p.name for p in disk.rglob("*") if p.is_file()] == ["params.yaml"]
+    shutil.copy(study / "params.yaml", disk / "params.yaml")
     assert stage("raw", "spheres").returncode == 0
-    assert len(list((small_disk / "data/raw/spheres/imagesTs").iterdir())) == 3
+    assert len(list((disk / "data/raw/spheres/imagesTs").iterdir())) == 3
 
 
 def test_a_folder_takes_the_place_of_the_old_one_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -116,3 +112,20 @@ def test_a_file_in_the_place_of_a_folder_is_an_error_with_the_path(tmp_path: Pat
     (tmp_path / "metrics").write_text("a file")
     with pytest.raises(UserError, match=r"metrics/a\.csv: could not be written"):
         atomic.write_text(tmp_path / "metrics" / "a.csv", "text")
+
+
+def test_a_full_disk_while_the_analysis_is_written_is_one_error_and_a_rerun_works(
+    tables: Path, params: Path
+) -> None:
+    """Of the eight cells of the fixture; the disk is that of the figures."""
+    text = params.read_text().replace("[unet, attention_unet, unetr]", "[unet, unetr]")
+    params.write_text(text.replace("[16, 32, 48]", "[8, 16]").replace("seeds: [1, 2, 3]", "seeds: [1, 2]"))
+    with small_disk(tables / "plots", "64k") as plots:
+        done = stage("analyze")
+        assert done.returncode == 1
+        assert "could not be written: No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not list(tables.rglob("*.partial"))
+        assert all(path.stat().st_size for path in plots.rglob("*") if path.is_file())
+    assert stage("analyze").returncode == 0
+    assert (tables / "plots" / "learning_curves.png").stat().st_size > 1000

@@ -178,3 +178,14 @@ def test_the_readme_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path)
     study = read_study(Document.read(params))
     check_networks(study)
     assert len(study.grid.cells) == 2 * 2 * len(study.grid.patch_sizes) * len(study.grid.seeds)
+
+
+def test_every_fault_in_the_documentation_has_its_test() -> None:
+    text = (ROOT / "docs" / "faults.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| fault")]
+    assert len(rows) > 25
+    for row in rows:
+        named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", row)
+        assert named, row
+        for file, name in named:
+            assert f"\ndef {name}(" in (ROOT / "tests" / file).read_text(), name

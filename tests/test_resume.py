@@ -13,6 +13,7 @@ from threading import Thread
 import numpy as np
 import pytest
 from conftest import ROOT, TINY
+from small_disk import fill, small_disk
 from stage_server import Ended, StageServer, serve
 
 from context_fbr import profiles
@@ -321,3 +322,35 @@ def test_two_trainings_of_a_cell_cannot_run_at_once_and_the_lock_of_a_dead_one_i
     assert f"{lock.name}: taken over from process " in finish(study, "train", "unet")
     assert not lock.exists()
     assert study.results("unet", ("train",)).items() <= study.truth("unet").items()
+
+
+def test_a_full_disk_while_work_is_saved_is_one_error_the_old_state_stays_and_a_rerun_goes_on(
+    study: Study, tmp_path: Path
+) -> None:
+    folder = study.server.folder
+    with (
+        small_disk(tmp_path / "disk", "8m") as disk,
+        serve(folder, PYTHONPATH=str(folder / "src"), CONTEXT_FBR_RESUME=str(disk)) as server,
+    ):
+        arguments = arguments_of(cell_of("unet"))
+        assert server.run("train", *arguments, kill_at=("replace", 9), kill_in=str(disk)).status < 0
+        kept = {path: path.read_bytes() for path in disk.rglob("*") if path.name in ("newest", "previous")}
+        assert len(kept) == 2
+        filler = fill(disk)
+        full = server.run("train", *arguments)
+        assert full.status == 1
+        assert "could not be written: No space left on device" in full.said
+        assert "Traceback" not in full.said
+        assert not (folder / cell_of("unet").weights).exists()
+        assert next(iter(disk.rglob("previous"))).read_bytes() in kept.values()
+        filler.unlink()
+        assert "goes on in epoch 1 after step 2" in server.run("train", *arguments).said
+        filler = fill(disk)
+        full = server.run("evaluate", *arguments)
+        assert (full.status, full.said.count("No space left on device") > 0) == (1, True)
+        assert "Traceback" not in full.said
+        assert not (folder / cell_of("unet").predictions).exists()
+        filler.unlink()
+        assert server.run("evaluate", *arguments).status == 0
+        assert [path for path in disk.rglob("*") if path.is_file()] == []
+    assert study.results("unet") == study.truth("unet")

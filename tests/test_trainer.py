@@ -12,6 +12,7 @@ from monai.losses import DiceLoss
 from context_fbr import networks, patches, sampling, trainer
 from context_fbr.cell_training import follow
 from context_fbr.cells import Cell
+from context_fbr.device import prepare_device
 from context_fbr.errors import UserError
 from context_fbr.patches import Protocol, Volume
 from context_fbr.steps import Step
@@ -312,3 +313,19 @@ def test_a_step_with_bad_numbers_can_be_skipped_and_counted_as_if_it_never_was(
         volume.image[:] = float("nan")
     with pytest.raises(UserError, match="epoch 1: all 2 steps were skipped"):
         list(trainer.train(networks.build(document, "unet", 16, 1), volumes, volumes[:1], plan))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("model", MODELS)
+def test_on_a_gpu_two_trainings_have_the_same_bits(
+    document: Document, volumes: list[Volume], model: str
+) -> None:
+    """What the documentation promises there, with the settings of `prepare_device`."""
+    device = prepare_device(1)
+    there = [replace(v, image=v.image.to(device), label=v.label.to(device)) for v in volumes]
+    runs = []
+    for _ in range(2):
+        network = networks.build(document, model, 16, 1).to(device)
+        list(trainer.train(network, there, there[:1], protocol(document, 3)))
+        runs.append({name: tensor.cpu() for name, tensor in network.state_dict().items()})
+    assert all(torch.equal(tensor, runs[1][name]) for name, tensor in runs[0].items())
