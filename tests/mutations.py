@@ -1,11 +1,12 @@
 """What fuzzing feeds to the readers, and how its tests count what came of it.
 
-Seeds are fixed: hypothesis derives them from the test's own code, so a failure comes back. `EFFORTS` are the
-numbers of examples of `make test` and of `make test-slow`.
+Seeds are fixed (0, 1, ... for each `CHUNK` of examples), so a failure comes back. A property ends after its number of
+examples, one for `make test` and one for `make test-slow`, or after `BUDGET_S`; FUZZ_SECONDS=600 gives it ten minutes.
 """
 
 import copy
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, configuration, given, settings
+from hypothesis import HealthCheck, configuration, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -24,6 +25,8 @@ from context_fbr.errors import UserError
 configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "context-fbr-hypothesis")
 
 Example = TypeVar("Example")
+CHUNK = 200  # examples of one seed
+BUDGET_S = float(os.environ.get("FUZZ_SECONDS", "5"))  # of a property; the first chunk is run to its end
 SLOWEST_S = 20.0  # of one example: what takes longer hangs, for the one who waits
 
 ODD_SCALARS = (
@@ -48,9 +51,14 @@ class Tally:
     refused: int = 0
     slowest_s: float = 0.0
 
+    @property
+    def examples(self) -> int:
+        """That were tried."""
+        return self.accepted + self.refused
+
     def __str__(self) -> str:
         return (
-            f"{self.accepted + self.refused} examples, {self.refused} refused, {self.accepted} accepted, "
+            f"{self.examples} examples, {self.refused} refused, {self.accepted} accepted, "
             f"slowest {self.slowest_s:.2f} s"
         )
 
@@ -78,14 +86,6 @@ def fuzz(
     """
     tally = Tally()
 
-    @settings(
-        max_examples=examples,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(strategy)
     def holds(example: Example) -> None:
         start = time.monotonic()
         refusal: UserError | None = None
@@ -103,7 +103,17 @@ def fuzz(
         tally.slowest_s = max(tally.slowest_s, took)
         assert took < SLOWEST_S, f"{took:.0f} s"
 
-    holds()
+    end = time.monotonic() + BUDGET_S
+    for number, first in enumerate(range(0, examples, CHUNK)):
+        if number and time.monotonic() > end:
+            break
+        chunk = settings(
+            max_examples=min(CHUNK, examples - first),
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        seed(number)(chunk(given(strategy)(holds)))()
     print(f"{what}: {tally}")
     return tally
 

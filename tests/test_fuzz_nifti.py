@@ -114,7 +114,7 @@ def test_a_damaged_file_is_read_or_refused_in_bounded_memory(tmp_path: Path, exa
     tally = fuzz(
         "nifti.read", examples, mutants(IMAGE), read, lambda _, error: one_line_each(error, tmp_path / "a")
     )
-    assert min(tally.refused, tally.accepted) > examples // 20
+    assert min(tally.refused, tally.accepted) > tally.examples // 20
 
 
 @efforts(100, 5_000)

@@ -58,8 +58,10 @@ def outlived(processes: list[psutil.Process], seconds: float = PATIENCE_S) -> li
     return [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
-@pytest.mark.parametrize("hears", [True, False])
-def test_a_stage_ends_when_the_dvc_above_its_shell_is_killed(tmp_path: Path, hears: bool) -> None:
+@pytest.mark.parametrize(("victim", "hears"), [("dvc", True), ("dvc", False), ("shell", True)])
+def test_a_stage_ends_when_its_shell_or_the_dvc_above_it_is_killed(
+    tmp_path: Path, victim: str, hears: bool
+) -> None:
     """A script named dvc starts a shell, the shell a Python: the same chain without DVC's seconds."""
     code = (
         "import signal, sys, time; from pathlib import Path; from context_fbr import starters\n"
@@ -76,7 +78,7 @@ def test_a_stage_ends_when_the_dvc_above_its_shell_is_killed(tmp_path: Path, hea
         wait_for((tmp_path / "ready").exists, "stage")
         below = psutil.Process(dvc.pid).children(recursive=True)
         assert len(below) == 2
-        dvc.kill()
+        (dvc if victim == "dvc" else below[0]).kill()
     assert outlived(below) == []
     assert (tmp_path / "heard").exists() == hears
 

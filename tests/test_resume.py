@@ -158,14 +158,14 @@ def kill_at_random(study: Study, model: str, stages: tuple[str, ...], kills: int
 
 
 def test_killed_at_random_times_a_cell_ends_with_the_same_bytes(study: Study) -> None:
-    assert kill_at_random(study, "unet", ("train", "evaluate"), kills=5, seed=0) > 0
+    assert kill_at_random(study, "unet", ("train", "evaluate"), kills=4, seed=0) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_killed_many_times_a_cell_ends_with_the_same_bytes(study: Study, model: str) -> None:
     seed = int(time.time())
-    assert kill_at_random(study, model, ("train", "evaluate"), kills=15, seed=seed) > 5
+    assert kill_at_random(study, model, ("train", "evaluate"), kills=9, seed=seed) > 2
 
 
 @pytest.mark.parametrize("model", ["unet", *(pytest.param(m, marks=pytest.mark.slow) for m in MODELS[1:])])
@@ -181,7 +181,10 @@ def test_killed_inside_of_a_save_a_training_goes_on_from_the_state_before(study:
     assert study.results(model) == study.truth(model)
 
 
-@pytest.mark.parametrize("number", [2, 3, 4])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("number", [pytest.param(2, marks=SLOW), pytest.param(3, marks=SLOW), 4])
 def test_killed_inside_of_a_save_an_evaluation_goes_on_after_the_cases_before(
     study: Study, number: int
 ) -> None:
@@ -193,7 +196,7 @@ def test_killed_inside_of_a_save_an_evaluation_goes_on_after_the_cases_before(
     assert study.states() == []
 
 
-@pytest.mark.parametrize("number", [signal.Signals.SIGTERM, signal.Signals.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=SLOW)])
 def test_a_signal_saves_and_exits_with_a_status_to_requeue_on(study: Study, number: signal.Signals) -> None:
     study.edit(OFTEN, SELDOM)
     ended = study.run("train", "unet", send=(number, "epoch 2/"))
@@ -284,6 +287,7 @@ def test_a_state_of_other_parameters_data_or_code_is_not_gone_on_from(study: Stu
     assert study.results("unet", ("train",)).items() <= study.truth("unet").items()
 
 
+@pytest.mark.slow
 def test_an_evaluated_case_of_other_data_is_evaluated_again(study: Study) -> None:
     volume = study.server.folder / "data/prepared/spheres/labels/spheres_004.npy"
     before = volume.read_bytes()
@@ -324,6 +328,7 @@ def test_two_trainings_of_a_cell_cannot_run_at_once_and_the_lock_of_a_dead_one_i
     assert study.results("unet", ("train",)).items() <= study.truth("unet").items()
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_work_is_saved_is_one_error_the_old_state_stays_and_a_rerun_goes_on(
     study: Study, tmp_path: Path
 ) -> None:

@@ -10,6 +10,8 @@ from types import FrameType
 
 import psutil
 
+from context_fbr.errors import StoppedError
+
 PATIENCE_S = 20.0
 
 
@@ -77,12 +79,16 @@ def _end(processes: set["subprocess.Popen[str]"]) -> None:
 
 @contextmanager
 def signals_as_exceptions() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP (a closed terminal, a scheduler) unwind as Ctrl-C does. Main thread only."""
+    """Let a scheduler's signals and a closed terminal unwind as Ctrl-C does. Main thread only.
+
+    On SIGTERM and SIGUSR1 the exit status is that of a training that saved itself, 75: a scheduler requeues.
+    """
 
     def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        raise SystemExit(128 + number if number == signal.SIGHUP else StoppedError.STATUS)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heard = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+    before = {number: signal.signal(number, leave) for number in heard}
     try:
         yield
     finally:
