@@ -24,8 +24,11 @@ smoke: $(READY) ## the whole pipeline in miniature, in the folder smoke/
 test: $(READY) ## the tests, without the slow ones, two files at once
 	pytest -n 2 --dist loadfile -m "not slow"
 
-test-slow: $(READY) ## the slow tests alone
-	pytest -m slow
+ALONE := tests/test_orphans.py tests/test_workflows.py
+
+test-slow: $(READY) ## the slow tests alone, two files at once where no seconds are counted
+	pytest -n 2 --dist loadfile -m slow $(ALONE:%=--ignore=%)
+	pytest -m slow $(ALONE)
 
 lint: $(READY) ## format, lint and types
 	ruff format --check .
