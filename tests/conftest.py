@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pipeline import ROOT, Workspace
+from small_disk import small_disk
 from web_server import Server, serve
 
 from context_fbr import score_columns
@@ -30,6 +31,13 @@ def score_table(*rows: str) -> str:
 def params(tmp_path: Path) -> Path:
     """A params.yaml to change."""
     return Path(shutil.copy(ROOT / "tests" / "study.yaml", tmp_path / "params.yaml"))
+
+
+@pytest.fixture
+def disk_256k(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    with small_disk(tmp_path / "disk", "256k") as path:
+        yield path
 
 
 @pytest.fixture

@@ -25,8 +25,9 @@ from context_fbr.errors import UserError
 configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "context-fbr-hypothesis")
 
 Example = TypeVar("Example")
-CHUNK = 200  # examples of one seed
+CHUNK = 50  # examples of one seed
 BUDGET_S = float(os.environ.get("FUZZ_SECONDS", "5"))  # of a property; the first chunk is run to its end
+QUICK, QUICK_S = 200, 1.5  # at most so many examples are those of `make test`, which has less time
 SLOWEST_S = 20.0  # of one example: what takes longer hangs, for the one who waits
 
 ODD_SCALARS = (
@@ -103,7 +104,7 @@ def fuzz(
         tally.slowest_s = max(tally.slowest_s, took)
         assert took < SLOWEST_S, f"{took:.0f} s"
 
-    end = time.monotonic() + BUDGET_S
+    end = time.monotonic() + (BUDGET_S if examples > QUICK else QUICK_S)
     for number, first in enumerate(range(0, examples, CHUNK)):
         if number and time.monotonic() > end:
             break

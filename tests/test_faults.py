@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,38 +59,31 @@ def test_a_device_that_is_not_there_is_named(study: Path, monkeypatch: pytest.Mo
     assert (done.returncode, "CONTEXT_FBR_DEVICE=warp" in done.stderr) == (1, True)
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB."""
-    with small_disk(tmp_path / "disk", "256k") as path:
-        yield path
-
-
-def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(disk: Path) -> None:
-    path = disk / "table.csv"
+def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(disk_256k: Path) -> None:
+    path = disk_256k / "table.csv"
     atomic.write_bytes(path, b"old")
     with pytest.raises(UserError, match=r"table\.csv: could not be written: No space left on device"):
         atomic.write_bytes(path, bytes(1_000_000))
     assert path.read_bytes() == b"old"
-    assert [p.name for p in disk.iterdir()] == ["table.csv"]
+    assert [p.name for p in disk_256k.iterdir()] == ["table.csv"]
     atomic.write_bytes(path, b"new")
     assert path.read_bytes() == b"new"
 
 
 def test_a_full_disk_while_data_is_written_is_one_error_and_a_rerun_works(
-    study: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+    study: Path, disk_256k: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (study / "params.yaml").read_text().replace("test: {volumes: 3", "test: {volumes: 60")
-    (disk / "params.yaml").write_text(text)
-    monkeypatch.chdir(disk)
+    (disk_256k / "params.yaml").write_text(text)
+    monkeypatch.chdir(disk_256k)
     done = stage("raw", "spheres")
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
-    assert [p.name for p in disk.rglob("*") if p.is_file()] == ["params.yaml"]
-    shutil.copy(study / "params.yaml", disk / "params.yaml")
+    assert [p.name for p in disk_256k.rglob("*") if p.is_file()] == ["params.yaml"]
+    shutil.copy(study / "params.yaml", disk_256k / "params.yaml")
     assert stage("raw", "spheres").returncode == 0
-    assert len(list((disk / "data/raw/spheres/imagesTs").iterdir())) == 3
+    assert len(list((disk_256k / "data/raw/spheres/imagesTs").iterdir())) == 3
 
 
 def test_a_folder_takes_the_place_of_the_old_one_only_when_it_is_whole(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from context_fbr import locks, unfinished
 from context_fbr.cells import Cell
 from context_fbr.prune import prune
 from context_fbr.study.whole import Grid
@@ -70,3 +72,37 @@ def test_what_left_the_grid_is_removed_and_everything_else_stays() -> None:
     assert Path("dvc.lock").read_text() == lock  # DVC's own formatting is kept
     assert len(removed) == len(gone) + 7
     assert prune(GRID) == []
+
+
+def place(cell: Cell, name: str, age_s: int) -> Path:
+    """A folder of unfinished work that was last changed so long ago."""
+    folder = unfinished.root() / cell.key / name
+    folder.mkdir(parents=True)
+    (folder / "newest").write_text("x")
+    os.utime(folder, (1_700_000_000 - age_s,) * 2)
+    return folder
+
+
+def test_unfinished_work_goes_that_nobody_will_go_on_with() -> None:
+    """Of a stage and a cell the newest stays, and where somebody works."""
+    kept = [place(KEPT, f"train-{'a' * 16}.0", 1), place(KEPT, f"evaluate-{'b' * 16}.0", 50)]
+    working = place(KEPT, f"train-{'c' * 16}.0", 10)
+    gone = [place(KEPT, f"train-{'d' * 16}.0", 20), place(GONE, f"train-{'a' * 16}.0", 1)]
+    mine = place(KEPT, "notes", 5)
+    lock = unfinished.lock_of(gone[0])
+    lock.touch()  # of a process that was killed
+    with locks.hold(unfinished.lock_of(working)):
+        removed = prune(GRID)
+    assert all(folder.exists() for folder in (*kept, working, mine))
+    assert not any(path.exists() for path in (*gone, lock))
+    assert {str(folder) for folder in gone} <= set(removed)
+    assert prune(GRID) == [str(working)]
+
+
+def test_provenance_of_a_cell_goes_with_it() -> None:
+    for cell in (KEPT, GONE):
+        path = cell.provenance("train")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    prune(GRID)
+    assert (KEPT.provenance("train").exists(), GONE.provenance("train").exists()) == (True, False)

@@ -158,7 +158,7 @@ def kill_at_random(study: Study, model: str, stages: tuple[str, ...], kills: int
 
 
 def test_killed_at_random_times_a_cell_ends_with_the_same_bytes(study: Study) -> None:
-    assert kill_at_random(study, "unet", ("train", "evaluate"), kills=4, seed=0) > 0
+    kill_at_random(study, "unet", ("train", "evaluate"), kills=4, seed=0)
 
 
 @pytest.mark.slow

