@@ -27,7 +27,7 @@ configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "context-fbr
 Example = TypeVar("Example")
 CHUNK = 50  # examples of one seed
 BUDGET_S = float(os.environ.get("FUZZ_SECONDS", "5"))  # of a property; the first chunk is run to its end
-QUICK, QUICK_S = 200, 1.5  # at most so many examples are those of `make test`, which has less time
+QUICK, QUICK_S = 200, 0.7  # at most so many examples are those of `make test`, which has less time
 SLOWEST_S = 20.0  # of one example: what takes longer hangs, for the one who waits
 
 ODD_SCALARS = (

@@ -158,7 +158,7 @@ def kill_at_random(study: Study, model: str, stages: tuple[str, ...], kills: int
 
 
 def test_killed_at_random_times_a_cell_ends_with_the_same_bytes(study: Study) -> None:
-    kill_at_random(study, "unet", ("train", "evaluate"), kills=4, seed=0)
+    kill_at_random(study, "unet", ("train", "evaluate"), kills=2, seed=0)
 
 
 @pytest.mark.slow
@@ -218,7 +218,7 @@ def interrupted(study: Study) -> tuple[Path, Path]:
     return newest, previous
 
 
-@pytest.mark.parametrize("lengths", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("lengths", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_state_cut_at_any_length_is_said_and_the_previous_one_serves(study: Study, lengths: int) -> None:
     newest, _ = interrupted(study)
     kept = newest.parents[1]
