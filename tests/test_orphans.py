@@ -116,10 +116,17 @@ QUEUE = ["-c", "from dvc.cli import main; main(['exp', 'run', '--queue', '-S', '
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize(
-    ("command", "target"),
-    [(DVC, "repro"), (GRID, "repro"), (GRID, "grid"), (QUEUE, "queue-worker")],
+    ("command", "target", "early"),
+    [
+        (DVC, "repro", False),
+        (DVC, "repro", True),
+        (GRID, "repro", False),
+        (GRID, "repro", True),
+        (GRID, "grid", False),
+        (GRID, "grid", True),
+        (QUEUE, "queue-worker", False),
+    ],
 )
 def test_killing_what_started_a_training_ends_it_and_its_work_is_kept(
     long: Workspace, command: list[str], target: str, early: bool
