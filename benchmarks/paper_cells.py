@@ -199,7 +199,7 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
         return
     threads = read_study(document).train.threads
     device = prepare_device(threads)
-    watch = Watch("data")
+    watch, code = Watch("data"), resume.code_digest()
     volumes = generate(document, name.split("-")[0])
     seconds = watch.read()
     data = paper_cells.data_digest(volumes)
@@ -214,7 +214,7 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
         seconds |= watch.read()
     else:
         cell = Cell.from_key(name)
-        inputs = resume.inputs_of({"paper": parameters, "threads": threads}, data, device)
+        inputs = resume.inputs_of({"paper": parameters, "threads": threads}, data, device, code)
         with stop_requests() as request, resume.place("paper", cell, inputs, state) as place:
             tables, more = run_cell(document, cell, volumes, device, place, request)
         seconds |= more

@@ -344,7 +344,7 @@ def test_unfinished_work_is_counted_where_resume_says_that_it_lies(
     monkeypatch.setenv(unfinished.ROOT_VARIABLE, str(tmp_path / "resume"))
     assert disk.unfinished_result(unfinished.root()).found.startswith("none")
     for seed in (1, 2):
-        inputs = resume.inputs_of({}, "data", CPU)
+        inputs = resume.inputs_of({}, "data", CPU, "code")
         with (
             pytest.raises(UserError),
             resume.place("train", Cell("spheres", "unet", 16, seed), inputs) as place,

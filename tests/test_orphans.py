@@ -103,6 +103,9 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace whose cells would train for minutes."""
     workspace = Workspace.make(tmp_path_factory.mktemp("orphans") / "study", TINY)
     workspace.edit("params.yaml", "      epochs: 2", "      epochs: 4000")
+    workspace.edit(
+        "params.yaml", "  validate_every_epochs: 1", "  validate_every_epochs: 4000"
+    )  # prints nothing
     workspace.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
     workspace.repro("raw@spheres", "prepare@spheres")
     workspace.commit("Long")

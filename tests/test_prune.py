@@ -1,5 +1,7 @@
+import json
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -85,18 +87,31 @@ def place(cell: Cell, name: str, age_s: int) -> Path:
 
 def test_unfinished_work_goes_that_nobody_will_go_on_with() -> None:
     """Of a stage and a cell the newest stays, and where somebody works."""
-    kept = [place(KEPT, f"train-{'a' * 16}.0", 1), place(KEPT, f"evaluate-{'b' * 16}.0", 50)]
+    kept = [place(KEPT, f"evaluate-{'b' * 16}.0", 50)]
     working = place(KEPT, f"train-{'c' * 16}.0", 10)
-    gone = [place(KEPT, f"train-{'d' * 16}.0", 20), place(GONE, f"train-{'a' * 16}.0", 1)]
+    gone = [place(KEPT, f"train-{'d' * 16}.0", 1), place(GONE, f"train-{'a' * 16}.0", 1)]
     mine = place(KEPT, "notes", 5)
     lock = unfinished.lock_of(gone[0])
     lock.touch()  # of a process that was killed
-    with locks.hold(unfinished.lock_of(working)):
+    current = place(
+        KEPT, f"train-{'e' * 16}.0", 0
+    )  # its process works: what was newest before it is not any more
+    with locks.hold(unfinished.lock_of(working)), locks.hold(unfinished.lock_of(current)):
         removed = prune(GRID)
-    assert all(folder.exists() for folder in (*kept, working, mine))
+    assert all(folder.exists() for folder in (*kept, working, current, mine))
     assert not any(path.exists() for path in (*gone, lock))
     assert {str(folder) for folder in gone} <= set(removed)
     assert prune(GRID) == [str(working)]
+
+
+def test_unfinished_work_goes_whose_stage_came_to_its_end_since() -> None:
+    old, newer = place(KEPT, f"train-{'a' * 16}.0", 60), place(KEPT, f"evaluate-{'a' * 16}.0", 60)
+    for stage, started in (("train", 1_700_000_000 - 30), ("evaluate", 1_700_000_000 - 90)):
+        path = KEPT.provenance(stage)
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"started": datetime.fromtimestamp(started, UTC).isoformat()}))
+    prune(GRID)
+    assert (old.exists(), newer.exists()) == (False, True)
 
 
 def test_provenance_of_a_cell_goes_with_it() -> None:

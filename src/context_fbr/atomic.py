@@ -34,6 +34,18 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
+def move(path: Path, target: Path) -> None:
+    """Give a file another name, over whatever has it.
+
+    Raises:
+        UserError: if the system refuses; both are left as they were.
+    """
+    try:
+        path.replace(target)
+    except OSError as error:
+        raise _not_written(target, error) from error
+
+
 @contextmanager
 def directory(path: Path) -> Iterator[Path]:
     """Give an empty folder to fill, which takes the place of `path` when the block ends without an error.

@@ -35,7 +35,7 @@ from context_fbr.trained import load_network
 
 def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
     """Evaluate a cell, going on after the cases that are done, and write its results."""
-    origin = provenance.start()
+    origin, code = provenance.start(), resume.code_digest()
     window = document.section(("sliding_window",), SlidingWindow)
     threads = document.section(("train",), Training).threads
     device = prepare_device(threads)
@@ -50,10 +50,10 @@ def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
         "threads": threads,
     }
     weights = hashlib.sha256(cell.weights.read_bytes()).hexdigest()
-    inputs = resume.inputs_of(parameters, weights, device)
+    inputs = resume.inputs_of(parameters, weights, device, code)
 
-    def result_of(case: Case, place: Place) -> tuple[CaseResult, bool]:
-        """The result of a case, and whether it was there already."""
+    def result_of(case: Case, place: Place) -> tuple[CaseResult, str | None]:
+        """The result of a case, and the digest of its data if it has to be saved."""
         image, label = prepared.read_volume(cell.task, case)
         original_label = originals.read_label(cell.task, case)
         data = hashlib.sha256(repr(case).encode())
@@ -65,15 +65,13 @@ def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
             print(f"{cell.key}: evaluates {case.name} again: {error}", flush=True)
             done = None
         if done is not None:
-            return done, True
+            return done, None
         voxels = torch.from_numpy(image).to(device)
         mask = segment(network, voxels, cell.patch_size, window, case.background).cpu().numpy()
         row, original = case_scores.score_case(mask, label, case, original_label, tolerance)
         affine = np.array(case.geometry.original_affine)
         padded = int(min(case.shape) < cell.patch_size)
-        result = CaseResult((*row, padded), nifti.encode(original, affine))
-        case_results.save(place, case.name, data.hexdigest(), result)
-        return result, False
+        return CaseResult((*row, padded), nifti.encode(original, affine)), data.hexdigest()
 
     results: dict[str, CaseResult] = {}
     problems: list[str] = []
@@ -82,10 +80,14 @@ def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
         for case in progress(cases, len(cases), f"evaluate {cell.key}", "case"):
             request.obey(f"{cell.key}: {len(results)} of {len(cases)} cases are evaluated and kept")
             try:
-                results[case.name], was_there = result_of(case, place)
-                known += was_there
+                result, new = result_of(case, place)
             except UserError as error:  # go on: several bad files are reported together
                 problems.extend(error.problems)
+                continue
+            if new is not None:  # a full disk ends it: the cases to come would not find room either
+                case_results.save(place, case.name, new, result)
+            results[case.name] = result
+            known += new is None
         raise_problems(problems)
         if known:
             print(f"{cell.key}: {known} of {len(cases)} cases were evaluated before", flush=True)

@@ -123,7 +123,7 @@ def train(cell: Cell, document: Document, request: StopRequest) -> None:
     every_s = document.section(("resume",), Resume).save_every_minutes * 60
     protocol = Protocol(settings, window, epochs, cell.patch_size, cell.seed)
 
-    origin = provenance.start()
+    origin, code = provenance.start(), resume.code_digest()
     device = prepare_device(settings.threads)
     network = networks.build(document, cell.model, cell.patch_size, cell.seed).to(device)
     padded = padded_cases(cell)
@@ -134,11 +134,12 @@ def train(cell: Cell, document: Document, request: StopRequest) -> None:
     parameters = {
         "cell": cell.key,
         "network": document.section(("networks", cell.model), Network).model_dump(mode="json"),
-        "train": settings.model_dump(mode="json"),
+        # Not what to do with bad numbers: up to the first of them it makes no difference.
+        "train": settings.model_dump(mode="json", exclude={"on_bad_numbers"}),
         "sliding_window": window.model_dump(mode="json"),
         "epochs": epochs,
     }
-    inputs = resume.inputs_of(parameters, training_digest + validation_digest, device)
+    inputs = resume.inputs_of(parameters, training_digest + validation_digest, device, code)
     with resume.place("train", cell, inputs) as place:
         state, history, problems = training_state.load(place)
         for problem in problems:
@@ -149,10 +150,12 @@ def train(cell: Cell, document: Document, request: StopRequest) -> None:
             print(f"{cell.key}: starts from the beginning", flush=True)
         keeper = training_state.Keeper(place, cell.key, every_s, request, history)
         run_of_epochs = trainer.train(network, training, validation, protocol, state, keeper.pause)
+        resumed = state is not None
+        del state  # a copy of everything, which the trainer has taken over
         follow(cell, run_of_epochs, epochs, history)
         skipped = sum(epoch.skipped_steps for epoch in history)
         if skipped:
             print(f"{cell.key}: {skipped} steps were skipped: their loss or gradient was no number")
         write(cell, history, sum(p.numel() for p in network.parameters()), padded)
         results = (cell.weights, cell.training, cell.history, cell.foreground_ratios)
-        provenance.write("train", cell, origin, inputs, settings.threads, results, state is not None)
+        provenance.write("train", cell, origin, inputs, settings.threads, results, resumed)

@@ -78,6 +78,8 @@ def describe(device: torch.device) -> str:
     """The kind of a device, on which a result's bits depend: the GPU's name, or the CPU's and its vectors."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return device.type
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from context_fbr.cells import Cell
@@ -33,7 +33,8 @@ def hold(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before the lock is free: afterwards the file may be another's
+        with suppress(OSError):
+            path.unlink()  # before the lock is free: afterwards the file may be another's
         os.close(file)
 
 
@@ -68,7 +69,10 @@ def alone(stage: str, cell: Cell) -> Iterator[None]:
 def _take(path: Path) -> int:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except FileNotFoundError:  # who left just now took the empty folder along
+            continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

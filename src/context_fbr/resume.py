@@ -7,12 +7,13 @@ experiments run the same thing at the same time: then each has its own.
 
 import hashlib
 import json
+import platform
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from context_fbr.cells import Cell
 from context_fbr.device import describe
 from context_fbr.unfinished import INPUTS, lock_of, root
 
-LIBRARIES = ("torch", "monai", "numpy", "scipy", "nibabel")
+LIBRARIES = ("torch", "monai", "einops", "numpy", "scipy", "nibabel")
 
 
 @dataclass(frozen=True)
@@ -51,19 +52,21 @@ class Place:
     """Of the inputs; stands in every file of it."""
 
 
-def inputs_of(parameters: Mapping[str, object], data: str, device: torch.device) -> Inputs:
+def inputs_of(parameters: Mapping[str, object], data: str, device: torch.device, code: str) -> Inputs:
     """The digests of a stage that is about to compute.
 
     Args:
         parameters: everything of params.yaml that it reads, as JSON can hold it.
         data: digest of its data.
         device: where it computes.
+        code: from `code_digest`, taken before the data was loaded: somebody may edit it meanwhile.
     """
+    versions = [f"{name} {sys.modules[name].__version__}" for name in LIBRARIES if name in sys.modules]
     return Inputs(
         _sha256(json.dumps(parameters, sort_keys=True).encode()),
         data,
-        code_digest(),
-        " ".join(f"{name} {sys.modules[name].__version__}" for name in LIBRARIES if name in sys.modules),
+        code,
+        " ".join([f"python {platform.python_version()}", *versions]),
         describe(device),
     )
 
@@ -103,8 +106,8 @@ def place(stage: str, cell: Cell, inputs: Inputs, folder: Path | None = None) ->
     home = (folder or root()) / cell.key
     name = f"{stage}-{inputs.digest[:16]}"
     with ExitStack() as stack:
-        for number in count():
-            own = home / f"{name}.{number}"
+        there = sorted(path.name for path in home.glob(f"{name}.*[0-9]"))  # what somebody left comes first
+        for own in (home / found for found in chain(there, (f"{name}.{n}" for n in count()))):
             try:
                 stack.enter_context(locks.hold(lock_of(own)))
                 break
@@ -114,7 +117,7 @@ def place(stage: str, cell: Cell, inputs: Inputs, folder: Path | None = None) ->
             _tell_of_others(home, stage, cell, inputs)
         atomic.write_text(own / INPUTS, json.dumps(asdict(inputs), indent=1) + "\n")
         yield Place(own, inputs.digest)
-        shutil.rmtree(own)
+        shutil.rmtree(own, ignore_errors=True)  # the results are written: what is left is for prune
     with suppress(OSError):  # others may work there
         home.rmdir()
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ POLL_S = 0.25
 LAST_WORDS_S = 1.0
 STARTERS = {"dvc", "context-fbr", "make"}
 MODULES = {"dvc", "context_fbr"}
+ADOPTIVE = {"systemd", "init", "launchd", "tini", "dumb-init"}
 VARIABLE = "CONTEXT_FBR_STARTER"
 """In the environment of what we start: who we are, because a starter may be gone before its child looks."""
 
@@ -33,18 +35,22 @@ def watch() -> None:
         import psutil
     except ModuleNotFoundError:  # a bare machine that runs benchmarks/paper_cells.py
         return
-    watched = starters(psutil.Process().parents())
-    orphaned = "DVC_STAGE" in os.environ and not watched  # DVC ended while Python was still importing
+    parents = psutil.Process().parents()
+    watched = starters(parents)
+    # DVC ended while Python was still importing. Not whenever DVC is out of sight: it may be a library in
+    # somebody's notebook, or beyond a container or a scheduler's step.
+    orphaned = "DVC_STAGE" in os.environ and not watched and _is_adoptive(parents)
     pid, _, born = os.environ.get(VARIABLE, "").partition(" ")
     if pid:
         try:
-            process = psutil.Process(int(pid))
-            watched.append(process)
-            orphaned |= f"{process.create_time()}" != born
-        except psutil.Error:
+            watched.append(psutil.Process(int(pid)))
+            orphaned |= _birth(int(pid)) != born
+        except psutil.NoSuchProcess:
             orphaned = True
+        except psutil.Error:  # another's process may be hidden from us
+            pass
     if orphaned:
-        print("the process that started this one has ended", file=sys.stderr)
+        _say()
         sys.exit(os.EX_TEMPFAIL)
     if watched:
         threading.Thread(target=_watch, args=(watched,), daemon=True).start()
@@ -52,10 +58,7 @@ def watch() -> None:
 
 def environment() -> dict[str, str]:
     """What to add to the environment of a process that shall end with this one."""
-    import psutil
-
-    own = psutil.Process()
-    return {VARIABLE: f"{own.pid} {own.create_time()}"}
+    return {VARIABLE: f"{os.getpid()} {_birth(os.getpid())}"}
 
 
 def starters(ancestors: Sequence["psutil.Process"]) -> list["psutil.Process"]:
@@ -83,10 +86,30 @@ def _is_starter(process: "psutil.Process") -> bool:
 def _watch(processes: Sequence["psutil.Process"]) -> None:
     while all(_is_alive(process) for process in processes):
         time.sleep(POLL_S)
-    print("the process that started this one has ended", file=sys.stderr, flush=True)
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)  # first: who started us may have held the other end of stderr
+    _say()
     time.sleep(LAST_WORDS_S)
     os._exit(os.EX_TEMPFAIL)
+
+
+def _say() -> None:
+    with suppress(OSError):
+        print("the process that started this one has ended", file=sys.stderr, flush=True)
+
+
+def _is_adoptive(parents: Sequence["psutil.Process"]) -> bool:
+    """Whether the parent is one that the system gives to orphans."""
+    return bool(parents) and (parents[0].pid == 1 or parents[0].name() in ADOPTIVE)
+
+
+def _birth(pid: int) -> str:
+    """When a process began, in a measure that a change of the clock does not change."""
+    import psutil
+
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]  # ticks since the boot
+    except (OSError, IndexError):
+        return f"{psutil.Process(pid).create_time()}"
 
 
 def _is_alive(process: "psutil.Process") -> bool:

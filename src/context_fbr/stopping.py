@@ -42,7 +42,11 @@ def stop_requests() -> Iterator[StopRequest]:
             request.status = 128 + signal.SIGINT
             print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr, flush=True)
 
-    before = {n: signal.signal(n, hear) for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
+    # What is ignored stays so: under nohup, and Ctrl-C in the background of a shell's script.
+    heard = [
+        n for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT) if signal.getsignal(n) != signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, hear) for number in heard}
     try:
         yield request
     finally:

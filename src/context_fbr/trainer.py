@@ -124,6 +124,7 @@ def train(
     course = _Course(network, torch.optim.Adam(network.parameters(), lr=rates[0]))
     if state is not None:
         course.restore(state)
+        del state
     while course.epoch <= protocol.epochs:
         number = course.epoch
         for group in course.optimizer.param_groups:

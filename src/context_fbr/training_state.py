@@ -3,11 +3,12 @@
 import io
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from context_fbr import sealed
+from context_fbr import atomic, sealed
 from context_fbr.resume import Place
 from context_fbr.sealed import UnusableError
 from context_fbr.stopping import StopRequest
@@ -31,24 +32,30 @@ def save(place: Place, state: State, history: Sequence[Epoch]) -> None:
     torch.save(content, buffer)
     newest = place.folder / NEWEST
     if newest.exists():
-        newest.replace(place.folder / PREVIOUS)
+        atomic.move(newest, place.folder / PREVIOUS)
     sealed.write(newest, KIND, FORMAT, place.digest, buffer.getbuffer())
 
 
 def load(place: Place) -> tuple[State | None, list[Epoch], list[str]]:
     """The newest state that is whole, the epochs before it, and what is wrong with those that are not.
 
-    Tensors are in main memory.
+    Tensors are in main memory. One that is not whole is removed when the one before it has served: the next
+    save would put it in the place of the good one.
     """
     problems: list[str] = []
+    unusable: list[Path] = []
     for name in (NEWEST, PREVIOUS):
         path = place.folder / name
         try:
-            return *_unpack(sealed.read(path, KIND, FORMAT, place.digest)), problems
+            found = _unpack(sealed.read(path, KIND, FORMAT, place.digest))
+            for other in unusable:
+                other.unlink(missing_ok=True)
+            return *found, problems
         except FileNotFoundError:
             continue
         except UnusableError as error:
             problems.append(f"{path}: {error}")
+            unusable.append(path)
     return None, [], problems
 
 
@@ -58,6 +65,8 @@ def _unpack(content: memoryview) -> tuple[State, list[Epoch]]:
         history = [Epoch(*values) for values in found.pop("history")]
         steps = tuple(Step(*values) for values in found.pop("steps"))
         return State(**found, steps=steps), history
+    except MemoryError:
+        raise
     except Exception as error:  # unpickling ends in whatever a strange file leads it to
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise UnusableError(f"is no state of a training ({reason})") from error

@@ -1,11 +1,15 @@
 """Where the unfinished work of all cells lies, and which of it nobody will continue."""
 
+import json
 import os
 import re
 from collections.abc import Collection
+from datetime import datetime
 from pathlib import Path
 
 from context_fbr import locks
+from context_fbr.cells import Cell
+from context_fbr.errors import UserError
 
 ROOT_VARIABLE = "CONTEXT_FBR_RESUME"
 INPUTS = "inputs.json"
@@ -26,14 +30,28 @@ def lock_of(place: Path) -> Path:
 def abandoned(keys: Collection[str]) -> list[Path]:
     """Places where nobody works, and that nothing will go on from.
 
-    They are those of cells outside of `keys`, and of a cell's stage all but the one that was changed last:
-    the others are of parameters, data or code that were changed since.
+    They are those of cells outside of `keys`, and of a cell's stage all but the one that was changed last, or
+    all, if the stage was begun again after that and came to its end: parameters, data or code of the others
+    were changed since.
     """
     newest: dict[tuple[str, str], Path] = {}
     found: list[Path] = []
     for place in sorted(root().glob("*/*"), key=lambda path: path.stat().st_mtime_ns):
         matched = PLACE.fullmatch(place.name)
-        if matched and place.is_dir() and not locks.is_held(lock_of(place)):
+        if not matched or not place.is_dir():
+            continue
+        cell, stage = place.parent.name, matched[1]
+        if not locks.is_held(lock_of(place)):
             found.append(place)
-            newest[place.parent.name, matched[1]] = place
+        if place.stat().st_mtime > _begun(cell, stage):
+            newest[cell, stage] = place
     return [place for place in found if place.parent.name not in keys or place not in newest.values()]
+
+
+def _begun(key: str, stage: str) -> float:
+    """When the run began that made the results of a cell's stage, in seconds; 0 if nobody knows."""
+    try:
+        path = Cell.from_key(key).provenance(stage)
+        return datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["started"]).timestamp()
+    except (UserError, OSError, ValueError, KeyError, TypeError):
+        return 0.0

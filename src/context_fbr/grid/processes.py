@@ -87,7 +87,12 @@ def signals_as_exceptions() -> Iterator[None]:
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number if number == signal.SIGHUP else StoppedError.STATUS)
 
-    heard = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+    # What is ignored stays so: `nohup make repro &` outlives its terminal.
+    heard = [
+        number
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN
+    ]
     before = {number: signal.signal(number, leave) for number in heard}
     try:
         yield
