@@ -27,7 +27,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-import monai  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
@@ -38,6 +37,7 @@ from context_fbr import (  # noqa: E402
     paper_cells,
     patches,
     resume,
+    software,
     spheres,
     trainer,
     training_state,
@@ -56,6 +56,7 @@ from context_fbr.study.whole import read_study  # noqa: E402
 from context_fbr.tables import csv_text  # noqa: E402
 
 SAVE_EVERY_S = 60.0
+PACKAGES = ("torch", "monai", "numpy")
 SECONDS = "seconds.json"
 Volume = tuple[str, str, np.ndarray, np.ndarray]
 """Name, split, image (x, y, z) float32, label (x, y, z) uint8."""
@@ -227,12 +228,7 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
         revision=revision,
         device=describe(device),
         threads=threads,
-        versions={
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "monai": monai.__version__,
-            "numpy": np.__version__,
-        },
+        versions={"python": platform.python_version(), **software.versions(PACKAGES)},
         date=datetime.date.today().isoformat(),
         seconds={part: round(value, 1) for part, value in seconds.items()},
     )
@@ -246,16 +242,11 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
     )
 
 
-def git_revision() -> str | None:
+def revision() -> str | None:
     """The commit of this checkout, with `+` if the code was changed; None outside of git."""
-    git = ["git", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    if head.returncode:
-        return None
-    changed = subprocess.run(
-        [*git, "diff", "--quiet", "HEAD", "--", "src", "benchmarks/paper_cells.py", "profiles"]
-    )
-    return head.stdout.strip() + ("+" if changed.returncode else "")
+    commit = software.revision(ROOT)
+    changed = software.changed_files(("src", "benchmarks/paper_cells.py", "profiles"), ROOT)
+    return commit and commit + ("+" if changed else "")
 
 
 def run_all(names: Sequence[str], jobs: int, options: Mapping[str, str]) -> int:
@@ -283,7 +274,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at once (default 1)")
     parser.add_argument("--state", type=Path, default=ROOT / ".dvc/tmp/paper_cells", metavar="DIR")
-    parser.add_argument("--revision", default=git_revision(), help="of the code, where git cannot tell")
+    parser.add_argument("--revision", default=revision(), help="of the code, where git cannot tell")
     options = parser.parse_args(arguments)
     state = options.state.resolve()
     os.chdir(ROOT)

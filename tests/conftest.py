@@ -1,10 +1,12 @@
 """What several test files need."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from pipeline import ROOT, Workspace
 from small_disk import small_disk
 from web_server import Server, serve
@@ -96,12 +98,28 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], Workspace]) -> Workspace:
+    """A workspace that one of pytest's workers builds for all; each gets a copy of its own."""
+    base = factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "whole").exists():  # or the build failed
+            shutil.rmtree(shared, ignore_errors=True)
+            build(shared / "study")
+            (shared / "whole").touch()
+    return Workspace(shared / "study").copy(factory.mktemp(name) / "study")
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The tiny study (two cells) after a plain serial `dvc repro`; not to be changed: take a `copy`."""
-    workspace = Workspace.make(tmp_path_factory.mktemp("study") / "serial", TINY)
-    workspace.repro()
-    return workspace
+
+    def build(path: Path) -> Workspace:
+        workspace = Workspace.make(path, TINY)
+        workspace.repro()
+        return workspace
+
+    return once(tmp_path_factory, "finished", build)
 
 
 @pytest.fixture(scope="session")
@@ -115,8 +133,12 @@ def committed(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def changed(committed: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """On top of the committed study a commit whose cells learn almost nothing; to be copied or cloned, too."""
-    workspace = committed.copy(tmp_path_factory.mktemp("changed") / "study")
-    workspace.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.00001")
-    workspace.repro()
-    workspace.commit("A worse learning rate")
-    return workspace
+
+    def build(path: Path) -> Workspace:
+        workspace = committed.copy(path)
+        workspace.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.00001")
+        workspace.repro()
+        workspace.commit("A worse learning rate")
+        return workspace
+
+    return once(tmp_path_factory, "changed", build)

@@ -1,4 +1,4 @@
-"""A disk that is soon full."""
+"""A disk that is soon full, or read-only."""
 
 import shutil
 import subprocess
@@ -20,6 +20,16 @@ def small_disk(path: Path, size: str) -> Iterator[Path]:
         yield path
     finally:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@contextmanager
+def read_only(path: Path) -> Iterator[None]:
+    """Make a mounted file system read-only for a while: that binds root too, unlike the mode of a folder."""
+    try:
+        subprocess.run(["mount", "-o", "remount,ro", str(path)], check=True)
+        yield
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", str(path)], check=True)
 
 
 def fill(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """Bad input and a full disk at the level of a whole command: one clear error, exit 1, nothing half written."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from small_disk import small_disk
+from small_disk import read_only, small_disk
 
 from context_fbr import atomic, profiles
 from context_fbr.errors import UserError
@@ -98,6 +99,28 @@ def test_a_folder_takes_the_place_of_the_old_one_only_when_it_is_whole(tmp_path:
     with atomic.directory(target) as folder:
         (folder / "b").write_text("new")
     assert [p.name for p in target.iterdir()] == ["b"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_error_and_a_rerun_works(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        shutil.copy(study / "params.yaml", disk / "params.yaml")
+        monkeypatch.chdir(disk)
+        with read_only(disk):
+            done = stage("raw", "spheres")
+        assert done.returncode == 1
+        assert "data/raw/spheres: could not be written: Read-only file system" in done.stderr
+        assert (done.stderr.count("error: "), "Traceback" in done.stderr) == (1, False)
+        assert [p.name for p in disk.rglob("*")] == ["params.yaml"]
+        assert [stage(name, "spheres").returncode for name in ("raw", "prepare")] == [0, 0]
+        with read_only(disk):
+            done = stage("train", "spheres", "unet", "16", "1")
+        assert done.returncode == 1
+        assert re.search(
+            r"lock: could not be locked: Read-only file system; make its folder writable", done.stderr
+        )
+        assert (done.stderr.count("error: "), "Traceback" in done.stderr) == (1, False)
 
 
 def test_a_file_in_the_place_of_a_folder_is_an_error_with_the_path(tmp_path: Path) -> None:

@@ -103,18 +103,21 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace whose cells would train for minutes."""
     workspace = Workspace.make(tmp_path_factory.mktemp("orphans") / "study", TINY)
     workspace.edit("params.yaml", "      epochs: 2", "      epochs: 4000")
-    workspace.edit(
-        "params.yaml", "  validate_every_epochs: 1", "  validate_every_epochs: 4000"
-    )  # prints nothing
+    workspace.edit("params.yaml", "      epochs: 60", "      epochs: 4000")  # of a task that does not run
+    # Rarely validated is rarely printed: a print into a pipe that nobody reads any more would end it, too.
+    workspace.edit("params.yaml", "  validate_every_epochs: 1", "  validate_every_epochs: 4000")
     workspace.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
     workspace.repro("raw@spheres", "prepare@spheres")
     workspace.commit("Long")
     return workspace
 
 
-DVC = ["-m", "dvc", "repro", "-s", "train@spheres-unet-16-1"]
-GRID = ["-c", "from context_fbr.cli import main; main()", "grid", "run", "--jobs", "2"]
-QUEUE = ["-c", "from dvc.cli import main; main(['exp', 'run', '--queue', '-S', 'train.learning_rate=0.004']);"
+DVC = [sys.executable, "-m", "dvc", "repro", "-s", "train@spheres-unet-16-1"]
+GRID = [sys.executable, "-c", "from context_fbr.cli import main; main()", "grid", "run", "--jobs", "2"]
+MAKE = ["make", "-f", str(ROOT / "Makefile"), "--assume-old", ".venv/.ready", "repro", "JOBS=2"]
+TEMP = [sys.executable, "-m", "dvc", "exp", "run", "--temp"]
+QUEUE = [sys.executable, "-c",
+         "from dvc.cli import main; main(['exp', 'run', '--queue', '-S', 'train.learning_rate=0.004']);"
          "main(['queue', 'start'])"]  # fmt: skip
 
 
@@ -128,7 +131,10 @@ QUEUE = ["-c", "from dvc.cli import main; main(['exp', 'run', '--queue', '-S', '
         (GRID, "repro", True),
         (GRID, "grid", False),
         (GRID, "grid", True),
+        (MAKE, "make", False),
+        (TEMP, "--temp", False),
         (QUEUE, "queue-worker", False),
+        (QUEUE, "queue-worker", True),
     ],
 )
 def test_killing_what_started_a_training_ends_it_and_its_work_is_kept(
@@ -138,7 +144,7 @@ def test_killing_what_started_a_training_ends_it_and_its_work_is_kept(
     states = long.path / ".dvc/tmp/resume"
     shutil.rmtree(states, ignore_errors=True)
     process = subprocess.Popen(
-        [sys.executable, *command], cwd=long.path, env=long.environment(),
+        command, cwd=long.path, env=long.environment(),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:

@@ -40,6 +40,35 @@ def read(path: Path) -> nibabel.Nifti1Image:
     return image
 
 
+def start(path: Path) -> bytes:
+    """The unpacked bytes of a file's header; fewer if it is cut or damaged.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(1 << 16)
+    if path.suffix == ".gz":
+        try:
+            content = zlib.decompressobj(wbits=GZIP).decompress(content, HEADER)
+        except zlib.error:
+            return b""
+    return content[:HEADER]
+
+
+def header(start: bytes) -> nibabel.Nifti1Header | None:
+    """The header that begins with these bytes; None if they are none of NIfTI-1."""
+    if len(start) < HEADER or start[344:348] not in (b"n+1\0", b"ni1\0"):
+        return None
+    found = nibabel.Nifti1Header(start, check=False)
+    return found if 1 <= found["dim"][0] <= 7 else None
+
+
+def shape(header: nibabel.Nifti1Header) -> tuple[int, ...]:
+    """Voxels along each axis, as a header has them; 0 where it has less."""
+    return tuple(max(int(edge), 0) for edge in header["dim"][1 : int(header["dim"][0]) + 1])
+
+
 def _content(path: Path) -> bytes:
     """The bytes of a file, unpacked.
 
@@ -69,16 +98,16 @@ def _needed(start: bytes, path: Path) -> int:
     axes = int(header["dim"][0])
     if not 1 <= axes <= 7:
         raise ValueError(f"its header gives it {axes} axes")
-    shape = tuple(int(edge) for edge in header["dim"][1 : axes + 1])
-    if axes != 3 or min(shape) < 1:
-        raise UserError(f"{path}: expected a 3D volume, got the shape {shape}")
+    edges = shape(header)
+    if axes != 3 or min(edges) < 1:
+        raise UserError(f"{path}: expected a 3D volume, got the shape {edges}")
     kind = header.get_data_dtype()
     if kind.kind not in "iuf":
         raise ValueError(f"its voxels are {kind}, expected one real number each")
     offset = float(header["vox_offset"])
     if not math.isfinite(offset):
         raise ValueError(f"its header puts the volume at byte {offset}")
-    return max(int(offset), HEADER) + math.prod(shape) * kind.itemsize
+    return max(int(offset), HEADER) + math.prod(edges) * kind.itemsize
 
 
 def encode(voxels: np.ndarray, affine: np.ndarray) -> bytes:

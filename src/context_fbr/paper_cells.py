@@ -41,7 +41,7 @@ class Record:
     """Commit of the code; ends in `+` if files were changed."""
     device: str
     threads: int
-    versions: Mapping[str, str]
+    versions: Mapping[str, str | None]
     date: str
     seconds: Mapping[str, float]
     """By part, by the clock and as CPU time of the process (`..._cpu`)."""

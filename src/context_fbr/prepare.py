@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Header
-from nibabel.openers import ImageOpener
 
 from context_fbr import atomic, nifti, prepared
 from context_fbr.errors import UserError, raise_problems, run
@@ -95,13 +93,11 @@ def memory_to_prepare(image: Path, settings: Prepare) -> int:
     Before the image is read nothing is known of its crop: this is what the whole of it would take.
     """
     try:
-        with ImageOpener(str(image)) as file:
-            start = file.read(Nifti1Header.sizeof_hdr)
-        if not Nifti1Header.may_contain_header(start):
+        header = nifti.header(nifti.start(image))
+        if header is None:
             return 0
-        header = Nifti1Header(start, check=False)
         with np.errstate(all="ignore"):  # an affine may be anything
-            where = geometry(header.get_data_shape(), header.get_best_affine(), None, settings.spacing_mm)
+            where = geometry(nifti.shape(header), header.get_best_affine(), None, settings.spacing_mm)
             prepared_voxels = math.prod(where.shape)
     except Exception:  # gzip and nibabel have a dozen words for a damaged file: told where it is read
         return 0

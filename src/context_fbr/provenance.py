@@ -4,15 +4,13 @@ import datetime
 import hashlib
 import json
 import platform
-import subprocess
 import time
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
-from context_fbr import atomic
+from context_fbr import atomic, software
 from context_fbr.cells import Cell
 from context_fbr.resume import Inputs
 
@@ -37,10 +35,8 @@ class Origin:
 
 def start() -> Origin:
     """Take down the state of the checkout."""
-    revision = _git("rev-parse", "--verify", "--quiet", "HEAD").strip() or None
-    changed = tuple(line[3:] for line in _git("status", "--porcelain", "--", *DECIDE).splitlines())
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return Origin(revision, changed, now, time.monotonic())
+    return Origin(software.revision(), software.changed_files(DECIDE), now, time.monotonic())
 
 
 def write(
@@ -78,7 +74,7 @@ def write(
         "cuda": torch.version.cuda,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "packages": _versions(),
+        "packages": software.versions(PACKAGES),
         "started": origin.started,
         "seconds": round(time.monotonic() - origin.clock, 1),
         "resumed": resumed,
@@ -91,20 +87,3 @@ def precision(device: str) -> str:
     if not device.startswith("CPU") and torch.backends.cudnn.allow_tf32:
         return "float32, convolutions in TF32"
     return "float32"
-
-
-def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
-
-
-def _git(*arguments: str) -> str:
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout
-    except OSError:
-        return ""

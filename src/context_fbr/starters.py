@@ -40,6 +40,7 @@ def watch() -> None:
     # DVC ended while Python was still importing. Not whenever DVC is out of sight: it may be a library in
     # somebody's notebook, or beyond a container or a scheduler's step.
     orphaned = "DVC_STAGE" in os.environ and not watched and _is_adoptive(parents)
+    orphaned |= bool(watched) and _is_experiment(watched[-1])
     pid, _, born = os.environ.get(VARIABLE, "").partition(" ")
     if pid:
         try:
@@ -81,6 +82,16 @@ def _is_starter(process: "psutil.Process") -> bool:
     module = next((after for word, after in pairwise(words) if word == "-m"), "")
     named = {Path(word).name for word in words[:2]}
     return bool(named & STARTERS) or module.partition(".")[0] in MODULES
+
+
+def _is_experiment(process: "psutil.Process") -> bool:
+    """Whether this is DVC in a folder of its own, which a worker or another DVC starts, never a person."""
+    import psutil
+
+    try:
+        return "exec-run" in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 def _watch(processes: Sequence["psutil.Process"]) -> None:

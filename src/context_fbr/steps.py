@@ -37,8 +37,8 @@ class OnDevice:
     """A step whose numbers have not been read: reading one would make a GPU wait."""
 
     cases: tuple[str, ...]
-    labels: torch.Tensor
-    """(batch) foreground voxels of each patch, int64."""
+    foreground_voxels: torch.Tensor
+    """(batch) of each patch, int64."""
     loss: torch.Tensor
     gradient_norm: torch.Tensor
     skipped: bool
@@ -68,7 +68,7 @@ def read(steps: Sequence[OnDevice]) -> list[Step]:
         return []
     losses = torch.stack([step.loss for step in steps]).tolist()
     norms = torch.stack([step.gradient_norm for step in steps]).tolist()
-    counts = torch.cat([step.labels for step in steps]).tolist()
+    counts = torch.cat([step.foreground_voxels for step in steps]).tolist()
     found = []
     for step, loss, norm in zip(steps, losses, norms, strict=True):
         of_step, counts = counts[: len(step.cases)], counts[len(step.cases) :]

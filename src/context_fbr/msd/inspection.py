@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import math
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from context_fbr.geometry import Affine, distance_mm
 
 MOST_VALUES = 1000  # of a label: more are certainly no label, and are not all kept
 
-_HEADER = 348  # bytes of NIfTI-1
 _NIFTI_2 = 540  # what a header of NIfTI-2 begins with: its length
 
 
@@ -79,7 +77,7 @@ def memory_to_read(path: Path) -> int:
     Measured: the stored voxels, float32 of them and masks; scaled ones and float64 go through float64.
     """
     try:
-        header = _header(_start(path))
+        header = nifti.header(nifti.start(path))
     except OSError:
         return 0
     if header is None:
@@ -87,14 +85,14 @@ def memory_to_read(path: Path) -> int:
     stored = int(header["bitpix"]) // 8
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     is_scaled = math.isfinite(slope) and slope != 0 and (slope, inter) != (1, 0)
-    return math.prod(_shape(header)) * (stored + (16 if is_scaled or stored >= 8 else 9))
+    return math.prod(nifti.shape(header)) * (stored + (16 if is_scaled or stored >= 8 else 9))
 
 
 def inspect(folder: Path, file: str, is_label: bool) -> Facts | Damage:
     """Read a volume and sum it up; a file that cannot be read gives a `Damage`, never an error."""
     path = folder / file
     try:
-        damage = _header_damage(file, _start(path))
+        damage = _header_damage(file, nifti.start(path))
     except OSError as error:
         remedy = "mend its permission or its disk, or copy it again"
         return Damage(file, f"cannot be read: {error.strerror or error}", remedy)
@@ -142,37 +140,13 @@ def _values(voxels: np.ndarray) -> tuple[float, ...]:
     return tuple(sorted(values)[:MOST_VALUES])
 
 
-def _start(path: Path) -> bytes:
-    """The unpacked bytes of a header, fewer if it is cut or damaged."""
-    with path.open("rb") as file:
-        content = file.read(1 << 16)
-    if path.suffix == ".gz":
-        try:
-            content = zlib.decompressobj(wbits=nifti.GZIP).decompress(content, _HEADER)
-        except zlib.error:
-            return b""
-    return content[:_HEADER]
-
-
-def _header(start: bytes) -> nibabel.Nifti1Header | None:
-    """None if it is no header of NIfTI-1."""
-    if len(start) < _HEADER or start[344:348] not in (b"n+1\0", b"ni1\0"):
-        return None
-    header = nibabel.Nifti1Header(start, check=False)
-    return header if 1 <= header["dim"][0] <= 7 else None
-
-
-def _shape(header: nibabel.Nifti1Header) -> tuple[int, ...]:
-    return tuple(max(int(size), 0) for size in header["dim"][1 : header["dim"][0] + 1])
-
-
 def _header_damage(file: str, start: bytes) -> Damage | None:
     """What the header alone shows, and nibabel has no good words for."""
     if _NIFTI_2 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")):
         remedy = "convert to NIfTI-1, for example with nibabel's Nifti1Image.from_image"
         return Damage(file, "is NIfTI-2, expected NIfTI-1", remedy)
-    header = _header(start)
-    if header is None or len(shape := _shape(header)) == 3:
+    header = nifti.header(start)
+    if header is None or len(shape := nifti.shape(header)) == 3:
         return None
     text = f"has {len(shape)} axes ({' x '.join(map(str, shape))} voxels), expected one 3D volume"
     if len(shape) < 3:
