@@ -57,40 +57,59 @@ def build(document: Document, model: str, patch_size: int, seed: int) -> torch.n
     Raises:
         UserError: if the class or an argument is unknown or wrong, or the network cannot take the patch.
     """
-    constructor, arguments = check(document, model, patch_size)
+    check(document, model, patch_size)
+    return rebuild(document, model, patch_size, seed)
+
+
+def rebuild(document: Document, model: str, patch_size: int, seed: int) -> torch.nn.Module:
+    """As `build`, of a network that was trained, and checked then: the check costs two seconds of imports.
+
+    Raises:
+        UserError: as `build`, but a patch that does not fit is found by whoever passes it.
+    """
+    constructor, arguments = _arguments(document, model, patch_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             return _construct(constructor, arguments)
-        except (MemoryError, RuntimeError) as error:
+        except Exception as error:  # whatever a network of another library says about its own arguments
             text = f"cannot be built on this machine ({_first_line(error)}); make it smaller"
+            if not isinstance(error, MemoryError | RuntimeError):
+                text = f"cannot be built ({_first_line(error)}); look at its arguments"
             raise UserError(document.problem(("networks", model), text)) from error
 
 
-def check(document: Document, model: str, patch_size: int) -> tuple[type[torch.nn.Module], dict[str, object]]:
-    """Check without computing anything that `build` will work; class and arguments.
+def check(document: Document, model: str, patch_size: int) -> None:
+    """Check without computing anything that `build` will work.
 
     Raises:
         UserError: as `build`.
     """
-    spec = document.section(("networks", model), Network)
-    constructor = _constructor(document, model, spec)
-    arguments = {**_provided(constructor, patch_size), **spec.arguments}
+    constructor, arguments = _arguments(document, model, patch_size)
     try:
         failure = _failure(constructor, arguments, patch_size)
     except _TooLargeError as error:
-        text = f"{spec.network} is too large ({error}); look at its arguments and at grid.patch_sizes"
+        text = f"{constructor.__name__} is too large ({error}); look at its arguments and at grid.patch_sizes"
         raise UserError(document.problem(("networks", model), text)) from None
     if failure is None:
-        return constructor, arguments
+        return
     taken = [size for size in range(8, 129, 8) if _failure(constructor, arguments, size) is None]
     near = sorted(sorted(taken, key=lambda size: abs(size - patch_size))[:4])
     if near:
         remedy = f"it takes for example {', '.join(map(str, near))}: change grid.patch_sizes"
     else:
         remedy = "it takes no other size either: look at its arguments"
-    text = f"{spec.network} cannot take a patch of {patch_size} voxels ({failure}); {remedy}"
+    text = f"{constructor.__name__} cannot take a patch of {patch_size} voxels ({failure}); {remedy}"
     raise UserError(document.problem(("networks", model), text))
+
+
+def _arguments(
+    document: Document, model: str, patch_size: int
+) -> tuple[type[torch.nn.Module], dict[str, object]]:
+    """The class of a network and all its arguments."""
+    spec = document.section(("networks", model), Network)
+    constructor = _constructor(document, model, spec)
+    return constructor, {**_provided(constructor, patch_size), **spec.arguments}
 
 
 def _provided(constructor: type, patch_size: int) -> dict[str, object]:

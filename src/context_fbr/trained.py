@@ -20,7 +20,7 @@ def load_network(document: Document, cell: Cell, device: torch.device) -> torch.
     Raises:
         UserError: if the weights are missing, damaged, or of another network.
     """
-    network = networks.build(document, cell.model, cell.patch_size, cell.seed)
+    network = networks.rebuild(document, cell.model, cell.patch_size, cell.seed)
     remedy = f"train it again with `dvc repro -f train@{cell.key}`"
     try:
         _check_archive(cell.weights, network)
