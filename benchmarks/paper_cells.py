@@ -36,6 +36,7 @@ from context_fbr import (  # noqa: E402
     networks,
     paper_cells,
     patches,
+    precision,
     resume,
     software,
     spheres,
@@ -125,6 +126,8 @@ def run_cell(
         for wanted in ("train", "validation")
     }
     network = networks.build(document, cell.model, cell.patch_size, cell.seed).to(device)
+    batch = study.train.batch_volumes * study.train.patches_per_volume
+    precision.check(network, f"networks.{cell.model}", study.train.precision, batch, cell.patch_size)
     resumed, history, problems = training_state.load(place)
     for problem in problems:
         print(f"{cell.key}: cannot go on from {problem}")

@@ -176,7 +176,15 @@ def test_a_wrong_convolution_in_bf16_is_doubtful_and_named_by_its_shape() -> Non
             bf16 = found["bf16 gradients"]
             assert bf16.status is Status.DOUBTFUL
             assert bf16.found.startswith("wrong at 3x3x3 on 5x5x5 maps with 3 to 4 channels (relative error")
-            assert bf16.found.endswith("; float32 is used by this study")
+            assert bf16.to_do.startswith("leave train.precision at float32")
+
+
+def test_a_convolution_that_is_never_computed_in_bf16_is_not_tested_in_it() -> None:
+    small = gradients.Layer(Faulty(2.0), (2, 3, 2, 2, 2))
+    large = gradients.Layer(nn.Conv3d(3, 4, 3, padding=1), (2, 3, 3, 3, 3))
+    found = by_name(gradients.check(CPU, [small, large]))["bf16 gradients"]
+    assert found.status is Status.OK
+    assert found.found.startswith("right in 1 convolutions")
 
 
 def test_the_rounding_of_bf16_is_not_called_wrong() -> None:

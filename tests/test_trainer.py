@@ -329,3 +329,17 @@ def test_on_a_gpu_two_trainings_have_the_same_bits(
         list(trainer.train(network, there, there[:1], protocol(document, 3)))
         runs.append({name: tensor.cpu() for name, tensor in network.state_dict().items()})
     assert all(torch.equal(tensor, runs[1][name]) for name, tensor in runs[0].items())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_training_in_bf16_follows_that_in_float32_and_has_the_same_bits_twice(
+    document: Document, volumes: list[Volume], model: str
+) -> None:
+    plan = protocol(document, epochs=3)
+    low = replace(plan, settings=plan.settings.model_copy(update={"precision": "bf16"}))
+    losses = {}
+    for name, own in (("float32", plan), ("bf16", low), ("again", low)):
+        network = networks.build(document, model, 16, 1)
+        losses[name] = [epoch.loss for epoch in trainer.train(network, volumes, volumes[:1], own)]
+    assert losses["bf16"] == losses["again"] != losses["float32"]
+    assert losses["bf16"] == pytest.approx(losses["float32"], abs=0.01)

@@ -96,4 +96,6 @@ def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
                 atomic.write_bytes(folder / f"{name}.nii.gz", result.prediction)
         table = csv_text(CELL_SCORES, (result.row for result in results.values()))
         atomic.write_text(cell.scores, table)
-        provenance.write("evaluate", cell, origin, inputs, threads, (cell.scores,), resumed=known > 0)
+        provenance.write(
+            "evaluate", cell, origin, inputs, threads, window.precision, (cell.scores,), known > 0
+        )

@@ -9,7 +9,17 @@ from dataclasses import replace
 import torch
 from tqdm import tqdm
 
-from context_fbr import atomic, networks, patches, prepared, provenance, resume, trainer, training_state
+from context_fbr import (
+    atomic,
+    networks,
+    patches,
+    precision,
+    prepared,
+    provenance,
+    resume,
+    trainer,
+    training_state,
+)
 from context_fbr.cells import Cell
 from context_fbr.device import prepare_device
 from context_fbr.errors import UserError, raise_problems
@@ -126,6 +136,8 @@ def train(cell: Cell, document: Document, request: StopRequest) -> None:
     origin, code = provenance.start(), resume.code_digest()
     device = prepare_device(settings.threads)
     network = networks.build(document, cell.model, cell.patch_size, cell.seed).to(device)
+    batch = settings.batch_volumes * settings.patches_per_volume
+    precision.check(network, f"networks.{cell.model}", settings.precision, batch, cell.patch_size)
     padded = padded_cases(cell)
     if padded:
         print(f"{cell.key}: {len(padded)} volumes are smaller than the patch and padded: {', '.join(padded)}")
@@ -158,4 +170,5 @@ def train(cell: Cell, document: Document, request: StopRequest) -> None:
             print(f"{cell.key}: {skipped} steps were skipped: their loss or gradient was no number")
         write(cell, history, sum(p.numel() for p in network.parameters()), padded)
         results = (cell.weights, cell.training, cell.history, cell.foreground_ratios)
-        provenance.write("train", cell, origin, inputs, settings.threads, results, resumed)
+        computed = settings.threads, settings.precision
+        provenance.write("train", cell, origin, inputs, *computed, results, resumed)

@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 
 from context_fbr.errors import UserError
 from context_fbr.padding import margins
+from context_fbr.precision import autocast
 from context_fbr.study.training import SlidingWindow
 
 
@@ -36,7 +37,7 @@ def sliding_window(
         network: (batch, 1, w, w, w) -> (batch, classes, w, w, w), in eval mode, on the image's device.
         image: (x, y, z) float32; a volume smaller than the window is padded on both sides.
         window: edge of the window in voxels.
-        settings: overlap and batch size.
+        settings: overlap, batch size and precision.
         background: the intensity to pad with.
 
     Returns:
@@ -52,7 +53,8 @@ def sliding_window(
     for first in range(0, len(places), settings.windows_per_batch):
         batch = places[first : first + settings.windows_per_batch]
         windows = torch.stack([padded[place] for place in batch])[:, None]
-        outputs = network(windows.contiguous(memory_format=torch.channels_last_3d)).float()
+        with autocast(image.device, settings.precision):
+            outputs = network(windows.contiguous(memory_format=torch.channels_last_3d)).float()
         if logits is None:
             logits = torch.zeros((outputs.shape[1], *padded.shape), device=image.device)
         for place, output in zip(batch, outputs, strict=True):

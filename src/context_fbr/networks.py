@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from context_fbr.errors import UserError
+from context_fbr.precision import guard
 from context_fbr.study.document import Document, suggestion
 from context_fbr.study.training import Network
 
@@ -71,7 +72,7 @@ def rebuild(document: Document, model: str, patch_size: int, seed: int) -> torch
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            return _construct(constructor, arguments)
+            return guard(_construct(constructor, arguments))
         except Exception as error:  # whatever a network of another library says about its own arguments
             text = f"cannot be built on this machine ({_first_line(error)}); make it smaller"
             if not isinstance(error, MemoryError | RuntimeError):

@@ -15,7 +15,7 @@ import numpy as np
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
 from context_fbr.profiles import profile_path
-from context_fbr.study.document import Document
+from context_fbr.study.document import Document, Section
 from context_fbr.study.whole import read_study
 
 FORMAT = 1
@@ -56,8 +56,8 @@ def digest(document: Document, name: str) -> str:
     """SHA-256 of the parameters that decide a cell or a task's baselines.
 
     `train.threads` is left out: it belongs to the machine, and stands in the record. So are `on_bad_numbers`,
-    which changes nothing in a cell that came to its end, and what the profile leaves at its default: a new
-    parameter changes no digest.
+    which changes nothing in a cell that came to its end, a precision of float32, which was all there was
+    once, and what the profile leaves at its default: a new parameter changes no digest.
     """
     study = read_study(document)
     task = study.tasks[name.split("-")[0]]
@@ -66,13 +66,13 @@ def digest(document: Document, name: str) -> str:
         cell = Cell.from_key(name)
         sections |= {"network": study.networks[cell.model], "sliding_window": study.sliding_window}
         sections |= {"task": task.train, "train": study.train}
-    tree = {
-        key: value
-        if isinstance(value, str)
-        else value.model_dump(mode="json", exclude={"threads", "on_bad_numbers"}, exclude_unset=True)
-        for key, value in sections.items()
-    }
+    tree = {key: value if isinstance(value, str) else _told(value) for key, value in sections.items()}
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
+def _told(section: Section) -> dict[str, Any]:
+    tree = section.model_dump(mode="json", exclude={"threads", "on_bad_numbers"}, exclude_unset=True)
+    return {key: value for key, value in tree.items() if (key, value) != ("precision", "float32")}
 
 
 def data_digest(volumes: Iterable[tuple[str, str, np.ndarray, np.ndarray]]) -> str:

@@ -12,6 +12,7 @@ import torch
 
 from context_fbr import atomic, software
 from context_fbr.cells import Cell
+from context_fbr.precision import Precision
 from context_fbr.resume import Inputs
 
 FORMAT = 1
@@ -45,6 +46,7 @@ def write(
     origin: Origin,
     inputs: Inputs,
     threads: int,
+    precision: Precision,
     results: tuple[Path, ...],
     resumed: bool,
 ) -> None:
@@ -56,6 +58,7 @@ def write(
         origin: from `start`.
         inputs: digests of what decided the bits.
         threads: of the CPU.
+        precision: that was asked for.
         results: the files that were made.
         resumed: whether the work was interrupted in between.
     """
@@ -69,7 +72,7 @@ def write(
         "results": {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in results},
         "device": inputs.device,
         "threads": threads,
-        "precision": precision(inputs.device),
+        "precision": described(precision, inputs.device),
         "deterministic": torch.are_deterministic_algorithms_enabled() or inputs.device.startswith("CPU"),
         "cuda": torch.version.cuda,
         "python": platform.python_version(),
@@ -82,8 +85,10 @@ def write(
     atomic.write_text(cell.provenance(stage), json.dumps(content, indent=1) + "\n")
 
 
-def precision(device: str) -> str:
+def described(precision: Precision, device: str) -> str:
     """What numbers are multiplied in on a device, by its name in `device.describe`."""
+    if precision == "bf16":
+        return "bfloat16, convolutions on the smallest maps in float32"
     if not device.startswith("CPU") and torch.backends.cudnn.allow_tf32:
         return "float32, convolutions in TF32"
     return "float32"

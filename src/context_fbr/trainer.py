@@ -13,6 +13,7 @@ from context_fbr import steps
 from context_fbr.errors import UserError
 from context_fbr.inference import segment
 from context_fbr.patches import Patches, Protocol, Volume, batches
+from context_fbr.precision import Precision, autocast
 from context_fbr.scoring import dice
 from context_fbr.steps import OnDevice, Step
 from context_fbr.study.training import Training
@@ -188,9 +189,11 @@ def validate(
     return math.fsum(defined) / len(defined)
 
 
-def _forward(network: torch.nn.Module, batch: Patches) -> torch.Tensor:
+def _forward(network: torch.nn.Module, batch: Patches, precision: Precision) -> torch.Tensor:
     try:
-        return network(batch.images)
+        with autocast(batch.images.device, precision):
+            outputs: torch.Tensor = network(batch.images)
+        return outputs.float()
     except (ValueError, torch.cuda.OutOfMemoryError) as error:
         # A norm refuses a single value per channel; a GPU has an end.
         raise UserError(
@@ -213,7 +216,7 @@ def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol,
         with torch.random.fork_rng(devices=devices):
             # Dropout, where a network has it, is a function of (seed, epoch, step) too.
             torch.manual_seed(zlib.crc32(f"dropout {protocol.seed} {course.epoch} {number}".encode()))
-            loss = loss_function(_forward(network, batch), batch.labels)
+            loss = loss_function(_forward(network, batch, protocol.settings.precision), batch.labels)
         loss.backward()
         norm = steps.gradient_norm(network)
         skipped = skips and not bool(torch.isfinite(loss) & torch.isfinite(norm))

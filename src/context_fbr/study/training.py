@@ -28,6 +28,7 @@ class Training(Section):
     foreground_patch_probability: Annotated[float, Field(ge=0, le=1)]
     validate_every_epochs: Count
     on_bad_numbers: Literal["stop", "skip"]
+    precision: Literal["float32", "bf16"]
     threads: Count
 
 
@@ -36,6 +37,7 @@ class SlidingWindow(Section):
 
     overlap: Annotated[float, Field(ge=0, lt=1)]
     windows_per_batch: Count
+    precision: Literal["float32", "bf16"]
 
 
 class Network(Section):
