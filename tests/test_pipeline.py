@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,8 @@ from conftest import ROOT, TINY
 from pipeline import Workspace, cells
 from ruamel.yaml import YAML
 
+from context_fbr import code
+from context_fbr.errors import UserError
 from context_fbr.score_columns import CELL_SCORES
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -24,35 +28,58 @@ ANALYSIS = {"analyze", "overlay@spheres"}
 SMOKE = ROOT / "profiles" / "smoke.yaml"
 
 
-def modules_of(name: str) -> set[Path]:
-    """The files inside the package that importing a module runs, found by reading import statements."""
-    source = ROOT / "src"
-    found: set[Path] = set()
-    waiting = [name]
-    while waiting:
-        module = waiting.pop()
-        path = source / (module.replace(".", "/") + ".py")
-        if not path.is_file():
-            path = source / module.replace(".", "/") / "__init__.py"
-        if not path.is_file() or path in found:
-            continue
-        found.add(path)
-        if "." in module:
-            waiting.append(module.rpartition(".")[0])
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                waiting += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return found
+PER_CELL = ("train", "evaluate")  # their code stands in stages of its own, see dvc.yaml
 
 
-@pytest.mark.parametrize("stage", STAGES)
+def code_of(*names: str) -> set[str]:
+    """The files that importing modules of the package runs."""
+    files = set().union(*(code.modules(f"context_fbr.{name}", ROOT / "src") for name in names))
+    return {path.relative_to(ROOT).as_posix() for path in files}
+
+
+@pytest.mark.parametrize("stage", [name for name in STAGES if name not in PER_CELL])
 def test_a_stage_depends_on_exactly_the_code_that_it_imports(stage: str) -> None:
-    imported = {path.relative_to(ROOT).as_posix() for path in modules_of(f"context_fbr.{stage}")}
-    imported = {path for path in imported if not path.endswith("__init__.py")}  # empty: see the next test
-    stated = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
-    assert stated == imported
+    of_cells = stage.removeprefix("code_")
+    imported = code_of("code", of_cells) if of_cells in PER_CELL else code_of(stage)
+    assert {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")} == imported
+
+
+@pytest.mark.parametrize("stage", PER_CELL)
+def test_a_cell_depends_on_its_code_as_one_file(stage: str, tmp_path: Path) -> None:
+    assert f"data/code/{stage}.json" in STAGES[stage]["deps"]
+    assert STAGES[f"code_{stage}"]["outs"] == [f"data/code/{stage}.json"]
+    assert not [dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")]
+    shutil.copytree(ROOT / "src", tmp_path / "src")
+    run = [sys.executable, "-m", "context_fbr.code", stage]
+    texts = []
+    for changed in (None, "figures/style.py", "inference.py"):  # the second is neither's
+        if changed:
+            with (tmp_path / "src/context_fbr" / changed).open("a") as file:
+                file.write("# a change\n")
+        subprocess.run(run, cwd=tmp_path, env={**os.environ, "PYTHONPATH": "src"}, check=True)
+        texts.append((tmp_path / "data/code" / f"{stage}.json").read_text())
+    assert texts[0] == texts[1] != texts[2]
+    assert json.loads(texts[0]).keys() == code_of(stage)
+    assert {
+        name for name in json.loads(texts[0]) if json.loads(texts[0])[name] != json.loads(texts[2])[name]
+    } == {"src/context_fbr/inference.py"}
+
+
+@pytest.mark.parametrize(("stage", "heavy"), [("train", "cell_training"), ("evaluate", "cell_evaluation")])
+def test_what_python_imports_for_a_cell_is_what_reading_the_imports_finds(stage: str, heavy: str) -> None:
+    script = f"import sys, context_fbr.{stage}, context_fbr.{heavy}\n"
+    script += "print([m.__file__ for name, m in sys.modules.items() if name.startswith('context_fbr.')])"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    loaded = {Path(file).relative_to(ROOT).as_posix() for file in ast.literal_eval(done.stdout)}
+    assert {file for file in loaded if not file.endswith("__init__.py")} <= code_of(stage)
+
+
+def test_code_of_a_stage_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UserError, match=r"src: has no module context_fbr\.trian"):
+        code.modules("context_fbr.trian", ROOT / "src")
 
 
 def test_package_files_hold_a_docstring_only_so_that_no_stage_must_depend_on_them() -> None:

@@ -24,7 +24,7 @@ from context_fbr.study.whole import Study
 from context_fbr.workers import usable_cores
 
 LOGS = Path(".dvc/tmp/context-fbr/logs")
-DATA = ("raw", "prepare", "baseline")
+DATA = ("code_train", "code_evaluate", "raw", "prepare", "baseline")
 
 
 @dataclass(frozen=True)
