@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from context_fbr.results import GROUP
 
@@ -64,7 +64,7 @@ class _Source:
         """Distances from the estimate down to the lower limit and up to the upper one."""
         if self.variance == 0:
             return 0.0, 0.0
-        quantile = float(student.ppf((1 + confidence) / 2, self.degrees_of_freedom))
+        quantile = float(stdtrit(self.degrees_of_freedom, (1 + confidence) / 2))
         error = math.sqrt(self.variance)
         return error * self._corrected(quantile), -error * self._corrected(-quantile)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from context_fbr import atomic, paper_cells, summary
 from context_fbr.cells import Cell
@@ -80,7 +80,7 @@ def published_means(confidence: float) -> pd.DataFrame:
     table = runs.groupby(["task", "model", "patch_size"], sort=False)["dice_mean"].agg(
         ["mean", "min", "max", "std", "size"]
     )
-    quantile = table["size"].map(lambda size: float(student.ppf((1 + confidence) / 2, size - 1)))
+    quantile = table["size"].map(lambda size: float(stdtrit(size - 1, (1 + confidence) / 2)))
     half = quantile * table["std"] / table["size"].map(math.sqrt)
     table = table.assign(low=table["mean"] - half, high=(table["mean"] + half).clip(upper=1))
     names = {name: f"published_{name}" for name in ("mean", "low", "high", "min", "max")}

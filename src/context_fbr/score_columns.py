@@ -1,6 +1,9 @@
 """The columns of a table of scores, one row a test case."""
 
-from context_fbr.scoring import Scores
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # it imports scipy, which who reads a table does without
+    from context_fbr.scoring import Scores
 
 SCORES = ("filename", "dsc", "hausdorff", "abs_diff", "fg_ratio")
 """The published ones: Dice, greatest surface distance in voxels, voxels that differ / foreground voxels,
@@ -17,6 +20,6 @@ CELL_SCORES = (*CASE_SCORES, "padded")
 """Of a network: whether (1) or not (0) the volume was smaller than the patch, and padded."""
 
 
-def score_row(name: str, scores: Scores, foreground_ratio: float) -> tuple[object, ...]:
+def score_row(name: str, scores: "Scores", foreground_ratio: float) -> tuple[object, ...]:
     """A row of `SCORES`."""
     return name, scores.dice, scores.hausdorff_voxels, scores.absolute_difference, foreground_ratio
