@@ -55,6 +55,8 @@ def test_the_guard_changes_no_bit_of_float32_and_no_name_of_a_weight(params: Pat
     assert any(type(module) in kinds for module in guarded.modules())
     assert not any(type(module) in kinds for module in plain.modules())
     assert list(plain.state_dict()) == list(guarded.state_dict())
+    assert guarded.to("meta")(torch.empty(2, 1, 16, 16, 16, device="meta")).shape == (2, 2, 16, 16, 16)
+    guarded = networks.build(Document.read(params), "unet", 16, seed=1).eval()
     patch = torch.rand(2, 1, 16, 16, 16)
     with precision.autocast(CPU, "float32"):
         assert torch.equal(guarded(patch), plain(patch))

@@ -31,7 +31,8 @@ class _Guarded:
     def forward(self, inputs: torch.Tensor, *rest: Any) -> torch.Tensor:
         forward = super().forward  # type: ignore[misc]
         kind = inputs.device.type
-        if min(inputs.shape[2:]) > SMALL or not torch.is_autocast_enabled(kind):
+        lowered = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        if min(inputs.shape[2:]) > SMALL or not lowered:
             return forward(inputs, *rest)
         with torch.autocast(kind, enabled=False):
             return forward(inputs.float(), *rest)

@@ -1,0 +1,143 @@
+"""What a cell costs against patch size, volumes and epochs, beside its floor -> growth.csv and growth.png.
+
+One of the three varies, the others stay. The floor is the work of all passes of the network (PyTorch counts
+it) at the rate of the fastest convolution that was found here.
+"""
+
+import csv
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import cell_ways, table
+from benchmarks.cell_ways import Size
+from benchmarks.floor import best_rate, step_gflop
+from benchmarks.request import Request
+from benchmarks.table import FOLDER, STAMP, Table
+from context_fbr import atomic, networks
+from context_fbr.figures.style import COLOURS, GREY, MARKERS, STYLE, png
+from context_fbr.inference import window_corners
+from context_fbr.names import name_of
+from context_fbr.patches import Protocol
+from context_fbr.study.raw import SpheresRaw
+
+KEY = ("network", "varied", "value", "device")
+TABLE = Table(
+    FOLDER / "growth.csv",
+    (*KEY, "patch_size", "volumes", "epochs", "seconds", "floor_s", "over_floor", *STAMP),
+    KEY,
+)
+FIGURE = FOLDER / "growth.png"
+NETWORKS = ("unet", "attention_unet", "unetr")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A cell: training volumes as many as test volumes, half as many of validation, which ends each epoch."""
+
+    patch_size: int = 32
+    volumes: int = 4
+    epochs: int = 1
+
+
+POINTS: Mapping[str, tuple[Point, ...]] = {
+    "patch_size": tuple(Point(patch_size=size) for size in (16, 32, 48, 64)),
+    "volumes": tuple(Point(volumes=number) for number in (4, 8, 16)),
+    "epochs": tuple(Point(epochs=number) for number in (1, 2, 4)),
+}
+
+
+def cell_gflop(request: Request, model: str, point: Point) -> float:
+    """Work of all passes of a cell, in 10^9 floating point operations."""
+    settings, window, edge = request.training, request.window, _edge(request)
+    batch = settings.batch_volumes * settings.patches_per_volume
+    steps = point.epochs * -(-point.volumes // settings.batch_volumes)
+    windows = len(window_corners(edge, point.patch_size, window.overlap)) ** 3
+    segmented = point.epochs * (point.volumes // 2) + point.volumes
+    network = networks.build(request.document, model, point.patch_size, seed=1).to("meta").eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.empty((1, 1) + (point.patch_size,) * 3, device="meta"))
+    forward = counter.get_total_flops() / 1e9
+    return steps * step_gflop(request, model, point.patch_size, batch) + segmented * windows * forward
+
+
+def cell_seconds(request: Request, model: str, point: Point) -> float:
+    """A cell from its files to its scores and predictions; processes and imports are not counted."""
+    size = Size(point.epochs, point.volumes, point.volumes // 2, point.volumes)
+    settings = request.training.model_copy(update={"validate_every_epochs": 1})
+    protocol = Protocol(settings, request.window, point.epochs, point.patch_size, seed=1)
+    with tempfile.TemporaryDirectory() as name:
+        files = cell_ways.write_volumes(request, size, Path(name), for_both=False)
+        start = time.perf_counter()
+        cell_ways.ours(request, model, protocol, files, Path(name))
+        return time.perf_counter() - start
+
+
+def growth(request: Request, stamp: Mapping[str, object]) -> Iterator[str]:
+    """Measure and write a row for each point, then draw; what the rows say."""
+    rate = best_rate(request.repeats or 5, request.device)
+    measured: dict[tuple[str, Point], float] = {}
+    for model in request.networks or NETWORKS[:1]:
+        for varied, points in POINTS.items():
+            for point in points:
+                if request.patch_sizes and varied != "patch_size":
+                    point = replace(point, patch_size=request.patch_sizes[0])
+                if (model, point) not in measured:  # where the three meet
+                    measured[model, point] = cell_seconds(request, model, point)
+                taken, least = measured[model, point], cell_gflop(request, model, point) / rate
+                row = {
+                    "network": model,
+                    "varied": varied,
+                    "value": getattr(point, varied),
+                    "device": request.device.type,
+                    "patch_size": point.patch_size,
+                    "volumes": point.volumes,
+                    "epochs": point.epochs,
+                    "seconds": f"{taken:.4g}",
+                    "floor_s": f"{least:.4g}",
+                    "over_floor": f"{taken / least:.3g}",
+                    **stamp,
+                }
+                table.replace(TABLE, [row])
+                atomic.write_bytes(FIGURE, draw(TABLE.path))
+                said = f"{taken:.3g} s, {taken / least:.1f} times the floor"
+                yield f"growth {model}, {varied} {row['value']}: {said}"
+
+
+def draw(path: Path) -> bytes:
+    """The table at `path` as PNG: a panel for each thing that varies, the floor dashed."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(POINTS), figsize=(9.0, 3.2), sharey=True)
+        for axis, varied in zip(axes, POINTS, strict=True):
+            for number, model in enumerate(NETWORKS):
+                own = [row for row in rows if (row["varied"], row["network"]) == (varied, model)]
+                if not own:
+                    continue
+                values = [int(row["value"]) for row in own]
+                style = {"color": COLOURS[number], "label": name_of(model)}
+                axis.plot(values, [float(r["seconds"]) for r in own], marker=MARKERS[number], **style)
+                floors = [float(row["floor_s"]) for row in own]
+                axis.plot(values, floors, color=COLOURS[number], linestyle="--", linewidth=1)
+                axis.set_xticks(values, values, minor=False)
+            axis.set_xscale("log")
+            axis.set_yscale("log")
+            axis.minorticks_off()
+            axis.set_xticks(ticks := [getattr(p, varied) for p in POINTS[varied]], ticks)
+            axis.set_xlabel({"patch_size": "patch size (voxels)"}.get(varied, f"{varied} of training"))
+        axes[0].set_ylabel("seconds of a cell")
+        axes[0].plot([], [], color=GREY, linestyle="--", linewidth=1, label="its floor")
+        axes[0].legend(frameon=False)
+        figure.tight_layout()
+        return png(figure)
+
+
+def _edge(request: Request) -> int:
+    return request.document.section(("tasks", request.task, "raw"), SpheresRaw).edge
