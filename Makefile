@@ -35,8 +35,8 @@ lint: $(READY) ## format, lint and types
 	ruff check .
 	mypy
 
-bench: $(READY) ## timings, in pairs
-	python -m benchmarks
+bench: $(READY) ## timings, in pairs: make bench PARTS="step cell" DEVICE=cuda REPEATS=5
+	python -m benchmarks $(PARTS) $(if $(DEVICE),--device $(DEVICE)) $(if $(REPEATS),--repeats $(REPEATS))
 
 clean: ## remove what the targets made, results and DVC cache stay
 	rm -rf $(VENV) smoke .pytest_cache .ruff_cache .mypy_cache src/*.egg-info

@@ -1,136 +1,114 @@
-"""Time our parts against MONAI's, interleaved in one run; write benchmarks/results.csv.
+"""Time the original's way against ours, in turns, in one process -> benchmarks/results.csv and results.png.
 
-python -m benchmarks [REPEATS]
+python -m benchmarks [PART...] [--repeats N] [--device cpu|cuda] [--network NAME...] [--patch-size N...]
+
+Without a part, the first seven: ten minutes on a CPU. CPU times are those of one thread; the original's
+loader has two worker processes beside it. `floor`, `overhead` and `growth` measure ours alone, into tables of
+their own. Rows that are not measured again are kept.
 """
 
-import csv
-import datetime
-import io
-import platform
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+import argparse
+import os
+from collections.abc import Callable, Iterator, Mapping
 
-import numpy as np
-import torch
-from monai.inferers import sliding_window_inference
-from monai.metrics import DiceMetric, HausdorffDistanceMetric
-from monai.transforms import RandCropByPosNegLabeld
-
-from context_fbr import atomic, networks, sampling, scoring, spheres
-from context_fbr.inference import sliding_window
+from benchmarks import data_parts, figure, network_parts, table
+from benchmarks.cell import cell
+from benchmarks.floor import floor
+from benchmarks.growth import growth
+from benchmarks.overhead import overhead
+from benchmarks.request import Measurement, Request
+from benchmarks.table import FOLDER, STAMP, Table
+from context_fbr import atomic, networks
+from context_fbr.device import DEVICE_VARIABLE, prepare_device
+from context_fbr.errors import UserError, raise_problems, run
 from context_fbr.paper_cells import paper_document
-from context_fbr.progress import progress
-from context_fbr.study.document import Document
-from context_fbr.study.raw import SpheresRaw
-from context_fbr.study.training import SlidingWindow
+from context_fbr.study.document import suggestion
+from context_fbr.study.whole import read_study
 
-Work = Callable[[], object]
-COLUMNS = (
-    "part", "network", "patch_size", "device", "precision", "original_median_s", "ours_median_s",
-    "ratio_median", "ratio_min", "ratio_max", "repeats", "machine", "date", "commit",
-)  # fmt: skip
+KEY = ("part", "network", "patch_size", "device", "precision")
+RESULTS = Table(
+    FOLDER / "results.csv",
+    (*KEY, "original_median_s", "ours_median_s", "ratio_median", "ratio_min", "ratio_max", "repeats", *STAMP),
+    KEY,
+)
+FIGURE = FOLDER / "results.png"
+Stamp = Mapping[str, object]
+PAIRED: Mapping[str, Callable[[Request, Stamp], Iterator[Measurement]]] = {
+    "generate": lambda request, _: data_parts.generate(request),
+    "prepare": lambda request, _: data_parts.prepare(request),
+    "patches": lambda request, _: data_parts.cut_patches(request),
+    "step": lambda request, _: network_parts.step(request),
+    "sliding_window": lambda request, _: network_parts.sliding_window(request),
+    "scoring": lambda request, _: network_parts.score(request),
+    "cell": cell,
+}
+ALONE: Mapping[str, Callable[[Request, Stamp], Iterator[str]]] = {
+    "floor": floor,
+    "overhead": overhead,
+    "growth": growth,
+}
 
 
-def parts(document: Document) -> list[tuple[str, str, int, Work, Work]]:
-    """(part, network, patch size, the original's way, ours), on one volume of the paper's spheres."""
-    image, label = spheres.generate(
-        document.section(("tasks", "spheres", "raw"), SpheresRaw), spheres.TRAINING, 0
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    where = sampling.candidates("volume", image, label)
-    pairs: list[tuple[str, str, int, Work, Work]] = []
-    for size in (32, 96):
-        crop = RandCropByPosNegLabeld(
-            ["image", "label"], "label", (size,) * 3, num_samples=4, image_key="image", image_threshold=0
-        )
-        item = {"image": image[None], "label": label[None]}
-        pairs.append(
-            (
-                "patches",
-                "",
-                size,
-                lambda crop=crop, item=item: crop(item),
-                lambda size=size: cut(image, label, where, size),
-            )
-        )
-    settings = document.section(("sliding_window",), SlidingWindow)
-    volume = torch.from_numpy(image)
-    for size in (32, 64):
-        network = networks.build(document, "unet", size, seed=1).eval()
-        pairs.append(
-            (
-                "sliding_window",
-                "unet",
-                size,
-                lambda n=network, s=size: torch.inference_mode()(sliding_window_inference)(
-                    volume[None, None], s, settings.windows_per_batch, n, overlap=settings.overlap
-                ),
-                lambda n=network, s=size: sliding_window(n, volume, s, settings),
-            )
-        )
-    generator = np.random.default_rng(0)
-    speckled = label ^ (generator.random(label.shape) < 1e-4)
-    batch = [torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (speckled, label)]
-    pairs.append(
-        (
-            "scoring",
-            "",
-            96,
-            lambda: (DiceMetric()(*batch), HausdorffDistanceMetric(include_background=True)(*batch)),
-            lambda: scoring.score(speckled, label),
-        )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join((*PAIRED, *ALONE)))
+    parser.add_argument("--repeats", type=int, metavar="N", help="pairs (default: by part, 3 to 9)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--network", nargs="+", metavar="NAME", help="of profiles/paper.yaml")
+    parser.add_argument("--patch-size", nargs="+", type=int, metavar="N", help="edge of the cube, voxels")
+    parser.add_argument("--precision", choices=("float32",), default="float32")
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", help="of `cell` and `overhead`, on all volumes; 50: the protocol"
     )
-    return pairs
+    return parser.parse_args(arguments)
 
 
-def cut(image: np.ndarray, label: np.ndarray, where: sampling.Candidates, size: int) -> list[np.ndarray]:
-    """Our patches, copied as a batch would."""
-    corners = sampling.patch_corners(where, size, 4, 0.5, seed=1, epoch=1)
-    places = [tuple(slice(start, start + size) for start in corner) for corner in corners]
-    return [np.stack([voxels[place] for place in places]) for voxels in (image, label)]
-
-
-def measure(original: Work, ours: Work, repeats: int) -> tuple[list[float], list[float]]:
-    """Seconds of each, taken in turns after one call of each to warm up."""
-    original(), ours()
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(repeats):
-        for work, own in zip((original, ours), times, strict=True):
-            start = time.perf_counter()
-            work()
-            own.append(time.perf_counter() - start)
-    return times
-
-
-def main(repeats: int) -> None:
-    """Measure every part and write the table."""
-    torch.set_num_threads(1)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+def main(arguments: list[str]) -> None:
+    """Measure, write each row as it is there, and draw."""
+    options = parse(arguments)
+    chosen = options.parts or list(PAIRED)
+    known = {*PAIRED, *ALONE}
+    numbers = {"--repeats": options.repeats, "--epochs": options.epochs}
+    raise_problems(
+        [
+            *(f"{part}: is no part; {suggestion(part, known)}" for part in chosen if part not in known),
+            *(f"{o} {n}: expected 1 or more" for o, n in numbers.items() if n is not None and n < 1),
+        ]
     )
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    work = parts(paper_document())  # the sizes that matter
-    for part, network, size, original, ours in progress(work, len(work), "benchmarks", "part"):
-        theirs, own = measure(original, ours, repeats)
-        ratios = [t / o for t, o in zip(theirs, own, strict=True)]
-        middle = statistics.median
-        numbers = (middle(theirs), middle(own), middle(ratios), min(ratios), max(ratios))
-        writer.writerow(
-            (
-                part, network, size, "cpu", "float32", *(f"{number:.4g}" for number in numbers), repeats,
-                f"{platform.machine()}, 1 thread", datetime.date.today(), commit.stdout.strip(),
-            )
-        )  # fmt: skip
-        print(
-            f"{part} {network} {size}: {numbers[2]:.1f} times faster ({numbers[3]:.1f} to {numbers[4]:.1f})"
-        )
-    atomic.write_text(Path("benchmarks/results.csv"), table.getvalue())
+    document = paper_document()
+    for model in options.network or ():
+        if model not in read_study(document).networks:
+            allowed = suggestion(model, read_study(document).networks)
+            raise UserError(f"--network {model}: is none of profiles/paper.yaml; {allowed}")
+        for size in options.patch_size or ():
+            networks.check(document, model, size)
+    os.environ[DEVICE_VARIABLE] = options.device
+    request = Request(
+        document,
+        "spheres",
+        prepare_device(read_study(document).train.threads),
+        options.precision,
+        options.repeats,
+        options.network,
+        options.patch_size,
+        options.epochs,
+    )
+    stamp = table.stamp(request.device)
+    for part in chosen:
+        if part in ALONE:
+            for text in ALONE[part](request, stamp):
+                print(text, flush=True)
+            continue
+        for measured in PAIRED[part](request, stamp):
+            table.replace(RESULTS, [measured.row(request, stamp)])
+            atomic.write_bytes(FIGURE, figure.draw(RESULTS.path))
+            _, _, median, least, greatest = measured.pairs.summary
+            what = " ".join(map(str, filter(None, (measured.part, measured.network, measured.patch_size))))
+            print(f"{what}: {median:.3g} times faster ({least:.3g} to {greatest:.3g})", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 9)
+    run(main)
