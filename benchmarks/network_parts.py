@@ -1,0 +1,129 @@
+"""What passes through a network, or comes out of it: steps, whole volumes, scores."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, islice
+
+import numpy as np
+import torch
+from monai.losses import DiceLoss
+
+from benchmarks import pairs
+from benchmarks.original import evaluation, training
+from benchmarks.request import Configuration, Measurement, Request
+from context_fbr import inference, networks, patches, spheres, trainer
+from context_fbr.patches import Protocol, Volume
+from context_fbr.scoring import score as score_masks
+from context_fbr.study.raw import SpheresRaw
+from context_fbr.trainer import Epoch
+
+STEPS: Sequence[Configuration] = (("unet", 32), ("attention_unet", 32), ("unetr", 32), ("unet", 64))
+WINDOWS: Sequence[Configuration] = (("unet", 32), ("unet", 64), ("unet", 96))
+SEED = 1
+CASES = 5
+SPECKLES = 1e-4
+"""Of all voxels: few, but anywhere, so that surfaces are far apart."""
+
+
+def volume(request: Request, stream: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """A volume of the task: image (x, y, z) float32 and label (x, y, z) uint8; as in `spheres.generate`."""
+    raw = request.document.section(("tasks", request.task, "raw"), SpheresRaw)
+    return spheres.generate(raw, stream, index)
+
+
+def batch_volumes(request: Request) -> list[Volume]:
+    """As many training volumes as one batch has, on the device."""
+    return [
+        patches.load_volume(f"{request.task}_{i:03d}", *volume(request, spheres.TRAINING, i), request.device)
+        for i in range(request.training.batch_volumes)
+    ]
+
+
+def our_step(request: Request, model: str, size: int, steps: int) -> Callable[[], Epoch]:
+    """A function that runs the next step of a real training, and can do so `steps` times.
+
+    The step is an epoch of its own: cutting its patches and reading its loss are part of it.
+    """
+    epochs = steps + 1  # the last would be validated, and is never run
+    settings = request.training.model_copy(update={"validate_every_epochs": epochs})
+    network = networks.build(request.document, model, size, SEED).to(request.device)
+    protocol = Protocol(settings, request.window, epochs, size, SEED)
+    course = trainer.train(network, batch_volumes(request), [], protocol)
+    return lambda: next(course)
+
+
+def original_step(request: Request, model: str, size: int) -> Callable[[], float]:
+    """A function that runs a step on always the same patches, which were cut before; its loss."""
+    network = networks.build(request.document, model, size, SEED).to(request.device).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=request.training.learning_rate)
+    loss_function = DiceLoss(to_onehot_y=True, softmax=True)
+    protocol = Protocol(request.training, request.window, epochs=1, patch_size=size, seed=SEED)
+    (batch,) = islice(patches.batches(batch_volumes(request), protocol, epoch=1), 1)
+    images, labels = batch.images.contiguous(), batch.labels.float()
+    return lambda: training.step(network, optimizer, loss_function, images, labels)
+
+
+def step(request: Request) -> Iterator[Measurement]:
+    """One step of a training."""
+    repeats = request.repeats or 5
+    for model, size in request.configurations(STEPS):
+        yield Measurement(
+            "step",
+            model,
+            size,
+            pairs.measure(
+                original_step(request, model, size),
+                our_step(request, model, size, repeats + 1),  # one to warm up
+                repeats,
+                request.device,
+                f"step {model} {size}",
+            ),
+        )
+
+
+def sliding_window(request: Request) -> Iterator[Measurement]:
+    """Logits of one test volume."""
+    image = torch.from_numpy(volume(request, spheres.TEST, 0)[0]).to(request.device)
+    for model, size in request.configurations(WINDOWS):
+        theirs, own = (
+            networks.build(request.document, model, size, SEED).to(request.device).eval() for _ in range(2)
+        )
+        own.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as after a training
+
+        def original(network: torch.nn.Module = theirs, window: int = size) -> torch.Tensor:
+            return evaluation.logits(network, image[None, None], window, request.window)
+
+        def ours(network: torch.nn.Module = own, window: int = size) -> torch.Tensor:
+            return inference.sliding_window(network, image, window, request.window)
+
+        what = f"sliding_window {model} {size}"
+        measured = pairs.measure(original, ours, request.repeats or 9, request.device, what)
+        yield Measurement("sliding_window", model, size, measured)
+
+
+def speckled_logits(label: np.ndarray, generator: np.random.Generator) -> torch.Tensor:
+    """Logits (2, x, y, z) float32, none of them 0, of a label (x, y, z) with some voxels flipped."""
+    foreground = (label > 0) ^ (generator.random(label.shape) < SPECKLES)
+    sizes = generator.uniform(0.5, 1.5, label.shape).astype(np.float32)
+    evidence = np.where(foreground, sizes, -sizes)
+    return torch.from_numpy(np.stack([-evidence, evidence]))
+
+
+def score(request: Request) -> Iterator[Measurement]:
+    """From the logits of a test volume to its scores: the median over several, each measured in its turn."""
+    generator = np.random.default_rng(SEED)
+    labels = [volume(request, spheres.TEST, index)[1] for index in range(CASES)]
+    cases = [(speckled_logits(label, generator).to(request.device), label) for label in labels]
+    batches = [
+        (outputs[None], torch.from_numpy(label).to(request.device)[None, None].float())
+        for outputs, label in cases
+    ]
+    theirs, own = cycle(batches), cycle(cases)  # both ways meet the same case in a pair
+
+    def ours() -> object:
+        outputs, label = next(own)
+        return score_masks(outputs.argmax(dim=0).to(torch.uint8).cpu().numpy(), label)
+
+    measured = pairs.measure(
+        lambda: evaluation.scores(*next(theirs)), ours, request.repeats or 9, request.device, "scoring"
+    )
+    yield Measurement("scoring", "", None, measured)
