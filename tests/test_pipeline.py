@@ -183,6 +183,7 @@ def test_dvc_draws_the_plots_by_model_and_patch_size(finished: Workspace, tmp_pa
     assert len([name for name in shown if name.endswith(".png")]) == 6
 
 
+@pytest.mark.slow
 def test_cells_side_by_side_in_another_clone_give_the_same_lock(finished: Workspace, tmp_path: Path) -> None:
     other = Workspace.make(tmp_path / "parallel", TINY)
     output = other.context_fbr("grid", "run", "--jobs", "2").stdout
