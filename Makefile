@@ -22,12 +22,12 @@ smoke: $(READY) ## the whole pipeline in miniature, in the folder smoke/
 	@echo "look at smoke/plots and smoke/metrics"
 
 test: $(READY) ## the tests, without the slow ones, two files at once
-	pytest -n 2 --dist loadfile -m "not slow"
+	pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 ALONE := tests/test_orphans.py tests/test_workflows.py
 
 test-slow: $(READY) ## the slow tests alone, two files at once where no seconds are counted
-	pytest -n 2 --dist loadfile -m slow $(ALONE:%=--ignore=%)
+	pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow $(ALONE:%=--ignore=%)
 	pytest -m slow $(ALONE)
 
 lint: $(READY) ## format, lint and types
