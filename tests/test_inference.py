@@ -4,7 +4,7 @@ import pytest
 import torch
 from monai.inferers import sliding_window_inference
 
-from context_fbr import networks
+from context_fbr import inference, networks
 from context_fbr.inference import segment, sliding_window, window_corners
 from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow
@@ -46,3 +46,9 @@ def test_a_mask_is_the_class_with_the_greater_logit() -> None:
     mask = segment(Bright(), image, 16, SETTINGS)
     assert mask.dtype == torch.uint8
     assert torch.equal(mask, (image > 0.5).to(torch.uint8))
+
+
+def test_a_mask_is_where_argmax_says_and_ties_are_background() -> None:
+    logits = torch.randint(-2, 3, (2, 9, 8, 7), generator=torch.Generator().manual_seed(1)).float()
+    assert (logits[0] == logits[1]).any()
+    assert torch.equal(inference.mask(logits), logits.argmax(dim=0).to(torch.uint8))

@@ -75,6 +75,15 @@ def too_large(image: torch.Tensor, window: int, settings: SlidingWindow) -> User
     )
 
 
+def mask(logits: torch.Tensor) -> torch.Tensor:
+    """Where the foreground has the greater of the logits (2, x, y, z): (x, y, z) uint8; a tie is background.
+
+    What argmax gives, in a hundredth of its time.
+    """
+    background, foreground = logits
+    return (foreground > background).to(torch.uint8)
+
+
 def segment(
     network: torch.nn.Module,
     image: torch.Tensor,
@@ -88,8 +97,6 @@ def segment(
         UserError: if a GPU has too little memory.
     """
     try:
-        background_logit, foreground_logit = sliding_window(network, image, window, settings, background)
+        return mask(sliding_window(network, image, window, settings, background))
     except torch.cuda.OutOfMemoryError:
         raise too_large(image, window, settings) from None
-    # What argmax gives, ties to the background included, in a hundredth of its time.
-    return (foreground_logit > background_logit).to(torch.uint8)
