@@ -121,7 +121,7 @@ def score(request: Request) -> Iterator[Measurement]:
 
     def ours() -> object:
         outputs, label = next(own)
-        return score_masks(mask(outputs).cpu().numpy(), label)
+        return score_masks(inference.mask(outputs).cpu().numpy(), label)
 
     measured = pairs.measure(
         lambda: evaluation.scores(*next(theirs)), ours, request.repeats or 9, request.device, "scoring"
