@@ -8,7 +8,6 @@ import datetime
 import io
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from monai.inferers import sliding_window_inference
 from monai.metrics import DiceMetric, HausdorffDistanceMetric
 from monai.transforms import RandCropByPosNegLabeld
 
-from context_fbr import atomic, networks, sampling, scoring, spheres
+from context_fbr import atomic, networks, sampling, scoring, software, spheres
 from context_fbr.inference import sliding_window
 from context_fbr.paper_cells import paper_document
 from context_fbr.progress import progress
@@ -108,9 +107,7 @@ def measure(original: Work, ours: Work, repeats: int) -> tuple[list[float], list
 def main(repeats: int) -> None:
     """Measure every part and write the table."""
     torch.set_num_threads(1)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
+    commit = (software.revision() or "")[:7]
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -123,7 +120,7 @@ def main(repeats: int) -> None:
         writer.writerow(
             (
                 part, network, size, "cpu", "float32", *(f"{number:.4g}" for number in numbers), repeats,
-                f"{platform.machine()}, 1 thread", datetime.date.today(), commit.stdout.strip(),
+                f"{platform.machine()}, 1 thread", datetime.date.today(), commit,
             )
         )  # fmt: skip
         print(

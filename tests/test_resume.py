@@ -134,8 +134,8 @@ def finish(study: Study, stage: str, model: str) -> str:
 def kill_at_random(study: Study, model: str, stages: tuple[str, ...], kills: int, seed: int) -> None:
     """Kill runs of a cell at uniformly random times and start them again.
 
-    A cell that ends before it is killed is held against the truth and run anew. Chance may kill no training
-    that has gone on from a state, so there is one more kill, after the second save.
+    A cell that ends before it is killed is held against the truth and run anew. By chance no training may go
+    on from a state, so there is one more kill, in a later save.
     """
     study.truth(model)
     chance, went_on, done = random.Random(seed), 0, 0
@@ -250,6 +250,16 @@ def test_a_torn_state_does_not_take_the_place_of_the_good_one(study: Study) -> N
         assert "goes on in epoch 1 after step 2" in ended.said, number
     assert "goes on in epoch 1 after step 2" in finish(study, "train", "unet")
     assert study.results("unet", ("train",)).items() <= study.truth("unet").items()
+
+
+@pytest.mark.slow
+def test_what_to_do_with_bad_numbers_can_be_changed_and_the_training_goes_on(study: Study) -> None:
+    interrupted(study)
+    study.edit("on_bad_numbers: stop", "on_bad_numbers: skip")
+    try:
+        assert "goes on in epoch 1 after step 2" in finish(study, "train", "unet")
+    finally:
+        study.edit("on_bad_numbers: skip", "on_bad_numbers: stop")
 
 
 def test_with_both_states_torn_a_training_starts_from_the_beginning(study: Study) -> None:
