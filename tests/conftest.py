@@ -21,8 +21,6 @@ SETTINGS = Analysis(convergence_tolerance=0.02, minimum_validation_dice=0.6, con
 CELLS = [
     Cell("spheres", model, size, seed) for model in ("unet", "unetr") for size in (8, 16) for seed in (1, 2)
 ]
-
-
 LONGEST = ("test_pipeline.py", "test_resume.py", "test_workflows.py", "test_plots_page.py", "test_trainer.py")
 
 

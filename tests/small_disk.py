@@ -25,8 +25,8 @@ def small_disk(path: Path, size: str) -> Iterator[Path]:
 @contextmanager
 def read_only(path: Path) -> Iterator[None]:
     """Make a mounted file system read-only for a while: that binds root too, unlike the mode of a folder."""
+    subprocess.run(["mount", "-o", "remount,ro", str(path)], check=True)
     try:
-        subprocess.run(["mount", "-o", "remount,ro", str(path)], check=True)
         yield
     finally:
         subprocess.run(["mount", "-o", "remount,rw", str(path)], check=True)

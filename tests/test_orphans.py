@@ -154,6 +154,7 @@ def test_killing_what_started_a_training_ends_it_and_its_work_is_kept(
         ours = stages(long.path)
         victim = above(ours[0], target)
         below = [child for child in ours if victim in child.parents() or target == "grid"]
+        assert below
         victim.kill()
         assert outlived(below, 5 * PATIENCE_S if early else PATIENCE_S) == []
     finally:
