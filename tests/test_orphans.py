@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,10 +20,14 @@ PATIENCE_S = 2.0
 
 
 class Ancestor:
-    """Stands for a process of which only the command line matters."""
+    """Stands for a process of which only the number and the command line matter."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *words: str, pid: int = 1000) -> None:
         self.words = words
+        self.pid = pid
+
+    def name(self) -> str:
+        return Path(self.words[0]).name
 
     def cmdline(self) -> list[str]:
         return list(self.words)
@@ -43,6 +48,17 @@ def test_who_must_live_on_is_everyone_up_to_dvc_make_or_our_own_program() -> Non
     assert starters.starters([terminal, Ancestor("slurmstepd"), Ancestor("systemd")]) == []
     assert starters.starters([Ancestor("python", "-m", "pytest", "tests/dvc")]) == []
     assert starters.starters([Ancestor("python", "/home/x/dvc")]) != []
+
+
+def test_an_orphan_is_one_also_when_the_shell_around_it_lives_on() -> None:
+    shell, first = Ancestor("/bin/sh", "-c", "python -m context_fbr.train"), Ancestor("anything", pid=1)
+    assert starters.adopted([first])
+    assert starters.adopted([shell, first])
+    assert starters.adopted([shell, Ancestor("bash"), Ancestor("systemd")])
+    assert starters.adopted([Ancestor("sh", pid=1)])
+    assert not starters.adopted([shell, Ancestor("jupyter"), first])
+    assert not starters.adopted([shell, Ancestor("slurmstepd"), first])
+    assert not starters.adopted([])
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
@@ -107,11 +123,12 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     # Rarely validated is rarely printed: a print into a pipe that nobody reads any more would end it, too.
     workspace.edit("params.yaml", "  validate_every_epochs: 1", "  validate_every_epochs: 4000")
     workspace.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
-    workspace.repro("raw@spheres", "prepare@spheres")
+    workspace.repro("raw@spheres", "prepare@spheres", "code_train")
     workspace.commit("Long")
     return workspace
 
 
+BASH, SH = "/bin/bash", "/bin/sh"
 DVC = [sys.executable, "-m", "dvc", "repro", "-s", "train@spheres-unet-16-1"]
 GRID = [sys.executable, "-c", "from context_fbr.cli import main; main()", "grid", "run", "--jobs", "2"]
 MAKE = ["make", "-f", str(ROOT / "Makefile"), "--assume-old", ".venv/.ready", "repro", "JOBS=2"]
@@ -123,28 +140,32 @@ QUEUE = [sys.executable, "-c",
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("command", "target", "early"),
+    ("command", "target", "early", "shell"),
     [
-        (DVC, "repro", False),
-        (DVC, "repro", True),
-        (GRID, "repro", False),
-        (GRID, "repro", True),
-        (GRID, "grid", False),
-        (GRID, "grid", True),
-        (MAKE, "make", False),
-        (TEMP, "--temp", False),
-        (QUEUE, "queue-worker", False),
-        (QUEUE, "queue-worker", True),
+        (DVC, "repro", False, BASH),
+        (DVC, "repro", True, BASH),
+        (DVC, "repro", True, SH),
+        (GRID, "repro", False, SH),
+        (GRID, "repro", True, SH),
+        (GRID, "grid", False, BASH),
+        (GRID, "grid", True, SH),
+        (MAKE, "make", False, SH),
+        (TEMP, "--temp", False, BASH),
+        (QUEUE, "queue-worker", False, SH),
+        (QUEUE, "queue-worker", True, BASH),
     ],
 )
 def test_killing_what_started_a_training_ends_it_and_its_work_is_kept(
-    long: Workspace, command: list[str], target: str, early: bool
+    long: Workspace, command: list[str], target: str, early: bool, shell: str
 ) -> None:
-    """Early: Python has only begun to import, and may do so for some seconds."""
+    """Early: Python has only begun to import, and may do so for some seconds.
+
+    In the shell that runs a stage: bash becomes the stage's Python, dash stays between it and DVC.
+    """
     states = long.path / ".dvc/tmp/resume"
     shutil.rmtree(states, ignore_errors=True)
     process = subprocess.Popen(
-        command, cwd=long.path, env=long.environment(),
+        command, cwd=long.path, env=long.environment() | {"SHELL": shell},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
@@ -161,5 +182,9 @@ def test_killing_what_started_a_training_ends_it_and_its_work_is_kept(
         for left in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
             left.terminate()
         process.wait(60)
-    wait_for(lambda: not stages(long.path), "end of all")
+        _, lost = psutil.wait_procs(stages(long.path), timeout=60)
+        for left in lost:  # a training that wrongly lives must not stand in the next test's way
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
+    assert lost == []
     assert early or list(states.rglob("newest"))

@@ -19,6 +19,7 @@ LAST_WORDS_S = 1.0
 STARTERS = {"dvc", "context-fbr", "make"}
 MODULES = {"dvc", "context_fbr"}
 ADOPTIVE = {"systemd", "init", "launchd", "tini", "dumb-init"}
+SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
 VARIABLE = "CONTEXT_FBR_STARTER"
 """In the environment of what we start: who we are, because a starter may be gone before its child looks."""
 
@@ -39,7 +40,7 @@ def watch() -> None:
     watched = starters(parents)
     # DVC ended while Python was still importing. Not whenever DVC is out of sight: it may be a library in
     # somebody's notebook, or beyond a container or a scheduler's step.
-    orphaned = "DVC_STAGE" in os.environ and not watched and _is_adoptive(parents)
+    orphaned = "DVC_STAGE" in os.environ and not watched and adopted(parents)
     orphaned |= bool(watched) and _is_experiment(watched[-1])
     pid, _, born = os.environ.get(VARIABLE, "").partition(" ")
     if pid:
@@ -108,9 +109,13 @@ def _say() -> None:
         print("the process that started this one has ended", file=sys.stderr, flush=True)
 
 
-def _is_adoptive(parents: Sequence["psutil.Process"]) -> bool:
-    """Whether the parent is one that the system gives to orphans."""
-    return bool(parents) and (parents[0].pid == 1 or parents[0].name() in ADOPTIVE)
+def adopted(ancestors: Sequence["psutil.Process"]) -> bool:
+    """Whether a process (ancestors: parent first) has only the parent that the system gives to orphans.
+
+    The shell in which DVC runs a stage may stand in between: bash becomes the command, dash stays and waits.
+    """
+    nearest = next((p for p in ancestors if p.pid == 1 or p.name() not in SHELLS), None)
+    return nearest is not None and (nearest.pid == 1 or nearest.name() in ADOPTIVE)
 
 
 def _birth(pid: int) -> str:
