@@ -1,14 +1,16 @@
-"""Checkpoints that are not what they should be."""
+"""Checkpoints that are not what they should be, and cases that are scored while the next one is segmented."""
 
 import io
 from pathlib import Path
 
 import pytest
 import torch
+from pipeline import Workspace
 
-from context_fbr import atomic, networks
+from context_fbr import atomic, cell_evaluation, networks, prepared
 from context_fbr.cells import Cell
-from context_fbr.errors import UserError
+from context_fbr.errors import StoppedError, UserError
+from context_fbr.stopping import StopRequest
 from context_fbr.study.document import Document
 from context_fbr.trained import load_network
 
@@ -61,3 +63,40 @@ def test_a_checkpoint_that_is_not_the_cell_s_is_refused_with_what_to_do(
     ):
         load_network(document, CELL, CPU)
     assert not Path("executed").exists()
+
+
+def test_scoring_a_case_while_the_next_one_is_segmented_changes_no_result(
+    finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU; three at once, so that some are still waiting when the last one is begun."""
+    workspace = finished.copy(tmp_path / "study")
+    monkeypatch.chdir(workspace.path)
+    results = [CELL.scores, *sorted(CELL.predictions.iterdir())]
+    before = [path.read_bytes() for path in results]
+    for path in results:
+        path.unlink()
+    monkeypatch.setattr(cell_evaluation, "AHEAD", {"cpu": 2})
+    cell_evaluation.evaluate(CELL, Document.read(), StopRequest())
+    assert [path.read_bytes() for path in results] == before
+
+
+def test_a_request_to_stop_keeps_the_cases_that_wait_for_their_scores(
+    finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = finished.copy(tmp_path / "study")
+    monkeypatch.chdir(workspace.path)
+    before = CELL.scores.read_bytes()
+    monkeypatch.setattr(cell_evaluation, "AHEAD", {"cpu": 2})
+    request, segment = StopRequest(), cell_evaluation.segment
+
+    def stopping(*arguments: object) -> torch.Tensor:
+        request.reason = "SIGTERM"
+        return segment(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cell_evaluation, "segment", stopping)
+    cases = len(prepared.read_cases(CELL.task, "test"))
+    with pytest.raises(StoppedError, match=f"1 of {cases} cases are evaluated and kept"):
+        cell_evaluation.evaluate(CELL, Document.read(), request)
+    cell_evaluation.evaluate(CELL, Document.read(), StopRequest())
+    assert f"1 of {cases} cases were evaluated before" in capsys.readouterr().out
+    assert CELL.scores.read_bytes() == before

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 from monai.metrics import DiceMetric, HausdorffDistanceMetric
+from scipy.ndimage import binary_erosion
 
-from context_fbr import nearest
+from context_fbr import nearest, scoring
 from context_fbr.scoring import score
 
 SHAPE = (13, 11, 9)
@@ -127,3 +128,12 @@ def test_abs_diff_is_the_published_one() -> None:
     for dsc, abs_diff, ratio in PUBLISHED_CASES:
         total = abs_diff * ratio * 96**3 / (1 - dsc)
         assert abs(total - round(total)) < total / (1 - dsc) * 6e-8 + 0.01  # dsc was float32
+
+
+def test_the_surface_is_what_an_erosion_takes_away() -> None:
+    generator = np.random.default_rng(8)
+    for shape in ((9, 7, 5), (1, 6, 6), (2, 2, 2), (4, 1, 1)):
+        for density in (0.05, 0.5, 0.95, 1.0):
+            mask = generator.random(shape) < density
+            assert np.array_equal(scoring.surface(mask), mask & ~binary_erosion(mask))
+            assert np.array_equal(nearest.where(mask), np.argwhere(mask))

@@ -9,7 +9,7 @@ import pytest
 import surface_distance
 from surface_distance import metrics as oracle
 
-from context_fbr import nearest, surface
+from context_fbr import nearest, surface_elements
 from context_fbr.surface import SurfaceScores, score_surface
 
 SPACINGS = [(1.0, 1.0, 1.0), (0.79, 0.79, 5.0), (2.5, 0.7, 1.5), (1.5, 1.5, 2.0)]
@@ -121,6 +121,6 @@ def test_the_areas_are_those_of_the_oracle_s_table() -> None:
     from surface_distance import lookup_tables
 
     for spacing in SPACINGS:
-        ours = surface._element_areas(spacing)
+        ours = surface_elements.areas(spacing)
         theirs = lookup_tables.create_table_neighbour_code_to_surface_area(spacing)
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)

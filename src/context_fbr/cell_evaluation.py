@@ -1,6 +1,9 @@
 """The evaluation of a cell from its files to its files, going on after the cases that are done."""
 
 import hashlib
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -32,6 +35,9 @@ from context_fbr.study.training import Network, SlidingWindow, Training
 from context_fbr.tables import csv_text
 from context_fbr.trained import load_network
 
+AHEAD = {"cuda": 1}
+"""Volumes that a device goes on to while those before are scored; a CPU would have to share itself."""
+
 
 def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
     """Evaluate a cell, going on after the cases that are done, and write its results."""
@@ -52,8 +58,8 @@ def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
     weights = hashlib.sha256(cell.weights.read_bytes()).hexdigest()
     inputs = resume.inputs_of(parameters, weights, device, code)
 
-    def result_of(case: Case, place: Place) -> tuple[CaseResult, str | None]:
-        """The result of a case, and the digest of its data if it has to be saved."""
+    def begin(case: Case, place: Place) -> Callable[[], tuple[CaseResult, str | None]]:
+        """Segment a case; what then gives its result, and the digest of its data if it has to be saved."""
         image, label = prepared.read_volume(cell.task, case)
         original_label = originals.read_label(cell.task, case)
         data = hashlib.sha256(repr(case).encode())
@@ -65,29 +71,44 @@ def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
             print(f"{cell.key}: evaluates {case.name} again: {error}", flush=True)
             done = None
         if done is not None:
-            return done, None
+            return lambda: (done, None)
         voxels = torch.from_numpy(image).to(device)
         mask = segment(network, voxels, cell.patch_size, window, case.background).cpu().numpy()
-        row, original = case_scores.score_case(mask, label, case, original_label, tolerance)
-        affine = np.array(case.geometry.original_affine)
-        padded = int(min(case.shape) < cell.patch_size)
-        return CaseResult((*row, padded), nifti.encode(original, affine)), data.hexdigest()
+
+        def finish() -> tuple[CaseResult, str]:
+            row, original = case_scores.score_case(mask, label, case, original_label, tolerance)
+            affine = np.array(case.geometry.original_affine)
+            padded = int(min(case.shape) < cell.patch_size)
+            return CaseResult((*row, padded), nifti.encode(original, affine)), data.hexdigest()
+
+        return finish
 
     results: dict[str, CaseResult] = {}
     problems: list[str] = []
     known = 0
-    with resume.place("evaluate", cell, inputs) as place:
+    waiting: deque[tuple[Case, Future[tuple[CaseResult, str | None]]]] = deque()
+    with resume.place("evaluate", cell, inputs) as place, ThreadPoolExecutor(1) as scoring:
+
+        def collect(left: int) -> None:
+            nonlocal known
+            while len(waiting) > left:
+                case, future = waiting.popleft()
+                result, new = future.result()
+                if new is not None:  # a full disk ends it: the cases to come would not find room either
+                    case_results.save(place, case.name, new, result)
+                results[case.name] = result
+                known += new is None
+
         for case in progress(cases, len(cases), f"evaluate {cell.key}", "case"):
+            if request.reason:
+                collect(0)
             request.obey(f"{cell.key}: {len(results)} of {len(cases)} cases are evaluated and kept")
             try:
-                result, new = result_of(case, place)
+                waiting.append((case, scoring.submit(begin(case, place))))
             except UserError as error:  # go on: several bad files are reported together
                 problems.extend(error.problems)
-                continue
-            if new is not None:  # a full disk ends it: the cases to come would not find room either
-                case_results.save(place, case.name, new, result)
-            results[case.name] = result
-            known += new is None
+            collect(AHEAD.get(device.type, 0))
+        collect(0)
         raise_problems(problems)
         if known:
             print(f"{cell.key}: {known} of {len(cases)} cases were evaluated before", flush=True)

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
-from scipy.spatial import cKDTree
 
 SEARCH_COST = 50
 """To search the nearest of a far surface costs about as much as this many voxels of a distance transform."""
+
+
+def where(mask: np.ndarray) -> np.ndarray:
+    """The voxels of a mask (x, y, z) bool, (n, 3) in its order: numpy's argwhere, but ten times faster."""
+    return np.stack(np.unravel_index(np.flatnonzero(mask), mask.shape), axis=1)
 
 
 def nearest(
@@ -24,9 +27,13 @@ def nearest(
         (n, 3) voxels, whole numbers, so that a distance from them has no error of an earlier sum.
     """
     if len(queries) * SEARCH_COST > surface.size:
+        from scipy.ndimage import distance_transform_edt
+
         indices = distance_transform_edt(
             ~surface, sampling=spacing_mm, return_distances=False, return_indices=True
         )
         return indices[:, *queries.T].T
-    places, edges = np.argwhere(surface), np.asarray(spacing_mm)
+    from scipy.spatial import cKDTree  # takes a third of a second, in which a stage could have begun
+
+    places, edges = where(surface), np.asarray(spacing_mm)
     return places[cKDTree(places * edges).query(queries * edges)[1]]

@@ -10,16 +10,15 @@ without any in the prediction no distance. An empty prediction of a label that i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 
 import numpy as np
-from monai.metrics.utils import create_table_neighbour_code_to_surface_area
 
-from context_fbr.nearest import nearest
+from context_fbr import surface_elements
+from context_fbr.nearest import nearest, where
 from context_fbr.scoring import crop_to_union
 
-ALL = 255  # the code of a corner whose eight voxels are foreground
+ALL = surface_elements.CODES - 1  # the code of a corner whose eight voxels are foreground
 PERCENTILE = 0.95
 
 
@@ -58,7 +57,7 @@ def score_surface(
         return SurfaceScores(None, None, None, difference)
     if not prediction.any():
         return SurfaceScores(None, None, 0.0, difference)
-    areas = _element_areas(tuple(spacing_mm))
+    areas = surface_elements.areas(spacing_mm)
     predicted, true = _corner_codes(prediction), _corner_codes(label)
     sides = [
         (_distances(own, other, spacing_mm), areas[own[_is_surface(own)]])
@@ -93,7 +92,7 @@ def _is_surface(codes: np.ndarray) -> np.ndarray:
 def _distances(own: np.ndarray, other: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
     """Distance in mm of each surface element, in the order of its corners, to the other surface."""
     mine, others = _is_surface(own), _is_surface(other)
-    corners = np.argwhere(mine)
+    corners = where(mine)
     alone = ~others[mine]  # an element on both surfaces is at distance 0: only the rest needs a search
     distances = np.zeros(len(corners))
     if alone.any():
@@ -109,10 +108,3 @@ def _percentile(distances: np.ndarray, weights: np.ndarray) -> float:
     order = np.argsort(distances, kind="stable")
     share = np.cumsum(weights[order]) / weights.sum()
     return float(distances[order][min(int(np.searchsorted(share, PERCENTILE)), len(order) - 1)])
-
-
-@lru_cache
-def _element_areas(spacing_mm: tuple[float, ...]) -> np.ndarray:
-    """Area in mm² of a surface element, by the code of its corner: (256,) float64."""
-    areas, _ = create_table_neighbour_code_to_surface_area(spacing_mm)
-    return areas.numpy().astype(np.float64)
