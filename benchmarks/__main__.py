@@ -1,6 +1,7 @@
 """Time the original's way against ours, in turns, in one process -> benchmarks/results.csv and results.png.
 
-python -m benchmarks [PART...] [--repeats N] [--device cpu|cuda] [--network NAME...] [--patch-size N...]
+python -m benchmarks [PART...] [--repeats N] [--device cpu|cuda] [--precision float32|bf16]
+                     [--network NAME...] [--patch-size N...]
 
 Without a part, the first seven: ten minutes on a CPU. CPU times are those of one thread; the original's
 loader has two worker processes beside it. `floor`, `overhead` and `growth` measure ours alone, into tables of
@@ -59,7 +60,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--network", nargs="+", metavar="NAME", help="of profiles/paper.yaml")
     parser.add_argument("--patch-size", nargs="+", type=int, metavar="N", help="edge of the cube, voxels")
-    parser.add_argument("--precision", choices=("float32",), default="float32")
+    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="of ours")
     parser.add_argument(
         "--epochs", type=int, metavar="N", help="of `cell` and `overhead`, on all volumes; 50: the protocol"
     )

@@ -1,5 +1,6 @@
 """What happens before a network sees anything: generated volumes, prepared scans, patches."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from itertools import count, islice
@@ -50,7 +51,10 @@ def generate(request: Request) -> Iterator[Measurement]:
             for path, voxels in zip(own, spheres.generate(raw, spheres.TRAINING, next(numbers)), strict=True):
                 nifti.write(path, voxels, affine)
 
-        measured = pairs.measure(original, ours, request.repeats or 9, request.device, "generate")
+        # We wait for the disk, the original does not: what it left to be written is not ours to wait for.
+        measured = pairs.measure(
+            original, ours, request.repeats or 9, request.device, "generate", before=os.sync
+        )
     yield Measurement("generate", "", None, measured)
 
 

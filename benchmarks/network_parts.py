@@ -6,11 +6,12 @@ from itertools import cycle, islice
 import numpy as np
 import torch
 from monai.losses import DiceLoss
+from scipy.ndimage import gaussian_filter
 
 from benchmarks import pairs
 from benchmarks.original import evaluation, training
 from benchmarks.request import Configuration, Measurement, Request
-from context_fbr import inference, networks, patches, spheres, trainer
+from context_fbr import inference, networks, patches, precision, spheres, trainer
 from context_fbr.patches import Protocol, Volume
 from context_fbr.scoring import score as score_masks
 from context_fbr.study.raw import SpheresRaw
@@ -19,7 +20,9 @@ from context_fbr.trainer import Epoch
 STEPS: Sequence[Configuration] = (("unet", 32), ("attention_unet", 32), ("unetr", 32), ("unet", 64))
 WINDOWS: Sequence[Configuration] = (("unet", 32), ("unet", 64), ("unet", 96))
 SEED = 1
-CASES = 5
+SPHERES = 5
+SCAN = (250, 250, 100)
+"""Voxels, of a spleen's CT as it is prepared."""
 SPECKLES = 1e-4
 """Of all voxels: few, but anywhere, so that surfaces are far apart."""
 
@@ -46,6 +49,8 @@ def our_step(request: Request, model: str, size: int, steps: int) -> Callable[[]
     epochs = steps + 1  # the last would be validated, and is never run
     settings = request.training.model_copy(update={"validate_every_epochs": epochs})
     network = networks.build(request.document, model, size, SEED).to(request.device)
+    batch = settings.batch_volumes * settings.patches_per_volume
+    precision.check(network, f"networks.{model}", settings.precision, batch, size)
     protocol = Protocol(settings, request.window, epochs, size, SEED)
     course = trainer.train(network, batch_volumes(request), [], protocol)
     return lambda: next(course)
@@ -100,19 +105,41 @@ def sliding_window(request: Request) -> Iterator[Measurement]:
         yield Measurement("sliding_window", model, size, measured)
 
 
-def speckled_logits(label: np.ndarray, generator: np.random.Generator) -> torch.Tensor:
-    """Logits (2, x, y, z) float32, none of them 0, of a label (x, y, z) with some voxels flipped."""
-    foreground = (label > 0) ^ (generator.random(label.shape) < SPECKLES)
-    sizes = generator.uniform(0.5, 1.5, label.shape).astype(np.float32)
+def logits_of(foreground: np.ndarray, generator: np.random.Generator) -> torch.Tensor:
+    """Logits (2, x, y, z) float32, none of them 0, whose greatest say a mask (x, y, z)."""
+    sizes = generator.uniform(0.5, 1.5, foreground.shape).astype(np.float32)
     evidence = np.where(foreground, sizes, -sizes)
     return torch.from_numpy(np.stack([-evidence, evidence]))
 
 
-def score(request: Request) -> Iterator[Measurement]:
-    """From the logits of a test volume to its scores: the median over several, each measured in its turn."""
+def speckled(label: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A label (x, y, z) with some voxels flipped, as of a network at its beginning."""
+    flipped: np.ndarray = (label > 0) ^ (generator.random(label.shape) < SPECKLES)
+    return flipped
+
+
+def rough(label: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A label (x, y, z) with another surface, a voxel or two off, as of a trained network."""
+    noise = generator.normal(0, 1.5, label.shape)
+    moved: np.ndarray = gaussian_filter(label.astype(np.float32) + noise, sigma=2) > 0.5
+    return moved
+
+
+def score_cases(request: Request) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+    """Logits and label of each case: generated spheres, and an organ in a scan of 250 x 250 x 100 voxels."""
     generator = np.random.default_rng(SEED)
-    labels = [volume(request, spheres.TEST, index)[1] for index in range(CASES)]
-    cases = [(speckled_logits(label, generator).to(request.device), label) for label in labels]
+    labels = [volume(request, spheres.TEST, index)[1] for index in range(SPHERES)]
+    grid = np.indices(SCAN, sparse=True)
+    squares = sum(((g - edge * 0.4) / (edge * 0.15)) ** 2 for g, edge in zip(grid, SCAN, strict=True))
+    labels.append((np.asarray(squares) <= 1).astype(np.uint8))
+    for label in labels:
+        for predict in (rough, speckled):
+            yield logits_of(predict(label, generator), generator).to(request.device), label
+
+
+def score(request: Request) -> Iterator[Measurement]:
+    """From the logits of a volume to its scores: the median over all cases, each measured in its turn."""
+    cases = list(score_cases(request))
     batches = [
         (outputs[None], torch.from_numpy(label).to(request.device)[None, None].float())
         for outputs, label in cases
@@ -123,7 +150,8 @@ def score(request: Request) -> Iterator[Measurement]:
         outputs, label = next(own)
         return score_masks(inference.mask(outputs).cpu().numpy(), label)
 
+    repeats = request.repeats or 2 * len(cases)
     measured = pairs.measure(
-        lambda: evaluation.scores(*next(theirs)), ours, request.repeats or 9, request.device, "scoring"
+        lambda: evaluation.scores(*next(theirs)), ours, repeats, request.device, "scoring"
     )
     yield Measurement("scoring", "", None, measured)

@@ -47,7 +47,13 @@ def synchronise(device: torch.device) -> None:
 
 
 def measure(
-    original: Work, ours: Work, repeats: int, device: torch.device, what: str, warm_up: bool = True
+    original: Work,
+    ours: Work,
+    repeats: int,
+    device: torch.device,
+    what: str,
+    warm_up: bool = True,
+    before: Work = lambda: None,
 ) -> Pairs:
     """Time both ways in turns, each first in every other pair, so that a machine that slows down harms none.
 
@@ -58,6 +64,7 @@ def measure(
         device: that both compute on.
         what: for the progress line.
         warm_up: whether to do each once before.
+        before: what is done ahead of each, and not timed.
     """
     if warm_up:
         original()
@@ -65,5 +72,6 @@ def measure(
     times: dict[Work, list[float]] = {original: [], ours: []}
     for number in progress(range(repeats), repeats, what, "pair"):
         for work in (original, ours) if number % 2 == 0 else (ours, original):
+            before()
             times[work].append(seconds(work, device))
     return Pairs(tuple(times[original]), tuple(times[ours]))

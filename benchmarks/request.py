@@ -7,6 +7,7 @@ from itertools import product
 import torch
 
 from benchmarks.pairs import Pairs
+from context_fbr.precision import Precision
 from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow, Training
 
@@ -22,7 +23,8 @@ class Request:
     task: str
     """Whose volumes are generated."""
     device: torch.device
-    precision: str
+    precision: Precision
+    """Of our way; the original's is always float32."""
     repeats: int | None = None
     networks: Sequence[str] | None = None
     patch_sizes: Sequence[int] | None = None
@@ -30,13 +32,14 @@ class Request:
 
     @property
     def training(self) -> Training:
-        """How a cell is trained."""
-        return self.document.section(("train",), Training)
+        """How a cell is trained, our way."""
+        return self.document.section(("train",), Training).model_copy(update={"precision": self.precision})
 
     @property
     def window(self) -> SlidingWindow:
-        """How a volume is segmented."""
-        return self.document.section(("sliding_window",), SlidingWindow)
+        """How a volume is segmented, our way."""
+        settings = self.document.section(("sliding_window",), SlidingWindow)
+        return settings.model_copy(update={"precision": self.precision})
 
     def configurations(self, default: Sequence[Configuration]) -> list[Configuration]:
         """All combinations of what was asked for, where something was; what is missing is of the default."""

@@ -111,13 +111,28 @@ def test_windows_and_masks_are_ours(request_: Request) -> None:
     assert torch.equal(evaluation.PREDICTED(outputs[0])[1], mask.float())
 
 
-@pytest.mark.parametrize("wrong", ["speckles", "everything", "nothing"])
+def test_what_is_scored_are_nearly_right_masks_of_spheres_and_of_a_scan(
+    request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_parts, "SCAN", (40, 40, 30))
+    monkeypatch.setattr(network_parts, "SPHERES", 2)
+    cases = list(network_parts.score_cases(request_))
+    assert [label.shape for _, label in cases] == [(20,) * 3] * 4 + [(40, 40, 30)] * 2
+    for outputs, label in cases:
+        wrong = int((outputs.argmax(dim=0).numpy() != label).sum())
+        assert wrong < 0.6 * label.sum()
+    assert (cases[-1][0].argmax(dim=0).numpy() != cases[-1][1]).any()
+
+
+@pytest.mark.parametrize("wrong", ["speckles", "rough", "everything", "nothing"])
 def test_scores_are_ours(request_: Request, wrong: str) -> None:
     _, label = network_parts.volume(request_, spheres.TEST, 0)
-    outputs = network_parts.speckled_logits(label, np.random.default_rng(3))
+    generator = np.random.default_rng(3)
+    predict = network_parts.rough if wrong == "rough" else network_parts.speckled
+    outputs = network_parts.logits_of(predict(label, generator), generator)
     if wrong == "speckles":
         outputs[:, 3:6, 2] *= -1
-    else:
+    elif wrong != "rough":
         outputs = outputs.abs() * torch.tensor([-1.0, 1.0])[:, None, None, None]
         outputs = outputs if wrong == "everything" else -outputs
     dice, hausdorff, difference = evaluation.scores(
@@ -184,6 +199,30 @@ def test_a_cell_is_scored_both_ways_on_the_same_cases(request_: Request) -> None
     dice = {way: sum(float(row[f"{way}_dsc"]) for row in rows) / len(rows) for way in ("original", "ours")}
     assert float(line["difference"]) == pytest.approx(dice["ours"] - dice["original"], abs=1e-5)
     assert float(line["low"]) <= float(line["difference"]) <= float(line["high"])
+
+
+def test_each_pair_of_cells_has_a_seed_of_its_own_and_both_ways_have_the_same(
+    request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: dict[str, list[int]] = {"original": [], "ours": []}
+    for way, own in seeds.items():
+
+        def run(*arguments: object, own: list[int] = own) -> dict[str, float]:
+            (protocol,) = (a for a in arguments if isinstance(a, Protocol))
+            own.append(protocol.seed)
+            return {"a": 0.5, "b": 0.5}
+
+        monkeypatch.setattr(cell_ways, way, run)
+    list(cell.cell(replace(request_, repeats=3, epochs=1), STAMP, workers=0))
+    assert seeds == {"original": [1, 1, 2, 3], "ours": [1, 1, 2, 3]}  # the first is the warm-up
+
+
+def test_bf16_is_ours_and_the_original_s_stays_in_float32(request_: Request) -> None:
+    request = replace(request_, precision="bf16")
+    assert request.training.precision == request.window.precision == "bf16"
+    assert request_.training.precision == request_.window.precision == "float32"
+    (measured,) = network_parts.step(request)
+    assert measured.row(request, STAMP)["precision"] == "bf16"
 
 
 def test_the_difference_of_two_equal_trainings_is_nothing() -> None:
@@ -318,6 +357,7 @@ def test_a_run_writes_rows_and_figure(
     request_: Request, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bench, "paper_document", lambda: request_.document)
+    monkeypatch.setattr(network_parts, "SCAN", (30, 30, 12))
     monkeypatch.setenv("CONTEXT_FBR_DEVICE", "cpu")
     options = ["--repeats", "1", "--network", "unet", "--patch-size", "16"]
     bench.main(["generate", "step", "sliding_window", "scoring", *options])

@@ -1,0 +1,124 @@
+"""The most memory that the stages of a study hold -> benchmarks/memory.csv; its raw data must be there.
+
+python -m benchmarks.memory TASK [--network NAME...] [--patch-size N...] [--into FOLDER]
+
+Each is a process of its own, and the system says what it held at most: `prepare` is the stage; of a cell, all
+volumes of params.yaml are loaded, then it trains for two steps and is validated on one volume, because what
+comes later needs no more. A GPU's own memory is not counted.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks import table
+from benchmarks.table import FOLDER, STAMP, Table
+from context_fbr import networks, prepared, trainer
+from context_fbr.cell_training import load_split
+from context_fbr.cells import Cell
+from context_fbr.device import prepare_device
+from context_fbr.errors import UserError, run
+from context_fbr.patches import Protocol
+from context_fbr.study.document import Document
+from context_fbr.study.training import SlidingWindow, Training
+from context_fbr.study.whole import read_study
+
+KEY = ("task", "part", "network", "patch_size", "device")
+TABLE = Table(FOLDER / "memory.csv", (*KEY, "volumes", "peak_gb", *STAMP), KEY)
+STEPS = 2  # Adam has its moments in the second
+SPLITS = {"prepare": ("train", "validation", "test")} | dict.fromkeys(
+    ("volumes", "training"), ("train", "validation")
+)
+"""Whose volumes a part holds or passes."""
+UNIT = 1 if sys.platform == "darwin" else 1024
+"""Bytes in which the system counts."""
+
+
+def peak_gb(arguments: list[str]) -> float:
+    """The greatest resident memory of a Python with these arguments.
+
+    Raises:
+        UserError: if it fails; it has said why.
+    """
+    process = subprocess.Popen([sys.executable, *arguments])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise UserError(f"`{' '.join(arguments)}` ended with {process.returncode}")
+    return usage.ru_maxrss * UNIT / 1e9
+
+
+def train(cell: Cell, volumes_only: bool) -> None:
+    """Load what a cell needs and, if asked to, train it for some steps; nothing is written."""
+    document = Document.read()
+    settings, window = (
+        document.section(("train",), Training),
+        document.section(("sliding_window",), SlidingWindow),
+    )
+    device = prepare_device(settings.threads)
+    learn, _ = load_split(cell, "train", device)
+    check, _ = load_split(cell, "validation", device)
+    if volumes_only:
+        return
+    network = networks.build(document, cell.model, cell.patch_size, cell.seed).to(device)
+    protocol = Protocol(settings, window, 1, cell.patch_size, cell.seed)
+    largest = max(check, key=lambda volume: volume.image.numel())
+    for _ in trainer.train(network, learn[: STEPS * settings.batch_volumes], [largest], protocol):
+        pass
+
+
+def measure(task: str, models: list[str] | None, sizes: list[int] | None, into: Path) -> None:
+    """Measure a task's stages, writing each row as it is there.
+
+    Raises:
+        UserError: if there is no such task, or a stage fails.
+    """
+    study = read_study(Document.read())
+    if task not in study.tasks:
+        raise UserError(f"{task}: is no task of params.yaml, which has {', '.join(study.tasks)}")
+    models, sizes = models or [*study.grid.models], sizes or [*study.grid.patch_sizes]
+    results = replace(TABLE, path=into / TABLE.path.name)
+    device = prepare_device(study.train.threads)
+    stamp = table.stamp(device)
+
+    def write(part: str, model: str, size: str, arguments: list[str]) -> None:
+        gigabytes = peak_gb(arguments)
+        place = {"task": task, "part": part, "network": model, "patch_size": size, "device": device.type}
+        volumes = sum(len(prepared.read_cases(task, split)) for split in SPLITS[part])
+        row = {**place, "volumes": volumes, "peak_gb": f"{gigabytes:.3g}", **stamp}
+        table.replace(results, [row])
+        print(" ".join((task, part, model, size)).rstrip() + f": {gigabytes:.3g} GB", flush=True)
+
+    def cell(model: str, size: int) -> list[str]:
+        return ["-m", "benchmarks.memory", task, "--network", model, "--patch-size", str(size), "--only"]
+
+    write("prepare", "", "", ["-m", "context_fbr.prepare", task])
+    write("volumes", "", "", [*cell(models[0], sizes[0]), "volumes"])
+    for model in models:
+        for size in sizes:
+            write("training", model, str(size), [*cell(model, size), "training"])
+
+
+def main(arguments: list[str]) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("task", metavar="TASK", help="of params.yaml")
+    parser.add_argument("--network", nargs="+", metavar="NAME", help="default: those of the grid")
+    parser.add_argument("--patch-size", nargs="+", type=int, metavar="N", help="default: those of the grid")
+    parser.add_argument("--into", type=Path, default=FOLDER, metavar="FOLDER", help="where the table lies")
+    parser.add_argument("--only", choices=("volumes", "training"), help=argparse.SUPPRESS)  # what is measured
+    options = parser.parse_args(arguments)
+    if options.only:
+        cell = Cell(options.task, options.network[0], options.patch_size[0], seed=1)
+        train(cell, volumes_only=options.only == "volumes")
+    else:
+        measure(options.task, options.network, options.patch_size, options.into)
+
+
+if __name__ == "__main__":
+    run(main)
