@@ -8,7 +8,6 @@ comes later needs no more. A GPU's own memory is not counted.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -33,22 +32,30 @@ SPLITS = {"prepare": ("train", "validation", "test")} | dict.fromkeys(
     ("volumes", "training"), ("train", "validation")
 )
 """Whose volumes a part holds or passes."""
+WATCH = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=sys.stderr)
+_, status, usage = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+print(usage.ru_maxrss)
+sys.exit(process.returncode)
+"""
+"""A small process in between: to the system, what a process held before it became another counts, too."""
 UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes in which the system counts."""
 
 
 def peak_gb(arguments: list[str]) -> float:
-    """The greatest resident memory of a Python with these arguments.
+    """The greatest resident memory of a Python with these arguments; what it prints goes to stderr.
 
     Raises:
         UserError: if it fails; it has said why.
     """
-    process = subprocess.Popen([sys.executable, *arguments])
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise UserError(f"`{' '.join(arguments)}` ended with {process.returncode}")
-    return usage.ru_maxrss * UNIT / 1e9
+    command = [sys.executable, "-c", WATCH, sys.executable, *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise UserError(f"`{' '.join(arguments)}` ended with {done.returncode}")
+    return int(done.stdout) * UNIT / 1e9
 
 
 def train(cell: Cell, volumes_only: bool) -> None:

@@ -29,7 +29,8 @@ def test_a_stage_that_fails_is_no_measurement() -> None:
 def test_a_study_is_measured_from_preparation_to_training(finished: Workspace, tmp_path: Path) -> None:
     workspace = finished.copy(tmp_path / "study")
     before = (workspace.path / "dvc.lock").read_bytes()
-    command = [sys.executable, "-m", "benchmarks.memory", "spheres", "--into", str(tmp_path)]
+    command = [sys.executable, "-m", "benchmarks.memory", "spheres", "--network", "unet"]
+    command += ["--into", str(tmp_path)]
     workspace.run("env", f"PYTHONPATH={ROOT}:{ROOT / 'src'}", *command)
     with (tmp_path / "memory.csv").open() as file:
         peaks = {(row["part"], row["network"], row["patch_size"]): row for row in csv.DictReader(file)}
