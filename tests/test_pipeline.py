@@ -88,7 +88,7 @@ def test_package_files_hold_a_docstring_only_so_that_no_stage_must_depend_on_the
         assert [type(node) for node in body] == [ast.Expr], path
 
 
-@pytest.mark.parametrize("stage", ["raw", "prepare", "analyze", "overlay", "paper"])
+@pytest.mark.parametrize("stage", ["code", "raw", "prepare", "baseline", "analyze", "overlay", "paper"])
 def test_a_stage_that_needs_no_torch_does_not_import_it(stage: str) -> None:
     code = f"import sys, context_fbr.{stage}; sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -104,7 +104,8 @@ def test_the_paper_profile_has_its_train_cells(tmp_path: Path) -> None:
 
 def test_a_plain_repro_runs_every_stage(finished: Workspace) -> None:
     ran = {name for name in finished.lock() if not name.startswith(("train@", "evaluate@"))}
-    assert ran == {"raw@spheres", "prepare@spheres", "baseline@spheres", "paper"} | ANALYSIS
+    code = {"code_train", "code_evaluate"}
+    assert ran == {"raw@spheres", "prepare@spheres", "baseline@spheres", "paper"} | code | ANALYSIS
     assert finished.lock().keys() == ran | cells(finished)
 
 
@@ -291,7 +292,7 @@ def test_a_change_runs_what_it_touches_and_nothing_else(tmp_path: Path) -> None:
     assert "removed dvc.lock: train@spheres-unet-16-2" in removed
     assert "removed models/spheres-unet-16-2" in removed
     assert len(workspace.lock()) == before - 2 * 6
-    assert workspace.repro() == cells(workspace) | ANALYSIS
+    assert workspace.repro() == cells(workspace) | ANALYSIS | {"code_train"}
     assert "nothing removed" in workspace.context_fbr("prune").stdout
 
     workspace.run("git", "add", "-A")

@@ -58,6 +58,7 @@ def _scores(predicted: list[Any], true: list[Any]) -> tuple[float, float, float]
     dice: Any = DiceMetric(include_background=False)(predicted, true)
     with warnings.catch_warnings():  # an empty prediction is infinitely far away, and the row says so
         warnings.filterwarnings("ignore", message=".*may result in nan/inf distance")
+        warnings.filterwarnings("ignore", message=".*always_return_as_numpy")  # MONAI of itself
         hausdorff: Any = HausdorffDistanceMetric(include_background=False)(predicted, true)
     difference = (predicted[0][1] - true[0][1]).abs().sum() / true[0][1].sum()
     return dice.item(), hausdorff.item(), difference.item()
