@@ -408,7 +408,7 @@ def test_bad_arguments_are_one_clear_error(
         ("metrics/cases.csv", "task,model,patch_size,seed,filename,dsc,hausdorff,abs_diff,fg_ratio\na,unet,,1,x,1,1,1,1\n", "line 2 has no patch size or no seed"),
         ("metrics/cells.csv", "task,model,patch_size,seed,best_validation_dice,last_validation_change\na,b,1,,1,1\n", "line 2 has no patch size or no seed"),
         ("dvc.yaml", "stages:\n", "stages: is not a mapping"),
-        ("params.yaml", "grid: [", "params.yaml:1: is not valid YAML"),
+        ("params.yaml", "grid: [}\n", "params.yaml:1: is not valid YAML"),
         ("dvc.lock", "- a\n", "is not a mapping"),
     ],
 )  # fmt: skip
