@@ -3,7 +3,7 @@
 python -m benchmarks.bf16_gradients
 
 Writes benchmarks/bf16_gradients.csv: the relative error of a convolution's gradients in bf16, without and
-with the guard of context_fbr.precision, which keeps small maps in float32.
+with the guard of context_fbr.convolutions, which keeps small maps in float32.
 """
 
 import datetime
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from context_fbr import atomic, gradients, networks, precision
+from context_fbr import atomic, convolutions, gradients, networks, precision
 from context_fbr.device import describe, prepare_device
 from context_fbr.errors import raise_problems, run
 from context_fbr.profiles import profile_path
@@ -34,10 +34,9 @@ COLUMNS = (
 
 def unguarded(module: torch.nn.Module) -> torch.nn.Module:
     """A convolution as PyTorch has it, with the same weights."""
-    kinds = {own: kind for kind, own in precision.GUARDS.items()}
-    plain = torch.nn.Module.__new__(kinds.get(type(module), type(module)))
+    plain = torch.nn.Module.__new__(type(module))
     plain.__dict__ = module.__dict__
-    return plain
+    return convolutions.unguard(plain)
 
 
 def rows(device: torch.device) -> list[tuple[object, ...]]:
@@ -56,7 +55,7 @@ def rows(device: torch.device) -> list[tuple[object, ...]]:
     for where, layer in progress(found, len(found), "gradients", "convolution"):
         plain = replace(layer, module=unguarded(layer.module))
         error = gradients.error(plain, device, torch.bfloat16)
-        guarded = min(layer.shape[2:]) <= precision.SMALL  # elsewhere both are the same
+        guarded = min(layer.shape[2:]) <= convolutions.SMALL  # elsewhere both are the same
         errors = (error, gradients.error(layer, device, torch.bfloat16) if guarded else error)
         stride = getattr(layer.module, "stride", ("",))[0]
         what = (str(layer), layer.channels, stride, layer.shape[0])

@@ -11,6 +11,7 @@ import torch
 from benchmarks.original import data, evaluation, training, volumes
 from benchmarks.request import Request
 from context_fbr import networks, nifti, patches, spheres, trainer
+from context_fbr.convolutions import unguard
 from context_fbr.inference import segment
 from context_fbr.patches import Protocol, Volume
 from context_fbr.scoring import score
@@ -94,7 +95,7 @@ def original(
     }
     network = networks.rebuild(request.document, model, protocol.patch_size, protocol.seed)
     training.train(
-        network.to(request.device),
+        unguard(network).to(request.device),
         data.training_loader(by_split["train"], protocol, workers),
         data.volume_loader(by_split["validation"], workers),
         protocol,

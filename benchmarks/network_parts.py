@@ -12,6 +12,7 @@ from benchmarks import pairs
 from benchmarks.original import evaluation, training
 from benchmarks.request import Configuration, Measurement, Request
 from context_fbr import inference, networks, patches, precision, spheres, trainer
+from context_fbr.convolutions import unguard
 from context_fbr.patches import Protocol, Volume
 from context_fbr.scoring import score as score_masks
 from context_fbr.study.raw import SpheresRaw
@@ -58,7 +59,7 @@ def our_step(request: Request, model: str, size: int, steps: int) -> Callable[[]
 
 def original_step(request: Request, model: str, size: int) -> Callable[[], float]:
     """A function that runs a step on always the same patches, which were cut before; its loss."""
-    network = networks.build(request.document, model, size, SEED).to(request.device).train()
+    network = unguard(networks.build(request.document, model, size, SEED)).to(request.device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=request.training.learning_rate)
     loss_function = DiceLoss(to_onehot_y=True, softmax=True)
     protocol = Protocol(request.training, request.window, epochs=1, patch_size=size, seed=SEED)
@@ -92,6 +93,7 @@ def sliding_window(request: Request) -> Iterator[Measurement]:
         theirs, own = (
             networks.build(request.document, model, size, SEED).to(request.device).eval() for _ in range(2)
         )
+        unguard(theirs)
         own.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as after a training
 
         def original(network: torch.nn.Module = theirs, window: int = size) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from benchmarks import bf16_gradients, bf16_trainings, pipeline
-from context_fbr import precision
+from context_fbr import convolutions, precision
 
 
 def test_bf16_and_float32_are_paired_by_case_and_by_training() -> None:
@@ -37,9 +37,9 @@ def test_bf16_and_float32_are_paired_by_case_and_by_training() -> None:
 
 
 def test_an_unguarded_convolution_is_pytorch_s_own_with_the_same_weights() -> None:
-    guarded = precision.guard(nn.Sequential(nn.Conv3d(1, 2, 3, padding=1)))[0]
+    guarded = convolutions.guard(nn.Sequential(nn.Conv3d(1, 2, 3, padding=1)))[0]
     plain = bf16_gradients.unguarded(guarded)
-    assert (type(guarded), type(plain)) == (precision.GUARDS[nn.Conv3d], nn.Conv3d)
+    assert (type(guarded), type(plain)) == (convolutions.GUARDS[nn.Conv3d], nn.Conv3d)
     assert plain.weight is guarded.weight
     small = torch.rand(1, 1, 2, 2, 2)
     with precision.autocast(torch.device("cpu"), "bf16"):

@@ -9,7 +9,7 @@ from context_fbr.inference import segment, sliding_window, window_corners
 from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow
 
-SETTINGS = SlidingWindow(overlap=0.25, windows_per_batch=4, precision="float32")
+SETTINGS = SlidingWindow(overlap=0.25, voxels_per_batch=4 * 16**3, precision="float32")
 
 
 def random_image(*shape: int) -> torch.Tensor:

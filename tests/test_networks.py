@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from context_fbr import networks, precision
+from context_fbr import convolutions, networks
 from context_fbr.errors import UserError
 from context_fbr.study.document import Document
 
@@ -41,7 +41,7 @@ def test_the_paper_s_networks_have_the_published_shape(params: Path) -> None:
     }
     for model, network in theirs.items():
         ours = networks.build(document, model, 32, seed=1)
-        assert str(ours) == str(precision.guard(network))
+        assert str(ours) == str(convolutions.guard(network))
 
 
 @pytest.mark.parametrize(

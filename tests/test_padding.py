@@ -66,7 +66,7 @@ def test_the_window_over_a_padded_volume_is_monai_s(shape: tuple[int, int, int])
         theirs = sliding_window_inference(
             image[None, None], 16, 4, network, overlap=0.25, mode="constant", cval=BACKGROUND
         )[0]
-    settings = SlidingWindow(overlap=0.25, windows_per_batch=4, precision="float32")
+    settings = SlidingWindow(overlap=0.25, voxels_per_batch=4 * 16**3, precision="float32")
     ours = sliding_window(network, image, 16, settings, BACKGROUND)
     assert ours.shape == (2, *shape)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)

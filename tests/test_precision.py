@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from context_fbr import gradients, networks, precision
+from context_fbr import convolutions, gradients, networks, precision
 from context_fbr.errors import UserError
 from context_fbr.inference import sliding_window
 from context_fbr.study.document import Document
@@ -48,10 +48,8 @@ def test_in_bf16_every_convolution_but_those_on_maps_of_two_voxels_computes_in_b
 
 def test_the_guard_changes_no_bit_of_float32_and_no_name_of_a_weight(params: Path) -> None:
     guarded = networks.build(Document.read(params), "unet", 16, seed=1).eval()
-    plain = copy.deepcopy(guarded)
-    kinds = {own: kind for kind, own in precision.GUARDS.items()}
-    for module in plain.modules():
-        module.__class__ = kinds.get(type(module), type(module))
+    plain = convolutions.unguard(copy.deepcopy(guarded))
+    kinds = set(convolutions.GUARDS.values())
     assert any(type(module) in kinds for module in guarded.modules())
     assert not any(type(module) in kinds for module in plain.modules())
     assert list(plain.state_dict()) == list(guarded.state_dict())
@@ -102,7 +100,7 @@ def test_of_large_maps_two_samples_are_tested() -> None:
 def test_a_sliding_window_in_bf16_is_that_in_float32_to_bf16_s_rounding(params: Path, model: str) -> None:
     network = networks.build(Document.read(params), model, 16, seed=1).eval()
     image = torch.rand(24, 20, 16, generator=torch.Generator().manual_seed(1))
-    whole = SlidingWindow(overlap=0.25, windows_per_batch=4, precision="float32")
+    whole = SlidingWindow(overlap=0.25, voxels_per_batch=4 * 16**3, precision="float32")
     exact = sliding_window(network, image, 16, whole)
     rounded = sliding_window(network, image, 16, whole.model_copy(update={"precision": "bf16"}))
     assert rounded.dtype == torch.float32

@@ -226,8 +226,8 @@ def test_an_image_that_is_too_large_for_the_gpu_says_what_to_do_and_does_not_sto
     with pytest.raises(UserError) as caught:
         run(TEST)
     assert caught.value.problems == (
-        f"{TEST / names[1]}: cpu has too little memory for 16 x 16 x 16 voxels and 4 windows of 16 at once; lower "
-        "sliding_window.windows_per_batch in params.yaml, or set CONTEXT_FBR_DEVICE=cpu",
+        f"{TEST / names[1]}: cpu has too little memory for 16 x 16 x 16 voxels and windows of 16; lower "
+        "sliding_window.voxels_per_batch in params.yaml, or set CONTEXT_FBR_DEVICE=cpu",
     )
     for name in (names[0], *names[2:]):
         assert (Path("masks") / name).read_bytes() == (CELL.predictions / name).read_bytes()

@@ -21,6 +21,7 @@ PREDICTED = AsDiscrete(argmax=True, to_onehot=CLASSES)
 """Logits (2, x, y, z) to one-hot (2, x, y, z)."""
 TRUE = AsDiscrete(to_onehot=CLASSES)
 """Label (1, x, y, z) to one-hot (2, x, y, z)."""
+WINDOWS_PER_BATCH = 4
 Row = tuple[str, float, float, float]
 """Name, Dice, Hausdorff distance in voxels, absolute difference."""
 
@@ -31,7 +32,7 @@ def logits(
 ) -> torch.Tensor:
     """Logits (batch, 2, x, y, z) of images (batch, 1, x, y, z); `window` is the edge of a patch in voxels."""
     outputs: Any = sliding_window_inference(
-        images, (window,) * 3, settings.windows_per_batch, network, overlap=settings.overlap
+        images, (window,) * 3, WINDOWS_PER_BATCH, network, overlap=settings.overlap
     )
     return outputs
 

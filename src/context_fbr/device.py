@@ -8,14 +8,14 @@ from pathlib import Path
 
 import torch
 
-from context_fbr import leases
+from context_fbr import allocator, leases
 from context_fbr.errors import UserError
 
 DEVICE_VARIABLE = "CONTEXT_FBR_DEVICE"
 
 
 def prepare_device(threads: int) -> torch.device:
-    """Choose the device and make its arithmetic repeatable.
+    """Choose the device, make its arithmetic repeatable, and keep freed memory for what comes next.
 
     Of several devices this process takes, until it ends, the one that the fewest of this user's processes
     have taken: N workers of a queue spread over N GPUs. The environment variable CONTEXT_FBR_DEVICE (cpu,
@@ -26,6 +26,7 @@ def prepare_device(threads: int) -> torch.device:
     Raises:
         UserError: if the variable names a device that this machine lacks.
     """
+    allocator.keep()
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

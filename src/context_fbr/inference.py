@@ -50,8 +50,9 @@ def sliding_window(
     places = [tuple(slice(start, start + window) for start in corner) for corner in corners]
     logits: torch.Tensor | None = None
     counts = torch.zeros(padded.shape, device=image.device)
-    for first in range(0, len(places), settings.windows_per_batch):
-        batch = places[first : first + settings.windows_per_batch]
+    together = max(settings.voxels_per_batch // window**3, 1)
+    for first in range(0, len(places), together):
+        batch = places[first : first + together]
         windows = torch.stack([padded[place] for place in batch])[:, None]
         with autocast(image.device, settings.precision):
             outputs = network(windows.contiguous(memory_format=torch.channels_last_3d)).float()
@@ -66,12 +67,12 @@ def sliding_window(
     return logits[(slice(None), *inside)]
 
 
-def too_large(image: torch.Tensor, window: int, settings: SlidingWindow) -> UserError:
+def too_large(image: torch.Tensor, window: int) -> UserError:
     """What to say when the device has too little memory for a volume (x, y, z)."""
     return UserError(
         f"{image.device} has too little memory for {' x '.join(map(str, image.shape))} voxels and "
-        f"{settings.windows_per_batch} windows of {window} at once; lower sliding_window.windows_per_batch "
-        "in params.yaml, or set CONTEXT_FBR_DEVICE=cpu"
+        f"windows of {window}; lower sliding_window.voxels_per_batch in params.yaml, "
+        "or set CONTEXT_FBR_DEVICE=cpu"
     )
 
 
@@ -99,4 +100,4 @@ def segment(
     try:
         return mask(sliding_window(network, image, window, settings, background))
     except torch.cuda.OutOfMemoryError:
-        raise too_large(image, window, settings) from None
+        raise too_large(image, window) from None

@@ -9,8 +9,8 @@ from monai.networks import nets
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from context_fbr.convolutions import guard
 from context_fbr.errors import UserError
-from context_fbr.precision import guard
 from context_fbr.study.document import Document, suggestion
 from context_fbr.study.training import Network
 

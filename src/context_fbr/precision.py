@@ -1,13 +1,12 @@
 """Arithmetic in bfloat16: an option, behind a guard and a self-test, because kernels of it can be wrong.
 
-oneDNN's weight gradient of 3x3x3 convolutions on maps of 2x2x2 voxels is, on CPUs with AVX512-BF16, and
-nothing in a training's loss need show it. So convolutions on maps that small stay in float32 on every device,
-and before a training the gradients of all others are compared with those of float64.
+The guard is that of convolutions.py, which keeps small maps in float32; the self-test compares, before a
+training, the gradients of every convolution with those of float64.
 """
 
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -17,45 +16,11 @@ from context_fbr.gradients import Layer
 
 Precision = Literal["float32", "bf16"]
 LARGE = 32  # voxels an edge
-SMALL = 2  # voxels an edge: convolutions on such maps are never computed in bfloat16
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """What the passes of a network run in; float32 is left alone."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-
-
-class _Guarded:
-    """A convolution that computes in float32 where a map is small; mixed into PyTorch's own class."""
-
-    def forward(self, inputs: torch.Tensor, *rest: Any) -> torch.Tensor:
-        forward = super().forward  # type: ignore[misc]
-        kind = inputs.device.type
-        lowered = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-        if min(inputs.shape[2:]) > SMALL or not lowered:
-            return forward(inputs, *rest)
-        with torch.autocast(kind, enabled=False):
-            return forward(inputs.float(), *rest)
-
-
-class _Conv3d(_Guarded, torch.nn.Conv3d):
-    pass
-
-
-class _ConvTranspose3d(_Guarded, torch.nn.ConvTranspose3d):
-    pass
-
-
-GUARDS: dict[type, type] = {torch.nn.Conv3d: _Conv3d, torch.nn.ConvTranspose3d: _ConvTranspose3d}
-
-
-def guard(network: torch.nn.Module) -> torch.nn.Module:
-    """Guard the convolutions of a network, in place; weights, and their names, stay what they are."""
-    for module in network.modules():
-        guarded = GUARDS.get(type(module))
-        if guarded is not None:
-            module.__class__ = guarded
-    return network
 
 
 def check(network: torch.nn.Module, name: str, precision: Precision, batch: int, patch_size: int) -> None:

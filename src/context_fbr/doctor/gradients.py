@@ -6,9 +6,9 @@ import torch
 from monai.networks.nets import UNet
 
 from context_fbr import gradients
+from context_fbr.convolutions import SMALL
 from context_fbr.doctor.results import Result, Status
 from context_fbr.gradients import LIMITS, Layer, error
-from context_fbr.precision import SMALL
 
 BATCH = 4
 EDGES = (16, 32)

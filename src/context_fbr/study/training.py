@@ -36,7 +36,7 @@ class SlidingWindow(Section):
     """Inference over a whole volume with windows of the patch size."""
 
     overlap: Annotated[float, Field(ge=0, lt=1)]
-    windows_per_batch: Count
+    voxels_per_batch: Count
     precision: Literal["float32", "bf16"]
 
 
