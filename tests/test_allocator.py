@@ -7,7 +7,8 @@ import sys
 import pytest
 
 PROBE = """
-import resource, sys
+import ctypes, resource, sys
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: pages of 4 KB, whatever the system prefers
 import torch
 from context_fbr import allocator
 

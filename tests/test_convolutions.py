@@ -1,5 +1,6 @@
 """A batch of one sample on a CPU: the kernels of larger batches, and their results."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,22 @@ def test_one_sample_has_pytorch_s_own_result_and_gradients(options: dict[str, ob
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_without_onednn_and_in_float64_one_sample_is_left_to_pytorch() -> None:
+def test_in_float64_one_sample_is_left_to_pytorch() -> None:
     convolution = convolutions.guard(nn.Sequential(nn.Conv3d(1, 2, 3)))
     exact = kernels(convolution.double(), torch.rand(1, 1, 8, 8, 8, dtype=torch.float64))
     assert "aten::mkldnn_convolution" not in exact
+
+
+def test_with_onednn_switched_off_one_sample_is_left_to_pytorch() -> None:
+    convolution = convolutions.guard(nn.Sequential(nn.Conv3d(1, 2, 3)))
+    inputs = torch.rand(1, 1, 8, 8, 8)
+    assert "aten::mkldnn_convolution" in kernels(convolution, inputs)
+    # Setting its flags warns of flags of Intel's GPUs.
+    with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False):
+        assert "aten::mkldnn_convolution" not in kernels(convolution, inputs)
+
+
+def test_a_volume_without_a_batch_is_no_batch_of_one() -> None:
+    own = convolutions.guard(nn.Conv3d(1, 2, 3))
+    volume = torch.rand(1, 8, 8, 8)  # one channel
+    torch.testing.assert_close(own(volume), own(volume[None])[0], rtol=1e-4, atol=1e-5)

@@ -46,7 +46,7 @@ def test_in_bf16_every_convolution_but_those_on_maps_of_two_voxels_computes_in_b
     assert all(weight.grad.dtype == weight.dtype == torch.float32 for weight in learnt)
 
 
-def test_the_guard_changes_no_bit_of_float32_and_no_name_of_a_weight(params: Path) -> None:
+def test_the_guard_changes_no_bit_of_a_batch_in_float32_and_no_name_of_a_weight(params: Path) -> None:
     guarded = networks.build(Document.read(params), "unet", 16, seed=1).eval()
     plain = convolutions.unguard(copy.deepcopy(guarded))
     kinds = set(convolutions.GUARDS.values())
@@ -55,7 +55,7 @@ def test_the_guard_changes_no_bit_of_float32_and_no_name_of_a_weight(params: Pat
     assert list(plain.state_dict()) == list(guarded.state_dict())
     assert guarded.to("meta")(torch.empty(2, 1, 16, 16, 16, device="meta")).shape == (2, 2, 16, 16, 16)
     guarded = networks.build(Document.read(params), "unet", 16, seed=1).eval()
-    patch = torch.rand(2, 1, 16, 16, 16)
+    patch = torch.rand(2, 1, 16, 16, 16)  # a single sample has other kernels: tests/test_convolutions.py
     with precision.autocast(CPU, "float32"):
         assert torch.equal(guarded(patch), plain(patch))
 

@@ -3,8 +3,8 @@
 In bfloat16, small maps stay in float32 on every device: oneDNN's weight gradient of 3x3x3 convolutions on
 maps of 2x2x2 voxels is wrong on CPUs with AVX512-BF16, and nothing in a training's loss need show it.
 
-On a CPU, a batch of one sample goes to oneDNN as larger batches do; PyTorch takes a kernel for it that makes
-a network two or three times slower (`use_mkldnn` in aten/src/ATen/native/Convolution.cpp).
+On a CPU, a batch of one sample goes to oneDNN as larger batches do; PyTorch takes a slower kernel for it
+(`use_mkldnn` in aten/src/ATen/native/Convolution.cpp; results.csv in benchmarks/, part `sliding_window` at 96).
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class _Guarded:
 
     def forward(self, inputs: torch.Tensor, *rest: Any) -> torch.Tensor:
         forward = super().forward  # type: ignore[misc]
-        if min(inputs.shape[2:]) > SMALL or not _is_lowered(inputs):
+        if min(inputs.shape[-3:]) > SMALL or not _is_lowered(inputs):
             return forward(inputs, *rest)
         with torch.autocast(inputs.device.type, enabled=False):
             return forward(inputs.float(), *rest)
@@ -34,10 +34,11 @@ class _Guarded:
 
 class _Conv3d(_Guarded, torch.nn.Conv3d):
     def forward(self, inputs: torch.Tensor, *rest: Any) -> torch.Tensor:
-        """(batch, channels, x, y, z), as in PyTorch's class."""
+        """(batch, channels, x, y, z) or without batch, as in PyTorch's class."""
         padding = self.padding
         if (
-            len(inputs) == 1
+            inputs.dim() == 5
+            and len(inputs) == 1
             and inputs.device.type == "cpu"
             and inputs.dtype == self.weight.dtype == torch.float32
             and not isinstance(padding, str)

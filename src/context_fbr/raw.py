@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from context_fbr import atomic, nifti, spheres
+from context_fbr import allocator, atomic, nifti, spheres
 from context_fbr.errors import UserError, run
 from context_fbr.msd.bring import bring
 from context_fbr.progress import progress
@@ -51,6 +51,7 @@ def main(arguments: list[str]) -> None:
     raw = read_raw(Document.read(), task)
     with atomic.directory(Path("data/raw") / task) as folder:
         if isinstance(raw, SpheresRaw):
+            allocator.keep()
             write_spheres(raw, task, folder)
         else:
             bring(raw, task, folder)
