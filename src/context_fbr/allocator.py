@@ -7,8 +7,8 @@ back, and the system clears each of their pages anew (results.csv in benchmarks/
 import ctypes
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
-"""Parameters of mallopt(3): free bytes at the end of the heap that are given back; bytes of a block from which
-on it is taken by itself, and given back by itself; how many such blocks there may be."""
+"""Parameters of mallopt(3): free bytes at the end of the heap that are given back; bytes of a block from
+which on it is taken by itself, and given back by itself; how many such blocks there may be."""
 LARGEST = 2**31 - 1  # bytes: mallopt takes an int
 USUAL_BLOCK = 32 * 2**20
 """Bytes that glibc arrives at by itself in a process that frees large blocks, at most; what it leaves at the

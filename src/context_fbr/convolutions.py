@@ -4,7 +4,7 @@ In bfloat16, small maps stay in float32 on every device: oneDNN's weight gradien
 maps of 2x2x2 voxels is wrong on CPUs with AVX512-BF16, and nothing in a training's loss need show it.
 
 On a CPU, a batch of one sample goes to oneDNN as larger batches do; PyTorch takes a slower kernel for it
-(`use_mkldnn` in aten/src/ATen/native/Convolution.cpp; results.csv in benchmarks/, part `sliding_window` at 96).
+(`use_mkldnn` in aten/src/ATen/native/Convolution.cpp; measured: benchmarks, sliding_window at 96).
 """
 
 from collections.abc import Mapping

@@ -4,6 +4,7 @@ Windows and stitching are those of monai.inferers.sliding_window_inference with 
 """
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 from torch.nn.functional import pad
@@ -46,10 +47,9 @@ def sliding_window(
     added = margins(image.shape, window)
     sides = [side for axis in reversed(added) for side in axis]
     padded = pad(image, sides, value=background) if any(sides) else image
-    corners = list(itertools.product(*(window_corners(e, window, settings.overlap) for e in padded.shape)))
-    places = [tuple(slice(start, start + window) for start in corner) for corner in corners]
-    logits: torch.Tensor | None = None
-    counts = torch.zeros(padded.shape, device=image.device)
+    starts = [window_corners(edge, window, settings.overlap) for edge in padded.shape]
+    places = [tuple(slice(s, s + window) for s in corner) for corner in itertools.product(*starts)]
+    logits: torch.Tensor | None = None  # (x, y, z, classes), as the networks' channels last
     together = max(settings.voxels_per_batch // window**3, 1)
     for first in range(0, len(places), together):
         batch = places[first : first + together]
@@ -57,14 +57,22 @@ def sliding_window(
         with autocast(image.device, settings.precision):
             outputs = network(windows.contiguous(memory_format=torch.channels_last_3d)).float()
         if logits is None:
-            logits = torch.zeros((outputs.shape[1], *padded.shape), device=image.device)
-        for place, output in zip(batch, outputs, strict=True):
-            logits[(slice(None), *place)] += output
-            counts[place] += 1
+            logits = torch.zeros((*padded.shape, outputs.shape[1]), device=image.device)
+        for place, output in zip(batch, outputs.movedim(1, -1), strict=True):
+            logits[place].add_(output)  # += would copy the sum once more
     assert logits is not None  # a volume has at least one window
-    logits /= counts
+    x, y, z = (_covered(*axis, window).to(image.device) for axis in zip(starts, padded.shape, strict=True))
+    logits /= (x[:, None, None] * y[:, None] * z)[..., None]
     inside = tuple(slice(before, before + edge) for (before, _), edge in zip(added, image.shape, strict=True))
-    return logits[(slice(None), *inside)]
+    return logits.movedim(-1, 0)[(slice(None), *inside)]
+
+
+def _covered(starts: Sequence[int], edge: int, window: int) -> torch.Tensor:
+    """How many windows lie over each voxel of an axis, (edge) float32."""
+    counts = torch.zeros(edge)
+    for start in starts:
+        counts[start : start + window] += 1
+    return counts
 
 
 def too_large(image: torch.Tensor, window: int) -> UserError:

@@ -202,10 +202,18 @@ def _forward(network: torch.nn.Module, batch: Patches, precision: Precision) -> 
         ) from error
 
 
+def _one_hot(labels: torch.Tensor) -> torch.Tensor:
+    """Labels (batch, 1, x, y, z) uint8 of 0 and 1 as (batch, 2, x, y, z) float32.
+
+    What DiceLoss makes of them with `to_onehot_y`, in a fifth of its time.
+    """
+    return torch.cat([1 - labels, labels], dim=1).float()
+
+
 def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol, pause: Pause) -> None:
     """The steps of the epoch that are not done yet."""
     network, skips = course.network, protocol.settings.on_bad_numbers == "skip"
-    loss_function = DiceLoss(to_onehot_y=True, softmax=True)
+    loss_function = DiceLoss(softmax=True)
     network.train()
     pause(course.state)
     devices = [volumes[0].image.device] if volumes[0].image.is_cuda else []
@@ -216,7 +224,8 @@ def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol,
         with torch.random.fork_rng(devices=devices):
             # Dropout, where a network has it, is a function of (seed, epoch, step) too.
             torch.manual_seed(zlib.crc32(f"dropout {protocol.seed} {course.epoch} {number}".encode()))
-            loss = loss_function(_forward(network, batch, protocol.settings.precision), batch.labels)
+            outputs = _forward(network, batch, protocol.settings.precision)
+            loss = loss_function(outputs, _one_hot(batch.labels))
         loss.backward()
         norm = steps.gradient_norm(network)
         skipped = skips and not bool(torch.isfinite(loss) & torch.isfinite(norm))
