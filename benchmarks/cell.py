@@ -2,22 +2,27 @@
 
 Without `--epochs` these are a fifth of the volumes and five epochs; with the protocol's number of epochs the
 cell is the published one. Each repeat is another seed.
+
+Ours are the stages `train` and `evaluate` and a cell's part of `prepare`, which all cells of a task share;
+the original reads its files in every cell. What a process does once, such as imports, is counted for neither.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 import pandas as pd
 
-from benchmarks import cell_ways, pairs, table
-from benchmarks.cell_ways import Dice, Files, Size
+from benchmarks import cell_ways, generated, pairs, table
+from benchmarks.generated import Dice, Size
 from benchmarks.pairs import Pairs
 from benchmarks.request import Measurement, Request
 from benchmarks.table import FOLDER, STAMP, Table
+from context_fbr.cells import Cell
 from context_fbr.intervals import Interval, Term, interval
-from context_fbr.patches import Protocol
 from context_fbr.study.analysis import Analysis
 from context_fbr.study.preparation import Prepare
 from context_fbr.study.raw import SpheresRaw
@@ -59,7 +64,7 @@ def difference(scores: Mapping[str, Sequence[Dice]], confidence: float) -> Inter
     """Mean Dice of ours minus the original's, with its confidence interval.
 
     Paired by case, and by seed: both ways begin with the same weights. A single seed does not tell how far
-    another would lie; the interval is then that of the cases alone.
+    another would lie: there is no interval then.
 
     Args:
         scores: of each way, by seed, of the same cases.
@@ -67,7 +72,7 @@ def difference(scores: Mapping[str, Sequence[Dice]], confidence: float) -> Inter
     """
     by_seed = list(zip(*(scores[way] for way in WAYS), strict=True))
     rows = [
-        (seed if len(by_seed) > 1 else None, case, ours[case] - original[case])
+        (seed, case, ours[case] - original[case])
         for seed, (original, ours) in enumerate(by_seed, start=1)
         for case in original
     ]
@@ -99,32 +104,28 @@ def _measure(
     request: Request, model: str, patch_size: int, size: Size, workers: int, folder: Path
 ) -> tuple[dict[str, list[Dice]], Pairs]:
     """Dice of each way, by seed, and its seconds; `folder` is for volumes, weights and predictions."""
-    files = cell_ways.write_volumes(request, size, folder)
-    own = {way: folder / way for way in WAYS}
-    for path in own.values():
-        path.mkdir()
+    whole = generated.write(request, size, folder / "whole", {})
+    few = generated.write(request, Size(1, 1, 1, 1), folder / "few", {})
     scores: dict[str, list[Dice]] = {way: [] for way in WAYS}
 
-    def run(way: str, files: Sequence[Files], epochs: int) -> Dice:
-        seed = len(scores[way]) + 1
-        protocol = Protocol(request.training, request.window, epochs, patch_size, seed)
+    def run(way: str, study: generated.Study) -> Dice:
+        cell = Cell(request.task, model, patch_size, seed=len(scores[way]) + 1)
         if way == "original":
-            return cell_ways.original(request, model, protocol, files, own[way], workers)
-        return cell_ways.ours(request, model, protocol, files, own[way])
+            return cell_ways.original(request, study, cell, folder, workers)
+        return cell_ways.ours(study, cell)
 
-    # What a process does once, such as imports, is neither way's: one volume of each split pays for it.
-    few = list({file.split: file for file in files}.values())
-    for way in WAYS:
-        run(way, few, epochs=1)
+    for way in WAYS:  # what a process does once is neither way's
+        run(way, few)
     seconds = pairs.measure(
-        lambda: scores["original"].append(run("original", files, size.epochs)),
-        lambda: scores["ours"].append(run("ours", files, size.epochs)),
+        lambda: scores["original"].append(run("original", whole)),
+        lambda: scores["ours"].append(run("ours", whole)),
         request.repeats or 3,
         request.device,
         f"{size_of(request)[0]} {model} {patch_size}",
-        warm_up=False,
+        settle=False,
+        before=os.sync,
     )
-    return scores, seconds
+    return scores, replace(seconds, ours_s=tuple(s + whole.prepare_s for s in seconds.ours_s))
 
 
 def _write(

@@ -1,5 +1,6 @@
 """What happens before a network sees anything: generated volumes, prepared scans, patches."""
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,12 +11,14 @@ import nibabel
 import numpy as np
 import torch
 
-from benchmarks import cell_ways, pairs
-from benchmarks.cell_ways import Size
+from benchmarks import generated, pairs
+from benchmarks.generated import Size
 from benchmarks.original import data, volumes
-from benchmarks.pairs import Pairs
+from benchmarks.pairs import Pairs, units
 from benchmarks.request import Measurement, Request
 from context_fbr import nifti, patches, spheres
+from context_fbr.cell_training import load_split
+from context_fbr.cells import Cell
 from context_fbr.patches import Patches, Protocol
 from context_fbr.prepare import prepare_case
 from context_fbr.splits import Source
@@ -99,13 +102,15 @@ def cut_patches(request: Request) -> Iterator[Measurement]:
     """One batch of patches on the device, of the many of a training: no worker is started meanwhile."""
     repeats = request.repeats or 9
     with tempfile.TemporaryDirectory() as name:
-        files = cell_ways.write_volumes(request, Size(0, VOLUMES, 0, 0), Path(name))
-        learn = cell_ways.load(files, "train", request.device)
-        needed = (repeats + 1) * BATCHES * request.training.batch_volumes
-        epochs = -(-needed // len(files)) + 1  # one for the workers to look ahead
+        study = generated.write(request, Size(1, VOLUMES, 1, 1), Path(name) / "study", {})
+        items = study.items("train")
+        with contextlib.chdir(study.folder):
+            learn, _ = load_split(Cell(study.task, "any", 1, seed=1), "train", request.device)
+        needed = units(repeats) * BATCHES * request.training.batch_volumes
+        epochs = -(-needed // len(items)) + 1  # one for the workers to look ahead
         for size in request.patch_sizes or PATCH_SIZES:
             protocol = Protocol(request.training, request.window, epochs, size, seed=1)
-            loader = iter(data.training_loader([f.original for f in files], protocol, WORKERS, epochs))
+            loader = iter(data.training_loader(items, protocol, WORKERS, epochs))
             own = _batches(learn, protocol)
 
             def original(loader: Iterator[dict[str, torch.Tensor]] = loader) -> None:

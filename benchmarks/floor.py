@@ -17,11 +17,13 @@ from benchmarks.pairs import seconds
 from benchmarks.request import Request
 from benchmarks.table import FOLDER, STAMP, Table
 from context_fbr import networks
+from context_fbr.precision import autocast
 from context_fbr.progress import progress
 
 SHAPES = ((8, 32, 32), (8, 64, 16), (8, 128, 16), (4, 128, 32), (2, 64, 48), (1, 32, 96), (8, 256, 8))
 """Batch, channels in and out, edge: of convolutions that may be fast, 7 to 116 GFLOP each."""
 KERNEL = 3
+REPEATS = 5
 KEY = ("network", "patch_size", "device", "precision")
 TABLE = Table(
     FOLDER / "floor.csv",
@@ -47,40 +49,39 @@ def step_gflop(request: Request, model: str, size: int, batch: int) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def convolution_rate(
-    shape: tuple[int, int, int], layout: torch.memory_format, repeats: int, device: torch.device
-) -> float:
+def convolution_rate(request: Request, shape: tuple[int, int, int], layout: torch.memory_format) -> float:
     """Median GFLOP/s of a convolution of (batch, channels, edge), forward only."""
     batch, channels, edge = shape
+    device = request.device
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(batch, channels, edge, edge, edge, generator=generator)
     weight = torch.randn(channels, channels, KERNEL, KERNEL, KERNEL, generator=generator)
     images, weight = (tensor.to(device).contiguous(memory_format=layout) for tensor in (images, weight))
-    with torch.inference_mode():
+    with torch.inference_mode(), autocast(device, request.precision):
 
         def work() -> torch.Tensor:
             return torch.nn.functional.conv3d(images, weight, padding=KERNEL // 2)
 
         work()
-        median = statistics.median(seconds(work, device) for _ in range(repeats))
+        median = statistics.median(seconds(work, device) for _ in range(request.repeats or REPEATS))
     return 2 * batch * edge**3 * channels**2 * KERNEL**3 / median / 1e9
 
 
-def best_rate(repeats: int, device: torch.device) -> float:
+def best_rate(request: Request) -> float:
     """GFLOP/s of the fastest convolution that was found."""
     layouts = (torch.contiguous_format, torch.channels_last_3d)
     tried = [(shape, layout) for shape in SHAPES for layout in layouts]
     return max(
-        convolution_rate(shape, layout, repeats, device)
+        convolution_rate(request, shape, layout)
         for shape, layout in progress(tried, len(tried), "convolutions", "shape")
     )
 
 
 def floor(request: Request, stamp: Mapping[str, object]) -> Iterator[str]:
     """Measure and write a row for each configuration; what it says."""
-    repeats, device = request.repeats or 5, request.device
+    repeats, device = request.repeats or REPEATS, request.device
     batch = request.training.batch_volumes * request.training.patches_per_volume
-    rate = best_rate(repeats, device)
+    rate = best_rate(request)
     for model, size in request.configurations(STEPS):
         gflop = step_gflop(request, model, size, batch)
         step = our_step(request, model, size, repeats + 1)

@@ -15,19 +15,19 @@ import matplotlib.pyplot as plt
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import cell_ways, table
-from benchmarks.cell_ways import Size
+from benchmarks import generated, table
 from benchmarks.floor import best_rate, step_gflop
+from benchmarks.generated import Size
 from benchmarks.request import Request
 from benchmarks.table import FOLDER, STAMP, Table
 from context_fbr import atomic, networks
+from context_fbr.cells import Cell
 from context_fbr.figures.style import COLOURS, GREY, MARKERS, STYLE, png
 from context_fbr.inference import window_corners
 from context_fbr.names import name_of
-from context_fbr.patches import Protocol
 from context_fbr.study.raw import SpheresRaw
 
-KEY = ("network", "varied", "value", "device")
+KEY = ("network", "varied", "value", "device", "precision")
 TABLE = Table(
     FOLDER / "growth.csv",
     (*KEY, "patch_size", "volumes", "epochs", "seconds", "floor_s", "over_floor", *STAMP),
@@ -68,20 +68,19 @@ def cell_gflop(request: Request, model: str, point: Point) -> float:
 
 
 def cell_seconds(request: Request, model: str, point: Point) -> float:
-    """A cell from its files to its scores and predictions; processes and imports are not counted."""
+    """The stages `train` and `evaluate` of a cell; processes and imports are not counted."""
     size = Size(point.epochs, point.volumes, point.volumes // 2, point.volumes)
-    settings = request.training.model_copy(update={"validate_every_epochs": 1})
-    protocol = Protocol(settings, request.window, point.epochs, point.patch_size, seed=1)
     with tempfile.TemporaryDirectory() as name:
-        files = cell_ways.write_volumes(request, size, Path(name), for_both=False)
+        every = {"validate_every_epochs": 1}
+        study = generated.write(request, size, Path(name) / "study", every, for_both=False)
         start = time.perf_counter()
-        cell_ways.ours(request, model, protocol, files, Path(name))
+        study.run(Cell(request.task, model, point.patch_size, seed=1))
         return time.perf_counter() - start
 
 
 def growth(request: Request, stamp: Mapping[str, object]) -> Iterator[str]:
     """Measure and write a row for each point, then draw; what the rows say."""
-    rate = best_rate(request.repeats or 5, request.device)
+    rate = best_rate(request)
     measured: dict[tuple[str, Point], float] = {}
     for model in request.networks or NETWORKS[:1]:
         for varied, points in POINTS.items():
@@ -96,6 +95,7 @@ def growth(request: Request, stamp: Mapping[str, object]) -> Iterator[str]:
                     "varied": varied,
                     "value": getattr(point, varied),
                     "device": request.device.type,
+                    "precision": request.precision,
                     "patch_size": point.patch_size,
                     "volumes": point.volumes,
                     "epochs": point.epochs,

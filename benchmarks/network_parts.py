@@ -1,7 +1,7 @@
 """What passes through a network, or comes out of it: steps, whole volumes, scores."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import cycle, islice
+from itertools import islice
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks import pairs
 from benchmarks.original import evaluation, training
+from benchmarks.pairs import Pairs, units
 from benchmarks.request import Configuration, Measurement, Request
 from context_fbr import inference, networks, patches, precision, spheres, trainer
 from context_fbr.convolutions import unguard
@@ -78,7 +79,7 @@ def step(request: Request) -> Iterator[Measurement]:
             size,
             pairs.measure(
                 original_step(request, model, size),
-                our_step(request, model, size, repeats + 1),  # one to warm up
+                our_step(request, model, size, units(repeats)),
                 repeats,
                 request.device,
                 f"step {model} {size}",
@@ -140,20 +141,19 @@ def score_cases(request: Request) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
 
 
 def score(request: Request) -> Iterator[Measurement]:
-    """From the logits of a volume to its scores: the median over all cases, each measured in its turn."""
+    """From the logits of a volume to its scores: over all cases, each as often as the others."""
     cases = list(score_cases(request))
-    batches = [
-        (outputs[None], torch.from_numpy(label).to(request.device)[None, None].float())
-        for outputs, label in cases
-    ]
-    theirs, own = cycle(batches), cycle(cases)  # both ways meet the same case in a pair
+    repeats = -(-(request.repeats or 2 * len(cases)) // len(cases))
+    found = []
+    for number, (outputs, label) in enumerate(cases, start=1):
+        batch = outputs[None], torch.from_numpy(label).to(request.device)[None, None].float()
 
-    def ours() -> object:
-        outputs, label = next(own)
-        return score_masks(inference.mask(outputs).cpu().numpy(), label)
+        def original(batch: tuple[torch.Tensor, torch.Tensor] = batch) -> object:
+            return evaluation.scores(*batch)
 
-    repeats = request.repeats or 2 * len(cases)
-    measured = pairs.measure(
-        lambda: evaluation.scores(*next(theirs)), ours, repeats, request.device, "scoring"
-    )
-    yield Measurement("scoring", "", None, measured)
+        def ours(outputs: torch.Tensor = outputs, label: np.ndarray = label) -> object:
+            return score_masks(inference.mask(outputs).cpu().numpy(), label)
+
+        what = f"scoring {number}/{len(cases)}"
+        found.append(pairs.measure(original, ours, repeats, request.device, what))
+    yield Measurement("scoring", "", None, Pairs.joined(found))

@@ -1,49 +1,51 @@
 """Which share of our cell's time is not the network's own passes -> benchmarks/overhead.csv.
 
 The network's are its forward passes in training, validation and test, backward (the loss's among it) and the
-optimiser's step. Everything else is overhead: the start of the two processes with their imports and the
-building of the network, data, patches, loss, stitching of windows, scores, predictions, and saved states.
+optimiser's step. Everything else that the stages `train` and `evaluate` do is overhead: the start of the two
+processes with their imports and the building of the network, reading and hashing of volumes, patches, loss,
+stitching of windows, all scores, predictions, results, saved states; and the cell's part of `prepare`.
 
-Without `--epochs` two epochs, one validation and a fifth of the test cases are measured, and what each costs
-is taken times the protocol's number of them; with `--epochs 50` the whole cell is.
+Without `--epochs` ten epochs are measured, with one validation, and what an epoch and a validation cost is
+taken times the protocol's number of them; with `--epochs 50` the whole cell is. The test is always whole.
 """
 
+import contextlib
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
 
-from benchmarks import cell_ways, table
-from benchmarks.cell import REDUCED_PART, size_of
-from benchmarks.cell_ways import Files, Size
-from benchmarks.pairs import seconds, synchronise
+from benchmarks import generated, table
+from benchmarks.cell import size_of
+from benchmarks.generated import Size, Study
+from benchmarks.pairs import seconds
 from benchmarks.passes import Passes, watched
 from benchmarks.request import Request
 from benchmarks.table import FOLDER, STAMP, Table
-from context_fbr import networks, trainer, training_state
-from context_fbr.patches import Protocol
-from context_fbr.progress import progress
-from context_fbr.resume import Place
+from context_fbr import cell_evaluation, cell_training, networks, trainer, training_state
+from context_fbr.cells import Cell
+from context_fbr.stopping import StopRequest
 from context_fbr.study.resume import Resume
 from context_fbr.study.training import TaskTraining
 
-EPOCHS = 2
+EPOCHS = 10
 NETWORK, OTHER = "network", "overhead"
 """How the parts' names begin."""
-KEY = ("network", "patch_size", "device")
+KEY = ("network", "patch_size", "device", "precision")
 TABLE = Table(FOLDER / "overhead.csv", (*KEY, "part", "seconds", "share", "epochs_measured", *STAMP), KEY)
 PROCESSES = (
     "from context_fbr import cell_training as stage, networks; build = networks.build",
     "from context_fbr import cell_evaluation as stage, networks; build = networks.rebuild",
 )
-"""What the stages `train` and `evaluate` import, and how each makes its network."""
+"""What the stages import, and how each makes its network."""
 BUILD = """
 import sys
 from pathlib import Path
@@ -53,28 +55,41 @@ build(Document.read(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3]), 1).to(sys
 
 
 @dataclass
-class _Clock:
-    """Seconds of what happens within a training."""
+class _Watch:
+    """What happens within a stage, in seconds."""
 
     device: torch.device
-    place: Place
-    original: Callable[..., float]
-    """`trainer.validate`."""
-    validation: float = 0.0
-    save: float = 0.0
+    taken: dict[str, float] = field(default_factory=dict)
+    passes: Passes | None = None
     pauses: int = 0
 
-    def validate(self, *arguments: Any, **keywords: Any) -> float:
-        """In the place of the trainer's own, which is called."""
-        found: list[float] = []
-        self.validation += seconds(lambda: found.append(self.original(*arguments, **keywords)), self.device)
-        return found[0]
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, whose seconds are added up under a name."""
 
-    def pause(self, state: Callable[[], trainer.State]) -> None:
-        """After the first step, save a state: Adam has its moments by then."""
+        def run(*arguments: Any, **keywords: Any) -> Any:
+            found: list[Any] = []
+            took = seconds(lambda: found.append(function(*arguments, **keywords)), self.device)
+            self.taken[name] = self.taken.get(name, 0.0) + took
+            return found[0]
+
+        return run
+
+    def watching(self, stack: ExitStack, build: Callable[..., torch.nn.Module]) -> Callable[..., Any]:
+        """A function that makes a network, whose passes are then watched until the stack unwinds."""
+
+        def run(*arguments: Any) -> torch.nn.Module:
+            network = build(*arguments)
+            self.passes = stack.enter_context(watched(network, self.device))
+            return network
+
+        return run
+
+    def pause(self, keeper: Any, state: Callable[[], trainer.State]) -> bool:
+        """After the first step, save a state: Adam has its moments by then. No other is saved."""
         self.pauses += 1
         if self.pauses == 2:
-            self.save = seconds(lambda: training_state.save(self.place, state(), []), self.device)
+            self.timed("save", lambda: training_state.save(keeper._place, state(), []))()
+        return False
 
 
 def start_seconds(request: Request, model: str, size: int) -> float:
@@ -87,82 +102,82 @@ def start_seconds(request: Request, model: str, size: int) -> float:
     return time.perf_counter() - begin
 
 
-def parts(request: Request, model: str, protocol: Protocol, size: Size, start_s: float) -> dict[str, float]:
+def stages(request: Request, study: Study, cell: Cell) -> tuple[float, _Watch, float, Passes]:
+    """Run both stages.
+
+    Returns:
+        Seconds of `train` without its network's building, and what happened in it; seconds of `evaluate`
+        likewise, and the passes of its network.
+    """
+    learns, tests = _Watch(request.device), _Watch(request.device)
+    document = study.document
+    with contextlib.chdir(study.folder), ExitStack() as stack:
+        for place, name, by in (
+            (cell_training, "load_split", learns.timed("data", cell_training.load_split)),
+            (cell_training, "follow", learns.timed("epochs", cell_training.follow)),
+            (trainer, "validate", learns.timed("validation", trainer.validate)),
+            (training_state.Keeper, "pause", lambda keeper, state: learns.pause(keeper, state)),
+            (networks, "build", learns.timed("build", learns.watching(stack, networks.build))),
+        ):
+            stack.enter_context(patch.object(place, name, by))
+        train_s = seconds(lambda: cell_training.train(cell, document, StopRequest()), request.device)
+    with contextlib.chdir(study.folder), ExitStack() as stack:
+        for place, name, by in (
+            (networks, "rebuild", tests.timed("build", networks.rebuild)),
+            (cell_evaluation, "load_network", tests.watching(stack, cell_evaluation.load_network)),
+        ):
+            stack.enter_context(patch.object(place, name, by))
+        test_s = seconds(lambda: cell_evaluation.evaluate(cell, document, StopRequest()), request.device)
+    assert tests.passes is not None
+    return train_s - learns.taken["build"], learns, test_s - tests.taken["build"], tests.passes
+
+
+def parts(
+    request: Request, study: Study, cell: Cell, size: Size, epochs: int, start_s: float
+) -> dict[str, float]:
     """Seconds of a whole cell by part.
 
     Args:
-        request: whose protocol says how much there is of each.
-        model: the network.
-        protocol: of the cell.
-        size: what is measured of it; training and validation volumes are all of them.
+        request: whose protocol says how often a cell is validated.
+        study: of the cell.
+        cell: to measure.
+        size: of the study; its epochs are those that are measured.
+        epochs: of a whole cell.
         start_s: as `start_seconds`.
     """
-    _, whole = size_of(replace(request, epochs=protocol.epochs))
-    every = protocol.settings.validate_every_epochs
-    validations = -(-protocol.epochs // every)
-    if size.epochs < protocol.epochs:  # one validation, after the last
-        every = size.epochs
-    settings = protocol.settings.model_copy(update={"validate_every_epochs": every})
-    measured = replace(protocol, settings=settings, epochs=size.epochs)
-    of_training = protocol.epochs / size.epochs
-    of_validation = validations / -(-size.epochs // every)
-    of_test = whole.test / size.test
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        files = cell_ways.write_volumes(request, size, folder, for_both=False)
-        network = networks.build(request.document, model, protocol.patch_size, protocol.seed)
-        network.to(request.device)
-        begin = time.perf_counter()
-        learn, check = (cell_ways.load(files, split, request.device) for split in ("train", "validation"))
-        data = time.perf_counter() - begin
-        clock = _Clock(request.device, Place(folder / "state", "0" * 64), trainer.validate)
-        with watched(network, request.device) as passes, patch.object(trainer, "validate", clock.validate):
-            whole_training = seconds(
-                lambda: cell_ways.fit(network, learn, check, measured, clock.pause), request.device
-            )
-        steps = size.epochs * -(-size.train // settings.batch_volumes)
-        assert passes.number["backward"] == passes.number["optimizer"] == steps  # or some would hide
-        test_files = [file for file in files if file.split == "test"]
-        test, read, test_passes = _test(network, test_files, protocol, folder)
-    training = (whole_training - clock.validation - clock.save) * of_training
-    validation = clock.validation * of_validation
-    of_network = {
+    train_s, learns, test_s, tests = stages(request, study, cell)
+    taken, passes = learns.taken, learns.passes
+    assert passes is not None
+    steps = size.epochs * -(-size.train // request.training.batch_volumes)
+    assert passes.number["backward"] == passes.number["optimizer"] == steps  # or some would hide
+    every = request.training.validate_every_epochs
+    of_training = epochs / size.epochs
+    of_validation = -(-epochs // every) / -(-size.epochs // (every if size.epochs == epochs else size.epochs))
+    in_epochs = {
         "forward, training": passes.seconds["training"] * of_training,
         "backward": passes.seconds["backward"] * of_training,
         "optimizer": passes.seconds["optimizer"] * of_training,
-        "forward, validation": passes.seconds["segmentation"] * of_validation,
-        "forward, test": test_passes.seconds["segmentation"] * of_test,
     }
-    in_training = sum(list(of_network.values())[:3])
+    training = (taken["epochs"] - taken["validation"] - taken["save"]) * of_training
+    validation = taken["validation"] * of_validation
+    in_validation = passes.seconds["segmentation"] * of_validation
     other = {
         "processes": start_s,
-        "data": data + read * of_test,
-        "training": training - in_training,
-        "validation": validation - of_network["forward, validation"],
-        "test": test * of_test - of_network["forward, test"],
-        "saved states": _saving(request, clock.save, training + validation),
+        "data": taken["data"] + study.prepare_s,
+        "training": training - sum(in_epochs.values()),
+        "validation": validation - in_validation,
+        "test": test_s - tests.seconds["segmentation"],
+        "saved states": _saving(request, taken["save"], training + validation),
+        "once a training": train_s - taken["data"] - taken["epochs"],
     }
-    return {f"{NETWORK}: {part}": s for part, s in of_network.items()} | {
+    own = {
+        **in_epochs,
+        "forward, validation": in_validation,
+        "forward, test": tests.seconds["segmentation"],
+    }
+    return {f"{NETWORK}: {part}": s for part, s in own.items()} | {
         f"{OTHER}: {part}": s for part, s in other.items()
     }
-
-
-def _test(
-    network: torch.nn.Module, files: list[Files], protocol: Protocol, folder: Path
-) -> tuple[float, float, Passes]:
-    """Seconds of the test but for reading, of reading, and the network's."""
-    device = next(network.parameters()).device
-    test = read = 0.0
-    with watched(network, device) as passes:
-        for file in progress(files, len(files), "overhead", "test case"):
-            begin = time.perf_counter()
-            image, label = file.read()
-            read += time.perf_counter() - begin
-            begin = time.perf_counter()
-            cell_ways.score_case(network, image, label, protocol, folder / f"{file.name}.nii.gz")
-            synchronise(device)
-            test += time.perf_counter() - begin
-    return test, read, passes
 
 
 def _saving(request: Request, save_s: float, training_s: float) -> float:
@@ -174,21 +189,24 @@ def _saving(request: Request, save_s: float, training_s: float) -> float:
 def overhead(request: Request, stamp: Mapping[str, object]) -> Iterator[str]:
     """Measure and write the rows of each configuration; what they say."""
     epochs = request.document.section(("tasks", request.task, "train"), TaskTraining).epochs
-    for model, patch_size in request.configurations([("unet", 32)]):
-        protocol = Protocol(request.training, request.window, epochs, patch_size, seed=1)
-        _, whole = size_of(replace(request, epochs=epochs))
-        size = whole
-        if request.epochs != epochs:
-            size = replace(whole, epochs=request.epochs or EPOCHS, test=-(-whole.test // REDUCED_PART))
-        start_s = start_seconds(request, model, patch_size)
-        found = parts(request, model, protocol, size, start_s)
-        total = sum(found.values())
-        common = {"network": model, "patch_size": patch_size, "device": request.device.type, **stamp}
-        common["epochs_measured"] = size.epochs
-        rows = [
-            {**common, "part": part, "seconds": f"{s:.4g}", "share": f"{s / total:.5f}"}
-            for part, s in found.items()
-        ]
-        table.replace(TABLE, rows)
-        share = sum(s for part, s in found.items() if part.startswith(OTHER)) / total
-        yield f"overhead {model} {patch_size}: {share:.1%} of {total:.0f} s are not the network's own passes"
+    _, whole = size_of(replace(request, epochs=epochs))
+    size = replace(whole, epochs=min(request.epochs or EPOCHS, epochs))
+    # One validation is enough, and ends the training.
+    rhythm = {} if size.epochs == epochs else {"validate_every_epochs": size.epochs}
+    with tempfile.TemporaryDirectory() as name:
+        study = generated.write(request, size, Path(name) / "study", rhythm, for_both=False)
+        for model, patch_size in request.configurations([("unet", 32)]):
+            start_s = start_seconds(request, model, patch_size)
+            cell = Cell(request.task, model, patch_size, seed=1)
+            found = parts(request, study, cell, size, epochs, start_s)
+            total = sum(found.values())
+            common = {"network": model, "patch_size": patch_size, "device": request.device.type, **stamp}
+            common |= {"precision": request.precision, "epochs_measured": size.epochs}
+            rows = [
+                {**common, "part": part, "seconds": f"{s:.4g}", "share": f"{s / total:.5f}"}
+                for part, s in found.items()
+            ]
+            table.replace(TABLE, rows)
+            share = sum(s for part, s in found.items() if part.startswith(OTHER)) / total
+            said = f"{share:.1%} of {total:.0f} s are not the network's own passes"
+            yield f"overhead {model} {patch_size}: {said}"

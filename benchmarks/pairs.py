@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,14 @@ class Pairs:
 
     original_s: tuple[float, ...]
     ours_s: tuple[float, ...]
+
+    @classmethod
+    def joined(cls, parts: Sequence["Pairs"]) -> "Pairs":
+        """All pairs of several, in their order."""
+        return cls(
+            tuple(s for part in parts for s in part.original_s),
+            tuple(s for part in parts for s in part.ours_s),
+        )
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -47,13 +55,18 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def units(repeats: int) -> int:
+    """How often `measure` calls each way at most."""
+    return 2 * repeats
+
+
 def measure(
     original: Work,
     ours: Work,
     repeats: int,
     device: torch.device,
     what: str,
-    warm_up: bool = True,
+    settle: bool = True,
     before: Work = lambda: None,
 ) -> Pairs:
     """Time both ways in turns, each first in every other pair, so that a machine that slows down harms none.
@@ -66,20 +79,19 @@ def measure(
         repeats: pairs to measure.
         device: that both compute on.
         what: for the progress line.
-        warm_up: whether to do each once before.
+        settle: whether a way that takes over does its work once untimed: it finds caches and memory as the
+            other left them. For long work that is not worth its time.
         before: what is done ahead of each, and not timed.
     """
     times: dict[Work, list[float]] = {original: [], ours: []}
-
-    def take(work: Work) -> float:
-        (allocator.give_back if work is original else allocator.keep)()
-        before()
-        return seconds(work, device)
-
-    if warm_up:
-        take(original)
-        take(ours)
+    last: Work | None = None
     for number in progress(range(repeats), repeats, what, "pair"):
         for work in (original, ours) if number % 2 == 0 else (ours, original):
-            times[work].append(take(work))
+            if work is not last:
+                (allocator.give_back if work is original else allocator.keep)()
+                if settle:
+                    work()
+            last = work
+            before()
+            times[work].append(seconds(work, device))
     return Pairs(tuple(times[original]), tuple(times[ours]))

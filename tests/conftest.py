@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
@@ -16,11 +17,24 @@ from context_fbr.cells import Cell
 from context_fbr.study.analysis import Analysis
 from context_fbr.study.document import Document
 
+if TYPE_CHECKING:
+    from benchmarks.request import Request
+
 TINY = ROOT / "tests" / "overlays" / "tiny.yaml"
 SETTINGS = Analysis(convergence_tolerance=0.02, minimum_validation_dice=0.6, confidence=0.95, small_loss=0.05)
 CELLS = [
     Cell("spheres", model, size, seed) for model in ("unet", "unetr") for size in (8, 16) for seed in (1, 2)
 ]
+BENCHMARK = (
+    ("edge: 48", "edge: 20"),
+    ("{volumes: 20, radius: [12, 17]}", "{volumes: 6, radius: [4, 7]}"),
+    ("{volumes: 24, radius: [2, 23]}", "{volumes: 5, radius: [4, 9]}"),
+    ("{train: 16, validation: 4, test: imagesTs}", "{train: 4, validation: 2, test: imagesTs}"),
+    ("patch_sizes: [16, 32, 48]", "patch_sizes: [16]"),
+    ("epochs: 24", "epochs: 3"),
+    ("validate_every_epochs: 4", "validate_every_epochs: 2"),
+)
+"""What makes the study small enough to be measured in a test."""
 LONGEST = ("test_pipeline.py", "test_resume.py", "test_workflows.py", "test_plots_page.py", "test_trainer.py")
 
 
@@ -68,6 +82,27 @@ def change(params: Path) -> Callable[[str, str], Document]:
         return Document.read(params)
 
     return replace
+
+
+@pytest.fixture
+def request_(
+    params: Path, change: Callable[[str, str], Document], monkeypatch: pytest.MonkeyPatch
+) -> Iterator["Request"]:
+    """To measure a tiny study, in a folder of its own, with one thread."""
+    import torch
+
+    from benchmarks.request import Request
+
+    for before, after in BENCHMARK:
+        document = change(before, after)
+    monkeypatch.chdir(params.parent)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(
+        1
+    )  # as the benchmarks compute, and not one that waits for another on a busy machine
+    cpu = torch.device("cpu")
+    yield Request(document, "spheres", cpu, "float32", repeats=2, patch_sizes=(16,), networks=("unet",))
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """The original's way gives what ours gives, and the tables say what was measured."""
 
+import contextlib
 import csv
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -13,51 +14,27 @@ import torch
 from monai.losses import DiceLoss
 
 from benchmarks import __main__ as bench
-from benchmarks import cell, cell_ways, data_parts, figure, floor, network_parts, overhead, pairs, table
-from benchmarks.cell_ways import Size
+from benchmarks import (
+    data_parts,
+    figure,
+    generated,
+    network_parts,
+    pairs,
+    table,
+)
+from benchmarks.generated import Size
 from benchmarks.original import data, evaluation, training, volumes
 from benchmarks.request import Request
 from context_fbr import networks, patches, prepared, scoring, spheres
 from context_fbr.errors import UserError
 from context_fbr.inference import segment, sliding_window
-from context_fbr.paper_cells import paper_document
 from context_fbr.patches import Protocol
 from context_fbr.prepare import prepare_case
-from context_fbr.study.document import Document
 from context_fbr.study.preparation import Prepare
 from context_fbr.study.raw import SpheresRaw
 
 CPU = torch.device("cpu")
-SMALL = (
-    ("edge: 48", "edge: 20"),
-    ("{volumes: 20, radius: [12, 17]}", "{volumes: 6, radius: [4, 7]}"),
-    ("{volumes: 24, radius: [2, 23]}", "{volumes: 5, radius: [4, 9]}"),
-    ("{train: 16, validation: 4, test: imagesTs}", "{train: 4, validation: 2, test: imagesTs}"),
-    ("patch_sizes: [16, 32, 48]", "patch_sizes: [16]"),
-    ("epochs: 24", "epochs: 3"),
-    ("validate_every_epochs: 4", "validate_every_epochs: 2"),
-)
 STAMP = {"machine": "m", "date": "2026-01-01", "commit": "0000000"}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As the benchmarks compute, and not one that waits for another on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def request_(
-    params: Path, change: Callable[[str, str], Document], monkeypatch: pytest.MonkeyPatch
-) -> Request:
-    """Of a tiny study, in a folder of its own."""
-    for before, after in SMALL:
-        document = change(before, after)
-    monkeypatch.chdir(params.parent)
-    return Request(document, "spheres", CPU, "float32", repeats=2, patch_sizes=(16,), networks=("unet",))
 
 
 def protocol_of(request: Request, epochs: int = 1) -> Protocol:
@@ -145,16 +122,17 @@ def test_scores_are_ours(request_: Request, wrong: str) -> None:
 
 
 def test_the_original_s_batches_are_patches_of_the_same_volumes(request_: Request, tmp_path: Path) -> None:
-    folder = tmp_path / "volumes"
-    folder.mkdir()
-    files = cell_ways.write_volumes(request_, Size(1, 4, 0, 0), folder)
-    whole = {file.name: file.read() for file in files}
-    for batch, file in zip(data.volume_loader([f.original for f in files], workers=0), files, strict=True):
-        for kind, voxels in zip(data.KEYS, whole[file.name], strict=True):
+    study = generated.write(request_, Size(1, 4, 1, 1), tmp_path / "study", {})
+    with contextlib.chdir(study.folder):
+        cases = prepared.read_cases("spheres", "train")
+        whole = {case.name: prepared.read_volume("spheres", case) for case in cases}
+    items = study.items("train")
+    assert [item["name"] for item in items] == list(whole)
+    for batch, item in zip(data.volume_loader(items, workers=0), items, strict=True):
+        for kind, voxels in zip(data.KEYS, whole[item["name"]], strict=True):
             assert np.array_equal(batch[kind][0, 0].numpy(), voxels)
-    loader = data.training_loader([file.original for file in files], protocol_of(request_), workers=0)
     seen = []
-    for batch in loader:
+    for batch in data.training_loader(items, protocol_of(request_), workers=0):
         assert batch["image"].shape == batch["label"].shape == (4, 1, 16, 16, 16)
         for patch, name in zip(batch["image"].numpy(), batch["name"], strict=True):
             windows = np.lib.stride_tricks.sliding_window_view(whole[name][0], (16, 16, 16))
@@ -164,11 +142,9 @@ def test_the_original_s_batches_are_patches_of_the_same_volumes(request_: Reques
 
 
 def test_half_of_the_original_s_patches_are_centred_on_foreground(request_: Request, tmp_path: Path) -> None:
-    folder = tmp_path / "volumes"
-    folder.mkdir()
-    files = cell_ways.write_volumes(request_, Size(1, 4, 0, 0), folder)
+    study = generated.write(request_, Size(1, 4, 1, 1), tmp_path / "study", {})
     protocol = replace(protocol_of(request_), patch_size=4)
-    loader = data.training_loader([file.original for file in files], protocol, workers=0)
+    loader = data.training_loader(study.items("train"), protocol, workers=0)
     centres = [patch[0, 2, 2, 2] for _ in range(25) for batch in loader for patch in batch["label"].numpy()]
     assert len(centres) == 200
     assert 0.35 < np.mean(centres) < 0.65
@@ -185,38 +161,6 @@ def test_the_original_prepares_a_scan_as_we_do(request_: Request, tmp_path: Path
     assert label.any()
 
 
-def test_a_cell_is_scored_both_ways_on_the_same_cases(request_: Request) -> None:
-    request = replace(request_, epochs=3)
-    (measured,) = cell.cell(request, STAMP, workers=0)
-    assert measured.part == "cell"
-    assert len(measured.pairs.ratios) == 2
-    rows = table.read(cell.SCORES)
-    assert {(row["seed"], row["filename"]) for row in rows} == {
-        (seed, f"spheres_{number:03d}") for seed in "12" for number in range(6, 11)
-    }
-    (line,) = table.read(cell.DIFFERENCES)
-    assert (line["seeds"], line["cases"], line["epochs"]) == ("2", "5", "3")
-    dice = {way: sum(float(row[f"{way}_dsc"]) for row in rows) / len(rows) for way in ("original", "ours")}
-    assert float(line["difference"]) == pytest.approx(dice["ours"] - dice["original"], abs=1e-5)
-    assert float(line["low"]) <= float(line["difference"]) <= float(line["high"])
-
-
-def test_each_pair_of_cells_has_a_seed_of_its_own_and_both_ways_have_the_same(
-    request_: Request, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seeds: dict[str, list[int]] = {"original": [], "ours": []}
-    for way, own in seeds.items():
-
-        def run(*arguments: object, own: list[int] = own) -> dict[str, float]:
-            (protocol,) = (a for a in arguments if isinstance(a, Protocol))
-            own.append(protocol.seed)
-            return {"a": 0.5, "b": 0.5}
-
-        monkeypatch.setattr(cell_ways, way, run)
-    list(cell.cell(replace(request_, repeats=3, epochs=1), STAMP, workers=0))
-    assert seeds == {"original": [1, 1, 2, 3], "ours": [1, 1, 2, 3]}  # the first is the warm-up
-
-
 def test_bf16_is_ours_and_the_original_s_stays_in_float32(request_: Request) -> None:
     request = replace(request_, precision="bf16")
     assert request.training.precision == request.window.precision == "bf16"
@@ -225,61 +169,33 @@ def test_bf16_is_ours_and_the_original_s_stays_in_float32(request_: Request) -> 
     assert measured.row(request, STAMP)["precision"] == "bf16"
 
 
-def test_the_difference_of_two_equal_trainings_is_nothing() -> None:
-    scores = [{"a": 0.5, "b": 0.75, "c": 1.0}]
-    found = cell.difference({"original": scores, "ours": scores}, 0.95)
-    assert (found.estimate, found.low, found.high) == (0, 0, 0)
+def test_each_way_computes_with_its_own_memory_and_is_warm_when_it_is_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    for name in ("keep", "give_back"):
+        monkeypatch.setattr(pairs.allocator, name, lambda name=name: told.append(name))
+
+    def take(work: Callable[[], object], _: torch.device) -> float:
+        told.append("clock")
+        work()
+        return 1.0
+
+    monkeypatch.setattr(pairs, "seconds", take)
+    pairs.measure(lambda: told.append("original"), lambda: told.append("ours"), 2, CPU, "it")
+    original = ["give_back", "original", "clock", "original"]
+    ours = ["keep", "ours", "clock", "ours"]
+    assert told == [*original, *ours, "clock", "ours", *original]
+    assert sum(word == "ours" for word in told) <= pairs.units(2)
 
 
-def test_the_shares_of_a_cell_s_time_add_up_to_one(
+def test_scoring_measures_every_case_as_often_as_the_others(
     request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overhead, "start_seconds", lambda *_: 2.0)
-    (text,) = overhead.overhead(replace(request_, epochs=1), STAMP)
-    rows = table.read(overhead.TABLE)
-    assert sum(float(row["share"]) for row in rows) == pytest.approx(1, abs=1e-4)
-    assert all(float(row["seconds"]) >= 0 for row in rows)
-    by_part = {row["part"]: float(row["seconds"]) for row in rows}
-    assert by_part["overhead: processes"] == 2
-    assert min(s for part, s in by_part.items() if part.startswith("network")) > 0
-    assert "are not the network's own" in text
-
-
-def test_a_measured_cell_s_time_is_the_sum_of_its_parts(
-    request_: Request, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Nothing is counted twice and little is lost: measured in full, the parts are the clock's seconds."""
-    protocol, size = protocol_of(request_, epochs=3), Size(3, 4, 2, 5)
-    (tmp_path / "volumes").mkdir()
-    files = cell_ways.write_volumes(request_, size, tmp_path / "volumes", for_both=False)
-    network = network_of(request_)
-    monkeypatch.setattr(overhead.cell_ways, "write_volumes", lambda *_, **__: files)
-    monkeypatch.setattr(overhead.networks, "build", lambda *_: network)
-    monkeypatch.setattr(overhead.training_state, "save", lambda *_: None)
-    found: list[float] = []
-    whole = pairs.seconds(
-        lambda: found.extend(overhead.parts(request_, "unet", protocol, size, 0.0).values()), CPU
-    )
-    assert 0.9 * whole < sum(found) < whole
-
-
-def test_the_work_of_a_step_is_what_was_counted_before() -> None:
-    request = Request(paper_document(), "spheres", CPU, "float32")
-    assert floor.step_gflop(request, "unet", 32, 8) == pytest.approx(9, rel=0.06)
-    assert floor.step_gflop(request, "unet", 64, 8) == pytest.approx(72, rel=0.06)
-
-
-def test_a_step_is_held_against_the_fastest_convolution(
-    request_: Request, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(floor, "SHAPES", ((1, 4, 8), (2, 8, 8)))
-    (text,) = floor.floor(request_, STAMP)
-    (line,) = table.read(floor.TABLE)
-    assert float(line["step_over_floor"]) == pytest.approx(
-        float(line["step_median_s"]) * float(line["best_gflop_per_s"]) / float(line["gflop"]), rel=0.01
-    )
-    assert line["batch"] == "4"
-    assert "times the floor" in text
+    monkeypatch.setattr(network_parts, "SCAN", (20, 20, 16))
+    monkeypatch.setattr(network_parts, "SPHERES", 1)
+    (measured,) = network_parts.score(replace(request_, repeats=5))
+    assert len(measured.pairs.ratios) == 2 * 4  # two a case: 5 are not enough for all
 
 
 def row(part: str, ratio: str, commit: str = "1111111") -> dict[str, str]:
@@ -328,7 +244,10 @@ def test_the_figure_is_drawn_from_the_table_alone(tmp_path: Path) -> None:
 def test_pairs_take_turns_and_each_way_goes_first() -> None:
     calls: list[str] = []
     found = pairs.measure(lambda: calls.append("a"), lambda: calls.append("b"), 3, CPU, "test")
-    assert "".join(calls) == "ab" + "ab" + "ba" + "ab"
+    assert "".join(calls) == "aabb" + "baa" + "abb"  # who takes over does so once untimed
+    calls.clear()
+    pairs.measure(lambda: calls.append("a"), lambda: calls.append("b"), 3, CPU, "test", settle=False)
+    assert "".join(calls) == "ab" + "ba" + "ab"
     assert len(found.original_s) == len(found.ours_s) == len(found.ratios) == 3
     known = pairs.Pairs((2.0, 4.0, 9.0), (1.0, 4.0, 3.0))
     assert known.summary == (4.0, 3.0, 2.0, 1.0, 3.0)
@@ -364,7 +283,8 @@ def test_a_run_writes_rows_and_figure(
     with bench.RESULTS.path.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["part"] for row in rows] == ["generate", "scoring", "sliding_window", "step"]
-    assert all(float(row["ratio_min"]) > 0 and row["repeats"] == "1" for row in rows)
+    assert all(float(row["ratio_min"]) > 0 for row in rows)
+    assert [row["repeats"] for row in rows] == ["1", "12", "1", "1"]  # of scoring, one a case
     assert bench.FIGURE.read_bytes().startswith(b"\x89PNG")
     assert "step unet 16: " in capsys.readouterr().out
     assert prepared.folder("spheres").exists() is False

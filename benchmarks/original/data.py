@@ -54,13 +54,14 @@ def training_loader(items: Sequence[Item], protocol: Protocol, workers: int, epo
         batch_size=settings.batch_volumes,
         sampler=order,
         generator=generator,
+        persistent_workers=workers > 0,
     )
 
 
 def volume_loader(items: Sequence[Item], workers: int) -> DataLoader:
     """Whole volumes in their order, (1, 1, x, y, z) float32 by key."""
     dataset = CacheDataset(items, Compose(_reading()), progress=False)
-    return DataLoader(dataset, num_workers=workers, batch_size=1)
+    return DataLoader(dataset, num_workers=workers, batch_size=1, persistent_workers=workers > 0)
 
 
 def preparation(settings: Prepare) -> Compose:
