@@ -4,6 +4,7 @@ import copy
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -68,6 +69,28 @@ def test_the_gradients_of_every_guarded_convolution_are_right_by_pytorchs_own_ke
     # Not by oneDNN, whose kernels depend on the CPU. (Setting its flags warns of flags of Intel's GPUs.)
     with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False):
         precision.check(network, "networks.it", "bf16", 2, 16)
+
+
+def test_where_float64_would_take_too_much_memory_float32_is_the_reference_of_bf16(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(1)
+    layer = gradients.Layer(nn.Conv3d(2, 4, 3), (1, 2, 8, 8, 8))
+    assert layer.unfolded_bytes == 8 * 2 * 8**3 * 27
+    before = [gradients.error(layer, CPU, dtype) for dtype in (torch.bfloat16, torch.float32)]
+    monkeypatch.setattr(gradients, "MOST_UNFOLDED", layer.unfolded_bytes - 1)
+    seen: list[torch.dtype] = []
+    compute = gradients._gradients
+
+    def note(*arguments: Any) -> tuple[torch.Tensor, ...]:
+        seen.append(arguments[3])
+        return compute(*arguments)
+
+    monkeypatch.setattr(gradients, "_gradients", note)
+    after = [gradients.error(layer, CPU, dtype) for dtype in (torch.bfloat16, torch.float32)]
+    assert seen == [torch.float32, torch.bfloat16, torch.float64, torch.float32]
+    assert after[0] == pytest.approx(before[0], rel=1e-3)
+    assert after[1] == before[1] > 0
 
 
 class Wrong(nn.Conv3d):

@@ -19,6 +19,7 @@ bfloat16 has 8 bits of significand, so a rounding errs by 2^-8 at most, and a gr
 factors, and of itself. They add up to no more than 3 * 2^-8 < 2^-6; 0.003 is usual. float32 may be computed
 in TF32 on a GPU, whose 11 bits make it 3 * 2^-11 < 2^-8; 0.000001 is usual without.
 """
+MOST_UNFOLDED = 2 * 10**9  # bytes, of which a gradient in float64 holds a few times as much
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Layer:
         kernel = "x".join(map(str, getattr(self.module, "kernel_size", ())))
         kind = "transposed " if isinstance(self.module, torch.nn.ConvTranspose3d) else ""
         return f"{kind}{kernel} on {'x'.join(map(str, self.shape[2:]))} maps"
+
+    @property
+    def unfolded_bytes(self) -> int:
+        """What PyTorch makes of the maps in float64: each voxel once for each of the kernel's."""
+        return 8 * math.prod(self.shape) * math.prod(getattr(self.module, "kernel_size", ()))
 
     @property
     def channels(self) -> str:
@@ -73,11 +79,13 @@ def error(layer: Layer, device: torch.device, dtype: torch.dtype) -> float:
     Args:
         layer: what to differentiate.
         device: that computes it, in the memory format of this study's trainings.
-        dtype: float32, or bfloat16 by autocast. The reference is float64 on the same device, if it has that.
+        dtype: float32, or bfloat16 by autocast. The reference is float64 on the same device, if it has that;
+            for bfloat16 on maps that float64 would take too much memory for it is float32.
     """
     inputs = torch.randn(layer.shape, generator=torch.Generator().manual_seed(0))
     reference = torch.device("cpu") if device.type == "mps" else device
-    expected = _gradients(layer.module, inputs, reference, torch.float64)
+    is_large = dtype != torch.float32 and layer.unfolded_bytes > MOST_UNFOLDED
+    expected = _gradients(layer.module, inputs, reference, torch.float32 if is_large else torch.float64)
     computed = _gradients(layer.module, inputs, device, dtype)
     errors = [float((a - b).norm() / b.norm()) for a, b in zip(computed, expected, strict=True)]
     return max(value if math.isfinite(value) else math.inf for value in errors)
