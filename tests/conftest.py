@@ -97,9 +97,7 @@ def request_(
         document = change(before, after)
     monkeypatch.chdir(params.parent)
     threads = torch.get_num_threads()
-    torch.set_num_threads(
-        1
-    )  # as the benchmarks compute, and not one that waits for another on a busy machine
+    torch.set_num_threads(1)  # as the benchmarks compute; two would wait for each other on a busy machine
     cpu = torch.device("cpu")
     yield Request(document, "spheres", cpu, "float32", repeats=2, patch_sizes=(16,), networks=("unet",))
     torch.set_num_threads(threads)

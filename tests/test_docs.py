@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 from pipeline import ROOT
@@ -33,4 +32,4 @@ def test_every_link_of_a_page_leads_to_a_file_of_the_repository(page: str) -> No
 def test_the_pages_that_people_read_have_links() -> None:
     assert "benchmarks/results.csv" in targets("docs/speed.md")
     assert len(targets("README.md")) > 5
-    assert not is_tracked(str(Path("benchmarks/no.csv")))
+    assert not is_tracked("benchmarks/no.csv")
