@@ -84,6 +84,46 @@ def grid_run(options: Namespace) -> None:
     local.run(study, options.jobs or local.default_jobs(study))
 
 
+def grid_submit(options: Namespace) -> int:
+    """Submit cells to Slurm."""
+    from context_fbr.grid import cluster, site
+
+    where = site.read()
+    study = read_study(Document.read())
+    check_networks(study)
+    return cluster.submit_cells(study, where, _cells(options.cells), options.watch)
+
+
+def grid_status(options: Namespace) -> int:
+    """How cells stand on the cluster."""
+    from context_fbr.grid import cluster
+
+    cells = _cells(options.cells) or read_study(Document.read()).grid.cells
+    return cluster.status(cells, options.watch)
+
+
+def grid_logs(options: Namespace) -> None:
+    """What a cell's job says."""
+    from context_fbr.grid import cluster
+
+    cluster.logs(_cell(options.cell), options.follow)
+
+
+def grid_cancel(options: Namespace) -> None:
+    """Cancel cells."""
+    from context_fbr.grid import cluster
+
+    cluster.cancel(_cells(options.cells) or read_study(Document.read()).grid.cells)
+
+
+def grid_collect(_: Namespace) -> None:
+    """Bring the cluster's results here."""
+    from context_fbr.grid import collect, site
+
+    collect.collect(read_study(Document.read()), site.read())
+    print("the study is up to date")
+
+
 def copy(options: Namespace) -> None:
     """Copy the project."""
     from context_fbr.sandbox import copy_project
@@ -170,6 +210,10 @@ def predict(options: Namespace) -> None:
 
     for line in predict.predict(cell, options.images, options.out, options.overwrite):
         print(line, flush=True)
+
+
+def _cells(keys: list[str]) -> list[Cell]:  # TEMP until merge
+    return [_cell(key) for key in keys]
 
 
 def _cell(key: str) -> Cell:

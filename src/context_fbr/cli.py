@@ -167,6 +167,32 @@ def parser() -> argparse.ArgumentParser:
         help="cells at once (default: cores / train.threads, or as many as there are GPUs)",
     )
     command.set_defaults(do=actions.grid_run)
+
+    command = grid.add_parser(
+        "submit", help="submit the cells that are not done to a Slurm cluster, see grid.toml"
+    )
+    command.add_argument("cells", nargs="*", metavar="CELL", help="only these; those that failed, too")
+    command.add_argument(
+        "--watch", action="store_true", help="stay until they have ended, submit again what is lost"
+    )
+    command.set_defaults(do=actions.grid_submit)
+
+    command = grid.add_parser("status", help="how the cells stand on the cluster")
+    command.add_argument("cells", nargs="*", metavar="CELL")
+    command.add_argument("--watch", action="store_true", help="until they have ended")
+    command.set_defaults(do=actions.grid_status)
+
+    command = grid.add_parser("logs", help="what a cell's last job said")
+    command.add_argument("cell", metavar="CELL")
+    command.add_argument("-f", "--follow", action="store_true", help="go on while it runs")
+    command.set_defaults(do=actions.grid_logs)
+
+    command = grid.add_parser("cancel", help="end the jobs of cells; what they have computed is kept")
+    command.add_argument("cells", nargs="*", metavar="CELL", help="default: all")
+    command.set_defaults(do=actions.grid_cancel)
+
+    command = grid.add_parser("collect", help="bring the cluster's results here and analyse them")
+    command.set_defaults(do=actions.grid_collect)
     return root
 
 

@@ -100,7 +100,7 @@ def _places(results: int) -> list[Place]:
     """The folders, the first two of which hold the results once each."""
     root, cache = Path(), None
     try:
-        from dvc.repo import Repo  # type: ignore[import-untyped]
+        from dvc.repo import Repo
 
         with Repo() as repo:
             root, cache = Path(repo.root_dir), Path(repo.cache.local.path)

@@ -1,0 +1,179 @@
+"""`context-fbr grid submit`, `status`, `logs` and `cancel`: a study on a Slurm cluster, step by step."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from context_fbr import locks
+from context_fbr.cells import Cell
+from context_fbr.errors import UserError, raise_problems
+from context_fbr.grid import batches, monitor, order, slurm, states, submit
+from context_fbr.grid.batches import Batch
+from context_fbr.grid.site import Site
+from context_fbr.grid.states import Standing
+from context_fbr.grid.table import State
+from context_fbr.study.whole import Study
+
+LOCK = batches.ROOT / "submit.lock"
+
+
+def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool) -> int:
+    """Submit the cells that are not done and of which no job is alive.
+
+    Args:
+        study: the parameters.
+        site: the cluster.
+        named: only these, and also those that failed or were lost too often; if empty, all of the grid.
+        watched: stay, show how they get on, and submit again what is lost.
+
+    Returns:
+        Exit status: 1 if some cell that was watched did not come to be done.
+
+    Raises:
+        UserError: if there is nothing that could be submitted, or Slurm does not take it.
+    """
+    submit.refuse_changes()
+    slurm.check()
+    submit.bring_data(site)
+    cells = list(named) or list(study.grid.cells)
+    standings = _submit_missing(study, site, cells, force=bool(named))
+    if not watched:
+        return 0
+
+    def again(standings: Sequence[Standing]) -> None:
+        if any(standing.state is State.UNKNOWN for standing in standings):
+            return  # Slurm is away: later
+        lost = [standing for standing in standings if standing.state is State.LOST and standing.to_submit]
+        if lost:
+            _submit_missing(study, site, [standing.work.cell for standing in lost], force=False)
+
+    standings = monitor.watch(cells, Console(), again)
+    return _report(standings)
+
+
+def _submit_missing(study: Study, site: Site, cells: Sequence[Cell], force: bool) -> list[Standing]:
+    with _alone():
+        standings = monitor.look(cells)
+        if any(standing.state is State.UNKNOWN for standing in standings):
+            raise UserError(
+                "Slurm does not answer, and cells that were submitted before may be running; nothing was "
+                "submitted: try again when `squeue` works"
+            )
+        chosen = [s for s in standings if s.to_submit or (force and s.state in (State.FAILED, State.LOST))]
+        for standing in standings:
+            if standing not in chosen and standing.state in (State.FAILED, State.LOST):
+                print(f"{standing.work.cell.key}: {standing.state}, not submitted again: {standing.note}")
+        count = {state: sum(s.state is state for s in standings) for state in State}
+        print(
+            f"{len(chosen)} cells to submit; {count[State.DONE]} are done, {count[State.RUNNING]} running, "
+            f"{count[State.WAITING]} waiting",
+            flush=True,
+        )
+        cells = [standing.work.cell for standing in chosen]
+        first = order.longest_first(cells, study, order.measurements(study.grid.cells))
+        works = {standing.work.cell: standing.work for standing in chosen}
+        largest = slurm.largest_array() if chosen else 1
+        for start in range(0, len(first), largest):
+            part = [works[cell] for cell in first[start : start + largest]]
+            batch = submit.submit(study, site, part)
+            print(f"{batch.name}: {len(part)} cells, commit {batch.revision[:10]}", flush=True)
+    return standings
+
+
+def status(cells: Sequence[Cell], watched: bool) -> int:
+    """Print how cells stand, once or until they have ended; exit status as in `submit_cells`."""
+    console = Console()
+    standings = monitor.watch(cells, console) if watched else monitor.look(cells)
+    if not watched:
+        monitor.show(standings, console)
+    known = batches.every()
+    for job, key in states.elsewhere([s.work for s in standings], known, states.ask_slurm(known)):
+        if not watched:
+            print(f"job {job.identity}: {job.state.lower()}, {key} of other parameters, code or grid")
+    return _report(standings) if watched else 0
+
+
+def _report(standings: Sequence[Standing]) -> int:
+    """Name what is not done, and what to do next."""
+    problems = [
+        f"{s.work.cell.key}: {s.state}{f': {s.note}' if s.note else ''}"
+        for s in standings
+        if s.state is not State.DONE
+    ]
+    raise_problems(problems)
+    print("all cells are done: `context-fbr grid collect` brings them here", flush=True)
+    return 0
+
+
+def logs(cell: Cell, follow: bool) -> None:
+    """Print what the last job of a cell said, and go on while it runs.
+
+    Raises:
+        UserError: if it was never submitted, or its job has not begun.
+    """
+    batch = _last_batch(cell)
+    log = batch.log(cell)
+    if not log.exists():
+        raise UserError(
+            f"{cell.key}: its job of {batch.name} has written nothing yet; what Slurm wrote is in "
+            f"{batch.folder / 'slurm'}"
+        )
+    with log.open(encoding="utf-8", errors="replace") as file:
+        while True:
+            text = file.read()
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            if not text and (not follow or batch.end(cell) is not None):
+                return
+            if not text:
+                time.sleep(1)
+
+
+def _last_batch(cell: Cell) -> Batch:
+    for batch in batches.every():
+        if cell.key in batch.keys:
+            return batch
+    raise UserError(f"{cell.key}: was never submitted from this folder")
+
+
+def cancel(cells: Sequence[Cell]) -> None:
+    """End the jobs of cells; what they have computed is kept for the next submission.
+
+    Raises:
+        UserError: if Slurm does not answer.
+    """
+    known = batches.every()
+    with _alone():
+        try:
+            alive = {(job.name, job.index): job for job in slurm.jobs(b.name for b in known) if job.alive}
+            wanted = {cell.key for cell in cells}
+            chosen = [
+                (batch, key, alive[batch.name, index])
+                for batch in known
+                for index, key in enumerate(batch.keys)
+                if key in wanted and (batch.name, index) in alive
+            ]
+            slurm.cancel(job.identity for _, _, job in chosen)
+        except slurm.SilentError as error:
+            raise UserError(f"{error}; nothing is known to be cancelled, try again") from None
+        for batch, key, _ in chosen:
+            if batch.end(Cell.from_key(key)) is None:
+                batch.write_end(Cell.from_key(key), "cancelled")
+    print(f"{len(chosen) or 'no'} jobs cancelled")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Be the only process that submits or cancels in this folder: two would submit the same cells.
+
+    Raises:
+        UserError: if another one is at it.
+    """
+    try:
+        with locks.hold(LOCK):
+            yield
+    except locks.HeldError as owner:
+        raise UserError(f"cells are being submitted already, by {owner}; wait for it") from None

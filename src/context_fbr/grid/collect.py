@@ -1,0 +1,58 @@
+"""What the cluster computed, brought into this checkout: `dvc repro`, which finds every cell done."""
+
+import shutil
+from collections.abc import Sequence
+
+from context_fbr import atomic, lockfile
+from context_fbr.errors import UserError, raise_problems
+from context_fbr.grid import batches, done, dvc, monitor
+from context_fbr.grid.batches import Batch
+from context_fbr.grid.site import Site
+from context_fbr.grid.states import OPEN, Standing
+from context_fbr.grid.table import State
+from context_fbr.study.whole import Study
+
+
+def collect(study: Study, site: Site) -> None:
+    """Check that every cell is done, then bring all results here and analyse them.
+
+    Raises:
+        UserError: naming every cell that is not done, and why; nothing was changed then.
+    """
+    if site.remote and dvc.call("fetch", "-r", site.remote, "--run-cache", *done.DATA):
+        raise UserError(f"the remote {site.remote} could not be read, see above")
+    standings = monitor.look(study.grid.cells)
+    raise_problems(
+        [
+            f"{standing.work.cell.key}: {standing.state}{f': {standing.note}' if standing.note else ''}"
+            for standing in standings
+            if standing.state is not State.DONE
+        ]
+    )
+    for standing in standings:
+        _bring_provenance(standing)
+    # --pull: the workspace may lack what a stage before the cells wrote, and the remote has it.
+    if not dvc.repro("-k", *(["--pull"] if site.remote else [])):
+        raise UserError("dvc repro failed, see above")
+    lockfile.sort(dvc.stage_names())
+    _clear(batches.every(), standings)
+
+
+def _bring_provenance(standing: Standing) -> None:
+    """What made a cell's results. Nothing is there if it was not the cluster: then it lies here already."""
+    if standing.batch is None:
+        return
+    for stage in done.STAGES:
+        made = standing.batch.provenance(standing.work.cell, stage)
+        target = standing.work.cell.provenance(stage)
+        if made.exists():
+            atomic.write_bytes(target, made.read_bytes())
+
+
+def _clear(known: Sequence[Batch], standings: Sequence[Standing]) -> None:
+    """Remove the clones of batches of which no job is left; records and logs stay."""
+    busy = {standing.batch.folder for standing in standings if standing.batch and standing.state in OPEN}
+    for batch in known:
+        if batch.folder not in busy:
+            for name in ("code", "clones"):
+                shutil.rmtree(batch.folder / name, ignore_errors=True)

@@ -1,0 +1,120 @@
+"""The cells of a cluster as a table, once or until they have ended."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from context_fbr.cells import Cell
+from context_fbr.grid import batches, done, output, states
+from context_fbr.grid.states import Standing
+from context_fbr.grid.table import Row, State, table
+
+PERIOD_S = 5.0
+TAIL_BYTES = 20_000
+
+
+def look(cells: Sequence[Cell]) -> list[Standing]:
+    """How cells stand now; errors as in `done.look`."""
+    known = batches.every()
+    jobs = states.ask_slurm(known)  # first, see there
+    return states.standings(done.look(cells), known, jobs)
+
+
+def show(standings: Sequence[Standing], console: Console) -> None:
+    """Print the table of all cells, and what went wrong with some."""
+    console.print(table(rows(standings), height=len(standings) + 4, seconds=_since(standings)))
+    for standing in standings:
+        if standing.state in (State.FAILED, State.LOST) and standing.note:
+            console.print(f"{standing.work.cell.key}: {standing.note}", markup=False, soft_wrap=True)
+
+
+def watch(
+    cells: Sequence[Cell], console: Console, between: Callable[[Sequence[Standing]], None] | None = None
+) -> list[Standing]:
+    """Show the cells until none is waiting or running any more: a table on a terminal, lines in a log.
+
+    Args:
+        cells: to watch.
+        console: where.
+        between: called after each look, to submit lost cells again.
+    """
+    said: dict[str, str] = {}
+    standings = look(cells)
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+        while True:
+            if between is not None:
+                between(standings)
+            shown = rows(standings)
+            if console.is_terminal:
+                live.update(table(shown, console.height, _since(standings)), refresh=True)
+            else:
+                _say_changes(shown, said, console)
+            if not any(standing.state in states.OPEN for standing in standings):
+                return standings
+            time.sleep(PERIOD_S)
+            standings = _look_again(standings)
+
+
+def _look_again(before: Sequence[Standing]) -> list[Standing]:
+    """How cells stand now; only those are looked for in the cache whose jobs have ended since."""
+    known = batches.every()
+    jobs = states.ask_slurm(known)
+    works = [standing.work for standing in before]
+    standings = states.standings(works, known, jobs)
+    ended = [s.work.cell for s in standings if s.state is State.LOST]
+    if not ended:
+        return standings
+    fresh = {work.cell: work for work in done.look(ended)}
+    return states.standings([fresh.get(work.cell, work) for work in works], known, jobs)
+
+
+def rows(standings: Sequence[Standing]) -> list[Row]:
+    """The rows of the table."""
+    return [_row(standing) for standing in standings]
+
+
+def _row(standing: Standing) -> Row:
+    cell, batch = standing.work.cell, standing.batch
+    if batch is None:
+        return Row(cell.key, standing.state)
+    progress = output.progress(tail(batch.log(cell)), cell.key)
+    return Row(
+        cell.key,
+        standing.state,
+        progress.epoch if progress else None,
+        progress.epochs if progress else None,
+        progress.dice if progress else None,
+        note=standing.note,
+    )
+
+
+def tail(path: Path) -> str:
+    """The end of a log; empty if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - TAIL_BYTES, 0))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _say_changes(shown: Sequence[Row], said: dict[str, str], console: Console) -> None:
+    for row in shown:
+        epoch = (
+            f" epoch {row.epoch}/{row.epochs}, validation Dice {row.dice:.3f}"
+            if row.epoch and row.dice
+            else ""
+        )
+        line = f"{row.key}: {row.state}{epoch if row.state is State.RUNNING else ''} {row.note}".rstrip()
+        if said.get(row.key) != line:
+            said[row.key] = line
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _since(standings: Sequence[Standing]) -> float:
+    begun = [datetime.fromisoformat(s.batch.submitted).timestamp() for s in standings if s.batch]
+    return time.time() - min(begun) if begun else 0.0

@@ -1,0 +1,117 @@
+"""How each cell stands on the cluster, from what the cache holds, what jobs wrote, and what Slurm says.
+
+In this order: results that are there make a cell done, whatever became of its job; a job's own word is final;
+Slurm is asked for the rest, and a cell of which it knows nothing any more is lost.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from context_fbr.grid import slurm
+from context_fbr.grid.batches import Batch
+from context_fbr.grid.done import Work
+from context_fbr.grid.slurm import Job
+from context_fbr.grid.table import State
+
+MOST_SUBMISSIONS = 3
+"""Of a cell whose jobs are lost; then somebody has to look."""
+
+
+OPEN = (State.WAITING, State.RUNNING, State.UNKNOWN)
+"""States that may change by themselves."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A cell's state."""
+
+    work: Work
+    state: State
+    batch: Batch | None
+    """The last one that had this work; None if there is none."""
+    job: Job | None
+    note: str
+    lost: int
+    """How many of its last jobs were lost in a row."""
+
+    @property
+    def to_submit(self) -> bool:
+        """Whether to submit it without being told to."""
+        again = self.state is State.LOST and self.lost < MOST_SUBMISSIONS
+        return again or self.state in (State.NOT_SUBMITTED, State.CANCELLED)
+
+
+def ask_slurm(known: Iterable[Batch]) -> list[Job] | None:
+    """The jobs of the batches; None if Slurm does not answer. To be asked before looking at files and cache.
+
+    A job that ended before that has written how; one that ends after it counts as alive. So none is lost by
+    bad timing.
+    """
+    try:
+        return slurm.jobs(batch.name for batch in known)
+    except slurm.SilentError:
+        return None
+
+
+def standings(works: Sequence[Work], known: Sequence[Batch], jobs: Sequence[Job] | None) -> list[Standing]:
+    """How cells stand.
+
+    Args:
+        works: of the cells.
+        known: batches, the newest first.
+        jobs: from `ask_slurm`, before `works`.
+    """
+    by_place = {(job.name, job.index): job for job in jobs or ()}
+    submissions: dict[tuple[str, str], list[tuple[Batch, Job | None]]] = {}
+    for batch in known:
+        for index, place in enumerate(zip(batch.keys, batch.digests, strict=True)):
+            submissions.setdefault(place, []).append((batch, by_place.get((batch.name, index))))
+    return [
+        _standing(work, submissions.get((work.cell.key, work.digest), []), answered=jobs is not None)
+        for work in works
+    ]
+
+
+def _standing(work: Work, submissions: Sequence[tuple[Batch, Job | None]], answered: bool) -> Standing:
+    if not submissions:
+        return Standing(work, State.DONE if work.done else State.NOT_SUBMITTED, None, None, "", 0)
+    told = [_tell(work, batch, job, answered) for batch, job in submissions]
+    state, note = told[0]
+    lost = next((n for n, (each, _) in enumerate(told) if each is not State.LOST), len(told))
+    if work.done:
+        state, note = State.DONE, ""
+    elif state is State.LOST and lost >= MOST_SUBMISSIONS:
+        note = f"{lost} times: {note}; `grid submit {work.cell.key}` tries again all the same"
+    batch, job = submissions[0]
+    return Standing(work, state, batch, job, note, lost)
+
+
+def _tell(work: Work, batch: Batch, job: Job | None, answered: bool) -> tuple[State, str]:
+    end = batch.end(work.cell)
+    if end is not None and end.outcome == "failed":
+        return State.FAILED, end.problem
+    if end is not None and end.outcome == "cancelled":
+        return State.CANCELLED, ""
+    if end is not None:
+        return State.LOST, "its job says done, but the cache does not hold its results"
+    if not answered:
+        return State.UNKNOWN, "Slurm does not answer"
+    if job is None or not job.alive:
+        return State.LOST, f"its job ended as {job.state}" if job else "Slurm knows no job of it any more"
+    if job.waits:
+        return State.WAITING, "" if job.reason in ("None", "Priority", "Resources") else job.reason
+    return State.RUNNING, job.node
+
+
+def elsewhere(
+    works: Sequence[Work], known: Sequence[Batch], jobs: Sequence[Job] | None
+) -> list[tuple[Job, str]]:
+    """Jobs that are alive for work that nobody asks for any more, with their cells' keys."""
+    asked = {(work.cell.key, work.digest) for work in works}
+    by_name = {batch.name: batch for batch in known}
+    found = []
+    for job in jobs or ():
+        batch = by_name[job.name]
+        if job.alive and (batch.keys[job.index], batch.digests[job.index]) not in asked:
+            found.append((job, batch.keys[job.index]))
+    return found

@@ -1,0 +1,172 @@
+"""Cells that are not done, as one array of jobs of a Slurm cluster."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from context_fbr import software, unfinished
+from context_fbr.errors import UserError
+from context_fbr.grid import batches, done, dvc, slurm
+from context_fbr.grid.batches import Batch
+from context_fbr.grid.site import Site
+from context_fbr.grid.worker import CellTask
+from context_fbr.study.whole import Study
+
+RESULTS = ("dvc.lock", "metrics/", "plots/", "grid.toml")
+"""Files that no cell reads: results, and the site. Clones get dvc.lock as it is."""
+SUBMISSION_S = 60
+MOST_TIME_OUTS = 1000  # a cell that came no further in one is given up sooner, see worker.py
+
+
+def refuse_changes() -> None:
+    """Check that the commit is what this folder holds: jobs compute a commit.
+
+    Raises:
+        UserError: with the files that are in none; or if this folder is not the top of a git repository.
+    """
+    top = subprocess.run(["git", "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=False)
+    if top.returncode or Path(top.stdout.strip()).resolve() != Path().resolve():
+        raise UserError(f"{Path().resolve()}: is not the top folder of a git repository; jobs need a commit")
+    if software.revision() is None:
+        raise UserError("there is no commit yet, and jobs compute a commit; make one")
+    changed = [name for name in software.changed_files(["."]) if not name.strip('"').startswith(RESULTS)]
+    if changed:
+        shown = ", ".join(changed[:10]) + (f" and {len(changed) - 10} more" if len(changed) > 10 else "")
+        raise UserError(
+            f"jobs compute a commit, and these files differ from it: {shown}; commit or stash them"
+        )
+
+
+def bring_data(site: Site) -> None:
+    """Make what cells read, here, and bring it to where jobs will look for it.
+
+    Raises:
+        UserError: if that fails.
+    """
+    if not dvc.repro("-k", *done.DATA):
+        raise UserError("the data of some task failed, see above; nothing was submitted")
+    if site.remote and dvc.call("push", "-r", site.remote, *done.DATA):
+        raise UserError(
+            f"the data could not be pushed to the remote {site.remote}, see above; nothing was submitted"
+        )
+
+
+def submit(study: Study, site: Site, works: Sequence[done.Work]) -> Batch:
+    """Submit cells, in the order in which they shall start. The lock that `submission` gives must be held.
+
+    Raises:
+        UserError: if Slurm refuses, or does not answer. In the second case its jobs, if there are any, are
+            found by their name, and cells are not submitted again before it answers.
+    """
+    folder = batches.new_folder()
+    batch = Batch(
+        folder=folder,
+        revision=software.revision() or "",
+        submitted=datetime.now(UTC).isoformat(timespec="seconds"),
+        keys=tuple(work.cell.key for work in works),
+        digests=tuple(work.digest for work in works),
+        remote=site.remote,
+        scratch=site.scratch,
+        resume=str(unfinished.root().absolute()),
+        save_seconds=site.save_seconds,
+    )
+    try:
+        _snapshot(batch)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    batches.write(batch)
+    _hand_over(batch, _executor(study, site, batch))
+    return batch
+
+
+def _snapshot(batch: Batch) -> None:
+    """What jobs need of this checkout, which goes on changing: code, dvc.lock, and where DVC finds things."""
+    code = batch.folder / "code"
+    code.parent.mkdir(parents=True)
+    for command in (
+        ["git", "clone", "-q", "--no-checkout", str(Path().absolute()), str(code)],
+        ["git", "-C", str(code), "checkout", "-q", "--detach", batch.revision],
+    ):
+        cloned = subprocess.run(command, capture_output=True, text=True, check=False)
+        if cloned.returncode:
+            raise UserError(f"{code}: could not be cloned: {cloned.stderr.strip()}")
+    shutil.copy("dvc.lock", batch.folder / "dvc.lock")
+    _write_config(batch)
+
+
+def _write_config(batch: Batch) -> None:
+    """DVC's settings for the clones: those of this checkout, with absolute paths, and where its cache is."""
+    from configobj import ConfigObj  # DVC's own, which itself would write paths relative to this file
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        local: dict[str, Any] = repo.config.load_one("local")
+        remotes = {**repo.config.load_one("repo")["remote"], **local.pop("remote")}
+        cache = Path(repo.cache.local.path).parents[1]
+    if not batch.remote:
+        # Links spare a copy of the data for each cell.
+        local["cache"] = {**local["cache"], "dir": str(cache), "type": ["reflink", "symlink", "copy"]}
+    content = ConfigObj({name: section for name, section in local.items() if section}, interpolation=False)
+    content.update({f'remote "{name}"': section for name, section in remotes.items()})
+    content.filename = str(batch.folder / "config.local")
+    content.write()
+
+
+def _executor(study: Study, site: Site, batch: Batch) -> Any:
+    os.environ["SUBMITIT_PREEMPT_SIGNAL"] = "USR1"  # which a training hears; read when submitit is imported
+    from submitit.slurm.slurm import SlurmExecutor
+
+    class Executor(SlurmExecutor):
+        """Does not wait for ever for a controller that is away."""
+
+        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+            return ["timeout", str(SUBMISSION_S), *super()._make_submission_command(submission_file_path)]
+
+    try:
+        executor = Executor(batch.folder / "slurm", max_num_timeout=MOST_TIME_OUTS)
+    except RuntimeError:
+        raise UserError("srun: not found; `grid submit` needs the programs of a Slurm cluster") from None
+    source = batch.folder / "code/src"
+    executor.update_parameters(
+        job_name=batch.name,
+        time=site.time_minutes,
+        mem=f"{round(site.memory_gb * 1024)}MB",
+        cpus_per_task=site.cpus or study.train.threads,
+        partition=site.partition,
+        account=site.account,
+        gpus_per_node=site.gpus or None,
+        array_parallelism=site.max_parallel,
+        signal_delay_s=site.save_seconds,
+        setup=[
+            *site.setup,
+            "export SUBMITIT_PREEMPT_SIGNAL=USR1",
+            f"export PYTHONPATH={shlex.quote(str(source))}",  # the commit's, whatever is edited here
+        ],
+        # `srun` takes the job's cores by itself only in some versions of Slurm.
+        srun_args=[f"--cpus-per-task={site.cpus or study.train.threads}"],
+        additional_parameters={"requeue": True, **site.sbatch},
+    )
+    return executor
+
+
+def _hand_over(batch: Batch, executor: Any) -> None:
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    try:
+        executor.map_array(CellTask(batch.folder), batch.keys)
+    except (FailedJobError, FailedSubmissionError) as error:
+        said = next(iter(str(error).strip().splitlines()[-1:]), "") or f"no answer in {SUBMISSION_S} s"
+        try:  # jobs that Slurm took without saying so lack their files
+            slurm.cancel([job.identity for job in slurm.jobs([batch.name]) if job.alive])
+        except slurm.SilentError:
+            raise UserError(
+                f"sbatch: {said}; `context-fbr grid status` tells whether Slurm took the jobs"
+            ) from None
+        shutil.rmtree(batch.folder, ignore_errors=True)
+        raise UserError(f"sbatch: {said}; nothing was submitted") from None
