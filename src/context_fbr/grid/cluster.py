@@ -126,10 +126,19 @@ def logs(cell: Cell, follow: bool) -> None:
             text = file.read()
             sys.stdout.write(text)
             sys.stdout.flush()
-            if not text and (not follow or batch.end(cell) is not None):
+            if not text and not (follow and _may_go_on(batch, cell)):
                 return
             if not text:
-                time.sleep(1)
+                time.sleep(2)
+
+
+def _may_go_on(batch: Batch, cell: Cell) -> bool:
+    """Whether a cell's job may write more: it is alive, or Slurm does not answer."""
+    if batch.end(cell) is not None:
+        return False
+    jobs = states.ask_slurm([batch])
+    index = batch.keys.index(cell.key)
+    return jobs is None or any(job.alive and job.index == index for job in jobs)
 
 
 def _last_batch(cell: Cell) -> Batch:

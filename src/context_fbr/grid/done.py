@@ -30,8 +30,8 @@ class Work:
     done: bool
 
 
-def look(cells: Sequence[Cell], folder: Path = Path()) -> list[Work]:
-    """Look for the results of cells in the cache of the checkout in `folder`, whose data must be there.
+def look(cells: Sequence[Cell]) -> list[Work]:
+    """Look for the results of cells in the cache of this checkout, whose data must be there.
 
     DVC's own objects are asked, in this process: its commands tell of the workspace only, and a cell of
     another clone is not there.
@@ -44,12 +44,12 @@ def look(cells: Sequence[Cell], folder: Path = Path()) -> list[Work]:
     from dvc.utils.serialize import load_path
 
     try:
-        with Repo(str(folder)) as repo:
-            parameters = load_path(str(folder / "params.yaml"), repo.fs)
+        with Repo() as repo:
+            parameters = load_path("params.yaml", repo.fs)
             known: dict[str, Any] = {}
             return [_look_at(repo, cell, parameters, known) for cell in cells]
     except DvcException as error:
-        raise UserError(f"{folder.resolve()}: DVC cannot tell which cells are done: {error}") from error
+        raise UserError(f"{Path().resolve()}: DVC cannot tell which cells are done: {error}") from error
 
 
 def _look_at(repo: Any, cell: Cell, parameters: Mapping[str, Any], known: dict[str, Any]) -> Work:

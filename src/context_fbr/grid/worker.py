@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,10 @@ def _work(batch: Batch, cell: Cell) -> None:
         problem = _compute(cell, clone, environment, log)
         if not problem and batch.remote:
             _push(batch, cell, clone, environment, log)
-        if not problem and not done.look([cell], clone)[0].done:
+        os.environ |= environment  # DVC's site cache
+        with chdir(clone):
+            is_done = bool(problem) or done.look([cell])[0].done
+        if not is_done:
             problem = "ended well, but DVC's cache does not hold its results"
         if not problem:
             for stage in done.STAGES:

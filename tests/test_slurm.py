@@ -1,0 +1,59 @@
+"""A study on a real Slurm cluster on this machine, without a fault; those are in test_slurm_faults.py."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+from pipeline import Workspace
+from slurm_cluster import WHY_NOT, Cluster, cluster, wait_for
+
+SITE = "time_minutes = 10\nmemory_gb = 1.5\ngpus = 0\nsave_seconds = 20\n"
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Cluster]:
+    """A cluster, which every program of a test finds."""
+    folder = Path(tempfile.mkdtemp(prefix="fbr-slurm-"))
+    with pytest.MonkeyPatch.context() as patch, cluster(folder / "c") as own:
+        patch.setenv("SLURM_CONF", own.environment["SLURM_CONF"])
+        yield own
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """The tiny study with a site."""
+    made = Workspace.make(tmp_path / "study", TINY)
+    (made.path / "grid.toml").write_text(SITE)
+    return made
+
+
+def test_a_study_is_computed_on_the_cluster_and_collected_without_executing_a_cell(
+    slurm: Cluster, workspace: Workspace
+) -> None:
+    submitted = workspace.context_fbr("grid", "submit").stdout
+    assert "2 cells to submit" in submitted
+    again = workspace.context_fbr("grid", "submit").stdout
+    assert "0 cells to submit" in again
+    early = workspace.context_fbr("grid", "collect", expect=1).stderr
+    assert re.search(r"spheres-unet-16-1: (waiting|running)", early)
+    watched = workspace.context_fbr("grid", "status", "--watch")
+    assert "spheres-unet-16-1: done" in watched.stdout
+    assert "all cells are done" in watched.stdout
+    assert "epoch 2/2" in workspace.context_fbr("grid", "logs", "spheres-unet-16-1", "-f").stdout
+    executed = set(re.findall(r"Running stage '([^']+)'", workspace.context_fbr("grid", "collect").stdout))
+    assert not {name for name in executed if name.startswith(("train", "evaluate"))}
+    assert "analyze" in executed
+    assert workspace.repro() == set()
+    assert workspace.dvc("status").strip() == "Data and pipelines are up to date."
+    for stage in ("train", "evaluate"):
+        assert (workspace.path / f"metrics/provenance/{stage}/spheres-unet-16-1.json").is_file()
+    assert not list(workspace.path.glob(".dvc/tmp/grid/*/clones/*"))
+    wait_for(lambda: not slurm.ask("squeue", "-h").strip(), 30)
+    states = slurm.ask("squeue", "-h", "-t", "all", "-o", "%T").split()
+    assert set(states) <= {"COMPLETED"}
