@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 from pipeline import ROOT, Workspace
+from slurm_cluster import Cluster, cluster
 from small_disk import small_disk
 from web_server import Server, serve
 
@@ -54,6 +56,16 @@ def score_table(*rows: str) -> str:
 def params(tmp_path: Path) -> Path:
     """A params.yaml to change."""
     return Path(shutil.copy(ROOT / "tests" / "study.yaml", tmp_path / "params.yaml"))
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Cluster]:
+    """A Slurm cluster on this machine, which every program of a test finds."""
+    folder = Path(tempfile.mkdtemp(prefix="fbr-slurm-"))  # a short path, for its sockets
+    with pytest.MonkeyPatch.context() as patch, cluster(folder / "c") as own:
+        patch.setenv("SLURM_CONF", own.environment["SLURM_CONF"])
+        yield own
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

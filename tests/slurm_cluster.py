@@ -24,6 +24,8 @@ WHY_NOT = (
 )
 """Why there can be no cluster here; empty if there can."""
 NODES = ("n1", "n2")
+SITE = "time_minutes = 10\nmemory_gb = 1.5\ngpus = 0\nsave_seconds = 20\n"
+"""grid.toml for it."""
 CONFIGURATION = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)

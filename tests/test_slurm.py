@@ -1,28 +1,14 @@
 """A study on a real Slurm cluster on this machine, without a fault; those are in test_slurm_faults.py."""
 
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import TINY
 from pipeline import Workspace
-from slurm_cluster import WHY_NOT, Cluster, cluster, wait_for
+from slurm_cluster import SITE, WHY_NOT, Cluster, wait_for
 
-SITE = "time_minutes = 10\nmemory_gb = 1.5\ngpus = 0\nsave_seconds = 20\n"
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
-
-
-@pytest.fixture(scope="module")
-def slurm() -> Iterator[Cluster]:
-    """A cluster, which every program of a test finds."""
-    folder = Path(tempfile.mkdtemp(prefix="fbr-slurm-"))
-    with pytest.MonkeyPatch.context() as patch, cluster(folder / "c") as own:
-        patch.setenv("SLURM_CONF", own.environment["SLURM_CONF"])
-        yield own
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

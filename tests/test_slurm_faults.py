@@ -1,0 +1,197 @@
+"""What goes wrong on a cluster, on a real one on this machine: every cell comes to its end once, with the same bytes."""
+
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import TINY
+from pipeline import Workspace
+from slurm_cluster import SITE, WHY_NOT, Cluster, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+UNET, ATTENTION = "spheres-unet-16-1", "spheres-attention_unet-16-1"
+EPOCHS = 300
+"""Long enough to be disturbed."""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A study of two cells whose trainings take a while and are saved after every step; nothing was run."""
+    made = Workspace.make(tmp_path_factory.mktemp("slurm") / "base", TINY)
+    made.edit("params.yaml", "epochs: 2\n", f"epochs: {EPOCHS}\n")
+    made.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
+    made.commit("Long")
+    (made.path / "grid.toml").write_text(SITE)
+    return made
+
+
+@pytest.fixture(scope="module")
+def serial(base: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The same study after a plain `dvc repro` that nobody disturbed."""
+    made = base.copy(tmp_path_factory.mktemp("serial") / "study")
+    made.repro()
+    return made
+
+
+@pytest.fixture
+def running(slurm: Cluster, base: Workspace, tmp_path: Path) -> Workspace:
+    """The study on the cluster, both cells in the middle of their trainings."""
+    made = base.copy(tmp_path / "study")
+    assert "2 cells to submit" in made.context_fbr("grid", "submit").stdout
+    for key in (UNET, ATTENTION):
+        wait_for(lambda key=key: epochs(made, key) > 10, 120)
+    return made
+
+
+def log(workspace: Workspace, key: str) -> str:
+    """What all jobs of a cell said."""
+    files = sorted(workspace.path.glob(f".dvc/tmp/grid/*/logs/{key}.log"))
+    return "".join(file.read_text() for file in files)
+
+
+def epochs(workspace: Workspace, key: str) -> int:
+    """The last epoch that the cell's training tells of."""
+    return max(map(int, re.findall(r"epoch (\d+)/", log(workspace, key))), default=0)
+
+
+def jobs(workspace: Workspace, key: str) -> int:
+    """How often a job began with the cell."""
+    return log(workspace, key).count(f"{key}: job ")
+
+
+def trainings(key: str) -> list[psutil.Process]:
+    """Processes that train a cell."""
+    words = key.split("-")
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if process.info["cmdline"] and process.info["cmdline"][1:] == ["-m", "context_fbr.train", *words]:
+            found.append(process)
+    return found
+
+
+def worker(key: str) -> psutil.Process:
+    """The process of submitit above the training of a cell."""
+    return next(p for p in trainings(key)[0].parents() if "submitit.core._submit" in p.cmdline())
+
+
+def job_of(slurm: Cluster, key: str) -> str:
+    """The job that works at a cell; the longest cell comes first in the array."""
+    index = worker(key).environ()["SLURM_ARRAY_TASK_ID"]
+    lines = slurm.ask("squeue", "-h", "-r", "-t", "running", "-o", "%F_%K %j").split("\n")
+    return next(line.split()[0] for line in lines if line.split()[0].endswith(f"_{index}"))
+
+
+def check_end(workspace: Workspace, serial: Workspace, resumed: tuple[str, ...]) -> None:
+    """Every cell is done, the disturbed ones went on where they were, and all results are those of a serial run."""
+    for key in (UNET, ATTENTION):
+        began = log(workspace, key).count("epoch 1/")
+        assert began == 1, f"{key} began {began} times"
+        assert ("goes on in epoch" in log(workspace, key)) == (key in resumed)
+    executed = re.findall(r"Running stage '([^']+)'", workspace.context_fbr("grid", "collect").stdout)
+    assert not [name for name in executed if name.startswith(("train", "evaluate"))]
+    for file in sorted(serial.path.glob("metrics/**/*")):
+        if file.is_file() and "provenance" not in file.parts:
+            other = workspace.path / file.relative_to(serial.path)
+            assert other.read_bytes() == file.read_bytes(), file.relative_to(serial.path)
+    assert (workspace.path / "dvc.lock").read_bytes() == (serial.path / "dvc.lock").read_bytes()
+
+
+def test_a_worker_that_is_killed_alone_leaves_no_training_and_its_cell_is_submitted_again_and_goes_on(
+    slurm: Cluster, running: Workspace, serial: Workspace
+) -> None:
+    worker(UNET).kill()
+    wait_for(lambda: not trainings(UNET), 15)
+    wait_for(lambda: "lost" in running.context_fbr("grid", "status", UNET).stdout, 60)
+    again = running.context_fbr("grid", "submit", "--watch").stdout
+    assert "1 cells to submit" in again
+    assert "all cells are done" in again
+    assert (jobs(running, UNET), jobs(running, ATTENTION)) == (2, 1)
+    check_end(running, serial, resumed=(UNET,))
+
+
+def test_a_cell_of_a_lost_node_is_queued_again_by_slurm_alone_and_goes_on_on_another(
+    slurm: Cluster, running: Workspace, serial: Workspace
+) -> None:
+    node = worker(UNET).environ()["SLURMD_NODENAME"]
+    other = {"n1": "n2", "n2": "n1"}[node]
+    slurm.ask(
+        "scontrol", "update", f"nodename={other}", "state=drain", "reason=test"
+    )  # the other cell may end
+    slurm.kill_node(node)
+    assert not trainings(UNET)
+    assert "0 cells to submit" in running.context_fbr("grid", "submit").stdout
+    wait_for(lambda: "down" in slurm.state_of(node), 60)
+    assert "0 cells to submit" in running.context_fbr("grid", "submit").stdout
+    slurm.start_node(node)
+    slurm.ask("scontrol", "update", f"nodename={other}", "state=resume")
+    running.context_fbr("grid", "status", "--watch")
+    assert (jobs(running, UNET), jobs(running, ATTENTION)) == (2, 1)
+    check_end(running, serial, resumed=(UNET,))
+
+
+def test_pre_empted_cells_save_themselves_wait_and_go_on(
+    slurm: Cluster, running: Workspace, serial: Workspace
+) -> None:
+    slurm.ask("sbatch", "-p", "urgent", "-N", "2", "-n", "2", "--wrap", "sleep 5", "-o", "/dev/null")
+    for key in (UNET, ATTENTION):
+        wait_for(lambda key=key: "Slurm will queue it again" in log(running, key), 30)
+        assert re.search(rf"{key}: saved in epoch \d+ after step \d+, stopped by SIGTERM", log(running, key))
+    assert "0 cells to submit" in running.context_fbr("grid", "submit").stdout
+    running.context_fbr("grid", "status", "--watch")
+    check_end(running, serial, resumed=(UNET, ATTENTION))
+
+
+def test_at_the_end_of_its_time_a_cell_is_saved_queued_again_and_goes_on(
+    slurm: Cluster, running: Workspace, serial: Workspace
+) -> None:
+    job = job_of(slurm, UNET)
+    slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=1")
+    wait_for(lambda: "stopped by SIGUSR1" in log(running, UNET), 90)
+    wait_for(lambda: f"{UNET}: waiting" in running.context_fbr("grid", "status", UNET).stdout or True, 5)
+    slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=10")
+    running.context_fbr("grid", "status", "--watch")
+    assert jobs(running, UNET) >= 2
+    check_end(running, serial, resumed=(UNET,))
+
+
+def test_while_the_controller_is_away_nothing_is_submitted_twice_and_a_cancelled_cell_goes_on_later(
+    slurm: Cluster, running: Workspace, serial: Workspace
+) -> None:
+    slurm.stop_controller()
+    try:
+        assert "unknown" in running.context_fbr("grid", "status").stdout
+        refused = running.context_fbr("grid", "submit", expect=1).stderr
+        assert "Slurm does not answer" in refused
+        assert "error: " in running.context_fbr("grid", "cancel", UNET, expect=1).stderr
+    finally:
+        slurm.start_controller()
+    assert "1 jobs cancelled" in running.context_fbr("grid", "cancel", UNET).stdout
+    wait_for(lambda: not trainings(UNET), 30)
+    assert "cancelled" in running.context_fbr("grid", "status").stdout
+    assert "1 cells to submit" in running.context_fbr("grid", "submit").stdout
+    running.context_fbr("grid", "status", "--watch")
+    check_end(running, serial, resumed=(UNET,))
+
+
+def test_a_cell_that_fails_by_itself_is_final_and_named_with_its_log_and_the_other_is_done(
+    slurm: Cluster, base: Workspace, tmp_path: Path
+) -> None:
+    made = base.copy(tmp_path / "study")
+    made.edit("params.yaml", f"epochs: {EPOCHS}\n", "epochs: 2\n")
+    made.edit(
+        "src/context_fbr/cell_training.py",
+        "    origin, code = provenance.start()",
+        '    if cell.model == "unet":\n        raise UserError("broken by a test")\n    origin, code = provenance.start()',
+    )
+    assert "commit or stash" in made.context_fbr("grid", "submit", expect=1).stderr
+    made.commit("Broken")
+    ended = made.context_fbr("grid", "submit", "--watch", expect=1)
+    assert f"{UNET}: FAILED: broken by a test (log: " in ended.stderr
+    assert "broken by a test" in made.context_fbr("grid", "logs", UNET).stdout
+    again = made.context_fbr("grid", "submit").stdout
+    assert "0 cells to submit; 1 are done" in again
+    assert f"{UNET}: FAILED, not submitted again" in again
+    assert f"{UNET}: FAILED" in made.context_fbr("grid", "collect", expect=1).stderr
+    assert "1 cells to submit" in made.context_fbr("grid", "submit", UNET).stdout  # who names it means it
+    assert "1 jobs cancelled" in made.context_fbr("grid", "cancel").stdout
