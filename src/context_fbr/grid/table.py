@@ -1,0 +1,115 @@
+"""The table of cells on a terminal: a row a cell, whoever runs them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+
+class State(StrEnum):
+    """How a cell stands; in the order in which the summary counts."""
+
+    RUNNING = "running"
+    FAILED = "FAILED"
+    LOST = "lost"
+    """It was handed to a scheduler, which knows nothing of it any more."""
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+    DONE = "done"
+    CACHED = "cached"
+    """Its results were there already, nothing ran."""
+    WAITING = "waiting"
+    NOT_SUBMITTED = "not submitted"
+
+
+RANK = {
+    State.RUNNING: 0,
+    State.FAILED: 1, State.LOST: 1, State.UNKNOWN: 1,
+    State.DONE: 2, State.CACHED: 2, State.CANCELLED: 2,
+    State.WAITING: 3, State.NOT_SUBMITTED: 4,
+}  # fmt: skip
+"""Which rows to show first where not all have room."""
+STYLES = {
+    State.RUNNING: "bold", State.FAILED: "bold red", State.LOST: "bold red", State.UNKNOWN: "yellow",
+    State.CANCELLED: "yellow", State.DONE: "green", State.CACHED: "green",
+}  # fmt: skip
+BAR_COLUMNS = 12
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell as the table shows it; None is what nobody knows yet."""
+
+    key: str
+    state: State
+    epoch: int | None = None
+    """The last that was validated."""
+    epochs: int | None = None
+    dice: float | None = None
+    """Of that validation."""
+    seconds: float | None = None
+    """It has run so long, or ran."""
+    note: str = ""
+    ended: float | None = None
+    """When, in seconds of any clock."""
+
+
+def table(rows: Sequence[Row], height: int, seconds: float) -> RenderableType:
+    """Rows and a summary in `height` lines, or in four if that is less.
+
+    Args:
+        rows: all cells; those that wait in the order in which they will start.
+        height: lines that there are.
+        seconds: since the beginning.
+    """
+    shown = visible(rows, max(height - 2, 2))  # without the header and the summary
+    cells = Table(box=None, pad_edge=False, expand=False)
+    noted = any(row.note for row in shown)
+    for name in ("cell", "state", "epoch", "", "Dice", "time", *(["note"] if noted else [])):
+        right = name in ("epoch", "Dice", "time")
+        cells.add_column(name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+    for row in shown:
+        note = [Text(row.note.partition("\n")[0])] if noted else []
+        cells.add_row(
+            Text(row.key),
+            Text(row.state, STYLES.get(row.state, "dim")),
+            "" if row.epoch is None else f"{row.epoch}/{row.epochs}",
+            "" if row.epoch is None else ProgressBar(row.epochs, row.epoch, BAR_COLUMNS),
+            "" if row.dice is None else f"{row.dice:.3f}",
+            "" if row.seconds is None else clock(row.seconds),
+            *note,
+        )
+    hidden = len(rows) - len(shown)
+    more = [Text(f"and {hidden} cells that have no room here", "dim", no_wrap=True)] if hidden else []
+    last = Text(summary(rows, seconds), no_wrap=True, overflow="ellipsis")
+    return Group(cells, *more, last)
+
+
+def visible(rows: Sequence[Row], lines: int) -> list[Row]:
+    """The rows that are shown in so many lines, of which one says how many are not, if some are not.
+
+    If all have room, they stay in their order, so that a reader finds a cell where it was. Otherwise those
+    that somebody may have to look after come first, then what ended last, then what starts next.
+    """
+    if len(rows) <= lines:
+        return list(rows)
+    urgent = sorted(rows, key=lambda row: (RANK[row.state], -(row.ended or 0.0)))
+    return urgent[: lines - 1]
+
+
+def summary(rows: Sequence[Row], seconds: float) -> str:
+    """How many cells there are of each state."""
+    count = Counter(row.state for row in rows)
+    states = [f"{count[state]} {state}" for state in State if count[state]]
+    return f"{len(rows)} cells: {', '.join(states)}; {clock(seconds)}"
+
+
+def clock(seconds: float) -> str:
+    """For example 0:01:05, and 30:00:00 for more than a day."""
+    minutes, second = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{second:02}"
