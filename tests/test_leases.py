@@ -1,5 +1,6 @@
 """Devices shared by processes that do not know of one another."""
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -14,7 +15,7 @@ from conftest import ROOT
 
 from context_fbr import device, leases
 from context_fbr.errors import UserError
-from context_fbr.grid import local
+from context_fbr.grid import gpus as gpus_of_cells
 from context_fbr.study.document import Document
 from context_fbr.study.whole import read_study
 
@@ -131,5 +132,5 @@ def test_as_many_cells_run_at_once_as_there_are_gpus_or_else_cores(
 ) -> None:
     monkeypatch.setenv("CONTEXT_FBR_DEVICE", wanted)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    monkeypatch.setattr(local.os, "sched_getaffinity", lambda _: {0, 1, 2})
-    assert local.default_jobs(read_study(Document.read(params))) == jobs
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
+    assert gpus_of_cells.places(read_study(Document.read(params)), None, None, None).jobs == jobs

@@ -1,10 +1,9 @@
 """What each command of `context-fbr` does with its options; each imports only what it needs."""
 
-import difflib
 import sys
 from argparse import Namespace
 
-from context_fbr import atomic
+from context_fbr import atomic, cell_keys
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.analysis import Analysis
@@ -76,12 +75,14 @@ def prune(_: Namespace) -> None:
 
 
 def grid_run(options: Namespace) -> None:
-    """Bring the study up to date."""
-    from context_fbr.grid import local
-
+    """Bring the study, or some of its cells, up to date."""
     study = read_study(Document.read())
+    chosen = cell_keys.chosen(options.cells, study.grid.cells) if options.cells else None
+    from context_fbr.grid import gpus, local  # imports torch, which takes seconds
+
+    places = gpus.places(study, options.jobs, options.gpus, options.per_gpu)
     check_networks(study)
-    local.run(study, options.jobs or local.default_jobs(study))
+    local.run(study, places.jobs, chosen, places.environment)
 
 
 def grid_submit(options: Namespace) -> int:
@@ -91,29 +92,31 @@ def grid_submit(options: Namespace) -> int:
     where = site.read()
     study = read_study(Document.read())
     check_networks(study)
-    return cluster.submit_cells(study, where, _cells(options.cells), options.watch)
+    return cluster.submit_cells(
+        study, where, cell_keys.chosen(options.cells, study.grid.cells), options.watch
+    )
 
 
 def grid_status(options: Namespace) -> int:
     """How cells stand on the cluster."""
     from context_fbr.grid import cluster
 
-    cells = _cells(options.cells) or read_study(Document.read()).grid.cells
-    return cluster.status(cells, options.watch)
+    return cluster.status(_chosen_or_all(options), options.watch)
 
 
 def grid_logs(options: Namespace) -> None:
     """What a cell's job says."""
     from context_fbr.grid import cluster
 
-    cluster.logs(_cell(options.cell), options.follow)
+    cells = read_study(Document.read()).grid.cells
+    cluster.logs(cell_keys.planned_or_trained(options.cell, cells), options.follow)
 
 
 def grid_cancel(options: Namespace) -> None:
     """Cancel cells."""
     from context_fbr.grid import cluster
 
-    cluster.cancel(_cells(options.cells) or read_study(Document.read()).grid.cells)
+    cluster.cancel(_chosen_or_all(options))
 
 
 def grid_collect(_: Namespace) -> None:
@@ -122,6 +125,11 @@ def grid_collect(_: Namespace) -> None:
 
     collect.collect(read_study(Document.read()), site.read())
     print("the study is up to date")
+
+
+def _chosen_or_all(options: Namespace) -> tuple[Cell, ...]:
+    cells = read_study(Document.read()).grid.cells
+    return cell_keys.chosen(options.cells, cells) if options.cells else cells
 
 
 def copy(options: Namespace) -> None:
@@ -205,31 +213,8 @@ def task_init(options: Namespace) -> None:
 
 def predict(options: Namespace) -> None:
     """Segment images."""
-    cell = _cell(options.cell)
+    cell = cell_keys.planned_or_trained(options.cell, Document.read().section(("grid",), Grid).cells)
     from context_fbr import predict  # imports torch and monai, which takes seconds
 
     for line in predict.predict(cell, options.images, options.out, options.overwrite):
         print(line, flush=True)
-
-
-def _cells(keys: list[str]) -> list[Cell]:  # TEMP until merge
-    return [_cell(key) for key in keys]
-
-
-def _cell(key: str) -> Cell:
-    """The cell of a key, one of the grid or one that is trained.
-
-    Raises:
-        UserError: with the nearest keys of the grid.
-    """
-    cells = Document.read().section(("grid",), Grid).cells
-    try:
-        cell = Cell.from_key(key)
-    except UserError:
-        problem = "is no cell: its key is TASK-MODEL-PATCH_SIZE-SEED, such as spleen-unet-96-1"
-    else:
-        if cell in cells or cell.training.is_file():
-            return cell
-        problem = "is neither in the grid of params.yaml nor trained"
-    near = difflib.get_close_matches(key, [each.key for each in cells], n=3, cutoff=0)
-    raise UserError(f"{key}: {problem}; nearest of the {len(cells)} in the grid: {', '.join(near)}")

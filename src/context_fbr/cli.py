@@ -161,10 +161,22 @@ def parser() -> argparse.ArgumentParser:
     )
     command = grid.add_parser("run", help="bring the study up to date, cells side by side on this machine")
     command.add_argument(
+        "cells",
+        nargs="*",
+        metavar="CELLS",
+        help="only these: keys, or patterns such as 'spheres-unet-*' (default: the whole study)",
+    )
+    command.add_argument(
         "--jobs",
         type=_positive,
         metavar="N",
         help="cells at once (default: cores / train.threads, or as many as there are GPUs)",
+    )
+    command.add_argument(
+        "--gpus", metavar="0,1", help="only these CUDA devices (default: all that are there)"
+    )
+    command.add_argument(
+        "--per-gpu", type=_positive, metavar="K", help="cells at once on each GPU (default: 1)"
     )
     command.set_defaults(do=actions.grid_run)
 

@@ -52,6 +52,8 @@ class Processes:
         finally:
             with self._lock:
                 self._running.discard(process)
+            if process.stdout is not None:
+                process.stdout.close()
 
     def stop(self) -> None:
         """End all processes and start no more."""

@@ -27,9 +27,13 @@ class State(StrEnum):
     NOT_SUBMITTED = "not submitted"
 
 
-FIRST = {State.RUNNING: 0, State.FAILED: 1, State.LOST: 1, State.UNKNOWN: 1, State.WAITING: 3}
-FIRST |= {State.NOT_SUBMITTED: 4}
-"""Which rows to show first where not all have room; what is not here has ended: 2."""
+RANK = {
+    State.RUNNING: 0,
+    State.FAILED: 1, State.LOST: 1, State.UNKNOWN: 1,
+    State.DONE: 2, State.CACHED: 2, State.CANCELLED: 2,
+    State.WAITING: 3, State.NOT_SUBMITTED: 4,
+}  # fmt: skip
+"""Which rows to show first where not all have room."""
 STYLES = {
     State.RUNNING: "bold", State.FAILED: "bold red", State.LOST: "bold red", State.UNKNOWN: "yellow",
     State.CANCELLED: "yellow", State.DONE: "green", State.CACHED: "green",
@@ -94,7 +98,7 @@ def visible(rows: Sequence[Row], lines: int) -> list[Row]:
     """
     if len(rows) <= lines:
         return list(rows)
-    urgent = sorted(rows, key=lambda row: (FIRST.get(row.state, 2), -(row.ended or 0.0)))
+    urgent = sorted(rows, key=lambda row: (RANK[row.state], -(row.ended or 0.0)))
     return urgent[: lines - 1]
 
 
