@@ -37,7 +37,7 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool)
     """
     submit.refuse_changes()
     slurm.check()
-    submit.bring_data(site)
+    submit.bring_data(study, site)
     cells = list(named) or list(study.grid.cells)
     standings = _submit_missing(study, site, cells, force=bool(named))
     if not watched:

@@ -13,6 +13,7 @@ from context_fbr import software, unfinished
 from context_fbr.errors import UserError
 from context_fbr.grid import batches, done, dvc, slurm
 from context_fbr.grid.batches import Batch
+from context_fbr.grid.local import refuse_to_lose_data
 from context_fbr.grid.site import Site
 from context_fbr.grid.worker import CellTask
 from context_fbr.study.whole import Study
@@ -42,12 +43,13 @@ def refuse_changes() -> None:
         )
 
 
-def bring_data(site: Site) -> None:
+def bring_data(study: Study, site: Site) -> None:
     """Make what cells read, here, and bring it to where jobs will look for it.
 
     Raises:
         UserError: if that fails.
     """
+    refuse_to_lose_data(study)
     if not dvc.repro("-k", *done.DATA):
         raise UserError("the data of some task failed, see above; nothing was submitted")
     if site.remote and dvc.call("push", "-r", site.remote, *done.DATA):
