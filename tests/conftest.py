@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 from pipeline import ROOT, Workspace
-from slurm_cluster import Cluster, cluster
+from slurm_cluster import MISSING, WHY_NOT, Cluster, cluster
 from small_disk import small_disk
 from web_server import Server, serve
 
@@ -60,7 +60,11 @@ def params(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Cluster]:
-    """A Slurm cluster on this machine, which every program of a test finds."""
+    """A Slurm cluster on this machine; where CI_SLURM_REQUIRED is set, its absence is a failure."""
+    if MISSING and os.environ.get("CI_SLURM_REQUIRED"):
+        pytest.fail(WHY_NOT)
+    if WHY_NOT:
+        pytest.skip(WHY_NOT)
     folder = Path(tempfile.mkdtemp(prefix="fbr-slurm-"))  # a short path, for its sockets
     with pytest.MonkeyPatch.context() as patch, cluster(folder / "c") as own:
         patch.setenv("SLURM_CONF", own.environment["SLURM_CONF"])

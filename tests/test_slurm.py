@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 from pipeline import Workspace
-from slurm_cluster import SITE, WHY_NOT, Cluster, wait_for
-
-pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+from slurm_cluster import SITE, Cluster, wait_for
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import psutil
 import pytest
 from conftest import TINY
 from pipeline import Workspace
-from slurm_cluster import SITE, WHY_NOT, Cluster, wait_for
+from slurm_cluster import SITE, Cluster, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+pytestmark = pytest.mark.slow
 UNET, ATTENTION = "spheres-unet-16-1", "spheres-attention_unet-16-1"
-EPOCHS = 300
+EPOCHS = 150
 """Long enough to be disturbed."""
 
 
