@@ -12,6 +12,7 @@ from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.grid import batches, monitor, order, slurm, states, submit
 from context_fbr.grid.batches import Batch
+from context_fbr.grid.collect import fetch_run_cache
 from context_fbr.grid.site import Site
 from context_fbr.grid.states import Standing
 from context_fbr.grid.table import State
@@ -56,7 +57,9 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool)
 
 def _submit_missing(study: Study, site: Site, cells: Sequence[Cell], force: bool) -> list[Standing]:
     with _alone():
-        standings = monitor.look(cells)
+        if site.remote:
+            fetch_run_cache(site.remote)
+        standings = monitor.look(cells, site.remote)
         if any(standing.state is State.UNKNOWN for standing in standings):
             raise UserError(
                 "Slurm does not answer, and cells that were submitted before may be running; nothing was "

@@ -19,9 +19,9 @@ def collect(study: Study, site: Site) -> None:
     Raises:
         UserError: naming every cell that is not done, and why; nothing was changed then.
     """
-    if site.remote and dvc.call("fetch", "-r", site.remote, "--run-cache", *done.DATA):
-        raise UserError(f"the remote {site.remote} could not be read, see above")
-    standings = monitor.look(study.grid.cells)
+    if site.remote:
+        fetch_run_cache(site.remote)
+    standings = monitor.look(study.grid.cells, site.remote)
     raise_problems(
         [
             f"{standing.work.cell.key}: {standing.state}{f': {standing.note}' if standing.note else ''}"
@@ -31,11 +31,20 @@ def collect(study: Study, site: Site) -> None:
     )
     for standing in standings:
         _bring_provenance(standing)
-    # --pull: the workspace may lack what a stage before the cells wrote, and the remote has it.
-    if not dvc.repro("-k", *(["--pull"] if site.remote else [])):
+    if not dvc.repro("-k"):
         raise UserError("dvc repro failed, see above")
     lockfile.sort(dvc.stage_names())
     _clear(batches.every(), standings)
+
+
+def fetch_run_cache(remote: str) -> None:
+    """Bring what a remote says of computed stages; their files are brought one by one, when asked for.
+
+    Raises:
+        UserError: if the remote cannot be read.
+    """
+    if dvc.call("fetch", "-r", remote, "--run-cache", *done.DATA):
+        raise UserError(f"the remote {remote} could not be read, see above")
 
 
 def _bring_provenance(standing: Standing) -> None:

@@ -7,6 +7,7 @@ may end well after its clone was lost, and a cell may have been trained elsewher
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -30,8 +31,12 @@ class Work:
     done: bool
 
 
-def look(cells: Sequence[Cell]) -> list[Work]:
+def look(cells: Sequence[Cell], remote: str | None = None) -> list[Work]:
     """Look for the results of cells in the cache of this checkout, whose data must be there.
+
+    Args:
+        cells: of the grid.
+        remote: from which to bring what the cache lacks of a result; the run-cache must be here already.
 
     DVC's own objects are asked, in this process: its commands tell of the workspace only, and a cell of
     another clone is not there.
@@ -47,12 +52,14 @@ def look(cells: Sequence[Cell]) -> list[Work]:
         with Repo() as repo:
             parameters = load_path("params.yaml", repo.fs)
             known: dict[str, Any] = {}
-            return [_look_at(repo, cell, parameters, known) for cell in cells]
+            return [_look_at(repo, cell, parameters, known, remote) for cell in cells]
     except DvcException as error:
         raise UserError(f"{Path().resolve()}: DVC cannot tell which cells are done: {error}") from error
 
 
-def _look_at(repo: Any, cell: Cell, parameters: Mapping[str, Any], known: dict[str, Any]) -> Work:
+def _look_at(
+    repo: Any, cell: Cell, parameters: Mapping[str, Any], known: dict[str, Any], remote: str | None
+) -> Work:
     """Follow a cell from stage to stage, by what the run-cache says that each of them wrote.
 
     Args:
@@ -60,8 +67,10 @@ def _look_at(repo: Any, cell: Cell, parameters: Mapping[str, Any], known: dict[s
         cell: of the grid.
         parameters: all of params.yaml, which DVC would parse again for every stage.
         known: hashes of the data that were asked for already; new ones are added.
+        remote: as in `look`.
     """
     from dvc.dependency.param import ParamsDependency
+    from dvc.exceptions import CollectCacheError
 
     written: dict[str, Any] = {}
     asked: list[object] = []
@@ -89,6 +98,10 @@ def _look_at(repo: Any, cell: Cell, parameters: Mapping[str, Any], known: dict[s
         asked.append([stage.cmd, read, [out.def_path for out in stage.outs]])
         entry = _newest_entry(repo, stage) if done else None
         made = repo.stage_cache._create_stage(entry, wdir=stage.wdir) if entry else None
+        if made is not None and remote and not made.outs_cached():
+            with suppress(CollectCacheError):  # a torn push: the list of a folder's files is missing
+                for objects in made.get_used_objs().values():
+                    repo.cloud.pull(objects, remote=remote)
         done = made is not None and made.outs_cached()
         written = {out.def_path: (out.meta, out.hash_info) for out in made.outs} if made and done else {}
     text = json.dumps(asked, sort_keys=True, default=str)

@@ -17,11 +17,16 @@ PERIOD_S = 5.0
 TAIL_BYTES = 20_000
 
 
-def look(cells: Sequence[Cell]) -> list[Standing]:
-    """How cells stand now; errors as in `done.look`."""
+def look(cells: Sequence[Cell], fetched_from: str | None = None) -> list[Standing]:
+    """How cells stand now; errors as in `done.look`.
+
+    Args:
+        cells: of the grid.
+        fetched_from: remote whose run-cache is here; None takes a job's word for what it brought to a remote.
+    """
     known = batches.every()
     jobs = states.ask_slurm(known)  # first, see there
-    return states.standings(done.look(cells), known, jobs)
+    return states.standings(done.look(cells, fetched_from), known, jobs, trusted=fetched_from is None)
 
 
 def show(standings: Sequence[Standing], console: Console) -> None:
@@ -64,12 +69,13 @@ def _look_again(before: Sequence[Standing]) -> list[Standing]:
     known = batches.every()
     jobs = states.ask_slurm(known)
     works = [standing.work for standing in before]
-    standings = states.standings(works, known, jobs)
+    standings = states.standings(works, known, jobs, trusted=True)
     ended = [s.work.cell for s in standings if s.state is State.LOST]
     if not ended:
         return standings
     fresh = {work.cell: work for work in done.look(ended)}
-    return states.standings([fresh.get(work.cell, work) for work in works], known, jobs)
+    works = [fresh.get(work.cell, work) for work in works]
+    return states.standings(works, known, jobs, trusted=True)
 
 
 def rows(standings: Sequence[Standing]) -> list[Row]:

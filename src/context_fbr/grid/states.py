@@ -53,13 +53,16 @@ def ask_slurm(known: Iterable[Batch]) -> list[Job] | None:
         return None
 
 
-def standings(works: Sequence[Work], known: Sequence[Batch], jobs: Sequence[Job] | None) -> list[Standing]:
+def standings(
+    works: Sequence[Work], known: Sequence[Batch], jobs: Sequence[Job] | None, trusted: bool
+) -> list[Standing]:
     """How cells stand.
 
     Args:
         works: of the cells.
         known: batches, the newest first.
         jobs: from `ask_slurm`, before `works`.
+        trusted: whether to take a job's word for what it brought to a remote, which was not looked at.
     """
     by_place = {(job.name, job.index): job for job in jobs or ()}
     submissions: dict[tuple[str, str], list[tuple[Batch, Job | None]]] = {}
@@ -67,15 +70,17 @@ def standings(works: Sequence[Work], known: Sequence[Batch], jobs: Sequence[Job]
         for index, place in enumerate(zip(batch.keys, batch.digests, strict=True)):
             submissions.setdefault(place, []).append((batch, by_place.get((batch.name, index))))
     return [
-        _standing(work, submissions.get((work.cell.key, work.digest), []), answered=jobs is not None)
+        _standing(work, submissions.get((work.cell.key, work.digest), []), jobs is not None, trusted)
         for work in works
     ]
 
 
-def _standing(work: Work, submissions: Sequence[tuple[Batch, Job | None]], answered: bool) -> Standing:
+def _standing(
+    work: Work, submissions: Sequence[tuple[Batch, Job | None]], answered: bool, trusted: bool
+) -> Standing:
     if not submissions:
         return Standing(work, State.DONE if work.done else State.NOT_SUBMITTED, None, None, "", 0)
-    told = [_tell(work, batch, job, answered) for batch, job in submissions]
+    told = [_tell(work, batch, job, answered, trusted) for batch, job in submissions]
     state, note = told[0]
     lost = next((n for n, (each, _) in enumerate(told) if each is not State.LOST), len(told))
     if work.done:
@@ -86,14 +91,17 @@ def _standing(work: Work, submissions: Sequence[tuple[Batch, Job | None]], answe
     return Standing(work, state, batch, job, note, lost)
 
 
-def _tell(work: Work, batch: Batch, job: Job | None, answered: bool) -> tuple[State, str]:
+def _tell(work: Work, batch: Batch, job: Job | None, answered: bool, trusted: bool) -> tuple[State, str]:
     end = batch.end(work.cell)
     if end is not None and end.outcome == "failed":
         return State.FAILED, end.problem
     if end is not None and end.outcome == "cancelled":
         return State.CANCELLED, ""
+    if end is not None and batch.remote and trusted:
+        return State.DONE, ""
     if end is not None:
-        return State.LOST, "its job says done, but the cache does not hold its results"
+        where = f"the remote {batch.remote}" if batch.remote else "the cache"
+        return State.LOST, f"its job says done, but {where} does not hold its results"
     if not answered:
         return State.UNKNOWN, "Slurm does not answer"
     if job is None or not job.alive:

@@ -1,0 +1,247 @@
+"""How a cell stands, told from the cache, from what its job wrote, and from Slurm; and grid.toml."""
+
+from contextlib import chdir
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pipeline import Workspace
+
+from context_fbr.cells import Cell
+from context_fbr.errors import UserError
+from context_fbr.grid import batches, done, site, slurm
+from context_fbr.grid.batches import Batch
+from context_fbr.grid.done import Work
+from context_fbr.grid.slurm import Job
+from context_fbr.grid.states import Standing, elsewhere, standings
+from context_fbr.grid.table import State
+from context_fbr.study.document import Document
+from context_fbr.study.whole import read_study
+
+CELL = Cell("spheres", "unet", 16, 1)
+WORK = Work(CELL, "a" * 64, done=False)
+MINIMAL = "time_minutes = 60\nmemory_gb = 8\ngpus = 1\n"
+
+
+def batch_at(path: Path, number: int, *, digest: str = WORK.digest, remote: str | None = None) -> Batch:
+    """A batch of the cell alone."""
+    return Batch(
+        path / f"fbr-{number}",
+        "0" * 40,
+        "2026-01-01T00:00:00+00:00",
+        (CELL.key,),
+        (digest,),
+        remote,
+        None,
+        "/r",
+        60,
+    )
+
+
+def job(batch: Batch, state: str, reason: str = "None") -> Job:
+    return Job(batch.name, 0, "7_0", state, reason, "n1")
+
+
+def stands(
+    known: list[Batch], jobs: list[Job] | None, work: Work = WORK, *, trusted: bool = True
+) -> Standing:
+    return standings([work], known, jobs, trusted=trusted)[0]
+
+
+def test_a_cell_that_the_cache_holds_is_done_whatever_became_of_its_job(tmp_path: Path) -> None:
+    batch = batch_at(tmp_path, 1)
+    batch.write_end(CELL, "failed", "no")
+    there = replace(WORK, done=True)
+    assert stands([batch], [job(batch, "NODE_FAIL")], there).state is State.DONE
+    assert stands([], None, there).state is State.DONE
+
+
+def test_what_no_job_has_had_is_to_be_submitted_and_so_is_a_cell_whose_work_has_changed(
+    tmp_path: Path,
+) -> None:
+    assert stands([], []).state is State.NOT_SUBMITTED
+    other = batch_at(tmp_path, 1, digest="b" * 64)
+    standing = stands([other], [job(other, "RUNNING")])
+    assert standing.state is State.NOT_SUBMITTED
+    assert standing.to_submit
+    assert [key for _, key in elsewhere([WORK], [other], [job(other, "RUNNING")])] == [CELL.key]
+    assert elsewhere([WORK], [other], [job(other, "COMPLETED")]) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ("PENDING", State.WAITING),
+        ("REQUEUE_HOLD", State.WAITING),
+        ("RUNNING", State.RUNNING),
+        ("COMPLETING", State.RUNNING),
+        ("SUSPENDED", State.RUNNING),
+        ("A_STATE_OF_A_LATER_VERSION", State.RUNNING),
+        ("FAILED", State.LOST),
+        ("NODE_FAIL", State.LOST),
+        ("OUT_OF_MEMORY", State.LOST),
+        ("TIMEOUT", State.LOST),
+        ("COMPLETED", State.LOST),
+    ],
+)
+def test_a_job_that_may_run_on_is_never_submitted_again(tmp_path: Path, told: str, state: State) -> None:
+    batch = batch_at(tmp_path, 1)
+    standing = stands([batch], [job(batch, told)])
+    assert standing.state is state
+    assert standing.to_submit == (state is State.LOST)
+
+
+def test_a_job_of_which_slurm_knows_nothing_is_lost_but_not_if_slurm_does_not_answer(tmp_path: Path) -> None:
+    batch = batch_at(tmp_path, 1)
+    assert stands([batch], []).state is State.LOST
+    silent = stands([batch], None)
+    assert silent.state is State.UNKNOWN
+    assert not silent.to_submit
+
+
+def test_a_lost_cell_is_submitted_again_twice_and_then_somebody_has_to_look(tmp_path: Path) -> None:
+    known: list[Batch] = []
+    for number in range(1, 4):
+        known.insert(0, batch_at(tmp_path, number))
+        standing = stands(known, [])
+        assert standing.lost == number
+        assert standing.to_submit == (number < 3)
+    assert f"grid submit {CELL.key}" in standing.note
+    known[1].write_end(CELL, "cancelled")  # somebody was here: counted anew
+    assert stands(known, []).lost == 1
+
+
+def test_a_failed_cell_is_final_and_a_cancelled_one_is_not(tmp_path: Path) -> None:
+    batch = batch_at(tmp_path, 1)
+    batch.write_end(CELL, "failed", "the loss is not finite")
+    failed = stands([batch], [job(batch, "COMPLETED")])
+    assert (failed.state, failed.note, failed.to_submit) == (State.FAILED, "the loss is not finite", False)
+    batch.write_end(CELL, "cancelled")
+    assert stands([batch], []).to_submit
+
+
+def test_a_job_that_says_done_is_believed_only_while_its_remote_was_not_looked_at(tmp_path: Path) -> None:
+    shared, pushed = batch_at(tmp_path, 1), batch_at(tmp_path, 2, remote="storage")
+    shared.write_end(CELL, "done")
+    pushed.write_end(CELL, "done")
+    assert stands([shared], []).state is State.LOST
+    assert stands([pushed], []).state is State.DONE
+    torn = stands([pushed], [], trusted=False)
+    assert torn.state is State.LOST
+    assert "the remote storage does not hold its results" in torn.note
+
+
+def test_an_end_that_cannot_be_read_is_no_success(tmp_path: Path) -> None:
+    batch = batch_at(tmp_path, 1)
+    batch.write_end(CELL, "done")
+    next((batch.folder / "ends").iterdir()).write_text("{")
+    assert stands([batch], []).state is State.FAILED
+
+
+def test_batches_are_read_as_they_were_written_newest_first_and_what_is_none_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = [replace(batch_at(tmp_path, n), folder=batches.ROOT.absolute() / f"fbr-{n}") for n in (1, 2)]
+    for batch in made:
+        batches.write(batch)
+    (batches.ROOT / "fbr-3").mkdir()
+    (batches.ROOT / "fbr-4").mkdir()
+    (batches.ROOT / "fbr-4" / batches.RECORD).write_text('{"keys": []')
+    assert batches.every() == made[::-1]
+
+
+def test_cells_are_done_only_while_every_object_of_theirs_is_in_the_cache(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    workspace = finished.copy(tmp_path / "study")
+    cells = read_study(Document.read(workspace.path / "params.yaml")).grid.cells
+    with chdir(workspace.path):
+        first = done.look(cells)
+        assert [work.done for work in first] == [True, True]
+        assert len({work.digest for work in first}) == 2
+        # Workspace and dvc.lock are of no matter: only the cache counts.
+        workspace.run("rm", "-r", "models", "metrics/test", "dvc.lock")
+        assert done.look(cells) == first
+        lost = next(Path(".dvc/cache/files/md5").glob("*/*.dir"))
+        listed = [p for p in Path(".dvc/cache/files/md5").glob("*/*.dir") if "weights.pt" in p.read_text()]
+        assert lost.is_file()
+        listed[0].unlink()
+        assert sorted(work.done for work in done.look(cells)) == [False, True]
+        workspace.edit("params.yaml", "learning_rate: 0.005", "learning_rate: 0.004")
+        changed = done.look(cells)
+        assert not any(work.done for work in changed)
+        assert not {work.digest for work in changed} & {work.digest for work in first}
+        workspace.run("rm", "-r", "data/prepared")
+        with pytest.raises(UserError, match="data/prepared/spheres: is not there"):
+            done.look(cells)
+
+
+def test_squeue_is_read_with_arrays_single_jobs_and_reasons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "squeue"
+    program.write_text(
+        "#!/bin/sh\necho 'fbr-1|3|17|PENDING|Resources|'\necho 'fbr-2|N/A|18|RUNNING|None|n1'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert slurm.jobs(["fbr-1", "fbr-2"]) == [
+        Job("fbr-1", 3, "17_3", "PENDING", "Resources", ""),
+        Job("fbr-2", 0, "18", "RUNNING", "None", "n1"),
+    ]
+    assert slurm.jobs([]) == []
+
+
+def test_a_program_of_slurm_that_does_not_answer_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "squeue"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(slurm, "PATIENCE_S", 0.3)
+    with pytest.raises(slurm.SilentError, match="no answer"):
+        slurm.jobs(["fbr-1"])
+    program.write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2\nexit 1\n")
+    with pytest.raises(slurm.SilentError, match="Unable to contact"):
+        slurm.jobs(["fbr-1"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (MINIMAL + "partitoin = 'a'\n", r"grid.toml:4: partitoin: unknown key; did you mean partition\?"),
+        ("time_minutes = 60\nmemory_gb = 8\n", "grid.toml:1: gpus: is missing"),
+        (MINIMAL.replace("60", "'1 day'"), "grid.toml:1: time_minutes: is '1 day', but"),
+        (MINIMAL.replace("gpus = 1", "gpus = 2"), "grid.toml:3: gpus: is 2, but"),
+        (MINIMAL + "setup = 'module load cuda'\n", "grid.toml:4: setup: is 'module load cuda', but"),
+        (
+            MINIMAL + "[sbatch]\nsignal = 'B:USR1'\n",
+            "grid.toml:5: sbatch.signal: is set by `grid submit` itself",
+        ),
+        (MINIMAL + "save_seconds = 3000\n", "grid.toml:4: save_seconds: is 3000, more than half"),
+        (MINIMAL + "account =\n", "grid.toml:4: is no TOML"),
+    ],
+)
+def test_what_is_wrong_in_grid_toml_is_told_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "grid.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=expected):
+        site.read(path)
+
+
+def test_without_grid_toml_one_is_shown_that_works(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="time_minutes = 720") as error:
+        site.read(tmp_path / "grid.toml")
+    example = str(error.value).partition("for example:\n")[2]
+    (tmp_path / "grid.toml").write_text(example)
+    assert site.read(tmp_path / "grid.toml").gpus == 1
+
+
+def test_the_site_of_the_documentation_is_valid(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "slurm.md").read_text()
+    (tmp_path / "grid.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
+    read = site.read(tmp_path / "grid.toml")
+    assert set(site.Site.model_fields) == read.model_fields_set
+    assert read.sbatch == {"constraint": "a100"}
