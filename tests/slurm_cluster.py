@@ -1,10 +1,15 @@
-"""A Slurm cluster on this machine: its own munge, a controller without accounting, two nodes of one core."""
+"""A Slurm cluster on this machine: its own munge, a controller without accounting, two nodes of one core.
+
+python tests/slurm_cluster.py COMMAND... runs a command on one.
+"""
 
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -191,3 +196,20 @@ def _free_ports(count: int) -> list[int]:
     for each in sockets:
         each.close()
     return ports
+
+
+def main(command: list[str]) -> int:
+    """Run a command on a cluster of its own; its exit status."""
+    if WHY_NOT or not command:
+        print(WHY_NOT or __doc__)
+        return 2
+    folder = Path(tempfile.mkdtemp(prefix="fbr-slurm-"))
+    try:
+        with cluster(folder / "c") as own:
+            return subprocess.run(command, env=own.environment, check=False).returncode
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -174,6 +174,30 @@ def test_while_the_controller_is_away_nothing_is_submitted_twice_and_a_cancelled
     check_end(running, serial, resumed=(UNET,))
 
 
+def test_data_and_results_travel_through_a_remote_and_what_a_torn_push_left_out_is_computed_again(
+    slurm: Cluster, base: Workspace, serial: Workspace, tmp_path: Path
+) -> None:
+    made = base.copy(tmp_path / "study")
+    made.dvc("remote", "add", "--local", "storage", str(tmp_path / "storage"))
+    (made.path / "grid.toml").write_text(SITE + 'remote = "storage"\nscratch = "$SCRATCH_OF_TEST/clones"\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCRATCH_OF_TEST", str(tmp_path))
+        made.context_fbr("grid", "submit", "--watch")
+        assert [path.name for path in (tmp_path / "clones").iterdir()] == []
+        weights = [
+            path
+            for path in (tmp_path / "storage").glob("files/md5/*/*.dir")
+            if "weights.pt" in path.read_text()
+        ]
+        weights[0].unlink()
+        torn = made.context_fbr("grid", "collect", expect=1).stderr
+        assert "its job says done, but the remote storage does not hold its results" in torn
+        assert "1 cells to submit" in made.context_fbr("grid", "submit", "--watch").stdout
+    executed = re.findall(r"Running stage '([^']+)'", made.context_fbr("grid", "collect").stdout)
+    assert not [name for name in executed if name.startswith(("train", "evaluate"))]
+    assert (made.path / "dvc.lock").read_bytes() == (serial.path / "dvc.lock").read_bytes()
+
+
 def test_a_cell_that_fails_by_itself_is_final_and_named_with_its_log_and_the_other_is_done(
     slurm: Cluster, base: Workspace, tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """dvc.lock, edited in DVC's own formatting: entries taken out, entries put in order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.document import parse
 
 LOCK = Path("dvc.lock")
+SCHEMA = "2.0"
+"""Of DVC's lock files."""
 
 
 def stages() -> list[str]:
@@ -33,6 +35,13 @@ def outputs(names: Iterable[str]) -> list[Path]:
     """What the stages of these names wrote, as recorded; errors as in `stages`."""
     recorded = entries()
     return [Path(out["path"]) for name in names for out in recorded[name].get("outs", ())]
+
+
+def put(new: Mapping[str, Any]) -> None:
+    """Put entries in, in the place of those of the same stages; errors as in `stages`."""
+    lock = _read()
+    lock["stages"].update(new)
+    _write(lock)
 
 
 def remove(names: Iterable[str]) -> None:
@@ -93,8 +102,18 @@ def _is_entry(entry: object) -> bool:
     )
 
 
+def write(recorded: Mapping[str, Any], path: Path) -> None:
+    """Write a lock file of these entries alone; errors as in `atomic.write_text`."""
+    atomic.write_text(path, _text({"schema": SCHEMA, "stages": recorded}))
+
+
 def _write(lock: CommentedMap) -> None:
+    text = _text(lock)
+    if text != LOCK.read_text(encoding="utf-8"):
+        atomic.write_text(LOCK, text)
+
+
+def _text(lock: Mapping[str, Any]) -> str:
     text = StringIO()
     YAML().dump(lock, text)
-    if text.getvalue() != LOCK.read_text(encoding="utf-8"):
-        atomic.write_text(LOCK, text.getvalue())
+    return text.getvalue()

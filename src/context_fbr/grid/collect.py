@@ -29,6 +29,12 @@ def collect(study: Study, site: Site) -> None:
             if standing.state is not State.DONE
         ]
     )
+    entries = {name: entry for standing in standings for name, entry in standing.work.entries.items()}
+    # `dvc repro` would take the cells up, too, but writes all of dvc.lock after each stage: with a thousand
+    # cells that takes hours (benchmarks/grid_scale.csv).
+    lockfile.put(entries)
+    if dvc.call("checkout", "--force", *entries):
+        raise UserError("dvc checkout failed, see above")
     for standing in standings:
         _bring_provenance(standing)
     if not dvc.repro("-k"):

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ class Work:
     digest: str
     """SHA-256 of commands, parameters and data of its stages: the same work has the same digest anywhere."""
     done: bool
+    entries: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Of dvc.lock, by stage; all of them if the cell is done."""
 
 
 def look(cells: Sequence[Cell], remote: str | None = None) -> list[Work]:
@@ -74,6 +76,7 @@ def _look_at(
 
     written: dict[str, Any] = {}
     asked: list[object] = []
+    entries: dict[str, Any] = {}
     done = True
     for name in STAGES:
         stage = repo.stage.load_one(name=f"{name}@{cell.key}")
@@ -103,9 +106,11 @@ def _look_at(
                 for objects in made.get_used_objs().values():
                     repo.cloud.pull(objects, remote=remote)
         done = made is not None and made.outs_cached()
+        if done:
+            entries[stage.addressing] = entry
         written = {out.def_path: (out.meta, out.hash_info) for out in made.outs} if made and done else {}
     text = json.dumps(asked, sort_keys=True, default=str)
-    return Work(cell, hashlib.sha256(text.encode()).hexdigest(), done)
+    return Work(cell, hashlib.sha256(text.encode()).hexdigest(), done, entries)
 
 
 def _newest_entry(repo: Any, stage: Any) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from context_fbr import software, unfinished
+from context_fbr import lockfile, software, unfinished
 from context_fbr.errors import UserError
 from context_fbr.grid import batches, done, dvc, slurm
 from context_fbr.grid.batches import Batch
@@ -98,7 +98,8 @@ def _snapshot(batch: Batch) -> None:
         cloned = subprocess.run(command, capture_output=True, text=True, check=False)
         if cloned.returncode:
             raise UserError(f"{code}: could not be cloned: {cloned.stderr.strip()}")
-    shutil.copy("dvc.lock", batch.folder / "dvc.lock")
+    lock = {name: entry for name, entry in lockfile.entries().items() if name.partition("@")[0] in done.DATA}
+    lockfile.write(lock, batch.folder / lockfile.LOCK)  # DVC reads and writes all of it at each stage
     _write_config(batch)
 
 
