@@ -132,6 +132,7 @@ def test_what_was_never_measured_is_estimated_in_the_seconds_of_what_was(study: 
         ('{"seconds": 12.5, "resumed": true}', None),
         ('{"seconds": 0, "resumed": false}', None),
         ('{"seconds": NaN, "resumed": false}', None),
+        ('{"seconds": Infinity, "resumed": false}', None),
         ('{"seconds": null, "resumed": false}', None),
         (f'{{"seconds": 1{"0" * 400}, "resumed": false}}', None),
         ('{"resumed": false}', None),
