@@ -4,8 +4,8 @@ python tests/slurm_cluster.py python -m benchmarks.grid_scale [--cells N...]
 
 A study of N cells whose stages do nothing but touch their results. `submit`, `status` and `cancel` while all
 jobs wait; one job from beginning to end; then, with every result in DVC's cache, as N jobs would leave it,
-`status`, `collect` and what DVC alone takes. A step is measured once; the greatest memory is that of any of its
-processes.
+`status`, `collect` and what DVC alone takes. A step is measured once; the memory is the greatest of any of
+its processes.
 """
 
 import argparse
