@@ -103,16 +103,26 @@ class Cluster:
 
     def kill_node(self, name: str) -> None:
         """A power cut: its daemon and everything that it runs are gone at once, without a word."""
-        steps = [p for p in psutil.process_iter(["cmdline"]) if self._is_step(p, name)]
-        tree = [child for step in steps for child in step.children(recursive=True)]
+        running = [process for process in psutil.process_iter() if self._runs_on(process, name)]
+        keepers = {p for process in running for p in process.parents() if "slurmstepd" in p.name()}
         self._end(name, signal.SIGKILL)
-        for process in [*steps, *tree]:
+        for process in [*keepers, *running]:  # the keepers first, who would tell the controller
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
     def state_of(self, name: str) -> str:
         """Of a node."""
         return self.ask("sinfo", "-h", "-N", "-n", name, "-p", "main", "-o", "%t").strip()
+
+    def restore(self) -> None:
+        """Whatever a test left: no job, and nodes on which jobs can run."""
+        with suppress(subprocess.SubprocessError):
+            self.ask("scancel", "--user=root")
+            for name in NODES:
+                if self.state_of(name).startswith("down"):
+                    self.start_node(name)
+                if self.state_of(name).startswith("drain"):
+                    self.ask("scontrol", "update", f"nodename={name}", "state=resume")
 
     def stop(self) -> None:
         """End everything."""
@@ -121,14 +131,14 @@ class Cluster:
         for name in (*NODES, "slurmctld", "munged"):
             self._end(name, signal.SIGTERM)
 
-    def _is_step(self, process: psutil.Process, name: str) -> bool:
-        """Whether it is the keeper of a job step on a node; Slurm writes job and node into its title."""
-        with suppress(psutil.Error):
-            title = " ".join(process.cmdline())
-            return "slurmstepd" in title and str(self.folder / f"spool-{name}") in " ".join(
-                str(file.path) for file in process.open_files()
-            )
-        return False
+    def _runs_on(self, process: psutil.Process, name: str) -> bool:
+        """Whether it belongs to a job on a node of this cluster."""
+        try:
+            environment = process.environ()
+        except psutil.Error:
+            return False
+        ours = environment.get("SLURM_CONF") == str(self.folder / "slurm.conf")
+        return ours and environment.get("SLURMD_NODENAME") == name
 
     def _end(self, name: str, number: signal.Signals) -> None:
         file = self.folder / f"{name}.pid"

@@ -1,6 +1,7 @@
 """What goes wrong on a cluster, on a real one on this machine: every cell comes to its end once, with the same bytes."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -32,6 +33,13 @@ def serial(base: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspa
     made = base.copy(tmp_path_factory.mktemp("serial") / "study")
     made.repro()
     return made
+
+
+@pytest.fixture(autouse=True)
+def restored(slurm: Cluster) -> Iterator[None]:
+    """A test that fails leaves its faults to no other."""
+    yield
+    slurm.restore()
 
 
 @pytest.fixture
