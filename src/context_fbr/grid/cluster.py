@@ -44,12 +44,13 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool)
     if not watched:
         return 0
 
-    def again(standings: Sequence[Standing]) -> None:
+    def again(standings: Sequence[Standing]) -> bool:
         if any(standing.state is State.UNKNOWN for standing in standings):
-            return  # Slurm is away: later
+            return False  # Slurm is away: later
         lost = [standing for standing in standings if standing.state is State.LOST and standing.to_submit]
         if lost:
             _submit_missing(study, site, [standing.work.cell for standing in lost], force=False)
+        return bool(lost)
 
     standings = monitor.watch(cells, Console(), again)
     return _report(standings)

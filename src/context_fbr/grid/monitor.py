@@ -38,27 +38,26 @@ def show(standings: Sequence[Standing], console: Console) -> None:
 
 
 def watch(
-    cells: Sequence[Cell], console: Console, between: Callable[[Sequence[Standing]], None] | None = None
+    cells: Sequence[Cell], console: Console, between: Callable[[Sequence[Standing]], bool] | None = None
 ) -> list[Standing]:
     """Show the cells until none is waiting or running any more: a table on a terminal, lines in a log.
 
     Args:
         cells: to watch.
         console: where.
-        between: called after each look, to submit lost cells again.
+        between: called after each look, to submit lost cells again; whether it did.
     """
     said: dict[str, str] = {}
     standings = look(cells)
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while True:
-            if between is not None:
-                between(standings)
+            changed = between is not None and between(standings)
             shown = rows(standings)
             if console.is_terminal:
                 live.update(table(shown, console.height, _since(standings)), refresh=True)
             else:
                 _say_changes(shown, said, console)
-            if not any(standing.state in states.OPEN for standing in standings):
+            if not changed and not any(standing.state in states.OPEN for standing in standings):
                 return standings
             time.sleep(PERIOD_S)
             standings = _look_again(standings)

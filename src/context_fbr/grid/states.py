@@ -105,7 +105,8 @@ def _tell(work: Work, batch: Batch, job: Job | None, answered: bool, trusted: bo
     if not answered:
         return State.UNKNOWN, "Slurm does not answer"
     if job is None or not job.alive:
-        return State.LOST, f"its job ended as {job.state}" if job else "Slurm knows no job of it any more"
+        why = f"its job ended as {job.state}" if job else "Slurm knows no job of it any more"
+        return State.LOST, f"{why} (log: {batch.log(work.cell)}; what Slurm wrote: {batch.folder / 'slurm'})"
     if job.waits:
         return State.WAITING, "" if job.reason in ("None", "Priority", "Resources") else job.reason
     return State.RUNNING, job.node
