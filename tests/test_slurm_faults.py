@@ -156,8 +156,8 @@ def test_at_the_end_of_its_time_a_cell_is_saved_queued_again_and_goes_on(
     job = job_of(slurm, UNET)
     slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=1")
     wait_for(lambda: "stopped by SIGUSR1" in log(running, UNET), 90)
-    wait_for(lambda: f"{UNET}: waiting" in running.context_fbr("grid", "status", UNET).stdout or True, 5)
-    slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=10")
+    # As soon as the old job has ended; the new one would have the short time, too.
+    wait_for(lambda: slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=10") == "", 30)
     running.context_fbr("grid", "status", "--watch")
     assert jobs(running, UNET) >= 2
     check_end(running, serial, resumed=(UNET,))
