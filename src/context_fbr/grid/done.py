@@ -46,71 +46,89 @@ def look(cells: Sequence[Cell], remote: str | None = None) -> list[Work]:
     Raises:
         UserError: if the data that a cell reads are not there, with every stage that brings them.
     """
-    from dvc.exceptions import DvcException  # takes a second
+    from dvc.dvcfile import load_file  # takes a second
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.utils.serialize import load_path
 
     try:
         with Repo() as repo:
-            parameters = load_path("params.yaml", repo.fs)
-            known: dict[str, Any] = {}
-            return [_look_at(repo, cell, parameters, known, remote) for cell in cells]
+            # Files are parsed once here; DVC's ways to ask for one stage parse all of them again for each.
+            stages = load_file(repo, "dvc.yaml").stages
+            checkout = _Checkout(repo, stages, load_path("params.yaml", repo.fs), remote, {})
+            return [_look_at(checkout, cell) for cell in cells]
     except DvcException as error:
         raise UserError(f"{Path().resolve()}: DVC cannot tell which cells are done: {error}") from error
 
 
-def _look_at(
-    repo: Any, cell: Cell, parameters: Mapping[str, Any], known: dict[str, Any], remote: str | None
-) -> Work:
-    """Follow a cell from stage to stage, by what the run-cache says that each of them wrote.
+@dataclass(frozen=True)
+class _Checkout:
+    repo: Any
+    """DVC's."""
+    stages: Mapping[str, Any]
+    """By their names."""
+    parameters: Mapping[str, Any]
+    remote: str | None
+    known: dict[str, tuple[Any, Any]]
+    """Size and hash of the data that were asked for already."""
 
-    Args:
-        repo: DVC's.
-        cell: of the grid.
-        parameters: all of params.yaml, which DVC would parse again for every stage.
-        known: hashes of the data that were asked for already; new ones are added.
-        remote: as in `look`.
-    """
-    from dvc.dependency.param import ParamsDependency
-    from dvc.exceptions import CollectCacheError
 
+def _look_at(checkout: _Checkout, cell: Cell) -> Work:
+    """Follow a cell from stage to stage, by what the run-cache says that each of them wrote."""
     written: dict[str, Any] = {}
     asked: list[object] = []
     entries: dict[str, Any] = {}
     done = True
     for name in STAGES:
-        stage = repo.stage.load_one(name=f"{name}@{cell.key}")
-        read: dict[str, Any] = {}
-        for dep in stage.deps:
-            if isinstance(dep, ParamsDependency):
-                dep.fill_values({key: _value(parameters, key) for key in dep.params})
-                read |= dep.hash_info.value
-                continue
-            if dep.def_path == str(cell.weights.parent):
-                dep.meta, dep.hash_info = written.get(dep.def_path, (dep.meta, dep.hash_info))
-                continue
-            if not dep.exists:
-                raise UserError(
-                    f"{dep.def_path}: is not there, so nobody knows whether {cell.key} is done; "
-                    f"run `dvc repro {' '.join(DATA)}`"
-                )
-            if dep.def_path not in known:
-                known[dep.def_path] = (dep.get_meta(), dep.get_hash())
-            dep.meta, dep.hash_info = known[dep.def_path]
-            read[dep.def_path] = dep.hash_info.value
-        asked.append([stage.cmd, read, [out.def_path for out in stage.outs]])
-        entry = _newest_entry(repo, stage) if done else None
-        made = repo.stage_cache._create_stage(entry, wdir=stage.wdir) if entry else None
-        if made is not None and remote and not made.outs_cached():
-            with suppress(CollectCacheError):  # a torn push: the list of a folder's files is missing
-                for objects in made.get_used_objs().values():
-                    repo.cloud.pull(objects, remote=remote)
-        done = made is not None and made.outs_cached()
-        if done:
+        stage = checkout.stages[f"{name}@{cell.key}"]
+        asked.append([stage.cmd, _fill(checkout, stage, written), [out.def_path for out in stage.outs]])
+        entry = _newest_entry(checkout.repo, stage) if done else None
+        made = checkout.repo.stage_cache._create_stage(entry, wdir=stage.wdir) if entry else None
+        done = made is not None and _is_whole(checkout, made)
+        if made is not None and done:
             entries[stage.addressing] = entry
-        written = {out.def_path: (out.meta, out.hash_info) for out in made.outs} if made and done else {}
-    text = json.dumps(asked, sort_keys=True, default=str)
-    return Work(cell, hashlib.sha256(text.encode()).hexdigest(), done, entries)
+            written = {out.def_path: (out.meta, out.hash_info) for out in made.outs}
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
+    return Work(cell, digest, done, entries)
+
+
+def _fill(checkout: _Checkout, stage: Any, written: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in what a stage reads as it is now; what a stage of the same cell wrote comes from the run-cache.
+
+    Returns:
+        Values and hashes by name, without those of `written`.
+    """
+    from dvc.dependency.param import ParamsDependency
+
+    read: dict[str, Any] = {}
+    for dep in stage.deps:
+        path = dep.def_path
+        if isinstance(dep, ParamsDependency):
+            read |= {key: _value(checkout.parameters, key) for key in dep.params}
+            dep.fill_values({key: read[key] for key in dep.params})
+        elif path.startswith("models/"):
+            dep.meta, dep.hash_info = written.get(path, (dep.meta, dep.hash_info))
+        elif not dep.exists:
+            raise UserError(
+                f"{path}: is not there, so nobody knows what is done; run `dvc repro {' '.join(DATA)}`"
+            )
+        else:
+            if path not in checkout.known:
+                checkout.known[path] = (dep.get_meta(), dep.get_hash())
+            dep.meta, dep.hash_info = checkout.known[path]
+            read[path] = dep.hash_info.value
+    return read
+
+
+def _is_whole(checkout: _Checkout, made: Any) -> bool:
+    """Whether the cache holds all of a stage's results, after what the remote can add to it."""
+    from dvc.exceptions import CollectCacheError
+
+    if checkout.remote and not made.outs_cached():
+        with suppress(CollectCacheError):  # a torn push: the list of a folder's files is missing
+            for objects in made.get_used_objs().values():
+                checkout.repo.cloud.pull(objects, remote=checkout.remote)
+    return bool(made.outs_cached())
 
 
 def _newest_entry(repo: Any, stage: Any) -> dict[str, Any] | None:
