@@ -1,10 +1,11 @@
 """The most memory that the stages of a study hold -> benchmarks/memory.csv; its raw data must be there.
 
-python -m benchmarks.memory TASK [--network NAME...] [--patch-size N...] [--into FOLDER]
+python -m benchmarks.memory TASK [--network NAME...] [--patch-size N...] [--give-back] [--into FOLDER]
 
 Each is a process of its own, and the system says what it held at most: `prepare` is the stage; of a cell, all
 volumes of params.yaml are loaded, then it trains for two steps and is validated on one volume, because what
-comes later needs no more. A GPU's own memory is not counted.
+comes later needs no more. A GPU's own memory is not counted. A training keeps what it frees (allocator.py);
+--give-back measures what it would hold otherwise, more slowly.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import table
 from benchmarks.table import FOLDER, STAMP, Table
-from context_fbr import networks, prepared, trainer
+from context_fbr import allocator, networks, prepared, trainer
 from context_fbr.cell_training import load_split
 from context_fbr.cells import Cell
 from context_fbr.device import prepare_device
@@ -25,7 +26,7 @@ from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow, Training
 from context_fbr.study.whole import read_study
 
-KEY = ("task", "part", "network", "patch_size", "device")
+KEY = ("task", "part", "network", "patch_size", "device", "freed_memory")
 TABLE = Table(FOLDER / "memory.csv", (*KEY, "volumes", "peak_gb", *STAMP), KEY)
 STEPS = 2  # Adam has its moments in the second
 SPLITS = {"prepare": ("train", "validation", "test")} | dict.fromkeys(
@@ -58,7 +59,7 @@ def peak_gb(arguments: list[str]) -> float:
     return int(done.stdout) * UNIT / 1e9
 
 
-def train(cell: Cell, volumes_only: bool) -> None:
+def train(cell: Cell, volumes_only: bool, give_back: bool) -> None:
     """Load what a cell needs and, if asked to, train it for some steps; nothing is written."""
     document = Document.read()
     settings, window = (
@@ -66,6 +67,8 @@ def train(cell: Cell, volumes_only: bool) -> None:
         document.section(("sliding_window",), SlidingWindow),
     )
     device = prepare_device(settings.threads)
+    if give_back:
+        allocator.give_back()
     learn, _ = load_split(cell, "train", device)
     check, _ = load_split(cell, "validation", device)
     if volumes_only:
@@ -77,7 +80,9 @@ def train(cell: Cell, volumes_only: bool) -> None:
         pass
 
 
-def measure(task: str, models: list[str] | None, sizes: list[int] | None, into: Path) -> None:
+def measure(
+    task: str, models: list[str] | None, sizes: list[int] | None, give_back: bool, into: Path
+) -> None:
     """Measure a task's stages, writing each row as it is there.
 
     Raises:
@@ -94,13 +99,24 @@ def measure(task: str, models: list[str] | None, sizes: list[int] | None, into: 
     def write(part: str, model: str, size: str, arguments: list[str]) -> None:
         gigabytes = peak_gb(arguments)
         place = {"task": task, "part": part, "network": model, "patch_size": size, "device": device.type}
+        place["freed_memory"] = "" if part == "prepare" else "given back" if give_back else "kept"
         volumes = sum(len(prepared.read_cases(task, split)) for split in SPLITS[part])
         row = {**place, "volumes": volumes, "peak_gb": f"{gigabytes:.3g}", **stamp}
         table.replace(results, [row])
         print(" ".join((task, part, model, size)).rstrip() + f": {gigabytes:.3g} GB", flush=True)
 
     def cell(model: str, size: int) -> list[str]:
-        return ["-m", "benchmarks.memory", task, "--network", model, "--patch-size", str(size), "--only"]
+        return [
+            "-m",
+            "benchmarks.memory",
+            task,
+            "--network",
+            model,
+            "--patch-size",
+            str(size),
+            *(["--give-back"] if give_back else []),
+            "--only",
+        ]
 
     write("prepare", "", "", ["-m", "context_fbr.prepare", task])
     write("volumes", "", "", [*cell(models[0], sizes[0]), "volumes"])
@@ -117,14 +133,15 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("task", metavar="TASK", help="of params.yaml")
     parser.add_argument("--network", nargs="+", metavar="NAME", help="default: those of the grid")
     parser.add_argument("--patch-size", nargs="+", type=int, metavar="N", help="default: those of the grid")
+    parser.add_argument("--give-back", action="store_true", help="what is freed goes back to the system")
     parser.add_argument("--into", type=Path, default=FOLDER, metavar="FOLDER", help="where the table lies")
     parser.add_argument("--only", choices=("volumes", "training"), help=argparse.SUPPRESS)  # what is measured
     options = parser.parse_args(arguments)
     if options.only:
         cell = Cell(options.task, options.network[0], options.patch_size[0], seed=1)
-        train(cell, volumes_only=options.only == "volumes")
+        train(cell, volumes_only=options.only == "volumes", give_back=options.give_back)
     else:
-        measure(options.task, options.network, options.patch_size, options.into)
+        measure(options.task, options.network, options.patch_size, options.give_back, options.into)
 
 
 if __name__ == "__main__":
