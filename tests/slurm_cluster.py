@@ -31,6 +31,7 @@ WHY_NOT = (
 NODES = ("n1", "n2")
 SITE = "time_minutes = 10\nmemory_gb = 1.5\ngpus = 0\nsave_seconds = 20\n"
 """grid.toml for it."""
+# A job that is queued again waits until its credentials have expired: two minutes, if nobody says otherwise.
 CONFIGURATION = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -38,7 +39,7 @@ SlurmUser=root
 SlurmdUser=root
 SlurmctldPort={port}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.sock
+AuthInfo=socket={folder}/munge.sock,cred_expire=5
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
@@ -56,7 +57,7 @@ ReturnToService=2
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
-SchedulerParameters=batch_sched_delay=0,bf_interval=2,sched_min_interval=100000,requeue_delay=1
+SchedulerParameters=batch_sched_delay=0,bf_interval=2,sched_min_interval=100000
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 KillWait=5
