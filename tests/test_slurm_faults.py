@@ -12,8 +12,7 @@ from slurm_cluster import SITE, Cluster, wait_for
 
 pytestmark = pytest.mark.slow
 UNET, ATTENTION = "spheres-unet-16-1", "spheres-attention_unet-16-1"
-EPOCHS = 150
-"""Long enough to be disturbed."""
+EPOCHS = 120
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +21,14 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = Workspace.make(tmp_path_factory.mktemp("slurm") / "base", TINY)
     made.edit("params.yaml", "epochs: 2\n", f"epochs: {EPOCHS}\n")
     made.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
+    # However fast the machine is, there is time to disturb a training.
+    made.edit(
+        "src/context_fbr/cell_training.py",
+        "        for epoch in epochs:\n",
+        "        for epoch in epochs:\n            __import__('time').sleep(0.2)\n",
+    )
     made.commit("Long")
-    (made.path / "grid.toml").write_text(SITE)
+    (made.path / "grid.toml").write_text(SITE.replace("save_seconds = 20", "save_seconds = 40"))
     return made
 
 
@@ -166,6 +171,8 @@ def test_at_the_end_of_its_time_a_cell_is_saved_queued_again_and_goes_on(
 def test_while_the_controller_is_away_nothing_is_submitted_twice_and_a_cancelled_cell_goes_on_later(
     slurm: Cluster, running: Workspace, serial: Workspace
 ) -> None:
+    for training in trainings(UNET):
+        training.suspend()  # what is asked meanwhile takes longer than the training; to cancel a job wakes it
     slurm.stop_controller()
     try:
         assert "unknown" in running.context_fbr("grid", "status").stdout
@@ -187,7 +194,9 @@ def test_data_and_results_travel_through_a_remote_and_what_a_torn_push_left_out_
 ) -> None:
     made = base.copy(tmp_path / "study")
     made.dvc("remote", "add", "--local", "storage", str(tmp_path / "storage"))
-    (made.path / "grid.toml").write_text(SITE + 'remote = "storage"\nscratch = "$SCRATCH_OF_TEST/clones"\n')
+    (made.path / "grid.toml").write_text(
+        (made.path / "grid.toml").read_text() + 'remote = "storage"\nscratch = "$SCRATCH_OF_TEST/clones"\n'
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCRATCH_OF_TEST", str(tmp_path))
         made.context_fbr("grid", "submit", "--watch")

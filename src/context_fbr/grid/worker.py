@@ -34,6 +34,7 @@ MOST_KILLS = 2
 WAIT_FOR_REQUEUE_S = 600.0
 """Slurm warns, then ends a job and queues it again. If it does not, the warning was somebody's mistake."""
 PUSHES = 5
+POLL_S = 0.2
 DVC = (sys.executable, "-m", "context_fbr.grid.shield")
 SAVED = re.compile(r"saved in epoch \d+ after step \d+|\d+ of \d+ cases are evaluated and kept")
 """What a training or an evaluation says when it was told to stop."""
@@ -199,7 +200,10 @@ def _run(command: list[str], folder: Path, environment: Mapping[str, str], log: 
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
     try:
-        return _running.wait()
+        # Not wait(), whose lock the handler of a signal, which comes in between, would wait for in vain.
+        while (status := _running.poll()) is None:
+            time.sleep(POLL_S)
+        return status
     finally:
         _running = None
 
