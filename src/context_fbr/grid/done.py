@@ -126,7 +126,7 @@ def _is_whole(checkout: _Checkout, made: Any) -> bool:
 
     if checkout.remote and not made.outs_cached():
         with suppress(CollectCacheError):  # a torn push: the list of a folder's files is missing
-            for objects in made.get_used_objs().values():
+            for objects in made.get_used_objs(remote=checkout.remote).values():
                 checkout.repo.cloud.pull(objects, remote=checkout.remote)
     return bool(made.outs_cached())
 
