@@ -29,6 +29,7 @@ from benchmarks.table import FOLDER, STAMP, Table
 from context_fbr import software
 from context_fbr.errors import UserError, run
 from context_fbr.grid import slurm
+from context_fbr.grid.worker import TIME
 
 KEY = ("cells", "what")
 TABLE = Table(FOLDER / "grid_scale.csv", (*KEY, "seconds", "peak_gb", *STAMP), KEY)
@@ -123,7 +124,7 @@ def job_seconds(folder: Path, key: str) -> float:
     log = end.parents[1] / "logs" / f"{key}.log"
     begun = re.search(r"job \S+ on \S+, (\S+ \S+ \S+)", log.read_text())
     assert begun is not None
-    return end.stat().st_mtime - datetime.datetime.strptime(begun[1], "%Y-%m-%d %H:%M:%S %z").timestamp()
+    return end.stat().st_mtime - datetime.datetime.strptime(begun[1], TIME).timestamp()
 
 
 def main(arguments: list[str]) -> None:

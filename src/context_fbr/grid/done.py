@@ -6,8 +6,9 @@ may end well after its clone was lost, and a cell may have been trained elsewher
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -52,13 +53,25 @@ def look(cells: Sequence[Cell], remote: str | None = None) -> list[Work]:
     from dvc.utils.serialize import load_path
 
     try:
-        with Repo() as repo:
+        with _silent(), Repo() as repo:
             # Files are parsed once here; DVC's ways to ask for one stage parse all of them again for each.
             stages = load_file(repo, "dvc.yaml").stages
             checkout = _Checkout(repo, stages, load_path("params.yaml", repo.fs), remote, {})
             return [_look_at(checkout, cell) for cell in cells]
     except DvcException as error:
         raise UserError(f"{Path().resolve()}: DVC cannot tell which cells are done: {error}") from error
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without DVC's own bars and warnings: what it finds is told by whoever asked, perhaps in a live table."""
+    logger = logging.getLogger("dvc")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @dataclass(frozen=True)

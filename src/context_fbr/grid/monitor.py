@@ -1,5 +1,6 @@
 """The cells of a cluster as a table, once or until they have ended."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -12,9 +13,13 @@ from context_fbr.cells import Cell
 from context_fbr.grid import batches, done, output, states
 from context_fbr.grid.states import Standing
 from context_fbr.grid.table import Row, State, table
+from context_fbr.grid.worker import TIME
 
 PERIOD_S = 5.0
-TAIL_BYTES = 20_000
+TAIL_BYTES = 1_000_000
+"""More than a cell's log has, but for one that was taken up hundreds of times."""
+BEGUN = re.compile(r"^\S+: job \S+ on \S+, (\S+ \S+ \S+)$", re.MULTILINE)
+"""The first line of each job of a cell."""
 
 
 def look(cells: Sequence[Cell], fetched_from: str | None = None) -> list[Standing]:
@@ -86,13 +91,17 @@ def _row(standing: Standing) -> Row:
     cell, batch = standing.work.cell, standing.batch
     if batch is None:
         return Row(cell.key, standing.state)
-    progress = output.progress(tail(batch.log(cell)), cell.key)
+    said = tail(batch.log(cell))
+    progress = output.progress(said, cell.key)
+    begun = BEGUN.findall(said)
+    running = standing.state is State.RUNNING and begun
     return Row(
         cell.key,
         standing.state,
         progress.epoch if progress else None,
         progress.epochs if progress else None,
         progress.dice if progress else None,
+        time.time() - datetime.strptime(begun[-1], TIME).timestamp() if running else None,
         note=standing.note,
     )
 

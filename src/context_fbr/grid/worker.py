@@ -35,6 +35,7 @@ WAIT_FOR_REQUEUE_S = 600.0
 """Slurm warns, then ends a job and queues it again. If it does not, the warning was somebody's mistake."""
 PUSHES = 5
 POLL_S = 0.2
+TIME = "%Y-%m-%d %H:%M:%S %z"
 DVC = (sys.executable, "-m", "context_fbr.grid.shield")
 SAVED = re.compile(r"saved in epoch \d+ after step \d+|\d+ of \d+ cases are evaluated and kept")
 """What a training or an evaluation says when it was told to stop."""
@@ -87,7 +88,7 @@ def _work(batch: Batch, cell: Cell) -> None:
     scratch = Path(os.path.expandvars(batch.scratch)) if batch.scratch else batch.folder / "clones"
     place = scratch / f"{batch.name}-{cell.key}"
     job = os.environ.get("SLURM_JOB_ID", "?")
-    _say(log, f"{cell.key}: job {job} on {socket.gethostname()}, {time.strftime('%Y-%m-%d %H:%M:%S %z')}")
+    _say(log, f"{cell.key}: job {job} on {socket.gethostname()}, {time.strftime(TIME)}")
     try:
         shutil.rmtree(place, ignore_errors=True)  # of a job that was killed
         clone = place / "study"
