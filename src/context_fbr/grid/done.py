@@ -64,7 +64,7 @@ def look(cells: Sequence[Cell], remote: str | None = None) -> list[Work]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without DVC's own bars and warnings: what it finds is told by whoever asked, perhaps in a live table."""
+    """Without DVC's own bars and warnings: whoever asked tells what was found, perhaps in a live table."""
     logger = logging.getLogger("dvc")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
