@@ -33,7 +33,7 @@ def collect(study: Study, site: Site) -> None:
     # `dvc repro` would take the cells up, too, but writes all of dvc.lock after each stage: with a thousand
     # cells that takes hours (benchmarks/grid_scale.csv).
     lockfile.put(entries)
-    if dvc.call("checkout", "--force", *entries):
+    if dvc.call("checkout", "--force", *done.STAGES):  # DVC is slow at a thousand names
         raise UserError("dvc checkout failed, see above")
     for standing in standings:
         _bring_provenance(standing)
