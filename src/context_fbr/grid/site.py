@@ -4,7 +4,7 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -12,6 +12,13 @@ from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.document import Section
 
 SITE_FILE = Path("grid.toml")
+OURS = frozenset(
+    {
+        "account", "array", "cpus-per-task", "error", "gpus-per-node", "job-name", "mem", "nodes", "ntasks",
+        "open-mode", "output", "partition", "requeue", "signal", "time",
+    }
+)  # fmt: skip
+"""Options of sbatch that are written from the other settings, or that jobs rely on."""
 EXAMPLE = """\
 time_minutes = 720  # for one cell; one that takes longer is saved, queued again, and goes on
 memory_gb = 16
@@ -40,10 +47,10 @@ class Site(Section):
     """DVC remote through which data and results travel; None: nodes use this checkout's cache."""
     save_seconds: int = Field(default=120, ge=20)
     """Before the end of its time, in which a cell saves itself."""
-    sbatch: dict[Annotated[str, Field(pattern="^[a-z][a-z-]*$")], str | int | bool] = Field(
+    sbatch: dict[Annotated[str, Field(pattern="^[a-z][a-z-]*$")], str | int | Literal[True]] = Field(
         default_factory=dict
     )
-    """More options of sbatch, such as `qos = "normal"`."""
+    """More options of sbatch, such as `qos = "normal"`, or `exclusive = true` for one without a value."""
 
 
 def read(path: Path = SITE_FILE) -> Site:
@@ -71,12 +78,12 @@ def read(path: Path = SITE_FILE) -> Site:
         site = Site.model_validate(content)
     except ValidationError as error:
         raise UserError(*(_problem(path, text, item) for item in error.errors())) from None
-    ours = {"array", "job-name", "output", "error", "signal", "requeue", "open-mode", "time", "mem", "export"}
     raise_problems(
         [
-            f"{path}:{_line(text, key)}: sbatch.{key}: is set by `grid submit` itself; leave it out"
+            f"{path}:{_line(text, key)}: sbatch.{key}: is set by `grid submit` itself; leave it out (cpus, gpus, "
+            "memory_gb, time_minutes, partition and account are settings of their own)"
             for key in site.sbatch
-            if key in ours
+            if key in OURS
         ]
     )
     if site.save_seconds > site.time_minutes * 30:

@@ -117,7 +117,9 @@ def _write_config(batch: Batch) -> None:
         local["cache"] = {**local["cache"], "dir": str(cache), "type": ["reflink", "symlink", "copy"]}
     content = ConfigObj({name: section for name, section in local.items() if section}, interpolation=False)
     content.update({f'remote "{name}"': section for name, section in remotes.items()})
-    content.filename = str(batch.folder / "config.local")
+    path = batch.folder / "config.local"
+    path.touch(mode=0o600)  # it may hold keys of a remote
+    content.filename = str(path)
     content.write()
 
 
