@@ -80,8 +80,8 @@ def read(path: Path = SITE_FILE) -> Site:
         raise UserError(*(_problem(path, text, item) for item in error.errors())) from None
     raise_problems(
         [
-            f"{path}:{_line(text, key)}: sbatch.{key}: is set by `grid submit` itself; leave it out (cpus, gpus, "
-            "memory_gb, time_minutes, partition and account are settings of their own)"
+            f"{path}:{_line(text, key)}: sbatch.{key}: is set by `grid submit` itself; leave it out (cpus, "
+            "gpus, memory_gb, time_minutes, partition and account are settings of their own)"
             for key in site.sbatch
             if key in OURS
         ]
