@@ -17,8 +17,10 @@ def collect(study: Study, site: Site) -> None:
     """Check that every cell is done, then bring all results here and analyse them.
 
     Raises:
-        UserError: naming every cell that is not done, and why; nothing was changed then.
+        UserError: naming every cell that is not done, and why; only the data may have changed then.
     """
+    if not dvc.repro("-k", *done.DATA):  # else a cell of other data would be trained below
+        raise UserError("the data of some task failed, see above; nothing was collected")
     if site.remote:
         fetch_run_cache(site.remote)
     standings = monitor.look(study.grid.cells, site.remote)

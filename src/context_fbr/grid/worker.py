@@ -86,11 +86,14 @@ def _work(batch: Batch, cell: Cell) -> None:
     log = batch.log(cell)
     log.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(os.path.expandvars(batch.scratch)) if batch.scratch else batch.folder / "clones"
-    place = scratch / f"{batch.name}-{cell.key}"
+    # One of its own for each time the job is begun: on a node that Slurm has lost the last one may still run.
+    name = f"{batch.name}-{cell.key}"
+    place = scratch / f"{name}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
     job = os.environ.get("SLURM_JOB_ID", "?")
     _say(log, f"{cell.key}: job {job} on {socket.gethostname()}, {time.strftime(TIME)}")
     try:
-        shutil.rmtree(place, ignore_errors=True)  # of a job that was killed
+        for left in scratch.glob(f"{name}.*"):  # by a job that was killed
+            shutil.rmtree(left, ignore_errors=True)
         clone = place / "study"
         environment = _environment(batch, place)
         _prepare(batch, cell, clone, environment, log)
