@@ -150,6 +150,8 @@ def test_pre_empted_cells_save_themselves_wait_and_go_on(
     for key in (UNET, ATTENTION):
         wait_for(lambda key=key: "Slurm will queue it again" in log(running, key), 30)
         assert re.search(rf"{key}: saved in epoch \d+ after step \d+, stopped by SIGTERM", log(running, key))
+    early = running.context_fbr("grid", "collect", expect=1).stderr
+    assert re.search(rf"error: {UNET}: (waiting|running)", early)
     assert "0 cells to submit" in running.context_fbr("grid", "submit").stdout
     running.context_fbr("grid", "status", "--watch")
     check_end(running, serial, resumed=(UNET, ATTENTION))
