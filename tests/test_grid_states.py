@@ -35,6 +35,7 @@ def batch_at(path: Path, number: int, *, digest: str = WORK.digest, remote: str 
         None,
         "/r",
         60,
+        600,
     )
 
 
@@ -118,6 +119,10 @@ def test_a_failed_cell_is_final_and_a_cancelled_one_is_not(tmp_path: Path) -> No
     assert (failed.state, failed.note, failed.to_submit) == (State.FAILED, "the loss is not finite", False)
     batch.write_end(CELL, "cancelled")
     assert stands([batch], []).to_submit
+    assert not stands([batch], [job(batch, "COMPLETING")]).to_submit  # it still saves itself
+    newer = batch_at(tmp_path, 2)
+    newer.write_end(CELL, "cancelled")
+    assert stands([newer, batch], [job(batch, "RUNNING")]).state is State.RUNNING
 
 
 def test_a_job_that_says_done_is_believed_only_while_its_remote_was_not_looked_at(tmp_path: Path) -> None:
@@ -138,17 +143,21 @@ def test_an_end_that_cannot_be_read_is_no_success(tmp_path: Path) -> None:
     assert stands([batch], []).state is State.FAILED
 
 
-def test_batches_are_read_as_they_were_written_newest_first_and_what_is_none_is_left_out(
+def test_batches_are_read_as_they_were_written_newest_first_and_a_damaged_record_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     made = [replace(batch_at(tmp_path, n), folder=batches.ROOT.absolute() / f"fbr-{n}") for n in (1, 2)]
     for batch in made:
         batches.write(batch)
-    (batches.ROOT / "fbr-3").mkdir()
-    (batches.ROOT / "fbr-4").mkdir()
-    (batches.ROOT / "fbr-4" / batches.RECORD).write_text('{"keys": []')
+    (batches.ROOT / "fbr-3").mkdir()  # a submission that was cut off before its record was written
     assert batches.every() == made[::-1]
+    for name, text in (("fbr-4", '{"keys": []'), ("fbr-5", "{}")):
+        (batches.ROOT / name).mkdir()
+        (batches.ROOT / name / batches.RECORD).write_text(text)
+    with pytest.raises(UserError) as damaged:  # its jobs may be alive
+        batches.every()
+    assert len(damaged.value.problems) == 2
 
 
 def test_cells_are_done_only_while_every_object_of_theirs_is_in_the_cache(
@@ -220,6 +229,7 @@ def test_a_program_of_slurm_that_does_not_answer_is_given_up(
             MINIMAL + "[sbatch]\nsignal = 'B:USR1'\n",
             "grid.toml:5: sbatch.signal: is set by `grid submit` itself",
         ),
+        (MINIMAL + "[sbatch]\ntime = '1:00'\n", "grid.toml:5: sbatch.time: is set by"),
         (MINIMAL + "save_seconds = 3000\n", "grid.toml:4: save_seconds: is 3000, more than half"),
         (MINIMAL + "account =\n", "grid.toml:4: is no TOML"),
     ],

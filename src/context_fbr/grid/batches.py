@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from context_fbr import atomic
 from context_fbr.cells import Cell
+from context_fbr.errors import raise_problems
 
 ROOT = Path(".dvc/tmp/grid")
 RECORD = "batch.json"
@@ -50,6 +51,8 @@ class Batch:
     """Folder of unfinished work."""
     save_seconds: int
     """That a job has, from the warning to the end of its time."""
+    time_minutes: int
+    """Of a job."""
 
     @property
     def name(self) -> str:
@@ -113,11 +116,19 @@ def read(folder: Path) -> Batch:
 
 
 def every() -> list[Batch]:
-    """All batches, the newest first. A folder without a record is of a submission that was cut off before."""
-    found = []
+    """All batches, the newest first. A folder without a record is of a submission that was cut off before.
+
+    Raises:
+        UserError: naming every record that cannot be read, because its jobs may be alive.
+    """
+    found: list[Batch] = []
+    problems: list[str] = []
     for record in ROOT.glob(f"*/{RECORD}"):
         try:
             found.append(read(record.parent))
-        except (OSError, ValueError, TypeError):
+        except FileNotFoundError:
             continue
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            problems.append(f"{record}: cannot be read ({error}); if its jobs have ended, remove its folder")
+    raise_problems(problems)
     return sorted(found, key=lambda batch: batch.name, reverse=True)

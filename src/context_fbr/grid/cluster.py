@@ -36,11 +36,11 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool)
     Raises:
         UserError: if there is nothing that could be submitted, or Slurm does not take it.
     """
-    submit.refuse_changes()
+    revision = submit.commit()
     slurm.check()
     submit.bring_data(study, site)
     cells = list(named) or list(study.grid.cells)
-    standings = _submit_missing(study, site, cells, force=bool(named))
+    standings = _submit_missing(study, site, cells, revision, force=bool(named))
     if not watched:
         return 0
 
@@ -48,16 +48,24 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool)
         if any(standing.state is State.UNKNOWN for standing in standings):
             return False  # Slurm is away: later
         lost = [standing for standing in standings if standing.state is State.LOST and standing.to_submit]
-        if lost:
-            _submit_missing(study, site, [standing.work.cell for standing in lost], force=False)
-        return bool(lost)
+        if not lost:
+            return False
+        try:
+            _submit_missing(study, site, [standing.work.cell for standing in lost], revision, force=False)
+        except UserError as error:
+            print(f"not submitted again for now: {error}", flush=True)
+        return True
 
     standings = monitor.watch(cells, Console(), again)
     return _report(standings)
 
 
-def _submit_missing(study: Study, site: Site, cells: Sequence[Cell], force: bool) -> list[Standing]:
+def _submit_missing(
+    study: Study, site: Site, cells: Sequence[Cell], revision: str, force: bool
+) -> list[Standing]:
     with _alone():
+        if submit.commit() != revision:  # the data that jobs get are those of the commit that they compute
+            raise UserError(f"the commit has changed from {revision[:10]} since; call `grid submit` again")
         if site.remote:
             fetch_run_cache(site.remote)
         standings = monitor.look(cells, site.remote)
@@ -79,10 +87,13 @@ def _submit_missing(study: Study, site: Site, cells: Sequence[Cell], force: bool
         cells = [standing.work.cell for standing in chosen]
         first = order.longest_first(cells, study, order.measurements(study.grid.cells))
         works = {standing.work.cell: standing.work for standing in chosen}
-        largest = slurm.largest_array() if chosen else 1
+        try:
+            largest = slurm.largest_array() if chosen else 1
+        except slurm.SilentError as error:
+            raise UserError(f"{error}; nothing was submitted, try again") from None
         for start in range(0, len(first), largest):
             part = [works[cell] for cell in first[start : start + largest]]
-            batch = submit.submit(study, site, part)
+            batch = submit.submit(study, site, part, revision)
             print(f"{batch.name}: {len(part)} cells, commit {batch.revision[:10]}", flush=True)
     return standings
 
@@ -93,11 +104,14 @@ def status(cells: Sequence[Cell], watched: bool) -> int:
     standings = monitor.watch(cells, console) if watched else monitor.look(cells)
     if not watched:
         monitor.show(standings, console)
+    if watched:
+        return _report(standings)
     known = batches.every()
+    shown = {cell.key for cell in cells}
     for job, key in states.elsewhere([s.work for s in standings], known, states.ask_slurm(known)):
-        if not watched:
-            print(f"job {job.identity}: {job.state.lower()}, {key} of other parameters, code or grid")
-    return _report(standings) if watched else 0
+        if key in shown:
+            print(f"job {job.identity}: {job.state.lower()}, {key} of other parameters, data or code")
+    return 0
 
 
 def _report(standings: Sequence[Standing]) -> int:

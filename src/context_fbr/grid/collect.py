@@ -7,8 +7,9 @@ from context_fbr import atomic, lockfile
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.grid import batches, done, dvc, monitor
 from context_fbr.grid.batches import Batch
+from context_fbr.grid.local import refuse_to_lose_data
 from context_fbr.grid.site import Site
-from context_fbr.grid.states import OPEN, Standing
+from context_fbr.grid.states import Standing, ask_slurm
 from context_fbr.grid.table import State
 from context_fbr.study.whole import Study
 
@@ -19,6 +20,7 @@ def collect(study: Study, site: Site) -> None:
     Raises:
         UserError: naming every cell that is not done, and why; only the data may have changed then.
     """
+    refuse_to_lose_data(study)
     if not dvc.repro("-k", *done.DATA):  # else a cell of other data would be trained below
         raise UserError("the data of some task failed, see above; nothing was collected")
     if site.remote:
@@ -42,7 +44,7 @@ def collect(study: Study, site: Site) -> None:
     if not dvc.repro("-k"):
         raise UserError("dvc repro failed, see above")
     lockfile.sort(dvc.stage_names())
-    _clear(batches.every(), standings)
+    _clear(batches.every())
 
 
 def fetch_run_cache(remote: str) -> None:
@@ -66,10 +68,13 @@ def _bring_provenance(standing: Standing) -> None:
             atomic.write_bytes(target, made.read_bytes())
 
 
-def _clear(known: Sequence[Batch], standings: Sequence[Standing]) -> None:
+def _clear(known: Sequence[Batch]) -> None:
     """Remove the clones of batches of which no job is left; records and logs stay."""
-    busy = {standing.batch.folder for standing in standings if standing.batch and standing.state in OPEN}
+    jobs = ask_slurm(known)
+    if jobs is None:  # another time
+        return
+    busy = {job.name for job in jobs if job.alive}
     for batch in known:
-        if batch.folder not in busy:
+        if batch.name not in busy:
             for name in ("code", "clones"):
                 shutil.rmtree(batch.folder / name, ignore_errors=True)

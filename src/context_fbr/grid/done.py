@@ -7,6 +7,7 @@ may end well after its clone was lost, and a cell may have been trained elsewher
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -155,7 +156,9 @@ def _newest_entry(repo: Any, stage: Any) -> dict[str, Any] | None:
 
     key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
     folder = Path(repo.stage_cache._get_cache_dir(key))
-    entries = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime) if folder.is_dir() else []
+    # A job that saves an entry at this moment has it there by another name first.
+    there = [path for path in folder.glob("*") if re.fullmatch(r"[0-9a-f]{64}", path.name)]
+    entries = sorted(there, key=lambda path: path.stat().st_mtime)
     found: dict[str, Any] | None = repo.stage_cache._load_cache(key, entries[-1].name) if entries else None
     return found
 

@@ -1,6 +1,5 @@
 """The cells of a cluster as a table, once or until they have ended."""
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -13,13 +12,11 @@ from context_fbr.cells import Cell
 from context_fbr.grid import batches, done, output, states
 from context_fbr.grid.states import Standing
 from context_fbr.grid.table import Row, State, table
-from context_fbr.grid.worker import TIME
+from context_fbr.grid.worker import BEGUN, TIME
 
 PERIOD_S = 5.0
 TAIL_BYTES = 1_000_000
 """More than a cell's log has, but for one that was taken up hundreds of times."""
-BEGUN = re.compile(r"^\S+: job \S+ on \S+, (\S+ \S+ \S+)$", re.MULTILINE)
-"""The first line of each job of a cell."""
 
 
 def look(cells: Sequence[Cell], fetched_from: str | None = None) -> list[Standing]:
@@ -120,7 +117,7 @@ def _say_changes(shown: Sequence[Row], said: dict[str, str], console: Console) -
     for row in shown:
         epoch = (
             f" epoch {row.epoch}/{row.epochs}, validation Dice {row.dice:.3f}"
-            if row.epoch and row.dice
+            if row.epoch is not None and row.dice is not None
             else ""
         )
         line = f"{row.key}: {row.state}{epoch if row.state is State.RUNNING else ''} {row.note}".rstrip()

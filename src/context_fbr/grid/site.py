@@ -14,8 +14,9 @@ from context_fbr.study.document import Section
 SITE_FILE = Path("grid.toml")
 OURS = frozenset(
     {
-        "account", "array", "cpus-per-task", "error", "gpus-per-node", "job-name", "mem", "nodes", "ntasks",
-        "open-mode", "output", "partition", "requeue", "signal", "time",
+        "account", "array", "clusters", "cpus-per-task", "error", "export", "gpus-per-node", "job-name",
+        "mem", "no-requeue", "nodes", "ntasks", "ntasks-per-node", "open-mode", "output", "parsable",
+        "partition", "requeue", "signal", "time", "wait",
     }
 )  # fmt: skip
 """Options of sbatch that are written from the other settings, or that jobs rely on."""
@@ -111,5 +112,5 @@ def _problem(path: Path, text: str, item: object) -> str:
 def _line(text: str, key: str) -> int:
     """Line of a key, which stands at the beginning of one, or in a table in one."""
     lines = text.splitlines()
-    found = re.compile(rf"^\s*\[?[\"']?{re.escape(key)}[\"'\]]?|[{{,]\s*{re.escape(key)}\s*=")
+    found = re.compile(rf"^\s*\[?[\"']?{re.escape(key)}[\"']?\s*[=\]]|[{{,]\s*{re.escape(key)}\s*=")
     return next((number for number, line in enumerate(lines, 1) if found.search(line)), 1)

@@ -81,13 +81,15 @@ def _standing(
     if not submissions:
         return Standing(work, State.DONE if work.done else State.NOT_SUBMITTED, None, None, "", 0)
     told = [_tell(work, batch, job, answered, trusted) for batch, job in submissions]
-    state, note = told[0]
+    # The newest counts, unless an older one is still alive.
+    last = next((n for n, (_, job) in enumerate(submissions) if job and job.alive), 0)
+    state, note = told[last]
     lost = next((n for n, (each, _) in enumerate(told) if each is not State.LOST), len(told))
     if work.done:
         state, note = State.DONE, ""
     elif state is State.LOST and lost >= MOST_SUBMISSIONS:
         note = f"{lost} times: {note}; `grid submit {work.cell.key}` tries again all the same"
-    batch, job = submissions[0]
+    batch, job = submissions[last]
     return Standing(work, state, batch, job, note, lost)
 
 
@@ -95,6 +97,8 @@ def _tell(work: Work, batch: Batch, job: Job | None, answered: bool, trusted: bo
     end = batch.end(work.cell)
     if end is not None and end.outcome == "failed":
         return State.FAILED, end.problem
+    if end is not None and end.outcome == "cancelled" and job is not None and job.alive:
+        return State.RUNNING, "is being cancelled"
     if end is not None and end.outcome == "cancelled":
         return State.CANCELLED, ""
     if end is not None and batch.remote and trusted:

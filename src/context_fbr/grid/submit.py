@@ -24,8 +24,8 @@ SUBMISSION_S = 60
 MOST_TIME_OUTS = 1000  # a cell that came no further in one is given up sooner, see worker.py
 
 
-def refuse_changes() -> None:
-    """Check that the commit is what this folder holds: jobs compute a commit.
+def commit() -> str:
+    """The commit that jobs will compute, which must be what this folder holds.
 
     Raises:
         UserError: with the files that are in none; or if this folder is not the top of a git repository.
@@ -33,7 +33,8 @@ def refuse_changes() -> None:
     top = subprocess.run(["git", "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=False)
     if top.returncode or Path(top.stdout.strip()).resolve() != Path().resolve():
         raise UserError(f"{Path().resolve()}: is not the top folder of a git repository; jobs need a commit")
-    if software.revision() is None:
+    revision = software.revision()
+    if revision is None:
         raise UserError("there is no commit yet, and jobs compute a commit; make one")
     changed = [name for name in software.changed_files(["."]) if not name.strip('"').startswith(RESULTS)]
     if changed:
@@ -41,6 +42,7 @@ def refuse_changes() -> None:
         raise UserError(
             f"jobs compute a commit, and these files differ from it: {shown}; commit or stash them"
         )
+    return revision
 
 
 def bring_data(study: Study, site: Site) -> None:
@@ -58,8 +60,8 @@ def bring_data(study: Study, site: Site) -> None:
         )
 
 
-def submit(study: Study, site: Site, works: Sequence[done.Work]) -> Batch:
-    """Submit cells, in the order in which they shall start. The lock that `submission` gives must be held.
+def submit(study: Study, site: Site, works: Sequence[done.Work], revision: str) -> Batch:
+    """Submit cells of a commit, in the order in which they shall start, while nobody else does.
 
     Raises:
         UserError: if Slurm refuses, or does not answer. In the second case its jobs, if there are any, are
@@ -68,7 +70,7 @@ def submit(study: Study, site: Site, works: Sequence[done.Work]) -> Batch:
     folder = batches.new_folder()
     batch = Batch(
         folder=folder,
-        revision=software.revision() or "",
+        revision=revision,
         submitted=datetime.now(UTC).isoformat(timespec="seconds"),
         keys=tuple(work.cell.key for work in works),
         digests=tuple(work.digest for work in works),
@@ -76,6 +78,7 @@ def submit(study: Study, site: Site, works: Sequence[done.Work]) -> Batch:
         scratch=site.scratch,
         resume=str(unfinished.root().absolute()),
         save_seconds=site.save_seconds,
+        time_minutes=site.time_minutes,
     )
     try:
         _snapshot(batch)
@@ -109,10 +112,13 @@ def _write_config(batch: Batch) -> None:
     from dvc.repo import Repo
 
     with Repo() as repo:
-        local: dict[str, Any] = repo.config.load_one("local")
-        remotes = {**repo.config.load_one("repo")["remote"], **local.pop("remote")}
+        local: dict[str, Any] = {**repo.config.load_one("local"), "remote": {}}
+        remotes = repo.config["remote"]  # of all levels: one may have the url, and another the keys
         cache = Path(repo.cache.local.path).parents[1]
-    if not batch.remote:
+    local["core"].pop("site_cache_dir", None)  # each clone has its own
+    if batch.remote:
+        local["cache"] = {}
+    else:
         # Links spare a copy of the data for each cell.
         local["cache"] = {**local["cache"], "dir": str(cache), "type": ["reflink", "symlink", "copy"]}
     content = ConfigObj({name: section for name, section in local.items() if section}, interpolation=False)
@@ -127,14 +133,8 @@ def _executor(study: Study, site: Site, batch: Batch) -> Any:
     os.environ["SUBMITIT_PREEMPT_SIGNAL"] = "USR1"  # which a training hears; read when submitit is imported
     from submitit.slurm.slurm import SlurmExecutor
 
-    class Executor(SlurmExecutor):
-        """Does not wait for ever for a controller that is away."""
-
-        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-            return ["timeout", str(SUBMISSION_S), *super()._make_submission_command(submission_file_path)]
-
     try:
-        executor = Executor(batch.folder / "slurm", max_num_timeout=MOST_TIME_OUTS)
+        executor = SlurmExecutor(batch.folder / "slurm", max_num_timeout=MOST_TIME_OUTS)
     except RuntimeError:
         raise UserError("srun: not found; `grid submit` needs the programs of a Slurm cluster") from None
     source = batch.folder / "code/src"
@@ -151,18 +151,34 @@ def _executor(study: Study, site: Site, batch: Batch) -> Any:
         setup=[
             *site.setup,
             "export SUBMITIT_PREEMPT_SIGNAL=USR1",
+            *_device(site),
             f"export PYTHONPATH={shlex.quote(str(source))}",  # the commit's, whatever is edited here
         ],
         # `srun` takes the job's cores by itself only in some versions of Slurm.
-        srun_args=[f"--cpus-per-task={site.cpus or study.train.threads}"],
+        srun_args=["--export=ALL", f"--cpus-per-task={site.cpus or study.train.threads}"],
         additional_parameters={"requeue": True, **site.sbatch},
     )
     return executor
 
 
+def _device(site: Site) -> list[str]:
+    """That a cell runs on what was asked for or fails: a lost GPU is no reason to take the CPU."""
+    if site.gpus:
+        return ["export CONTEXT_FBR_DEVICE=cuda"]
+    return [] if {"gres", "gpus", "gpus-per-task"} & set(site.sbatch) else ["export CONTEXT_FBR_DEVICE=cpu"]
+
+
+def _command(_: Any, script: Path) -> list[str]:
+    """In the stead of submitit's own, which waits for ever for a controller that is away."""
+    return ["timeout", str(SUBMISSION_S), "sbatch", str(script)]
+
+
 def _hand_over(batch: Batch, executor: Any) -> None:
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
+    # Of the class, not of this object: for an array submitit makes another one.
+    usual = type(executor)._make_submission_command
+    type(executor)._make_submission_command = _command
     try:
         executor.map_array(CellTask(batch.folder), batch.keys)
     except (FailedJobError, FailedSubmissionError) as error:
@@ -175,3 +191,5 @@ def _hand_over(batch: Batch, executor: Any) -> None:
             ) from None
         shutil.rmtree(batch.folder, ignore_errors=True)
         raise UserError(f"sbatch: {said}; nothing was submitted") from None
+    finally:
+        type(executor)._make_submission_command = usual

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import chdir, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ WAIT_FOR_REQUEUE_S = 600.0
 PUSHES = 5
 POLL_S = 0.2
 TIME = "%Y-%m-%d %H:%M:%S %z"
+BEGUN = re.compile(r"^\S+: job \S+ on \S+, (\S+ \S+ \S+)$", re.MULTILINE)
+"""The first line of each job of a cell."""
 DVC = (sys.executable, "-m", "context_fbr.grid.shield")
 SAVED = re.compile(r"saved in epoch \d+ after step \d+|\d+ of \d+ cases are evaluated and kept")
 """What a training or an evaluation says when it was told to stop."""
@@ -70,12 +73,11 @@ class CellTask:
 
         batch, cell = batches.read(self.folder), Cell.from_key(key)
         _save(batch.save_seconds - 10)
-        before, now = _saved_at(batch, cell)
-        if now and before == now:
+        if _is_stuck(batch, cell):
             batch.write_end(
                 cell,
                 "failed",
-                f"came no further in all of its time ({now}); give it more: time_minutes in grid.toml "
+                f"came no further in all of its time; give it more: time_minutes in grid.toml "
                 f"(log: {batch.log(cell)})",
             )
             return None
@@ -85,37 +87,53 @@ class CellTask:
 def _work(batch: Batch, cell: Cell) -> None:
     log = batch.log(cell)
     log.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(os.path.expandvars(batch.scratch)) if batch.scratch else batch.folder / "clones"
-    # One of its own for each time the job is begun: on a node that Slurm has lost the last one may still run.
-    name = f"{batch.name}-{cell.key}"
-    place = scratch / f"{name}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
     job = os.environ.get("SLURM_JOB_ID", "?")
     _say(log, f"{cell.key}: job {job} on {socket.gethostname()}, {time.strftime(TIME)}")
     try:
-        for left in scratch.glob(f"{name}.*"):  # by a job that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        clone = place / "study"
-        environment = _environment(batch, place)
-        _prepare(batch, cell, clone, environment, log)
-        problem = _compute(cell, clone, environment, log)
-        if not problem and batch.remote:
-            _push(batch, cell, clone, environment, log)
-        os.environ |= environment  # DVC's site cache
-        with chdir(clone):
-            is_done = bool(problem) or done.look([cell])[0].done
-        if not is_done:
-            problem = "ended well, but DVC's cache does not hold its results"
-        if not problem:
-            for stage in done.STAGES:
-                made = clone / cell.provenance(stage)
-                if made.exists():  # not if another job had done it
-                    atomic.write_bytes(batch.provenance(cell, stage), made.read_bytes())
-        batch.write_end(cell, "failed" if problem else "done", f"{problem} (log: {log})" if problem else "")
-    except LostError as error:
+        # Of its own each time the job is begun: on a node that Slurm has lost the last one may still run.
+        place = _scratch(batch) / f"{batch.name}-{cell.key}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
+        try:
+            _work_at(place, batch, cell, log)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+    except (LostError, OSError) as error:
         _say(log, f"{cell.key}: {error}")
         raise
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+
+
+def _work_at(place: Path, batch: Batch, cell: Cell, log: Path) -> None:
+    clone = place / "study"
+    environment = _environment(batch, place)
+    _prepare(batch, cell, clone, environment, log)
+    problem = _compute(cell, clone, environment, log)
+    if not problem and batch.remote:
+        _push(batch, cell, clone, environment, log)
+    os.environ |= environment  # DVC's site cache
+    with chdir(clone):
+        is_done = bool(problem) or done.look([cell])[0].done
+    if not is_done:
+        raise LostError("ended well, but DVC's cache does not hold its results")
+    for stage in done.STAGES:
+        made = clone / cell.provenance(stage)
+        if not problem and made.exists():  # not if another job had done it
+            atomic.write_bytes(batch.provenance(cell, stage), made.read_bytes())
+    batch.write_end(cell, "failed" if problem else "done", f"{problem} (log: {log})" if problem else "")
+
+
+def _scratch(batch: Batch) -> Path:
+    """The folder for clones on this node.
+
+    Raises:
+        LostError: if the site's names none here.
+    """
+    if not batch.scratch:
+        return batch.folder / "clones"
+    path = Path(os.path.expandvars(batch.scratch)).expanduser()
+    if not path.is_absolute() or "$" in str(path):
+        raise LostError(
+            f"scratch in grid.toml: {batch.scratch!r} is {str(path)!r} here, which is no folder's path"
+        )
+    return path
 
 
 def _environment(batch: Batch, place: Path) -> dict[str, str]:
@@ -161,6 +179,11 @@ def _compute(cell: Cell, clone: Path, environment: Mapping[str, str], log: Path)
         said = log.read_bytes()[start:].decode(errors="replace")
         ended = ENDED_BY.findall(said)
         of_training = int(ended[-1]) if ended else status
+        if (
+            not ended and status not in STOPPED | KILLED
+        ):  # DVC itself, or its disk: another node may do better
+            lines = [line for line in said.splitlines() if line.startswith("ERROR: ")]
+            raise LostError(lines[-1] if lines else f"dvc repro ended with {status}")
         if of_training in STOPPED:
             _say(log, f"{cell.key}: was told to stop; Slurm will queue it again")
             time.sleep(WAIT_FOR_REQUEUE_S)
@@ -225,11 +248,14 @@ def _save(patience_s: float) -> None:
         _running.wait(patience_s)
 
 
-def _saved_at(batch: Batch, cell: Cell) -> tuple[str, str]:
-    """Where the last two jobs of the cell saved it; empty if they did not."""
+def _is_stuck(batch: Batch, cell: Cell) -> bool:
+    """Whether it was saved where the job before had saved it, although this job had most of its time."""
     said = batch.log(cell).read_text(encoding="utf-8", errors="replace")
-    saved = SAVED.findall(said)
-    return ("", "", *saved)[-2], ("", "", *saved)[-1]
+    *_, begun = BEGUN.finditer(said)
+    before, now = SAVED.findall(said[: begun.start()]), SAVED.findall(said[begun.end() :])
+    seconds = time.time() - datetime.strptime(begun[1], TIME).timestamp()
+    had_its_time = seconds > batch.time_minutes * 30
+    return had_its_time and bool(before and now) and before[-1] == now[-1]
 
 
 def _say(log: Path, line: str) -> None:
