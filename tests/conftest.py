@@ -37,7 +37,14 @@ BENCHMARK = (
     ("validate_every_epochs: 4", "validate_every_epochs: 2"),
 )
 """What makes the study small enough to be measured in a test."""
-LONGEST = ("test_pipeline.py", "test_resume.py", "test_workflows.py", "test_plots_page.py", "test_trainer.py")
+LONGEST = (
+    "test_pipeline.py",
+    "test_resume.py",
+    "test_workflows.py",
+    "test_slurm.py",
+    "test_plots_page.py",
+    "test_trainer.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

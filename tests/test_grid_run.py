@@ -435,6 +435,7 @@ def test_cells_get_the_devices_and_one_that_fails_does_not_stop_the_others(
 # All of it
 
 
+@pytest.mark.slow
 def test_chosen_cells_run_alone_and_a_second_run_finds_them_up_to_date(
     finished: Workspace, tmp_path: Path
 ) -> None:
