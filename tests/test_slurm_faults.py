@@ -185,7 +185,8 @@ def test_while_the_controller_is_away_nothing_is_submitted_twice_and_a_cancelled
         slurm.start_controller()
     assert "1 jobs cancelled" in running.context_fbr("grid", "cancel", UNET).stdout
     wait_for(lambda: not trainings(UNET), 30)
-    assert "cancelled" in running.context_fbr("grid", "status").stdout
+    # Its job lives on until Slurm kills it, and until then nobody else may begin.
+    wait_for(lambda: re.search(rf"{UNET} +cancelled", running.context_fbr("grid", "status").stdout), 60)
     assert "1 cells to submit" in running.context_fbr("grid", "submit").stdout
     running.context_fbr("grid", "status", "--watch")
     check_end(running, serial, resumed=(UNET,))
