@@ -180,7 +180,8 @@ def test_killing_what_started_a_training_ends_it_and_its_work_is_kept(
         assert outlived(below, 5 * PATIENCE_S if early else PATIENCE_S) == []
     finally:
         for left in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
-            left.terminate()
+            with suppress(psutil.NoSuchProcess):  # it may end between being listed and being told to
+                left.terminate()
         process.wait(60)
         _, lost = psutil.wait_procs(stages(long.path), timeout=60)
         for left in lost:  # a training that wrongly lives must not stand in the next test's way
