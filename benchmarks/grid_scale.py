@@ -29,7 +29,7 @@ from benchmarks.table import FOLDER, STAMP, Table
 from context_fbr import software
 from context_fbr.errors import UserError, run
 from context_fbr.grid import slurm
-from context_fbr.grid.worker import TIME
+from context_fbr.grid.worker import BEGUN, TIME
 
 KEY = ("cells", "what")
 TABLE = Table(FOLDER / "grid_scale.csv", (*KEY, "seconds", "peak_gb", *STAMP), KEY)
@@ -122,9 +122,8 @@ def job_seconds(folder: Path, key: str) -> float:
     """From the first line of a cell's job to its last word."""
     end = max(folder.glob(f".dvc/tmp/grid/*/ends/{key}.json"), key=lambda path: path.stat().st_mtime)
     log = end.parents[1] / "logs" / f"{key}.log"
-    begun = re.search(r"job \S+ on \S+, (\S+ \S+ \S+)", log.read_text())
-    assert begun is not None
-    return end.stat().st_mtime - datetime.datetime.strptime(begun[1], TIME).timestamp()
+    begun = BEGUN.findall(log.read_text())
+    return end.stat().st_mtime - datetime.datetime.strptime(begun[-1], TIME).timestamp()
 
 
 def main(arguments: list[str]) -> None:

@@ -19,6 +19,7 @@ from context_fbr.grid.table import State
 from context_fbr.study.whole import Study
 
 LOCK = batches.ROOT / "submit.lock"
+LOG_COLUMNS = 200  # where there is no terminal, whose width counts otherwise
 
 
 def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool) -> int:
@@ -100,7 +101,7 @@ def _submit_missing(
 
 def status(cells: Sequence[Cell], watched: bool) -> int:
     """Print how cells stand, once or until they have ended; exit status as in `submit_cells`."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else LOG_COLUMNS)
     standings = monitor.watch(cells, console) if watched else monitor.look(cells)
     if not watched:
         monitor.show(standings, console)
@@ -116,12 +117,7 @@ def status(cells: Sequence[Cell], watched: bool) -> int:
 
 def _report(standings: Sequence[Standing]) -> int:
     """Name what is not done, and what to do next."""
-    problems = [
-        f"{s.work.cell.key}: {s.state}{f': {s.note}' if s.note else ''}"
-        for s in standings
-        if s.state is not State.DONE
-    ]
-    raise_problems(problems)
+    raise_problems(states.undone(standings))
     print("all cells are done: `context-fbr grid collect` brings them here", flush=True)
     return 0
 

@@ -9,8 +9,7 @@ from context_fbr.grid import batches, done, dvc, monitor
 from context_fbr.grid.batches import Batch
 from context_fbr.grid.local import refuse_to_lose_data
 from context_fbr.grid.site import Site
-from context_fbr.grid.states import Standing, ask_slurm
-from context_fbr.grid.table import State
+from context_fbr.grid.states import Standing, ask_slurm, undone
 from context_fbr.study.whole import Study
 
 
@@ -26,13 +25,7 @@ def collect(study: Study, site: Site) -> None:
     if site.remote:
         fetch_run_cache(site.remote)
     standings = monitor.look(study.grid.cells, site.remote)
-    raise_problems(
-        [
-            f"{standing.work.cell.key}: {standing.state}{f': {standing.note}' if standing.note else ''}"
-            for standing in standings
-            if standing.state is not State.DONE
-        ]
-    )
+    raise_problems(undone(standings))
     entries = {name: entry for standing in standings for name, entry in standing.work.entries.items()}
     # `dvc repro` would take the cells up, too, but writes all of dvc.lock after each stage: with a thousand
     # cells that takes hours (benchmarks/grid_scale.csv).

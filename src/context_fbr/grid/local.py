@@ -16,7 +16,7 @@ from types import MappingProxyType
 from context_fbr import lockfile
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
-from context_fbr.grid import dvc, order, output
+from context_fbr.grid import done, dvc, order, output
 from context_fbr.grid.board import Board
 from context_fbr.grid.processes import Processes, signals_as_exceptions
 from context_fbr.grid.table import State
@@ -25,7 +25,7 @@ from context_fbr.study.whole import Study
 
 LOGS = Path(".dvc/tmp/context-fbr/logs")
 CODE = ("code_train", "code_evaluate")
-DATA = (*CODE, "raw", "prepare", "baseline")
+DATA = (*done.DATA, "baseline")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ class Standing:
     state: State
     batch: Batch | None
     """The last one that had this work; None if there is none."""
-    job: Job | None
     note: str
     lost: int
     """How many of its last jobs were lost in a row."""
@@ -79,7 +78,7 @@ def _standing(
     work: Work, submissions: Sequence[tuple[Batch, Job | None]], answered: bool, trusted: bool
 ) -> Standing:
     if not submissions:
-        return Standing(work, State.DONE if work.done else State.NOT_SUBMITTED, None, None, "", 0)
+        return Standing(work, State.DONE if work.done else State.NOT_SUBMITTED, None, "", 0)
     told = [_tell(work, batch, job, answered, trusted) for batch, job in submissions]
     # The newest counts, unless an older one is still alive.
     last = next((n for n, (_, job) in enumerate(submissions) if job and job.alive), 0)
@@ -89,8 +88,16 @@ def _standing(
         state, note = State.DONE, ""
     elif state is State.LOST and lost >= MOST_SUBMISSIONS:
         note = f"{lost} times: {note}; `grid submit {work.cell.key}` tries again all the same"
-    batch, job = submissions[last]
-    return Standing(work, state, batch, job, note, lost)
+    return Standing(work, state, submissions[last][0], note, lost)
+
+
+def undone(standings: Sequence[Standing]) -> list[str]:
+    """A line for each cell that is not done."""
+    return [
+        f"{standing.work.cell.key}: {standing.state}{f': {standing.note}' if standing.note else ''}"
+        for standing in standings
+        if standing.state is not State.DONE
+    ]
 
 
 def _tell(work: Work, batch: Batch, job: Job | None, answered: bool, trusted: bool) -> tuple[State, str]:
