@@ -116,7 +116,7 @@ def grid_cancel(options: Namespace) -> None:
     """Cancel cells."""
     from context_fbr.grid import cluster
 
-    cluster.cancel(_chosen_or_all(options))
+    cluster.cancel(_chosen_or_all(options) if options.cells else None)
 
 
 def grid_collect(_: Namespace) -> None:

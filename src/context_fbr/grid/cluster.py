@@ -13,6 +13,7 @@ from context_fbr.errors import UserError, raise_problems
 from context_fbr.grid import batches, monitor, order, slurm, states, submit
 from context_fbr.grid.batches import Batch
 from context_fbr.grid.collect import fetch_run_cache
+from context_fbr.grid.monitor import PERIOD_S
 from context_fbr.grid.site import Site
 from context_fbr.grid.states import Standing
 from context_fbr.grid.table import State
@@ -20,6 +21,8 @@ from context_fbr.study.whole import Study
 
 LOCK = batches.ROOT / "submit.lock"
 LOG_COLUMNS = 200  # where there is no terminal, whose width counts otherwise
+LATE_FILES_S = 60.0
+"""In which a network file system may not show yet what a node has written."""
 
 
 def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool) -> int:
@@ -45,14 +48,23 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool)
     if not watched:
         return 0
 
+    first_lost: dict[Cell, float] = {}
+
     def again(standings: Sequence[Standing]) -> bool:
         if any(standing.state is State.UNKNOWN for standing in standings):
             return False  # Slurm is away: later
-        lost = [standing for standing in standings if standing.state is State.LOST and standing.to_submit]
-        if not lost:
-            return False
+        now = time.monotonic()
+        lost = [s for s in standings if s.state is State.LOST and s.to_submit]
+        for cell in [*first_lost]:
+            if cell not in {s.work.cell for s in lost}:
+                del first_lost[cell]
+        for standing in lost:
+            first_lost.setdefault(standing.work.cell, now)
+        ripe = [s for s in lost if now - first_lost[s.work.cell] >= LATE_FILES_S]
+        if not ripe:
+            return bool(lost)
         try:
-            _submit_missing(study, site, [standing.work.cell for standing in lost], revision, force=False)
+            _submit_missing(study, site, [standing.work.cell for standing in ripe], revision, force=False)
         except UserError as error:
             print(f"not submitted again for now: {error}", flush=True)
         return True
@@ -140,10 +152,12 @@ def logs(cell: Cell, follow: bool) -> None:
             text = file.read()
             sys.stdout.write(text)
             sys.stdout.flush()
-            if not text and not (follow and _may_go_on(batch, cell)):
+            if text:
+                continue
+            if not (follow and _may_go_on(batch, cell)):
+                sys.stdout.write(file.read())  # what was written while Slurm was asked
                 return
-            if not text:
-                time.sleep(2)
+            time.sleep(PERIOD_S)
 
 
 def _may_go_on(batch: Batch, cell: Cell) -> bool:
@@ -162,8 +176,11 @@ def _last_batch(cell: Cell) -> Batch:
     raise UserError(f"{cell.key}: was never submitted from this folder")
 
 
-def cancel(cells: Sequence[Cell]) -> None:
+def cancel(cells: Sequence[Cell] | None) -> None:
     """End the jobs of cells; what they have computed is kept for the next submission.
+
+    Args:
+        cells: None for all jobs of this folder, also of cells that left the grid.
 
     Raises:
         UserError: if Slurm does not answer.
@@ -172,12 +189,12 @@ def cancel(cells: Sequence[Cell]) -> None:
     with _alone():
         try:
             alive = {(job.name, job.index): job for job in slurm.jobs(b.name for b in known) if job.alive}
-            wanted = {cell.key for cell in cells}
+            wanted = None if cells is None else {cell.key for cell in cells}
             chosen = [
                 (batch, key, alive[batch.name, index])
                 for batch in known
                 for index, key in enumerate(batch.keys)
-                if key in wanted and (batch.name, index) in alive
+                if (wanted is None or key in wanted) and (batch.name, index) in alive
             ]
             slurm.cancel(job.identity for _, _, job in chosen)
         except slurm.SilentError as error:

@@ -7,9 +7,10 @@ from context_fbr import atomic, lockfile
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.grid import batches, done, dvc, monitor
 from context_fbr.grid.batches import Batch
+from context_fbr.grid.done import Work
 from context_fbr.grid.local import refuse_to_lose_data
 from context_fbr.grid.site import Site
-from context_fbr.grid.states import Standing, ask_slurm, undone
+from context_fbr.grid.states import ask_slurm, undone
 from context_fbr.study.whole import Study
 
 
@@ -32,12 +33,13 @@ def collect(study: Study, site: Site) -> None:
     lockfile.put(entries)
     if dvc.call("checkout", "--force", *done.STAGES):  # DVC is slow at a thousand names
         raise UserError("dvc checkout failed, see above")
+    known = batches.every()
     for standing in standings:
-        _bring_provenance(standing)
+        _bring_provenance(standing.work, known)
     if not dvc.repro("-k"):
         raise UserError("dvc repro failed, see above")
     lockfile.sort(dvc.stage_names())
-    _clear(batches.every())
+    _clear(known)
 
 
 def fetch_run_cache(remote: str) -> None:
@@ -50,15 +52,17 @@ def fetch_run_cache(remote: str) -> None:
         raise UserError(f"the remote {remote} could not be read, see above")
 
 
-def _bring_provenance(standing: Standing) -> None:
-    """What made a cell's results. Nothing is there if it was not the cluster: then it lies here already."""
-    if standing.batch is None:
-        return
+def _bring_provenance(work: Work, known: Sequence[Batch]) -> None:
+    """What made a cell's results, by the newest job that computed a stage of this work.
+
+    Nothing is there if it was not the cluster: then it lies here already.
+    """
     for stage in done.STAGES:
-        made = standing.batch.provenance(standing.work.cell, stage)
-        target = standing.work.cell.provenance(stage)
-        if made.exists():
-            atomic.write_bytes(target, made.read_bytes())
+        for batch in known:
+            made = batch.provenance(work.cell, stage)
+            if (work.cell.key, work.digest) in zip(batch.keys, batch.digests, strict=True) and made.exists():
+                atomic.write_bytes(work.cell.provenance(stage), made.read_bytes())
+                break
 
 
 def _clear(known: Sequence[Batch]) -> None:

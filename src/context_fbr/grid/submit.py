@@ -15,7 +15,7 @@ from context_fbr.grid import batches, done, dvc, slurm
 from context_fbr.grid.batches import Batch
 from context_fbr.grid.local import refuse_to_lose_data
 from context_fbr.grid.site import Site
-from context_fbr.grid.worker import CellTask
+from context_fbr.grid.task import CellTask
 from context_fbr.study.whole import Study
 
 RESULTS = ("dvc.lock", "metrics/", "plots/", "grid.toml")
@@ -117,7 +117,7 @@ def _write_config(batch: Batch) -> None:
         cache = Path(repo.cache.local.path).parents[1]
     local["core"].pop("site_cache_dir", None)  # each clone has its own
     if batch.remote:
-        local["cache"] = {}
+        local |= {"cache": {}, "core": {**local["core"], "remote": batch.remote}}
     else:
         # Links spare a copy of the data for each cell.
         local["cache"] = {**local["cache"], "dir": str(cache), "type": ["reflink", "symlink", "copy"]}
@@ -179,6 +179,8 @@ def _hand_over(batch: Batch, executor: Any) -> None:
     # Of the class, not of this object: for an array submitit makes another one.
     usual = type(executor)._make_submission_command
     type(executor)._make_submission_command = _command
+    # In a job of Slurm's there are variables that would hold for the new jobs, too, and before their options.
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if _is_of_a_job(name)}
     try:
         executor.map_array(CellTask(batch.folder), batch.keys)
     except (FailedJobError, FailedSubmissionError) as error:
@@ -193,3 +195,8 @@ def _hand_over(batch: Batch, executor: Any) -> None:
         raise UserError(f"sbatch: {said}; nothing was submitted") from None
     finally:
         type(executor)._make_submission_command = usual
+        os.environ |= hidden
+
+
+def _is_of_a_job(name: str) -> bool:
+    return name.startswith(("SBATCH_", "SLURM_")) and name != "SLURM_CONF"
