@@ -2,6 +2,7 @@
 
 from contextlib import chdir
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from context_fbr.grid.done import Work
 from context_fbr.grid.slurm import Job
 from context_fbr.grid.states import Standing, elsewhere, standings
 from context_fbr.grid.table import State
+from context_fbr.grid.task import is_stuck
+from context_fbr.grid.worker import TIME
 from context_fbr.study.document import Document
 from context_fbr.study.whole import read_study
 
@@ -255,3 +258,30 @@ def test_the_site_of_the_documentation_is_valid(tmp_path: Path) -> None:
     read = site.read(tmp_path / "grid.toml")
     assert set(site.Site.model_fields) == read.model_fields_set
     assert read.sbatch == {"constraint": "a100"}
+
+
+@pytest.mark.parametrize(
+    ("saved", "starts_min", "expected"),
+    [
+        (["epoch 3 after step 1", "epoch 3 after step 1"], [25, 12], True),
+        (["epoch 3 after step 1", "epoch 9 after step 0"], [25, 12], False),  # it came further
+        ([None, None], [25, 12], True),  # it cannot even save
+        (["epoch 3 after step 1", None], [25, 12], True),
+        ([None, "epoch 3 after step 1"], [25, 12], False),
+        (["epoch 3 after step 1", "epoch 3 after step 1"], [25, 1], False),  # pre-empted soon
+        (["epoch 3 after step 1", "epoch 3 after step 1"], [13, 12], False),  # the one before was
+        (["epoch 3 after step 1"], [12], False),
+    ],
+)
+def test_a_cell_is_stuck_if_two_jobs_had_their_time_and_the_second_saved_nothing_new(
+    tmp_path: Path, saved: list[str | None], starts_min: list[int], expected: bool
+) -> None:
+    batch = batch_at(tmp_path, 1)  # jobs of 20 minutes
+    batch = replace(batch, time_minutes=20)
+    now = 1_800_000_000.0
+    said = ""
+    for mark, minutes in zip(saved, starts_min, strict=True):
+        begun = datetime.fromtimestamp(now - 60 * minutes, UTC).strftime(TIME)
+        said += f"{CELL.key}: job 7 on n1, {begun}\n{CELL.key}: epoch 1/9, loss 0.5\n"
+        said += f"{CELL.key}: saved in {mark}, stopped by SIGUSR1; the same command goes on\n" if mark else ""
+    assert is_stuck(said, batch, now) == expected
