@@ -14,6 +14,8 @@ from context_fbr import profiles
 from context_fbr.sandbox import copy_project
 
 ROOT = Path(__file__).parents[1]
+PATIENCE_S = 400
+"""Several times what the longest command of a test takes; one that hangs shall not take all others with it."""
 GIT_IDENTITY = {
     f"GIT_{role}_{field}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -66,8 +68,9 @@ class Workspace:
     def run(self, *command: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run a command in it."""
         done = subprocess.run(
-            command, cwd=self.path, env=self.environment(), capture_output=True, text=True, check=False
-        )
+            command, cwd=self.path, env=self.environment(), capture_output=True, text=True, check=False,
+            timeout=PATIENCE_S,
+        )  # fmt: skip
         assert expect is None or done.returncode == expect, done.stdout + done.stderr
         return done
 

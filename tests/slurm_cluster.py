@@ -107,9 +107,12 @@ class Cluster:
         running = [process for process in psutil.process_iter() if self._runs_on(process, name)]
         keepers = {p for process in running for p in process.parents() if "slurmstepd" in p.name()}
         self._end(name, signal.SIGKILL)
-        for process in [*keepers, *running]:  # the keepers first, who would tell the controller
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        # All of them stand still first: whoever saw another one end would tell the controller.
+        for act in (psutil.Process.suspend, psutil.Process.kill):
+            for process in [*keepers, *running]:
+                with suppress(psutil.NoSuchProcess):
+                    act(process)
+        psutil.wait_procs([*keepers, *running], timeout=10)
 
     def state_of(self, name: str) -> str:
         """Of a node."""
@@ -120,10 +123,11 @@ class Cluster:
         with suppress(subprocess.SubprocessError):
             self.ask("scancel", "--user=root")
             for name in NODES:
-                if self.state_of(name).startswith("down"):
-                    self.start_node(name)
-                if self.state_of(name).startswith("drain"):
+                if not self._lives(name):
+                    subprocess.run(["slurmd", "-N", name], env=self.environment, check=True)
+                if self.state_of(name).startswith("dr"):  # drained, or draining while a job still runs there
                     self.ask("scontrol", "update", f"nodename={name}", "state=resume")
+        wait_for(lambda: all(self.state_of(name) == "idle" for name in NODES), 60)
 
     def stop(self) -> None:
         """End everything."""
@@ -140,6 +144,13 @@ class Cluster:
             return False
         ours = environment.get("SLURM_CONF") == str(self.folder / "slurm.conf")
         return ours and environment.get("SLURMD_NODENAME") == name
+
+    def _lives(self, name: str) -> bool:
+        try:
+            process = psutil.Process(int((self.folder / f"{name}.pid").read_text()))
+            return process.status() != psutil.STATUS_ZOMBIE
+        except (OSError, ValueError, psutil.NoSuchProcess):
+            return False
 
     def _end(self, name: str, number: signal.Signals) -> None:
         file = self.folder / f"{name}.pid"

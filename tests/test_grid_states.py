@@ -13,7 +13,7 @@ from context_fbr.errors import UserError
 from context_fbr.grid import batches, done, site, slurm
 from context_fbr.grid.batches import Batch
 from context_fbr.grid.done import Work
-from context_fbr.grid.slurm import Job
+from context_fbr.grid.slurm import Job, SilentError
 from context_fbr.grid.states import Standing, elsewhere, standings
 from context_fbr.grid.table import State
 from context_fbr.grid.task import is_stuck
@@ -21,6 +21,7 @@ from context_fbr.grid.worker import TIME
 from context_fbr.study.document import Document
 from context_fbr.study.whole import read_study
 
+SILENT = SilentError("squeue: no answer in 30 s")
 CELL = Cell("spheres", "unet", 16, 1)
 WORK = Work(CELL, "a" * 64, done=False)
 MINIMAL = "time_minutes = 60\nmemory_gb = 8\ngpus = 1\n"
@@ -47,7 +48,7 @@ def job(batch: Batch, state: str, reason: str = "None") -> Job:
 
 
 def stands(
-    known: list[Batch], jobs: list[Job] | None, work: Work = WORK, *, trusted: bool = True
+    known: list[Batch], jobs: list[Job] | SilentError, work: Work = WORK, *, trusted: bool = True
 ) -> Standing:
     return standings([work], known, jobs, trusted=trusted)[0]
 
@@ -57,7 +58,7 @@ def test_a_cell_that_the_cache_holds_is_done_whatever_became_of_its_job(tmp_path
     batch.write_end(CELL, "failed", "no")
     there = replace(WORK, done=True)
     assert stands([batch], [job(batch, "NODE_FAIL")], there).state is State.DONE
-    assert stands([], None, there).state is State.DONE
+    assert stands([], SILENT, there).state is State.DONE
 
 
 def test_what_no_job_has_had_is_to_be_submitted_and_so_is_a_cell_whose_work_has_changed(
@@ -98,8 +99,9 @@ def test_a_job_that_may_run_on_is_never_submitted_again(tmp_path: Path, told: st
 def test_a_job_of_which_slurm_knows_nothing_is_lost_but_not_if_slurm_does_not_answer(tmp_path: Path) -> None:
     batch = batch_at(tmp_path, 1)
     assert stands([batch], []).state is State.LOST
-    silent = stands([batch], None)
+    silent = stands([batch], SILENT)
     assert silent.state is State.UNKNOWN
+    assert silent.note == "Slurm does not answer (squeue: no answer in 30 s)"
     assert not silent.to_submit
 
 

@@ -12,21 +12,25 @@ from slurm_cluster import SITE, Cluster, wait_for
 
 pytestmark = pytest.mark.slow
 UNET, ATTENTION = "spheres-unet-16-1", "spheres-attention_unet-16-1"
-EPOCHS = 120
+EPOCHS = 100
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A study of two cells whose trainings take a while and are saved after every step; nothing was run."""
+    """A study of two cells whose trainings are saved after every step; nothing was run.
+
+    While a file `slow` lies beside it, an epoch takes a second: there is time to disturb a training. While there
+    is one `hold`, no evaluation begins.
+    """
     made = Workspace.make(tmp_path_factory.mktemp("slurm") / "base", TINY)
     made.edit("params.yaml", "epochs: 2\n", f"epochs: {EPOCHS}\n")
     made.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
-    # However fast the machine is, there is time to disturb a training.
-    made.edit(
-        "src/context_fbr/cell_training.py",
-        "        for epoch in epochs:\n",
-        "        for epoch in epochs:\n            __import__('time').sleep(0.2)\n",
-    )
+    loop = "        for epoch in epochs:\n"
+    pause = f"__import__('time').sleep(__import__('os').path.exists({str(slow(made))!r}))"
+    made.edit("src/context_fbr/cell_training.py", loop, f"{loop}            {pause}\n")
+    begin = "        evaluate(cell, document, request)\n"
+    wait = f"while __import__('os').path.exists({str(hold(made))!r}): __import__('time').sleep(0.1)"
+    made.edit("src/context_fbr/evaluate.py", begin, f"        {wait}\n{begin}")
     made.commit("Long")
     (made.path / "grid.toml").write_text(SITE.replace("save_seconds = 20", "save_seconds = 40"))
     return made
@@ -41,20 +45,39 @@ def serial(base: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspa
 
 
 @pytest.fixture(autouse=True)
-def restored(slurm: Cluster) -> Iterator[None]:
+def restored(slurm: Cluster, base: Workspace) -> Iterator[None]:
     """A test that fails leaves its faults to no other."""
     yield
+    go_on(base)
     slurm.restore()
+    wait_for(lambda: not trainings(UNET) + trainings(ATTENTION), 30)
 
 
 @pytest.fixture
-def running(slurm: Cluster, base: Workspace, tmp_path: Path) -> Workspace:
-    """The study on the cluster, both cells in the middle of their trainings."""
+def running(slurm: Cluster, base: Workspace, serial: Workspace, tmp_path: Path) -> Workspace:
+    """The study on the cluster, both cells in the middle of their trainings, which are slow until `go_on`."""
     made = base.copy(tmp_path / "study")
+    slow(base).touch()
     assert "2 cells to submit" in made.context_fbr("grid", "submit").stdout
     for key in (UNET, ATTENTION):
-        wait_for(lambda key=key: epochs(made, key) > 10, 120)
+        wait_for(lambda key=key: epochs(made, key) > 3, 90)
     return made
+
+
+def slow(base: Workspace) -> Path:
+    """The file that makes trainings slow."""
+    return base.path.with_name("slow")
+
+
+def hold(base: Workspace) -> Path:
+    """The file that evaluations wait for."""
+    return base.path.with_name("hold")
+
+
+def go_on(base: Workspace) -> None:
+    """Let everything be as fast as it can."""
+    slow(base).unlink(missing_ok=True)
+    hold(base).unlink(missing_ok=True)
 
 
 def log(workspace: Workspace, key: str) -> str:
@@ -73,19 +96,15 @@ def jobs(workspace: Workspace, key: str) -> int:
     return log(workspace, key).count(f"{key}: job ")
 
 
-def trainings(key: str) -> list[psutil.Process]:
-    """Processes that train a cell."""
-    words = key.split("-")
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if process.info["cmdline"] and process.info["cmdline"][1:] == ["-m", "context_fbr.train", *words]:
-            found.append(process)
-    return found
+def trainings(key: str, stage: str = "train") -> list[psutil.Process]:
+    """Processes that train a cell, or evaluate it."""
+    command = ["-m", f"context_fbr.{stage}", *key.split("-")]
+    return [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == command]
 
 
-def worker(key: str) -> psutil.Process:
+def worker(key: str, stage: str = "train") -> psutil.Process:
     """The process of submitit above the training of a cell."""
-    return next(p for p in trainings(key)[0].parents() if "submitit.core._submit" in p.cmdline())
+    return next(p for p in trainings(key, stage)[0].parents() if "submitit.core._submit" in p.cmdline())
 
 
 def job_of(slurm: Cluster, key: str) -> str:
@@ -111,10 +130,11 @@ def check_end(workspace: Workspace, serial: Workspace, resumed: tuple[str, ...])
 
 
 def test_a_worker_that_is_killed_alone_leaves_no_training_and_its_cell_is_submitted_again_and_goes_on(
-    slurm: Cluster, running: Workspace, serial: Workspace
+    slurm: Cluster, base: Workspace, running: Workspace, serial: Workspace
 ) -> None:
     worker(UNET).kill()
     wait_for(lambda: not trainings(UNET), 15)
+    go_on(base)
     wait_for(lambda: "lost" in running.context_fbr("grid", "status", UNET).stdout, 60)
     again = running.context_fbr("grid", "submit", "--watch").stdout
     assert "1 cells to submit" in again
@@ -124,7 +144,7 @@ def test_a_worker_that_is_killed_alone_leaves_no_training_and_its_cell_is_submit
 
 
 def test_a_cell_of_a_lost_node_is_queued_again_by_slurm_alone_and_goes_on_on_another(
-    slurm: Cluster, running: Workspace, serial: Workspace
+    slurm: Cluster, base: Workspace, running: Workspace, serial: Workspace
 ) -> None:
     node = worker(UNET).environ()["SLURMD_NODENAME"]
     other = {"n1": "n2", "n2": "n1"}[node]
@@ -133,6 +153,7 @@ def test_a_cell_of_a_lost_node_is_queued_again_by_slurm_alone_and_goes_on_on_ano
     )  # the other cell may end
     slurm.kill_node(node)
     assert not trainings(UNET)
+    go_on(base)
     assert "0 cells to submit" in running.context_fbr("grid", "submit").stdout
     wait_for(lambda: "down" in slurm.state_of(node), 60)
     assert "0 cells to submit" in running.context_fbr("grid", "submit").stdout
@@ -144,12 +165,13 @@ def test_a_cell_of_a_lost_node_is_queued_again_by_slurm_alone_and_goes_on_on_ano
 
 
 def test_pre_empted_cells_save_themselves_wait_and_go_on(
-    slurm: Cluster, running: Workspace, serial: Workspace
+    slurm: Cluster, base: Workspace, running: Workspace, serial: Workspace
 ) -> None:
     slurm.ask("sbatch", "-p", "urgent", "-N", "2", "-n", "2", "--wrap", "sleep 5", "-o", "/dev/null")
     for key in (UNET, ATTENTION):
         wait_for(lambda key=key: "Slurm will queue it again" in log(running, key), 30)
         assert re.search(rf"{key}: saved in epoch \d+ after step \d+, stopped by SIGTERM", log(running, key))
+    go_on(base)
     early = running.context_fbr("grid", "collect", expect=1).stderr
     assert re.search(rf"error: {UNET}: (waiting|running)", early)
     assert "0 cells to submit" in running.context_fbr("grid", "submit").stdout
@@ -158,11 +180,12 @@ def test_pre_empted_cells_save_themselves_wait_and_go_on(
 
 
 def test_at_the_end_of_its_time_a_cell_is_saved_queued_again_and_goes_on(
-    slurm: Cluster, running: Workspace, serial: Workspace
+    slurm: Cluster, base: Workspace, running: Workspace, serial: Workspace
 ) -> None:
     job = job_of(slurm, UNET)
     slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=1")
     wait_for(lambda: "stopped by SIGUSR1" in log(running, UNET), 90)
+    go_on(base)
     # As soon as the old job has ended; the new one would have the short time, too.
     wait_for(lambda: slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=10") == "", 30)
     running.context_fbr("grid", "status", "--watch")
@@ -171,10 +194,8 @@ def test_at_the_end_of_its_time_a_cell_is_saved_queued_again_and_goes_on(
 
 
 def test_while_the_controller_is_away_nothing_is_submitted_twice_and_a_cancelled_cell_goes_on_later(
-    slurm: Cluster, running: Workspace, serial: Workspace
+    slurm: Cluster, base: Workspace, running: Workspace, serial: Workspace
 ) -> None:
-    for training in trainings(UNET):
-        training.suspend()  # what is asked meanwhile takes longer than the training; to cancel a job wakes it
     slurm.stop_controller()
     try:
         assert "unknown" in running.context_fbr("grid", "status").stdout
@@ -185,6 +206,7 @@ def test_while_the_controller_is_away_nothing_is_submitted_twice_and_a_cancelled
         slurm.start_controller()
     assert "1 jobs cancelled" in running.context_fbr("grid", "cancel", UNET).stdout
     wait_for(lambda: not trainings(UNET), 30)
+    go_on(base)
     # Its job lives on until Slurm kills it, and until then nobody else may begin.
     wait_for(lambda: re.search(rf"{UNET} +cancelled", running.context_fbr("grid", "status").stdout), 60)
     assert "1 cells to submit" in running.context_fbr("grid", "submit").stdout
@@ -192,7 +214,7 @@ def test_while_the_controller_is_away_nothing_is_submitted_twice_and_a_cancelled
     check_end(running, serial, resumed=(UNET,))
 
 
-def test_data_and_results_travel_through_a_remote_and_what_a_torn_push_left_out_is_computed_again(
+def test_through_a_remote_a_training_survives_its_job_and_what_a_torn_push_left_out_is_computed_again(
     slurm: Cluster, base: Workspace, serial: Workspace, tmp_path: Path
 ) -> None:
     made = base.copy(tmp_path / "study")
@@ -202,7 +224,15 @@ def test_data_and_results_travel_through_a_remote_and_what_a_torn_push_left_out_
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCRATCH_OF_TEST", str(tmp_path))
+        hold(base).touch()
+        made.context_fbr("grid", "submit")
+        wait_for(lambda: trainings(UNET, "evaluate"), 120)
+        worker(UNET, "evaluate").kill()
+        go_on(base)
+        wait_for(lambda: "lost" in made.context_fbr("grid", "status", UNET).stdout, 60)
         made.context_fbr("grid", "submit", "--watch")
+        assert (jobs(made, UNET), jobs(made, ATTENTION)) == (2, 1)
+        assert [log(made, key).count("epoch 1/") for key in (UNET, ATTENTION)] == [1, 1]
         assert [path.name for path in (tmp_path / "clones").iterdir()] == []
         weights = [
             path

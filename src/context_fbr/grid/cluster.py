@@ -15,6 +15,7 @@ from context_fbr.grid.batches import Batch
 from context_fbr.grid.collect import fetch_run_cache
 from context_fbr.grid.monitor import PERIOD_S
 from context_fbr.grid.site import Site
+from context_fbr.grid.slurm import SilentError
 from context_fbr.grid.states import Standing
 from context_fbr.grid.table import State
 from context_fbr.study.whole import Study
@@ -82,9 +83,10 @@ def _submit_missing(
         if site.remote:
             fetch_run_cache(site.remote)
         standings = monitor.look(cells, site.remote)
-        if any(standing.state is State.UNKNOWN for standing in standings):
+        silent = next((standing for standing in standings if standing.state is State.UNKNOWN), None)
+        if silent:
             raise UserError(
-                "Slurm does not answer, and cells that were submitted before may be running; nothing was "
+                f"{silent.note}, and cells that were submitted before may be running; nothing was "
                 "submitted: try again when `squeue` works"
             )
         chosen = [s for s in standings if s.to_submit or (force and s.state in (State.FAILED, State.LOST))]
@@ -102,7 +104,7 @@ def _submit_missing(
         works = {standing.work.cell: standing.work for standing in chosen}
         try:
             largest = slurm.largest_array() if chosen else 1
-        except slurm.SilentError as error:
+        except SilentError as error:
             raise UserError(f"{error}; nothing was submitted, try again") from None
         for start in range(0, len(first), largest):
             part = [works[cell] for cell in first[start : start + largest]]
@@ -112,7 +114,9 @@ def _submit_missing(
 
 
 def status(cells: Sequence[Cell], watched: bool) -> int:
-    """Print how cells stand, once or until they have ended; exit status as in `submit_cells`."""
+    """Print how cells stand, once or until they have ended; exit status and errors as in `submit_cells`."""
+    if watched:
+        slurm.check()  # else it would wait for an answer for ever
     console = Console(width=None if sys.stdout.isatty() else LOG_COLUMNS)
     standings = monitor.watch(cells, console) if watched else monitor.look(cells)
     if not watched:
@@ -166,7 +170,7 @@ def _may_go_on(batch: Batch, cell: Cell) -> bool:
         return False
     jobs = states.ask_slurm([batch])
     index = batch.keys.index(cell.key)
-    return jobs is None or any(job.alive and job.index == index for job in jobs)
+    return isinstance(jobs, SilentError) or any(job.alive and job.index == index for job in jobs)
 
 
 def _last_batch(cell: Cell) -> Batch:
@@ -196,12 +200,14 @@ def cancel(cells: Sequence[Cell] | None) -> None:
                 for index, key in enumerate(batch.keys)
                 if (wanted is None or key in wanted) and (batch.name, index) in alive
             ]
-            slurm.cancel(job.identity for _, _, job in chosen)
-        except slurm.SilentError as error:
-            raise UserError(f"{error}; nothing is known to be cancelled, try again") from None
-        for batch, key, _ in chosen:
-            if batch.end(Cell.from_key(key)) is None:
-                batch.write_end(Cell.from_key(key), "cancelled")
+            for start in range(0, len(chosen), slurm.MOST_NAMED):
+                part = chosen[start : start + slurm.MOST_NAMED]
+                slurm.cancel([job.identity for _, _, job in part])
+                for batch, key, _ in part:
+                    if batch.end(Cell.from_key(key)) is None:
+                        batch.write_end(Cell.from_key(key), "cancelled")
+        except SilentError as error:
+            raise UserError(f"{error}; not all jobs are known to be cancelled, try again") from None
     print(f"{len(chosen) or 'no'} jobs cancelled")
 
 

@@ -10,6 +10,7 @@ from context_fbr.grid.batches import Batch
 from context_fbr.grid.done import Work
 from context_fbr.grid.local import refuse_to_lose_data
 from context_fbr.grid.site import Site
+from context_fbr.grid.slurm import SilentError
 from context_fbr.grid.states import ask_slurm, undone
 from context_fbr.study.whole import Study
 
@@ -68,7 +69,7 @@ def _bring_provenance(work: Work, known: Sequence[Batch]) -> None:
 def _clear(known: Sequence[Batch]) -> None:
     """Remove the clones of batches of which no job is left; records and logs stay."""
     jobs = ask_slurm(known)
-    if jobs is None:  # another time
+    if isinstance(jobs, SilentError):  # another time
         return
     busy = {job.name for job in jobs if job.alive}
     for batch in known:

@@ -31,7 +31,7 @@ class Site(Section):
     """Everything but the first three has a value that works where users need not say more."""
 
     time_minutes: int = Field(ge=2)
-    memory_gb: float = Field(gt=0)
+    memory_gb: float = Field(ge=0.1)  # 0 is all of a node for Slurm
     gpus: int = Field(ge=0, le=1)
     """A cell uses one at most."""
     cpus: int | None = Field(default=None, ge=1)

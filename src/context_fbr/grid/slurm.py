@@ -8,12 +8,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from context_fbr.errors import UserError
 
 PATIENCE_S = 30.0
+MOST_NAMED = 500
+"""Jobs in one command, whose line has an end."""
 ENDED = frozenset(
     {
         "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL",
@@ -89,15 +91,14 @@ def jobs(names: Iterable[str]) -> list[Job]:
     return found
 
 
-def cancel(identities: Iterable[str]) -> None:
+def cancel(identities: Sequence[str]) -> None:
     """End jobs; one that has ended already is no error.
 
     Raises:
         SilentError: if the controller does not answer.
     """
-    wanted = list(identities)
-    for start in range(0, len(wanted), 500):  # a command line has an end
-        ask("scancel", "--quiet", *wanted[start : start + 500])
+    for start in range(0, len(identities), MOST_NAMED):
+        ask("scancel", "--quiet", *identities[start : start + MOST_NAMED])
 
 
 def largest_array() -> int:

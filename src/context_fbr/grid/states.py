@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from context_fbr.grid import slurm
 from context_fbr.grid.batches import Batch
 from context_fbr.grid.done import Work
-from context_fbr.grid.slurm import Job
+from context_fbr.grid.slurm import Job, SilentError
 from context_fbr.grid.table import State
 
 MOST_SUBMISSIONS = 3
@@ -40,20 +40,20 @@ class Standing:
         return again or self.state in (State.NOT_SUBMITTED, State.CANCELLED)
 
 
-def ask_slurm(known: Iterable[Batch]) -> list[Job] | None:
-    """The jobs of the batches; None if Slurm does not answer. To be asked before looking at files and cache.
+def ask_slurm(known: Iterable[Batch]) -> list[Job] | SilentError:
+    """The jobs of the batches, or why Slurm does not answer. To be asked before looking at files and cache.
 
     A job that ended before that has written how; one that ends after it counts as alive. So none is lost by
     bad timing.
     """
     try:
         return slurm.jobs(batch.name for batch in known)
-    except slurm.SilentError:
-        return None
+    except SilentError as error:
+        return error
 
 
 def standings(
-    works: Sequence[Work], known: Sequence[Batch], jobs: Sequence[Job] | None, trusted: bool
+    works: Sequence[Work], known: Sequence[Batch], jobs: Sequence[Job] | SilentError, trusted: bool
 ) -> list[Standing]:
     """How cells stand.
 
@@ -63,23 +63,23 @@ def standings(
         jobs: from `ask_slurm`, before `works`.
         trusted: whether to take a job's word for what it brought to a remote, which was not looked at.
     """
-    by_place = {(job.name, job.index): job for job in jobs or ()}
+    silence = jobs if isinstance(jobs, SilentError) else None
+    by_place = {(job.name, job.index): job for job in _told(jobs)}
     submissions: dict[tuple[str, str], list[tuple[Batch, Job | None]]] = {}
     for batch in known:
         for index, place in enumerate(zip(batch.keys, batch.digests, strict=True)):
             submissions.setdefault(place, []).append((batch, by_place.get((batch.name, index))))
     return [
-        _standing(work, submissions.get((work.cell.key, work.digest), []), jobs is not None, trusted)
-        for work in works
+        _standing(work, submissions.get((work.cell.key, work.digest), []), silence, trusted) for work in works
     ]
 
 
 def _standing(
-    work: Work, submissions: Sequence[tuple[Batch, Job | None]], answered: bool, trusted: bool
+    work: Work, submissions: Sequence[tuple[Batch, Job | None]], silence: SilentError | None, trusted: bool
 ) -> Standing:
     if not submissions:
         return Standing(work, State.DONE if work.done else State.NOT_SUBMITTED, None, "", 0)
-    told = [_tell(work, batch, job, answered, trusted) for batch, job in submissions]
+    told = [_tell(work, batch, job, silence, trusted) for batch, job in submissions]
     # The newest counts, unless an older one is still alive.
     last = next((n for n, (_, job) in enumerate(submissions) if job and job.alive), 0)
     state, note = told[last]
@@ -100,7 +100,9 @@ def undone(standings: Sequence[Standing]) -> list[str]:
     ]
 
 
-def _tell(work: Work, batch: Batch, job: Job | None, answered: bool, trusted: bool) -> tuple[State, str]:
+def _tell(
+    work: Work, batch: Batch, job: Job | None, silence: SilentError | None, trusted: bool
+) -> tuple[State, str]:
     end = batch.end(work.cell)
     if end is not None and end.outcome == "failed":
         return State.FAILED, end.problem
@@ -113,8 +115,8 @@ def _tell(work: Work, batch: Batch, job: Job | None, answered: bool, trusted: bo
     if end is not None:
         where = f"the remote {batch.remote}" if batch.remote else "the cache"
         return State.LOST, f"its job says done, but {where} does not hold its results"
-    if not answered:
-        return State.UNKNOWN, "Slurm does not answer"
+    if silence is not None:
+        return State.UNKNOWN, f"Slurm does not answer ({silence})"
     if job is None or not job.alive:
         why = f"its job ended as {job.state}" if job else "Slurm knows no job of it any more"
         return State.LOST, f"{why} (log: {batch.log(work.cell)}; what Slurm wrote: {batch.folder / 'slurm'})"
@@ -124,14 +126,18 @@ def _tell(work: Work, batch: Batch, job: Job | None, answered: bool, trusted: bo
 
 
 def elsewhere(
-    works: Sequence[Work], known: Sequence[Batch], jobs: Sequence[Job] | None
+    works: Sequence[Work], known: Sequence[Batch], jobs: Sequence[Job] | SilentError
 ) -> list[tuple[Job, str]]:
     """Jobs that are alive for work that nobody asks for any more, with their cells' keys."""
     asked = {(work.cell.key, work.digest) for work in works}
     by_name = {batch.name: batch for batch in known}
     found = []
-    for job in jobs or ():
+    for job in _told(jobs):
         batch = by_name[job.name]
         if job.alive and (batch.keys[job.index], batch.digests[job.index]) not in asked:
             found.append((job, batch.keys[job.index]))
     return found
+
+
+def _told(jobs: Sequence[Job] | SilentError) -> Sequence[Job]:
+    return () if isinstance(jobs, SilentError) else jobs
