@@ -27,8 +27,8 @@ test: $(READY) ## the tests, without the slow ones, two files at once
 ALONE := tests/test_orphans.py tests/test_workflows.py
 
 test-slow: $(READY) ## the slow tests alone, two files at once where no seconds are counted
-	pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow $(ALONE:%=--ignore=%)
-	pytest -m slow $(ALONE)
+	pytest -n 2 --dist loadfile --no-loadscope-reorder --instafail -m slow $(ALONE:%=--ignore=%)
+	pytest --instafail -m slow $(ALONE)
 
 lint: $(READY) ## format, lint and types
 	ruff format --check .

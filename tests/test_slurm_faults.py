@@ -1,7 +1,9 @@
 """What goes wrong on a cluster, on a real one on this machine: every cell comes to its end once, with the same bytes."""
 
+import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -97,9 +99,17 @@ def jobs(workspace: Workspace, key: str) -> int:
 
 
 def trainings(key: str, stage: str = "train") -> list[psutil.Process]:
-    """Processes that train a cell, or evaluate it."""
+    """Processes that train a cell, or evaluate it, on this cluster: other tests have cells of the same names."""
     command = ["-m", f"context_fbr.{stage}", *key.split("-")]
-    return [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == command]
+    found = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == command]
+    return [process for process in found if _is_a_job(process)]
+
+
+def _is_a_job(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        environment = process.environ()
+        return "SLURM_JOB_ID" in environment and environment.get("SLURM_CONF") == os.environ["SLURM_CONF"]
+    return False
 
 
 def worker(key: str, stage: str = "train") -> psutil.Process:
