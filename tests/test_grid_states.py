@@ -10,9 +10,10 @@ from pipeline import Workspace
 
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
-from context_fbr.grid import batches, done, site, slurm
+from context_fbr.grid import batches, done, site, slurm, worker
 from context_fbr.grid.batches import Batch
 from context_fbr.grid.done import Work
+from context_fbr.grid.running import Running
 from context_fbr.grid.slurm import Job, SilentError
 from context_fbr.grid.states import Standing, elsewhere, standings
 from context_fbr.grid.table import State
@@ -287,3 +288,24 @@ def test_a_cell_is_stuck_if_two_jobs_had_their_time_and_the_second_saved_nothing
         said += f"{CELL.key}: job 7 on n1, {begun}\n{CELL.key}: epoch 1/9, loss 0.5\n"
         said += f"{CELL.key}: saved in {mark}, stopped by SIGUSR1; the same command goes on\n" if mark else ""
     assert is_stuck(said, batch, now) == expected
+
+
+@pytest.mark.parametrize("begun_again", [False, True])
+def test_of_two_starts_of_a_cell_only_the_newest_may_say_that_it_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun_again: bool
+) -> None:
+    batch = batch_at(tmp_path, 1)
+
+    def fail(job: worker._Job) -> str:
+        if begun_again:  # on another node, while this one was cut off
+            job.say(f"{CELL.key}: job 8 on n2, 2026-01-01 00:00:00 +0000")
+        return "broken"
+
+    monkeypatch.setattr(worker, "_compute_in_clone", fail)
+    if begun_again:
+        with pytest.raises(worker.LostError, match="was begun again"):
+            worker.work(batch, CELL, Running())
+        assert batch.end(CELL) is None
+    else:
+        worker.work(batch, CELL, Running())
+        assert batch.end(CELL) == batches.End("failed", f"broken (log: {batch.log(CELL)})")

@@ -8,7 +8,10 @@ from context_fbr.cells import Cell
 from context_fbr.errors import UserError
 from context_fbr.grid import batches, cluster, slurm, submit
 from context_fbr.grid.batches import Batch
+from context_fbr.grid.done import Work
 from context_fbr.grid.site import Site
+from context_fbr.grid.states import Standing
+from context_fbr.grid.table import State
 from context_fbr.study.document import Document
 from context_fbr.study.whole import Study, read_study
 
@@ -50,7 +53,7 @@ def study() -> Study:
 def test_an_sbatch_that_hangs_is_given_up_and_leaves_no_record(
     programs: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...]
 ) -> None:
-    write(programs / "sbatch", "exec sleep 60")
+    write(programs / "sbatch", "sleep 60; echo Submitted batch job 17")
     monkeypatch.setattr(submit, "SUBMISSION_S", 1)
     made = batch(keys)
     site = Site(time_minutes=10, memory_gb=1, gpus=0)
@@ -99,3 +102,25 @@ def test_cells_are_not_watched_where_slurm_can_never_answer(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="sbatch: not found; this needs the programs of a Slurm cluster"):
         cluster.status([Cell.from_key(KEYS[0])], watched=True)
+
+
+def test_a_cell_is_submitted_again_only_after_a_minute_in_which_it_was_lost_at_every_look() -> None:
+    first, second = (Cell.from_key(key) for key in KEYS[:2])
+
+    def look(*lost: Cell, times: int = 1) -> list[Standing]:
+        return [
+            Standing(
+                Work(cell, "a", done=False), State.LOST if cell in lost else State.RUNNING, None, "", times
+            )
+            for cell in (first, second)
+        ]
+
+    lost = cluster._Lost()
+    assert lost.ripe(look(first), 100) == []
+    assert lost.ripe(look(first, second), 159) == []
+    assert lost.ripe(look(first, second), 160) == [first]
+    assert lost.ripe(look(first), 200) == [first]  # the second one's file came late
+    assert lost.ripe(look(second), 219) == []
+    assert lost.ripe(look(second), 279) == [second]
+    assert lost.ripe(look(second, times=3), 300) == []  # somebody has to look
+    assert lost.since == {}

@@ -139,6 +139,10 @@ def test_the_readme_s_times_are_in_the_table_of_timings() -> None:
         "install": "with an installation of {} min |",
     }.items():
         assert text.format(f"{timings[what] / 60:.1f}") in README
+    one, two = timings["grid_run_jobs_2_serial"], timings["grid_run_jobs_2"]
+    both = ", ".join(f"{seconds // 60} min {seconds % 60} s" for seconds in (two, one))
+    assert f"two of them {one / two:.2f} times as fast as a plain, serial `dvc repro`" in README
+    assert f"({both})" in README
 
 
 def test_pinned_versions_satisfy_the_ranges_of_pyproject() -> None:

@@ -13,7 +13,6 @@ from context_fbr.errors import UserError, raise_problems
 from context_fbr.grid import batches, monitor, order, slurm, states, submit
 from context_fbr.grid.batches import Batch
 from context_fbr.grid.collect import fetch_run_cache
-from context_fbr.grid.monitor import PERIOD_S
 from context_fbr.grid.site import Site
 from context_fbr.grid.slurm import SilentError
 from context_fbr.grid.states import Standing
@@ -49,29 +48,35 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool)
     if not watched:
         return 0
 
-    first_lost: dict[Cell, float] = {}
+    lost = _Lost()
 
     def again(standings: Sequence[Standing]) -> bool:
         if any(standing.state is State.UNKNOWN for standing in standings):
             return False  # Slurm is away: later
-        now = time.monotonic()
-        lost = [s for s in standings if s.state is State.LOST and s.to_submit]
-        for cell in [*first_lost]:
-            if cell not in {s.work.cell for s in lost}:
-                del first_lost[cell]
-        for standing in lost:
-            first_lost.setdefault(standing.work.cell, now)
-        ripe = [s for s in lost if now - first_lost[s.work.cell] >= LATE_FILES_S]
+        ripe = lost.ripe(standings, time.monotonic())
         if not ripe:
-            return bool(lost)
+            return bool(lost.since)
         try:
-            _submit_missing(study, site, [standing.work.cell for standing in ripe], revision, force=False)
+            _submit_missing(study, site, ripe, revision, force=False)
         except UserError as error:
             print(f"not submitted again for now: {error}", flush=True)
         return True
 
     standings = monitor.watch(cells, Console(), again)
     return _report(standings)
+
+
+class _Lost:
+    """Which cells are to be submitted again, and since when."""
+
+    def __init__(self) -> None:
+        self.since: dict[Cell, float] = {}
+
+    def ripe(self, standings: Sequence[Standing], now: float) -> list[Cell]:
+        """Those that were lost at every look, so long that no file can be late any more; `now` in seconds."""
+        cells = [s.work.cell for s in standings if s.state is State.LOST and s.to_submit]
+        self.since = {cell: self.since.get(cell, now) for cell in cells}
+        return [cell for cell, begun in self.since.items() if now - begun >= LATE_FILES_S]
 
 
 def _submit_missing(
@@ -161,7 +166,7 @@ def logs(cell: Cell, follow: bool) -> None:
             if not (follow and _may_go_on(batch, cell)):
                 sys.stdout.write(file.read())  # what was written while Slurm was asked
                 return
-            time.sleep(PERIOD_S)
+            time.sleep(monitor.PERIOD_S)
 
 
 def _may_go_on(batch: Batch, cell: Cell) -> bool:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 
 from context_fbr import atomic, lockfile
+from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.grid import batches, done, dvc, monitor
 from context_fbr.grid.batches import Batch
@@ -35,8 +36,7 @@ def collect(study: Study, site: Site) -> None:
     if dvc.call("checkout", "--force", *done.STAGES):  # DVC is slow at a thousand names
         raise UserError("dvc checkout failed, see above")
     known = batches.every()
-    for standing in standings:
-        _bring_provenance(standing.work, known)
+    _bring_provenance([standing.work for standing in standings], known)
     if not dvc.repro("-k"):
         raise UserError("dvc repro failed, see above")
     lockfile.sort(dvc.stage_names())
@@ -53,17 +53,18 @@ def fetch_run_cache(remote: str) -> None:
         raise UserError(f"the remote {remote} could not be read, see above")
 
 
-def _bring_provenance(work: Work, known: Sequence[Batch]) -> None:
-    """What made a cell's results, by the newest job that computed a stage of this work.
+def _bring_provenance(works: Sequence[Work], known: Sequence[Batch]) -> None:
+    """What made the cells' results, of each stage by the newest job that computed it for this work.
 
     Nothing is there if it was not the cluster: then it lies here already.
     """
-    for stage in done.STAGES:
-        for batch in known:
-            made = batch.provenance(work.cell, stage)
-            if (work.cell.key, work.digest) in zip(batch.keys, batch.digests, strict=True) and made.exists():
-                atomic.write_bytes(work.cell.provenance(stage), made.read_bytes())
-                break
+    digests = {work.cell.key: work.digest for work in works}
+    for batch in reversed(known):  # the newest last, over the others
+        for key, digest in zip(batch.keys, batch.digests, strict=True):
+            for stage in done.STAGES if digests.get(key) == digest else ():
+                made = batch.provenance(Cell.from_key(key), stage)
+                if made.exists():
+                    atomic.write_bytes(Cell.from_key(key).provenance(stage), made.read_bytes())
 
 
 def _clear(known: Sequence[Batch]) -> None:

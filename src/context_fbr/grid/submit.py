@@ -21,7 +21,7 @@ from context_fbr.study.whole import Study
 RESULTS = ("dvc.lock", "metrics/", "plots/", "grid.toml")
 """Files that no cell reads: results, and the site. Clones get dvc.lock as it is."""
 SUBMISSION_S = 60
-MOST_TIME_OUTS = 1000  # a cell that came no further in one is given up sooner, see worker.py
+MOST_TIME_OUTS = 1000  # a cell that came no further in one is given up sooner, see task.py
 
 
 def commit() -> str:

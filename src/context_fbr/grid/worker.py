@@ -57,8 +57,7 @@ class _Job:
         return self.batch.log(self.cell)
 
     def say(self, line: str) -> None:
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+        _say(self.log, line)
 
     def run(self, *command: str, folder: Path | None = None) -> int:
         return self.running.run(command, folder or self.clone, _environment(self), self.log)
@@ -79,8 +78,7 @@ def work(batch: Batch, cell: Cell, running: Running) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     where = f"job {os.environ.get('SLURM_JOB_ID', '?')} on {socket.gethostname()}"
     begun = f"{cell.key}: {where}, {time.strftime(TIME)}"
-    with log.open("a", encoding="utf-8") as file:
-        file.write(f"{begun}\n")
+    _say(log, begun)
     try:
         name = f"{batch.name}-{cell.key}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
         job = _Job(batch, cell, _scratch(batch) / name, running)
@@ -92,8 +90,7 @@ def work(batch: Batch, cell: Cell, running: Running) -> None:
             raise LostError(f"{problem}; but the cell was begun again since, and that counts")
         batch.write_end(cell, "failed" if problem else "done", f"{problem} (log: {log})" if problem else "")
     except Exception as error:
-        with log.open("a", encoding="utf-8") as file:
-            file.write(f"{cell.key}: {type(error).__name__}: {error}\n")
+        _say(log, f"{cell.key}: {type(error).__name__}: {error}")
         raise
 
 
@@ -211,3 +208,8 @@ def _push(job: _Job, stage: str) -> None:
         if all(job.run(*DVC, "push", *more, "-r", remote, name) == 0 for more in ([], ["--run-cache"])):
             return
     raise LostError(f"the remote {remote} did not take its results")
+
+
+def _say(log: Path, line: str) -> None:
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
