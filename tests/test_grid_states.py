@@ -10,7 +10,7 @@ from pipeline import Workspace
 
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
-from context_fbr.grid import batches, done, site, slurm, worker
+from context_fbr.grid import batches, done, monitor, site, slurm, worker
 from context_fbr.grid.batches import Batch
 from context_fbr.grid.done import Work
 from context_fbr.grid.running import Running
@@ -309,3 +309,40 @@ def test_of_two_starts_of_a_cell_only_the_newest_may_say_that_it_failed(
     else:
         worker.work(batch, CELL, Running())
         assert batch.end(CELL) == batches.End("failed", f"broken (log: {batch.log(CELL)})")
+
+
+def test_a_job_that_ends_well_while_somebody_looks_does_not_seem_to_be_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = Cell("spheres", "unet", 16, 2)
+    batch = batch_at(batches.ROOT.absolute(), 1)
+    batch = replace(batch, keys=(CELL.key, other.key), digests=(WORK.digest, WORK.digest))
+    batches.write(batch)
+    alive = [Job(batch.name, index, f"7_{index}", "RUNNING", "None", "n1") for index in range(2)]
+    monkeypatch.setattr(slurm, "jobs", lambda _: alive)
+    looks: list[list[Cell]] = []
+    ending: list[Cell] = []
+
+    def look(cells: list[Cell], _: str | None = None) -> list[Work]:
+        looks.append(cells)
+        found = [Work(cell, WORK.digest, batch.end(cell) is not None) for cell in cells]
+        if ending:  # just behind the look
+            batch.write_end(ending.pop(), "done")
+        return found
+
+    monkeypatch.setattr(done, "look", look)
+    remote = "storage"  # looked at, so that a job's word is not enough
+    ending.append(CELL)
+    seen = monitor.look([CELL, other], remote)
+    assert [standing.state for standing in seen] == [State.DONE, State.RUNNING]
+    assert looks == [[CELL, other], [CELL]]
+    (batch.folder / "ends" / f"{CELL.key}.json").unlink()
+    before = [
+        Standing(Work(cell, WORK.digest, done=False), State.RUNNING, batch, "", 0) for cell in (CELL, other)
+    ]
+    batch.write_end(CELL, "done")
+    ending.append(other)  # while the first one is looked at
+    seen = monitor._look_again(before)
+    assert [standing.state for standing in seen] == [State.DONE, State.RUNNING]
+    assert [standing.state for standing in monitor._look_again(seen)] == [State.DONE, State.DONE]

@@ -10,6 +10,8 @@ from rich.live import Live
 
 from context_fbr.cells import Cell
 from context_fbr.grid import batches, done, output, states
+from context_fbr.grid.batches import Batch
+from context_fbr.grid.slurm import Job, SilentError
 from context_fbr.grid.states import Standing
 from context_fbr.grid.table import Row, State, table
 from context_fbr.grid.worker import BEGUN, TIME
@@ -28,7 +30,9 @@ def look(cells: Sequence[Cell], fetched_from: str | None = None) -> list[Standin
     """
     known = batches.every()
     jobs = states.ask_slurm(known)  # first, see there
-    return states.standings(done.look(cells, fetched_from), known, jobs, trusted=fetched_from is None)
+    trusted = fetched_from is None
+    standings = states.standings(done.look(cells, fetched_from), known, jobs, trusted)
+    return _lost_in_earnest(standings, known, jobs, fetched_from)
 
 
 def show(standings: Sequence[Standing], console: Console) -> None:
@@ -70,13 +74,25 @@ def _look_again(before: Sequence[Standing]) -> list[Standing]:
     known = batches.every()
     jobs = states.ask_slurm(known)
     works = [standing.work for standing in before]
-    standings = states.standings(works, known, jobs, trusted=True)
-    ended = [s.work.cell for s in standings if s.state is State.LOST]
-    if not ended:
-        return standings
-    fresh = {work.cell: work for work in done.look(ended)}
-    works = [fresh.get(work.cell, work) for work in works]
-    return states.standings(works, known, jobs, trusted=True)
+    return _lost_in_earnest(states.standings(works, known, jobs, trusted=True), known, jobs, None)
+
+
+def _lost_in_earnest(
+    standings: Sequence[Standing],
+    known: Sequence[Batch],
+    jobs: Sequence[Job] | SilentError,
+    fetched_from: str | None,
+) -> list[Standing]:
+    """Look for the results of lost cells once more: a job may have ended well since the cache was looked at.
+
+    The others stay as they are. Were they asked again, one that ended in this moment would seem to be lost.
+    """
+    lost = [standing.work.cell for standing in standings if standing.state is State.LOST]
+    if not lost:
+        return list(standings)
+    again = states.standings(done.look(lost, fetched_from), known, jobs, trusted=fetched_from is None)
+    fresh = {standing.work.cell: standing for standing in again}
+    return [fresh.get(standing.work.cell, standing) for standing in standings]
 
 
 def rows(standings: Sequence[Standing]) -> list[Row]:
