@@ -14,10 +14,10 @@ from benchmarks.pairs import Pairs, units
 from benchmarks.request import Configuration, Measurement, Request
 from context_fbr import inference, networks, patches, precision, spheres, trainer
 from context_fbr.convolutions import unguard
+from context_fbr.epoch import Epoch
 from context_fbr.patches import Protocol, Volume
 from context_fbr.scoring import score as score_masks
 from context_fbr.study.raw import SpheresRaw
-from context_fbr.trainer import Epoch
 
 STEPS: Sequence[Configuration] = (("unet", 32), ("attention_unet", 32), ("unetr", 32), ("unet", 64))
 WINDOWS: Sequence[Configuration] = (("unet", 32), ("unet", 64), ("unet", 96))

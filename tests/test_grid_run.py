@@ -16,13 +16,14 @@ from rich.console import Console
 from context_fbr import cell_keys, cli
 from context_fbr.cell_training import follow
 from context_fbr.cells import Cell
+from context_fbr.epoch import Epoch
 from context_fbr.errors import UserError
 from context_fbr.grid import dvc, gpus, local, order, output
 from context_fbr.grid.board import Board
 from context_fbr.grid.table import Row, State, clock, table, visible
 from context_fbr.study.document import Document
 from context_fbr.study.whole import Study, read_study
-from context_fbr.trainer import Epoch
+from context_fbr.tracking import NullTracker
 
 UNET = Cell("spheres", "unet", 32, 1)
 
@@ -227,13 +228,13 @@ def test_gpus_are_refused_where_there_are_none(study: Study, monkeypatch: pytest
 
 def epoch(number: int, dice: float) -> Epoch:
     return Epoch(
-        number=number, learning_rate=0.1, loss=0.5, foreground_ratios=(), validation_dice=dice,
+        number=number, learning_rate=0.1, loss=0.5, step_losses=(), foreground_ratios=(), validation_dice=dice,
         skipped_steps=0, weights={},
     )  # fmt: skip
 
 
 def test_what_a_training_prints_in_a_log_is_read_as_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    follow(UNET, [epoch(4, 0.25), epoch(8, float("nan")), epoch(12, 0.75)], 24, [])
+    follow(UNET, [epoch(4, 0.25), epoch(8, float("nan")), epoch(12, 0.75)], 24, [], NullTracker())
     lines = capsys.readouterr().out.splitlines()
     found = [output.progress(line, UNET.key) for line in lines]
     assert [(each.epoch, each.epochs) for each in found if each] == [(4, 24), (8, 24), (12, 24)]

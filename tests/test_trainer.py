@@ -13,12 +13,14 @@ from context_fbr import networks, patches, sampling, trainer
 from context_fbr.cell_training import follow
 from context_fbr.cells import Cell
 from context_fbr.device import prepare_device
+from context_fbr.epoch import Epoch
 from context_fbr.errors import UserError
 from context_fbr.patches import Protocol, Volume
 from context_fbr.steps import Step
 from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow, Training
-from context_fbr.trainer import Epoch, State
+from context_fbr.tracking import NullTracker
+from context_fbr.trainer import State
 
 MODELS = ["unet", "attention_unet", "unetr"]
 
@@ -164,7 +166,7 @@ def test_superseded_weights_are_not_kept(document: Document, volumes: list[Volum
     network = networks.build(document, "unet", 16, 1)
     epochs = trainer.train(network, volumes, volumes[:2], protocol(document, 6))
     history: list[Epoch] = []
-    follow(Cell("spheres", "unet", 16, 1), epochs, 6, history)
+    follow(Cell("spheres", "unet", 16, 1), epochs, 6, history, NullTracker())
     kept = [epoch for epoch in history if epoch.weights is not None]
     assert len(kept) == 1
     assert kept[0].validation_dice == max(epoch.validation_dice for epoch in history)

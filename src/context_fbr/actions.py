@@ -74,6 +74,16 @@ def prune(_: Namespace) -> None:
     )
 
 
+def wandb_push(options: Namespace) -> None:
+    """Tell W&B of cells."""
+    document = Document.read()
+    cells = read_study(document).grid.cells
+    chosen = cell_keys.chosen(options.cells, cells) if options.cells else cells
+    from context_fbr.mirror import push  # imports torch, which takes seconds
+
+    print(f"{push.push(document, chosen, named=bool(options.cells))} of {len(chosen)} cells: W&B knows them")
+
+
 def grid_run(options: Namespace) -> None:
     """Bring the study, or some of its cells, up to date."""
     study = read_study(Document.read())

@@ -17,6 +17,7 @@ from context_fbr import (
     prepared,
     provenance,
     resume,
+    tracking,
 )
 from context_fbr.case_results import CaseResult
 from context_fbr.cells import Cell
@@ -87,7 +88,11 @@ def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
     problems: list[str] = []
     known = 0
     waiting: deque[tuple[Case, Future[tuple[CaseResult, str | None]]]] = deque()
-    with resume.place("evaluate", cell, inputs) as place, ThreadPoolExecutor(1) as scoring:
+    with (
+        resume.place("evaluate", cell, inputs) as place,
+        ThreadPoolExecutor(1) as scoring,
+        tracking.of_evaluation(cell, document) as tracker,
+    ):
 
         def collect(left: int) -> None:
             nonlocal known
@@ -120,3 +125,4 @@ def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
         provenance.write(
             "evaluate", cell, origin, inputs, threads, window.precision, (cell.scores,), known > 0
         )
+        tracker.done()

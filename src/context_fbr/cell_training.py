@@ -17,11 +17,13 @@ from context_fbr import (
     prepared,
     provenance,
     resume,
+    tracking,
     trainer,
     training_state,
 )
 from context_fbr.cells import Cell
 from context_fbr.device import prepare_device
+from context_fbr.epoch import Epoch
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.history import foreground_ratio_table, history_table
 from context_fbr.patches import Protocol, Volume
@@ -29,7 +31,7 @@ from context_fbr.stopping import StopRequest
 from context_fbr.study.document import Document
 from context_fbr.study.resume import Resume
 from context_fbr.study.training import Network, SlidingWindow, TaskTraining, Training
-from context_fbr.trainer import Epoch
+from context_fbr.tracking import Tracker
 
 FORMAT = 3
 
@@ -59,7 +61,7 @@ def load_split(cell: Cell, split: str, device: torch.device) -> tuple[list[Volum
     return volumes, total.hexdigest()
 
 
-def follow(cell: Cell, epochs: Iterable[Epoch], total: int, history: list[Epoch]) -> None:
+def follow(cell: Cell, epochs: Iterable[Epoch], total: int, history: list[Epoch], tracker: Tracker) -> None:
     """Run through the epochs and show each: a bar on a terminal, a line per validation in a log.
 
     Args:
@@ -67,6 +69,7 @@ def follow(cell: Cell, epochs: Iterable[Epoch], total: int, history: list[Epoch]
         epochs: of its training.
         total: how many there will be, those of `history` included.
         history: the epochs before; the new ones are added as they end.
+        tracker: is told of the new ones.
     """
     best = next((epoch for epoch in history if epoch.weights is not None), None)
     with tqdm(total=total, initial=len(history), desc=cell.key, unit="epoch", disable=None) as bar:
@@ -76,6 +79,7 @@ def follow(cell: Cell, epochs: Iterable[Epoch], total: int, history: list[Epoch]
                 # Only the best weights are kept: a set of UNETR's takes 370 MB.
                 history[:] = [replace(old, weights=None) for old in history]
             history.append(epoch)
+            tracker.epoch(epoch)
             if epoch.validation_dice is not None and best is not None:
                 text = f"loss {epoch.loss:.3f}, validation Dice {epoch.validation_dice:.3f}"
                 bar.set_postfix_str(f"{text} (best {best.validation_dice:.3f})")
@@ -164,11 +168,13 @@ def train(cell: Cell, document: Document, request: StopRequest) -> None:
         run_of_epochs = trainer.train(network, training, validation, protocol, state, keeper.pause)
         resumed = state is not None
         del state  # a copy of everything, which the trainer has taken over
-        follow(cell, run_of_epochs, epochs, history)
-        skipped = sum(epoch.skipped_steps for epoch in history)
-        if skipped:
-            print(f"{cell.key}: {skipped} steps were skipped: their loss or gradient was no number")
-        write(cell, history, sum(p.numel() for p in network.parameters()), padded)
-        results = (cell.weights, cell.training, cell.history, cell.foreground_ratios)
-        computed = settings.threads, settings.precision
-        provenance.write("train", cell, origin, inputs, *computed, results, resumed)
+        with tracking.of_training(cell, document, network, training[0], [*history]) as tracker:
+            follow(cell, run_of_epochs, epochs, history, tracker)
+            skipped = sum(epoch.skipped_steps for epoch in history)
+            if skipped:
+                print(f"{cell.key}: {skipped} steps were skipped: their loss or gradient was no number")
+            write(cell, history, sum(p.numel() for p in network.parameters()), padded)
+            results = (cell.weights, cell.training, cell.history, cell.foreground_ratios)
+            computed = settings.threads, settings.precision
+            provenance.write("train", cell, origin, inputs, *computed, results, resumed)
+            tracker.done()

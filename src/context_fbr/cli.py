@@ -156,6 +156,17 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("folder", type=Path, metavar="DIR")
     command.set_defaults(do=actions.copy)
 
+    wandb = commands.add_parser("wandb", help="Weights & Biases, a mirror of results").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    command = wandb.add_parser(
+        "push", help="tell W&B of finished cells from their files; what it knows is not told again"
+    )
+    command.add_argument(
+        "cells", nargs="*", metavar="CELL", help="keys, or patterns such as 'spheres-unet-*' (default: all)"
+    )
+    command.set_defaults(do=actions.wandb_push)
+
     grid = commands.add_parser("grid", help="many cells at once").add_subparsers(
         required=True, metavar="COMMAND"
     )

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from context_fbr.epoch import Epoch
 from context_fbr.tables import csv_text
-from context_fbr.trainer import Epoch
 
 HISTORY = ("epoch", "learning_rate", "loss", "validation_dice")
 FOREGROUND_RATIOS = ("epoch", "case", "foreground_ratio")

@@ -10,6 +10,7 @@ import torch
 from monai.losses import DiceLoss
 
 from context_fbr import steps
+from context_fbr.epoch import Epoch
 from context_fbr.errors import UserError
 from context_fbr.inference import segment
 from context_fbr.patches import Patches, Protocol, Volume, batches
@@ -37,24 +38,6 @@ class State:
     best_validation_dice: float
     network: Mapping[str, Any]
     optimizer: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch came to."""
-
-    number: int
-    learning_rate: float
-    loss: float
-    """Mean over the steps that were not skipped."""
-    validation_dice: float | None
-    """Mean foreground Dice over the validation volumes, if the epoch was validated."""
-    foreground_ratios: tuple[tuple[str, float], ...]
-    """(case, foreground voxels / all voxels) of every patch, in the order of training."""
-    skipped_steps: int
-    """Whose loss or gradient was no number, under `on_bad_numbers: skip`."""
-    weights: Mapping[str, torch.Tensor] | None
-    """The state dict in main memory, if this epoch is the best so far."""
 
 
 Pause = Callable[[Callable[[], State]], object]
@@ -146,7 +129,8 @@ def train(
         )
         course.epoch, course.known = number + 1, []
         course.epoch_losses.append(loss)
-        yield Epoch(number, rates[number - 1], loss, score, ratios, sum(s.skipped for s in done), weights)
+        losses, skipped = tuple(step.loss for step in done), sum(step.skipped for step in done)
+        yield Epoch(number, rates[number - 1], loss, losses, score, ratios, skipped, weights)
 
 
 def learning_rates(settings: Training, epochs: int) -> tuple[float, ...]:
@@ -205,7 +189,7 @@ def _forward(network: torch.nn.Module, batch: Patches, precision: Precision) -> 
 def _one_hot(labels: torch.Tensor) -> torch.Tensor:
     """Labels (batch, 1, x, y, z) uint8 of 0 and 1 as (batch, 2, x, y, z) float32.
 
-    What DiceLoss makes of them with `to_onehot_y`, in a fifth of its time.
+    What DiceLoss makes of them with `to_onehot_y`; with this, its forward and backward take half of the time.
     """
     return torch.cat([1 - labels, labels], dim=1).float()
 

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from context_fbr import atomic, sealed
+from context_fbr.epoch import Epoch
 from context_fbr.resume import Place
 from context_fbr.sealed import UnusableError
 from context_fbr.stopping import StopRequest
-from context_fbr.trainer import Epoch, State, Step
+from context_fbr.trainer import State, Step
 
-KIND, FORMAT = "training", 1
+KIND, FORMAT = "training", 2
 NEWEST, PREVIOUS = "newest", "previous"
 SHARE = 50
 """Saving takes at most one part in so many of the time, however often it is asked for."""
