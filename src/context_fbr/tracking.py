@@ -1,7 +1,7 @@
 """Whoever is told how a cell comes along: nobody, unless WANDB_MODE asks for Weights & Biases.
 
 A tracker is told and never asked: it can change no result. That is why the modules behind it are loaded by
-name, which makes them no part of the code on which cells depend (code.py): who changes how a page looks trains
+name, which makes them no part of the code on which cells depend (code.py): to change how a page looks trains
 nothing again.
 """
 

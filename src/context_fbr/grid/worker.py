@@ -136,6 +136,8 @@ def _environment(job: _Job) -> dict[str, str]:
         "DVC_SITE_CACHE_DIR": str(job.place / "site"),  # clones that share one wait for one another
         "DVC_NO_ANALYTICS": "1",
         "CONTEXT_FBR_RESUME": job.batch.resume,
+        # The clone is removed, and W&B's files of a cell with it.
+        "WANDB_DIR": os.environ.get("WANDB_DIR") or str(job.batch.folder.parents[3]),
         # bash becomes the training; other shells stay, and die of the signals that it hears.
         "SHELL": shutil.which("bash") or "/bin/sh",
     }

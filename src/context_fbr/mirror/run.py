@@ -18,7 +18,7 @@ PATIENCE_S = 10
 
 
 def folder() -> Path:
-    """Where W&B's own files go: WANDB_DIR, or this checkout, for an experiment in a folder of its own, too."""
+    """Where W&B's own files go: WANDB_DIR, or the checkout, also if DVC computes in a folder of its own."""
     return Path(os.environ.get("WANDB_DIR") or os.environ.get("DVC_ROOT") or ".").absolute()
 
 
