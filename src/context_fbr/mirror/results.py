@@ -44,7 +44,7 @@ def tell_training(run: Run, cell: Cell) -> None:
     for kind in ("raw", "prepared"):
         hash_of_folder = config["provenance"][f"{kind}_data"]
         if hash_of_folder:
-            run.api.use_artifact(_reference(cell.task, kind, hash_of_folder, config["data"]))
+            run.api.log_artifact(_reference(cell.task, kind, hash_of_folder, config["data"]))
     run.remember(digest)
 
 
