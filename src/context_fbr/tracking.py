@@ -8,7 +8,7 @@ nothing again.
 import importlib
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
 from context_fbr.cells import Cell
@@ -62,17 +62,19 @@ def _tracker(name: str, cell: Cell, *arguments: object) -> AbstractContextManage
     mode = os.environ.get(VARIABLE, "")
     if mode not in MODES:
         if mode not in OFF:
-            _warn(cell, f"{VARIABLE} is {mode!r}, expected {', '.join(MODES)} or disabled")
+            warn(cell, f"{VARIABLE} is {mode!r}, expected {', '.join(MODES)} or disabled")
         return nullcontext(NullTracker())
     try:
         tracker: AbstractContextManager[Tracker] = getattr(importlib.import_module(MIRROR), name)(
             cell, *arguments
         )
     except Exception as error:  # whatever is wrong with it, the cell is computed
-        _warn(cell, f"{type(error).__name__}: {error}")
+        warn(cell, f"{type(error).__name__}: {error}")
         return nullcontext(NullTracker())
     return tracker
 
 
-def _warn(cell: Cell, text: str) -> None:
-    print(f"warning: {cell.key}: W&B is told nothing: {text}", file=sys.stderr, flush=True)
+def warn(cell: Cell, text: str) -> None:
+    """Tell of a problem with W&B, which is none of the cell's."""
+    with suppress(OSError):  # nobody may be left to read
+        print(f"warning: {cell.key}: W&B: {' '.join(text.split())}", file=sys.stderr, flush=True)

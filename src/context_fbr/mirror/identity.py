@@ -18,8 +18,10 @@ from context_fbr.study.document import Document, parse, plain
 
 CODE = Path("data/code/train.json")
 DECIDE = ("src", "params.yaml")
-ATTEMPTS = 5
+ATTEMPTS = 10
 """To read dvc.lock, which DVC writes in place while cells are computed side by side."""
+KEPT = ("revision", "changed_files", "device", "packages", "started", "seconds")
+"""Of what made a result."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,18 @@ class Identity:
 
 
 def identify(cell: Cell, document: Document) -> Identity:
-    """The run of a cell, from params.yaml and dvc.lock as they are."""
-    recorded = _recorded()
+    """The run of a cell, from params.yaml, dvc.lock and data/code/train.json as they are."""
+    recorded = _recorded(f"prepare@{cell.task}")
     task = _value(document, "tasks", cell.task)
     network = _value(document, "networks", cell.model)
     settings = {name: _value(document, name) for name in ("train", "sliding_window")}
-    data = _hash_of(recorded, f"prepare@{cell.task}", f"data/prepared/{cell.task}")
-    code = hashlib.md5(CODE.read_bytes()).hexdigest() if CODE.is_file() else None
-    own = {"network": network, "epochs": task["train"], **settings}
-    work = _digest({"cell": cell.key, "data": data, "code": code, **own})
+    hashes = {
+        "raw": _hash_of(recorded, f"raw@{cell.task}", f"data/raw/{cell.task}"),
+        "prepared": _hash_of(recorded, f"prepare@{cell.task}", f"data/prepared/{cell.task}"),
+        "code": hashlib.md5(CODE.read_bytes()).hexdigest() if CODE.is_file() else None,
+    }
+    own = {"network": network, "task": task["train"], **settings}
+    work = _digest({"cell": cell.key, "data": hashes["prepared"], "code": hashes["code"], **own})
     study = _digest({"raw": task["raw"], "prepare": task["prepare"], **own})
     config = {
         "cell": cell.key,
@@ -54,15 +59,8 @@ def identify(cell: Cell, document: Document) -> Identity:
         "seed": cell.seed,
         "network": network,
         "data": task,
+        "hashes": hashes,
         **settings,
-        "provenance": {
-            "revision": software.revision(),
-            "changed_files": list(software.changed_files(DECIDE)),
-            "raw_data": _hash_of(recorded, f"raw@{cell.task}", f"data/raw/{cell.task}"),
-            "prepared_data": data,
-            "code": code,
-            "experiment": os.environ.get("DVC_EXP_NAME") or None,
-        },
     }
     return Identity(
         run=f"{cell.key}-{work[:10]}",
@@ -73,30 +71,92 @@ def identify(cell: Cell, document: Document) -> Identity:
     )
 
 
+def message(identity: Identity, stage: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """For the journal: who the run is, and what computes a stage of it."""
+    return {
+        "kind": "config",
+        "run": identity.run,
+        "name": identity.name,
+        "group": identity.group,
+        "tags": list(identity.tags),
+        "config": {**identity.config, f"provenance_{stage}": dict(provenance)},
+    }
+
+
+def provenance_now() -> dict[str, Any]:
+    """What computes here and now."""
+    return {
+        "revision": software.revision(),
+        "changed_files": list(software.changed_files(DECIDE)),
+        "experiment": os.environ.get("DVC_EXP_NAME") or None,
+    }
+
+
+def provenance_of(cell: Cell, stage: str, result: Path) -> dict[str, Any]:
+    """What computed a stage of a cell, as far as metrics/provenance knows it of this result."""
+    try:
+        content = json.loads(cell.provenance(stage).read_text(encoding="utf-8"))
+        if content["results"][str(result)] == hashlib.sha256(result.read_bytes()).hexdigest():
+            return {name: content[name] for name in KEPT}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return {}
+
+
+def check_recorded(cell: Cell, identity: Identity) -> None:
+    """Check that the results that lie here are of these parameters, data and code, by dvc.lock.
+
+    Raises:
+        UserError: naming what differs, or if dvc.lock knows nothing of the cell.
+    """
+    remedy = f"`dvc repro evaluate@{cell.key}` brings it up to date"
+    entry = _recorded(f"train@{cell.key}").get(f"train@{cell.key}")
+    if entry is None:
+        raise UserError(f"{cell.key}: dvc.lock knows nothing of its training; {remedy}")
+    config = identity.config
+    wanted = {
+        f"networks.{cell.model}": config["network"],
+        f"tasks.{cell.task}.train": config["data"]["train"],
+        "train": config["train"],
+        "sliding_window": config["sliding_window"],
+        f"data/prepared/{cell.task}": config["hashes"]["prepared"],
+        str(CODE): config["hashes"]["code"],
+    }
+    found = {**entry["params"]["params.yaml"], **{dep["path"]: dep["md5"] for dep in entry["deps"]}}
+    differs = [name for name, value in wanted.items() if _plain(found.get(name)) != _plain(value)]
+    if differs:
+        raise UserError(f"{cell.key}: its results are of another state of {', '.join(differs)}; {remedy}")
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(plain(value)))
+
+
 def _value(document: Document, *keys: str) -> Any:
-    return plain(reduce(lambda node, key: node[key], keys, document.root))
+    return _plain(reduce(lambda node, key: node[key], keys, document.root))
 
 
 def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _recorded() -> dict[str, Any]:
-    """The stages of dvc.lock, none if there is no such file."""
-    for attempt in range(ATTEMPTS):
+def _recorded(wanted: str) -> dict[str, Any]:
+    """The stages of dvc.lock, read again while it lacks one that ought to be there."""
+    stages: dict[str, Any] = {}
+    for _ in range(ATTEMPTS):
         if not LOCK.exists():
-            break
+            return {}
         try:
-            stages: dict[str, Any] = parse(LOCK.read_bytes(), str(LOCK), "safe")["stages"]
-            return stages
-        except (UserError, TypeError, KeyError):
-            if attempt == ATTEMPTS - 1:
-                raise
-            time.sleep(0.2)
-    return {}
+            stages = parse(LOCK.read_bytes(), str(LOCK), "safe")["stages"]
+            if stages.get(wanted, {}).get("outs"):
+                return stages
+        except (UserError, TypeError, KeyError, AttributeError):
+            pass
+        time.sleep(0.1)
+    return stages
 
 
 def _hash_of(recorded: Mapping[str, Any], stage: str, path: str) -> str | None:
     """DVC's hash of what a stage wrote; None if nobody knows."""
-    outs = recorded.get(stage, {}).get("outs", ())
+    outs = (recorded.get(stage) or {}).get("outs") or ()
     return next((out["md5"] for out in outs if out["path"] == path), None)

@@ -1,8 +1,6 @@
-"""Pictures of a case for W&B: a slice of the image, and over it label and prediction to switch on and off."""
+"""What is looked at: a slice of a volume with its masks, and histograms of weights and gradients."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +9,6 @@ from context_fbr.inference import segment
 from context_fbr.patches import Volume
 from context_fbr.study.training import SlidingWindow
 
-CLASSES = {0: "background", 1: "foreground"}
 BINS = 64
 DARKEST, BRIGHTEST = 0.5, 99.5  # percent of the voxels of the slice
 
@@ -22,9 +19,16 @@ class Slice:
 
     image: np.ndarray
     """(rows, columns) uint8."""
-    masks: Mapping[str, np.ndarray]
-    """Each (rows, columns) uint8, 0 and 1."""
+    label: np.ndarray
+    """(rows, columns) uint8, 0 and 1."""
+    prediction: np.ndarray
+    """Likewise."""
     caption: str
+
+    @property
+    def planes(self) -> dict[str, np.ndarray]:
+        """Its arrays by name."""
+        return {"image": self.image, "label": self.label, "prediction": self.prediction}
 
 
 def slice_of(image: np.ndarray, label: np.ndarray, prediction: np.ndarray, caption: str) -> Slice:
@@ -36,16 +40,9 @@ def slice_of(image: np.ndarray, label: np.ndarray, prediction: np.ndarray, capti
     shown = image[:, :, index].astype(np.float64)
     low, high = np.percentile(shown, (DARKEST, BRIGHTEST))
     scaled = np.clip((shown - low) / max(high - low, np.finfo(np.float64).tiny), 0, 1) * 255
-    masks = {"label": label[:, :, index], "prediction": prediction[:, :, index]}
-    return Slice(
-        _upright(scaled.round().astype(np.uint8)),
-        {name: _upright(mask.astype(np.uint8)) for name, mask in masks.items()},
-        f"{caption}, slice {index}",
-    )
-
-
-def _upright(plane: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(plane.T[::-1])
+    planes = (scaled.round(), label[:, :, index], prediction[:, :, index])
+    upright = [np.ascontiguousarray(plane.astype(np.uint8).T[::-1]) for plane in planes]
+    return Slice(upright[0], upright[1], upright[2], f"{caption}, slice {index}")
 
 
 def example(
@@ -57,34 +54,29 @@ def example(
     return slice_of(image, label, prediction, caption)
 
 
-def picture(shown: Slice) -> Any:
-    """As an image of W&B."""
-    import wandb
-
-    masks = {name: {"mask_data": mask, "class_labels": CLASSES} for name, mask in shown.masks.items()}
-    return wandb.Image(shown.image, masks=masks, caption=shown.caption)
-
-
-def histograms(network: torch.nn.Module, gradients: bool) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Counts (64) and edges (65) of a network's weights, and of their gradients, under W&B's usual names.
+def histograms(network: torch.nn.Module) -> dict[str, np.ndarray]:
+    """Counts and edges of a network's weights and of their gradients, as far as it has any.
 
     Not by `wandb.watch`, which writes at steps of its own: here a gradient stands at the step that it is of.
+
+    Returns:
+        By W&B's usual names with the part behind: `gradients/NAME/counts` (64) and `.../edges` (65).
     """
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name, weight in network.named_parameters():
-        found[f"parameters/{name}"] = _histogram(weight.detach())
-        if gradients and weight.grad is not None:
-            found[f"gradients/{name}"] = _histogram(weight.grad)
+        found |= _histogram(f"parameters/{name}", weight.detach())
+        if weight.grad is not None:
+            found |= _histogram(f"gradients/{name}", weight.grad)
     return found
 
 
-def _histogram(values: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _histogram(name: str, values: torch.Tensor) -> dict[str, np.ndarray]:
     numbers = values.float().flatten()
     numbers = numbers[torch.isfinite(numbers)]
     if not numbers.numel():
-        return np.zeros(BINS, np.int64), np.linspace(0, 1, BINS + 1)
+        return {}
     low, high = (float(bound) for bound in torch.aminmax(numbers))
     if low == high:  # a histogram has width
         low, high = low - 0.5, high + 0.5
-    counts = torch.histc(numbers, BINS, low, high)
-    return counts.cpu().numpy().astype(np.int64), np.linspace(low, high, BINS + 1)
+    counts = torch.histc(numbers, BINS, low, high).cpu().numpy().astype(np.int64)
+    return {f"{name}/counts": counts, f"{name}/edges": np.linspace(low, high, BINS + 1)}

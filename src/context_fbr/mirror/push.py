@@ -1,25 +1,19 @@
 """`context-fbr wandb push`: W&B is told of finished cells from their files alone, of each once."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
-import torch
-
-from context_fbr import prepared
 from context_fbr.cells import Cell
-from context_fbr.device import prepare_device
 from context_fbr.errors import UserError, raise_problems
-from context_fbr.mirror import identity, media, results
-from context_fbr.mirror.live import batch_of
-from context_fbr.mirror.rows import better, epochs_of, last_step, rows
-from context_fbr.mirror.run import Run
-from context_fbr.patches import load_volume
+from context_fbr.locks import HeldError
+from context_fbr.mirror import identity, journal
+from context_fbr.mirror.live import record_files
 from context_fbr.progress import progress
 from context_fbr.study.document import Document
-from context_fbr.study.training import SlidingWindow, Training
 from context_fbr.tracking import MODES, VARIABLE
-from context_fbr.trained import load_network
 
 
 def push(document: Document, cells: Sequence[Cell], named: bool) -> int:
@@ -31,32 +25,28 @@ def push(document: Document, cells: Sequence[Cell], named: bool) -> int:
         named: whether somebody named them: then one that is not finished is an error.
 
     Raises:
-        UserError: if W&B cannot be told; or with every cell that is not finished or damaged.
+        UserError: if W&B cannot be told; or with every cell that is not finished, of another state of the
+            checkout, or damaged.
     """
-    mode: Any = os.environ.get(VARIABLE) or "online"
+    mode = os.environ.get(VARIABLE) or "online"
     if mode not in MODES:
         raise UserError(f"{VARIABLE} is {mode!r}: `wandb push` needs online (its default) or offline")
-    finished = [cell for cell in cells if not _missing(cell)]
-    if named:
-        raise_problems([f"{cell.key}: {text}" for cell in cells if (text := _missing(cell))])
-    device = prepare_device(document.section(("train",), Training).threads)
-    problems: list[str] = []
+    missing = {cell: text for cell in cells if (text := _missing(cell))}
+    problems = [f"{cell.key}: {text}" for cell, text in missing.items()] if named else []
+    finished = [cell for cell in cells if cell not in missing]
+    told = 0
     for cell in progress(finished, len(finished), "wandb push", "cell"):
         try:
-            run = Run(identity.identify(cell, document), mode)
-        except Exception as error:  # the next cell would meet the same
-            text = " ".join(str(error).split())
-            raise UserError(*problems, f"{cell.key}: W&B cannot be told ({text}); try again later") from error
-        failed = True
-        try:
-            _tell(run, cell, document, device)
-            failed = False
-        except Exception as error:
-            problems.append(f"{cell.key}: {type(error).__name__}: {' '.join(str(error).split())}")
-        finally:
-            run.finish(failed)
+            folder = _record(cell, document)
+        except (UserError, HeldError, OSError, ValueError, KeyError) as error:
+            problems += getattr(error, "problems", [f"{cell.key}: {type(error).__name__}: {error}"])
+            continue
+        failed = _tell(folder, mode)
+        if failed:  # the next cell would meet the same
+            raise UserError(*problems, f"{cell.key}: {failed}; {told} cells were told of before it")
+        told += 1
     raise_problems(problems)
-    return len(finished)
+    return told
 
 
 def _missing(cell: Cell) -> str | None:
@@ -68,34 +58,30 @@ def _missing(cell: Cell) -> str | None:
     return f"{', '.join(lacking)}: not found; `dvc repro evaluate@{cell.key}` or `dvc pull` brings them"
 
 
-def _tell(run: Run, cell: Cell, document: Document, device: torch.device) -> None:
-    batch, epochs = batch_of(document), [*epochs_of(cell)]
-    best = None
-    for epoch in epochs:
-        best = better(best, epoch)
-        told = rows(epoch, batch, best)
-        is_new = epoch is epochs[-1] and told[-1][0] > run.steps
-        run.rows(told, _media(cell, document, device) if is_new else None)
-    results.tell_training(run, cell)
-    results.tell_test(run, cell, last_step(epochs, batch) + 1)
+def _record(cell: Cell, document: Document) -> Path:
+    """The folder of the cell's journal, which holds all of it now."""
+    run = identity.identify(cell, document)
+    identity.check_recorded(cell, run)
+    with journal.writing(run.run) as own:
+        if not own.digests:
+            for stage, result in (("train", cell.history), ("evaluate", cell.scores)):
+                own.append(identity.message(run, stage, identity.provenance_of(cell, stage, result)))
+        record_files(own, cell, document, run)
+        return own.folder
 
 
-def _media(cell: Cell, document: Document, device: torch.device) -> dict[str, Any]:
-    """The trained network's weights, and what it makes of the first training case, if that is here."""
-    import wandb
-
-    network = load_network(document, cell, device)
-    found: dict[str, Any] = {
-        name: wandb.Histogram(np_histogram=(counts.tolist(), edges.tolist()))
-        for name, (counts, edges) in media.histograms(network, gradients=False).items()
-    }
-    try:
-        case = prepared.read_cases(cell.task, "train")[0]
-        image, label = prepared.read_volume(cell.task, case)
-    except UserError:
-        return found
-    volume = load_volume(case.name, image, label, device, cell.patch_size, case.background)
-    window = document.section(("sliding_window",), SlidingWindow)
-    shown = media.example(network, volume, cell.patch_size, window, f"{case.name}, the weights that are kept")
-    found["train/example"] = media.picture(shown)
-    return found
+def _tell(folder: Path, mode: str) -> str | None:
+    """Tell W&B of a journal; what went wrong."""
+    done = subprocess.run(
+        [sys.executable, "-m", "context_fbr.mirror.teller", str(folder)],
+        env={**os.environ, VARIABLE: mode, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return None
+    lines = (done.stdout + done.stderr).strip().splitlines() or [f"exit status {done.returncode}"]
+    said = next((line.removeprefix("failed: ") for line in lines if line.startswith("failed: ")), lines[-1])
+    return f"W&B cannot be told ({said}); try again later"

@@ -2,11 +2,13 @@
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import groupby
 
 from context_fbr.cells import Cell
 from context_fbr.epoch import Epoch
+from context_fbr.study.document import Document
+from context_fbr.study.training import Training
 
 Row = dict[str, float | int]
 
@@ -36,6 +38,12 @@ def rows(epoch: Epoch, batch: int, best: Epoch | None) -> list[tuple[int, Row]]:
         if best is not None and best.validation_dice is not None:
             last["validation/best_dice"], last["validation/best_epoch"] = best.validation_dice, best.number
     return found
+
+
+def batch_of(document: Document) -> int:
+    """Patches in a training step."""
+    settings = document.section(("train",), Training)
+    return settings.batch_volumes * settings.patches_per_volume
 
 
 def better(best: Epoch | None, epoch: Epoch) -> Epoch | None:
@@ -71,8 +79,3 @@ def epochs_of(cell: Cell) -> Iterator[Epoch]:
                 skipped_steps=0,
                 weights=None,
             )
-
-
-def last_step(epochs: Sequence[Epoch], batch: int) -> int:
-    """The number of the last step of a training."""
-    return sum(math.ceil(len(epoch.foreground_ratios) / batch) for epoch in epochs)

@@ -1,0 +1,234 @@
+"""Tell W&B what a journal holds: the only program here that knows W&B, and a process of its own.
+
+python -m context_fbr.mirror.teller FOLDER [--follow] [--patience SECONDS]
+
+With --follow it goes on while its standard input is open; a line `done` there says that the stage came to its
+end. However W&B behaves, whoever computes is not waiting in here.
+"""
+
+import argparse
+import contextlib
+import os
+import select
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from context_fbr.mirror import journal
+from context_fbr.mirror.journal import Message
+from context_fbr.tracking import VARIABLE
+
+PROJECT = "context-fbr"
+"""If WANDB_PROJECT names none."""
+INIT_S = 10
+"""With a server that does not answer, which is asked twice."""
+POLL_S = 0.5
+TOO_LATE = 3
+"""Exit status."""
+CLASSES = {0: "background", 1: "foreground"}
+
+
+class _Run:
+    """A run that is open."""
+
+    def __init__(self, config: Message, folder: Path, online: bool) -> None:
+        """Open the run of the journal in a folder."""
+        import wandb
+
+        self._online, self._journal = online, folder
+        wandb.setup(wandb.Settings(silent=True, console="off"))  # before init: it never asks for a key then
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT") or PROJECT,
+            id=config["run"],
+            name=config["name"],
+            group=os.environ.get("WANDB_RUN_GROUP") or config["group"],
+            tags=config["tags"],
+            config=config["config"],
+            dir=str(folder.parents[2]),
+            mode="online" if online else "offline",
+            resume="allow" if online else None,
+            settings=wandb.Settings(
+                disable_git=True,  # the commit stands in the configuration
+                disable_code=True,
+                x_save_requirements=False,
+                init_timeout=INIT_S,
+            ),
+        )
+        self.first_step = self._run.starting_step if online else 0
+        self.folder = Path(self._run.dir).parent
+
+    @property
+    def place(self) -> str:
+        """Where to look."""
+        return str(self._run.url) if self._online else f"offline in {self.folder}"
+
+    def tell(self, message: Message, arrays: dict[str, Any]) -> None:
+        """Tell a message that W&B does not know."""
+        getattr(self, f"_{message['kind']}")(message, arrays)
+
+    def _config(self, message: Message, _: object) -> None:
+        self._run.config.update(message["config"], allow_val_change=True)
+
+    def _row(self, message: Message, arrays: dict[str, Any]) -> None:
+        import wandb
+
+        if message["step"] < self.first_step:
+            return
+        content = dict(message["row"])
+        for name in {name.rpartition("/")[0] for name in arrays if name.endswith("/counts")}:
+            counts, edges = arrays[f"{name}/counts"], arrays[f"{name}/edges"]
+            content[name] = wandb.Histogram(np_histogram=(counts.tolist(), edges.tolist()))
+        for name, caption in message.get("captions", {}).items():
+            content[name] = _picture(arrays, name, caption)
+        self._run.log(content, step=message["step"], commit=True)
+
+    def _trained(self, message: Message, _: object) -> None:
+        import wandb
+
+        if self._knows(message):
+            return
+        self._run.summary.update(message["summary"])
+        model = message["model"]
+        artifact = wandb.Artifact(self._run.name, type="model", metadata=model["metadata"])
+        artifact.add_file(
+            str(self._journal / model["file"]), name="weights.pt", policy="immutable", skip_cache=True
+        )
+        self._run.log_artifact(artifact)
+        for data in message["data"]:
+            metadata = {name: value for name, value in data.items() if name not in ("name", "path")}
+            artifact = wandb.Artifact(data["name"], type="dataset", metadata=metadata)
+            place = f"files/md5/{data['md5'][:2]}/{data['md5'][2:]}"
+            artifact.add_reference(f"dvc://{place}", name=data["path"], checksum=False)
+            self._run.log_artifact(artifact)
+
+    def _tested(self, message: Message, arrays: dict[str, Any]) -> None:
+        import wandb
+
+        if self._knows(message):
+            return
+        captions = message["captions"]
+        pictures = {number: _picture(arrays, number, caption) for number, caption in captions.items()}
+        table = wandb.Table(columns=[*message["columns"], "overlay"])
+        for number, row in enumerate(message["rows"]):
+            table.add_data(*row, pictures.get(str(number)))
+        content: dict[str, Any] = {"test/cases": table, **message["means"]}
+        for rank, number in enumerate(message["worst"], start=1):
+            if str(number) in captions:
+                content[f"test/worst_{rank}"] = _picture(arrays, str(number), captions[str(number)])
+        self._run.log(content, step=max(message["step"], self.first_step), commit=True)
+
+    def _knows(self, message: Message) -> bool:
+        """Whether W&B was told of these results; and if not, that it is now."""
+        name = f"results/{message['kind']}"
+        if self._run.summary.get(name) == message["digest"]:
+            return True
+        self._run.summary[name] = message["digest"]
+        return False
+
+    def finish(self, failed: bool) -> None:
+        """Bring everything away."""
+        self._run.finish(exit_code=int(failed))
+
+
+def _picture(arrays: dict[str, Any], name: str, caption: str) -> Any:
+    import wandb
+
+    masks = {
+        part: {"mask_data": arrays[f"{name}/{part}"], "class_labels": CLASSES}
+        for part in ("label", "prediction")
+    }
+    return wandb.Image(arrays[f"{name}/image"], masks=masks, caption=caption)
+
+
+def tell(folder: Path, follow: bool, patience_s: float | None) -> None:
+    """Tell a run's journal from where W&B knows it.
+
+    Args:
+        folder: of the journal.
+        follow: go on while the input is open.
+        patience_s: seconds after its end in which W&B has to take everything.
+
+    Raises:
+        BaseException: whatever W&B raises.
+    """
+    online = os.environ.get(VARIABLE) == "online"
+    done = [not follow]
+    messages = _messages(folder, done, patience_s)
+    config = next(messages)
+    if config["kind"] != "config":
+        raise ValueError(f"{folder / journal.JOURNAL}: begins with no configuration")
+    run = _Run(config, folder, online)
+    print(f"at: {run.place}", flush=True)
+    for message in messages:
+        run.tell(message, journal.arrays_of(folder, message))
+    run.finish(failed=not done[0])
+    if not online:
+        _remove_older(run.folder, config["run"])
+
+
+def _messages(folder: Path, done: list[bool], patience_s: float | None) -> Iterator[Message]:
+    """The messages of a journal, while somebody writes it; `done` becomes whether the stage came to its end."""
+    told, open_still = 0, not done[0]
+    said = b""
+    while True:
+        if open_still and select.select([sys.stdin], [], [], 0 if not told else POLL_S)[0]:
+            got = os.read(sys.stdin.fileno(), 1000)
+            said += got
+            open_still = bool(got)
+            done[0] = b"done" in said
+            if not open_still and patience_s is not None:
+                _end_within(patience_s)
+        new = journal.read(folder, after=told)
+        yield from new
+        told += len(new)
+        if not open_still and not new:
+            return
+
+
+def _end_within(seconds: float) -> None:
+    """End this process if it is still there by then."""
+
+    def end() -> None:
+        print(f"failed: W&B did not take everything within {seconds:.0f} s", flush=True)
+        os._exit(TOO_LATE)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _remove_older(folder: Path, run: str) -> None:
+    """Offline, each telling is a whole one: those before hold a part of it."""
+    for other in folder.parent.glob(f"offline-run-*-{run}"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Tell; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--follow", action="store_true")
+    parser.add_argument("--patience", type=float, metavar="SECONDS", help="after the end of the input")
+    options = parser.parse_args(arguments)
+    folder = options.folder.absolute()
+    os.environ.setdefault("WANDB_DATA_DIR", str(folder.parent / "data"))
+    os.environ.setdefault("WANDB_CACHE_DIR", str(folder.parent / "cache"))
+    try:
+        tell(folder, options.follow, options.patience)
+    except BaseException as error:  # W&B ends programs, too
+        text = " ".join(str(error).split()) or "no reason given"
+        print(f"failed: {type(error).__name__}: {text}", flush=True)
+        return 1
+    print("told", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+    os._exit(status)  # W&B waits at the end of a program, without a limit, for what it could not bring away
