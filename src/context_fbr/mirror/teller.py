@@ -92,10 +92,9 @@ class _Run:
             return
         self._run.summary.update(message["summary"])
         model = message["model"]
-        artifact = wandb.Artifact(self._run.name, type="model", metadata=model["metadata"])
-        artifact.add_file(
-            str(self._journal / model["file"]), name="weights.pt", policy="immutable", skip_cache=True
-        )
+        artifact = wandb.Artifact(str(self._run.name), type="model", metadata=model["metadata"])
+        weights = str(self._journal / model["file"])
+        artifact.add_file(weights, name="weights.pt", policy="immutable", skip_cache=True)
         self._run.log_artifact(artifact)
         for data in message["data"]:
             metadata = {name: value for name, value in data.items() if name not in ("name", "path")}
@@ -170,7 +169,7 @@ def tell(folder: Path, follow: bool, patience_s: float | None) -> None:
 
 
 def _messages(folder: Path, done: list[bool], patience_s: float | None) -> Iterator[Message]:
-    """The messages of a journal, while somebody writes it; `done` becomes whether the stage came to its end."""
+    """The messages of a journal, as they come; `done` becomes whether the stage came to its end."""
     told, open_still = 0, not done[0]
     said = b""
     while True:
