@@ -1,13 +1,9 @@
-"""Weights & Biases is told everything, once, and can change nothing: read back from its own files."""
+"""Weights & Biases is told everything, once: its offline files, read back by its own reader."""
 
 import csv
 import hashlib
 import json
-import shutil
-import signal
 import sys
-from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +12,14 @@ import wandb_files
 from conftest import TINY
 from PIL import Image
 from pipeline import Workspace
-from slurm_cluster import wait_for
 from wandb_files import Told
-from wandb_server import Way, wandb_server
 
 from context_fbr.score_columns import SCORES
 
 UNET, ATTENTION = "spheres-unet-16-1", "spheres-attention_unet-16-1"
 KEYS = (UNET, ATTENTION)
 BATCH = 4  # patches a step
+TRAIN = (sys.executable, "-m", "context_fbr.train", "spheres", "unet", "16", "1")
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +41,15 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def told(mirrored: Workspace) -> list[Told]:
-    """What W&B's files hold of it."""
+def told(mirrored: Workspace) -> dict[str, Told]:
+    """What W&B's files hold of it, by cell."""
     return wandb_files.read(mirrored.path)
 
 
-def runs(told: list[Told]) -> dict[str, str]:
-    """The id of each cell's run."""
-    found = defaultdict(set)
-    for each in told:
-        found[each.run.display_name].add(each.run.run_id)
-    assert all(len(ids) == 1 for ids in found.values())  # one run a cell
-    return {key: ids.pop() for key, ids in found.items()}
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B is told offline."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -65,313 +57,217 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def same_results(workspace: Workspace, other: Workspace) -> bool:
-    return (workspace.path / "dvc.lock").read_bytes() == (other.path / "dvc.lock").read_bytes()
-
-
 def test_results_are_the_same_bytes_with_a_mirror_and_without(plain: Workspace, mirrored: Workspace) -> None:
-    assert same_results(plain, mirrored)
+    assert (plain.path / "dvc.lock").read_bytes() == (mirrored.path / "dvc.lock").read_bytes()
     assert not (plain.path / "wandb").exists()
+    assert mirrored.run("git", "status", "--porcelain", "--", "wandb").stdout == ""
 
 
-def test_each_cell_is_one_run_with_its_name_group_and_tags(mirrored: Workspace, told: list[Told]) -> None:
-    assert set(runs(told)) == set(KEYS)
-    assert len(told) == 4  # a training and an evaluation each
-    assert {each.exit_code for each in told} == {0}
-    groups = {each.run.display_name: each.run.run_group for each in told}
-    assert groups[UNET].endswith("/unet")
-    assert groups[ATTENTION].endswith("/attention_unet")
-    assert {tuple(each.run.tags) for each in told} == {("spheres", "patch 16")}
+def test_each_cell_is_one_run_with_its_name_group_and_tags(told: dict[str, Told]) -> None:
+    assert set(told) == set(KEYS)
+    assert [each.exit_code for each in told.values()] == [0, 0]
+    assert [told[key].run.run_group.rpartition("/")[2] for key in KEYS] == ["unet", "attention_unet"]
+    assert {tuple(each.run.tags) for each in told.values()} == {("spheres", "patch 16")}
 
 
-def test_the_configuration_holds_parameters_and_provenance(mirrored: Workspace, told: list[Told]) -> None:
-    lock = mirrored.lock()
-    for each in told:
-        config = each.config
-        key = f"{config['task']}-{config['model']}-{config['patch_size']}-{config['seed']}"
-        assert key == config["cell"] == each.run.display_name
-        params = lock[f"train@{key}"]["params"]["params.yaml"]
-        assert config["network"] == params[f"networks.{config['model']}"]
-        assert config["train"] == params["train"]
-        assert config["data"]["train"] == params["tasks.spheres.train"]
-        provenance = config["provenance"]
-        assert provenance["revision"] == mirrored.run("git", "rev-parse", "HEAD").stdout.strip()
-        assert provenance["prepared_data"] == lock["prepare@spheres"]["outs"][0]["md5"]
-        assert provenance["code"] == lock["code_train"]["outs"][0]["md5"]
+@pytest.mark.parametrize("key", KEYS)
+def test_the_configuration_holds_parameters_and_provenance(
+    mirrored: Workspace, told: dict[str, Told], key: str
+) -> None:
+    lock, config = mirrored.lock(), told[key].config
+    assert f"{config['task']}-{config['model']}-{config['patch_size']}-{config['seed']}" == key
+    params = lock[f"train@{key}"]["params"]["params.yaml"]  # type: ignore[index]
+    assert config["network"] == params[f"networks.{config['model']}"]
+    assert config["train"] == params["train"]
+    assert config["sliding_window"] == params["sliding_window"]
+    assert config["data"]["train"] == params["tasks.spheres.train"]
+    for name, stage in (("raw", "raw@spheres"), ("prepared", "prepare@spheres"), ("code", "code_train")):
+        assert config["hashes"][name] == lock[stage]["outs"][0]["md5"]  # type: ignore[index]
+    revision = mirrored.run("git", "rev-parse", "HEAD").stdout.strip()
+    for stage in ("train", "evaluate"):
+        assert config[f"provenance_{stage}"]["revision"] == revision
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_curves_are_those_of_the_tables_on_one_axis_of_steps(
-    mirrored: Workspace, told: list[Told], key: str
+    mirrored: Workspace, told: dict[str, Told], key: str
 ) -> None:
-    run = runs(told)[key]
+    own = told[key]
     patches = table(mirrored.path / f"metrics/foreground_ratios/{key}.csv")
     history = table(mirrored.path / f"metrics/train/{key}.csv")
     per_epoch = len(patches) // len(history)
     starts = [e * per_epoch + s for e in range(len(history)) for s in range(0, per_epoch, BATCH)]
     ends = [min(start + BATCH, (start // per_epoch + 1) * per_epoch) for start in starts]
-    assert wandb_files.steps(told, run) == list(range(1, len(starts) + 2))  # and one for the test
+    assert own.steps == list(range(1, len(starts) + 2))  # and one for the test
     ratios = [float(row["foreground_ratio"]) for row in patches]
     expected = {i + 1: np.mean(ratios[a:b]) for i, (a, b) in enumerate(zip(starts, ends, strict=True))}
-    assert wandb_files.values(told, run, "train/foreground_ratio") == pytest.approx(expected)
-    losses = wandb_files.values(told, run, "train/loss")
-    assert set(losses) == set(expected)
+    assert own.values("train/foreground_ratio") == pytest.approx(expected)
     last = [len(starts) // len(history) * (e + 1) for e in range(len(history))]
     for name, column in (
+        ("epoch", "epoch"),
         ("train/epoch_loss", "loss"),
         ("train/learning_rate", "learning_rate"),
         ("validation/dice", "validation_dice"),
     ):
-        found = wandb_files.values(told, run, name)
+        found = {step: value for step, value in own.values(name).items() if step in last}
         assert found == {step: float(row[column]) for step, row in zip(last, history, strict=True)}
+    losses = own.values("train/loss")
+    assert set(losses) == set(expected)
     of_epoch = np.array([losses[step] for step in sorted(losses)]).reshape(len(history), -1)
     assert of_epoch.mean(axis=1) == pytest.approx([float(row["loss"]) for row in history])
     training = json.loads((mirrored.path / f"models/{key}/training.json").read_text())
-    best = wandb_files.values(told, run, "validation/best_dice")[last[-1]]
-    assert best == training["best_validation_dice"]
-    assert wandb_files.values(told, run, "validation/best_epoch")[last[-1]] == training["best_epoch"]
+    best = training["best_validation_dice"], training["best_epoch"]
+    at_end = (own.values(f"validation/{name}")[last[-1]] for name in ("best_dice", "best_epoch"))
+    assert tuple(at_end) == best
+    assert (own.summary["best_dice"], own.summary["best_epoch"]) == best
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_weights_and_gradients_are_told_after_each_validation(told: list[Told], key: str) -> None:
-    rows = [row for each in told if each.run.display_name == key for row in each.rows]
-    validated = [row for row in rows if "validation/dice" in row]
-    assert validated
+def test_weights_and_gradients_are_told_after_each_validation(told: dict[str, Told], key: str) -> None:
+    validated = [row for row in told[key].rows if "validation/dice" in row]
+    assert len(validated) == 2
     for row in validated:
-        kinds = {name.partition("/")[0] for name in row}
-        assert {"parameters", "gradients"} <= kinds
-        weights = {name[len("parameters/") :] for name in row if name.startswith("parameters/")}
-        assert weights == {name[len("gradients/") :] for name in row if name.startswith("gradients/")}
-        for name, value in row.items():
-            if name.startswith(("parameters/", "gradients/")):
-                assert value["_type"] == "histogram"
-                assert sum(value["values"]) > 0
+        names = {kind: {n for n in row if n.startswith(kind)} for kind in ("parameters/", "gradients/")}
+        assert {n.partition("/")[2] for n in names["parameters/"]} == {
+            n.partition("/")[2] for n in names["gradients/"]
+        }
+        for name in names["parameters/"] | names["gradients/"]:
+            assert row[name]["_type"] == "histogram"
+            assert len(row[name]["bins"]) == len(row[name]["values"]) + 1
+    counted = sum(sum(row[name]["values"]) for name in names["parameters/"])
+    config = next(a for a in told[key].artifacts if a.type == "model")
+    assert counted == json.loads(config.metadata)["network_parameters"]
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_training_case_is_shown_with_label_and_prediction_over_it(
-    mirrored: Workspace, told: list[Told], key: str
+    mirrored: Workspace, told: dict[str, Told], key: str
 ) -> None:
-    each, entry = next(
-        (each, row["train/example"])
-        for each in reversed(told)
-        if each.run.display_name == key
-        for row in reversed(each.rows)
-        if "train/example" in row
-    )
+    entry = [*told[key].values("train/example").values()][-1]
     assert set(entry["masks"]) == {"label", "prediction"}
     case = json.loads((mirrored.path / "data/prepared/spheres/cases.json").read_text())["cases"][0]
     label = np.load(mirrored.path / f"data/prepared/spheres/labels/{case['name']}.npy")
     index = label.sum(axis=(0, 1)).argmax()
-    shown = np.array(Image.open(each.file(entry["masks"]["label"])))
-    assert np.array_equal(shown, label[:, :, index].T[::-1])
-    assert np.array(Image.open(each.file(entry))).shape[:2] == shown.shape
+    with Image.open(told[key].file(entry["masks"]["label"])) as shown:
+        assert np.array_equal(np.array(shown), label[:, :, index].T[::-1])
+    with Image.open(told[key].file(entry)) as image:
+        assert image.size == label.shape[:2]
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_the_model_is_an_artifact_and_the_data_are_one_by_their_hash(
-    mirrored: Workspace, told: list[Told], key: str
+def test_the_model_is_an_artifact_and_the_data_are_some_by_their_hash(
+    mirrored: Workspace, told: dict[str, Told], key: str
 ) -> None:
-    own = [each for each in told if each.run.display_name == key]
-    models = [artifact for each in own for artifact in each.artifacts if artifact.type == "model"]
+    models = [artifact for artifact in told[key].artifacts if artifact.type == "model"]
     assert len(models) == 1
     weights = (mirrored.path / f"models/{key}/weights.pt").read_bytes()
     metadata = json.loads(models[0].metadata)
     assert metadata["weights_md5"] == hashlib.md5(weights).hexdigest()
-    training = json.loads((mirrored.path / f"models/{key}/training.json").read_text())
-    assert metadata["network_parameters"] == training["network_parameters"]
-    data = {a.name: a for each in own for a in each.artifacts if a.type == "dataset"}
+    assert metadata["network"] == told[key].config["network"]
+    assert [Path(entry.local_path).read_bytes() for entry in models[0].manifest.contents] == [weights]
+    data = {a.name: a for a in told[key].artifacts if a.type == "dataset"}
     assert set(data) == {"spheres-raw", "spheres-prepared"}
-    recorded = mirrored.lock()["raw@spheres"]["outs"][0]["md5"]
-    assert json.loads(data["spheres-raw"].metadata)["md5"] == recorded
-    entries = data["spheres-raw"].manifest.contents
-    assert [entry.ref for entry in entries] == [f"dvc://files/md5/{recorded[:2]}/{recorded[2:]}"]
+    for kind, stage in (("raw", "raw@spheres"), ("prepared", "prepare@spheres")):
+        md5 = mirrored.lock()[stage]["outs"][0]["md5"]  # type: ignore[index]
+        assert json.loads(data[f"spheres-{kind}"].metadata)["md5"] == md5
+        entries = data[f"spheres-{kind}"].manifest.contents
+        assert [entry.ref for entry in entries] == [f"dvc://files/md5/{md5[:2]}/{md5[2:]}"]
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_test_cases_are_a_table_with_the_published_columns_and_a_picture_a_row(
-    mirrored: Workspace, told: list[Told], key: str
+    mirrored: Workspace, told: dict[str, Told], key: str
 ) -> None:
-    each, row = next(
-        (each, row)
-        for each in told
-        if each.run.display_name == key
-        for row in each.rows
-        if "test/cases" in row
-    )
-    content = json.loads(each.file(row["test/cases"]).read_text())
+    content = told[key].table("test/cases")
     assert content["columns"] == [*SCORES, "overlay"]
     scores = table(mirrored.path / f"metrics/test/{key}.csv")
-    for told_row, own in zip(content["data"], scores, strict=True):
-        assert told_row[0] == own["filename"]
-        assert told_row[1:5] == [float(own[name]) if own[name] else None for name in SCORES[1:]]
-        assert set(told_row[5]["masks"]) == {"label", "prediction"}
-        assert each.file(told_row[5]).is_file()
-    assert row["test/dsc_mean"] == pytest.approx(np.mean([float(own["dsc"]) for own in scores]))
-    worst = row["test/worst_cases"]
-    order = sorted(scores, key=lambda own: float(own["dsc"]))
-    assert [caption.split(",")[0] for caption in worst["captions"]] == [own["filename"] for own in order]
+    for row, own in zip(content["data"], scores, strict=True):
+        assert row[0] == own["filename"]
+        assert row[1:5] == [float(own[name]) if own[name] else None for name in SCORES[1:]]
+        assert set(row[5]["masks"]) == {"label", "prediction"}
+    last = told[key].rows[-1]
+    assert last["test/dsc_mean"] == pytest.approx(np.mean([float(own["dsc"]) for own in scores]))
+    worst = sorted(scores, key=lambda own: float(own["dsc"]))
+    for rank, own in enumerate(worst, start=1):
+        assert last[f"test/worst_{rank}"]["caption"].startswith(
+            f"{own['filename']}, Dice {float(own['dsc']):.3f}"
+        )
+        assert told[key].file(last[f"test/worst_{rank}"]).is_file()
 
 
+@pytest.mark.usefixtures("offline")
 def test_what_is_computed_again_is_told_only_once(
-    mirrored: Workspace, told: list[Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mirrored: Workspace, told: dict[str, Told], tmp_path: Path
 ) -> None:
     again = mirrored.copy(tmp_path / "study")
-    monkeypatch.setenv("WANDB_MODE", "offline")
     again.dvc("repro", "-f", "-s", f"train@{UNET}", f"evaluate@{UNET}")
-    new = wandb_files.read(again.path)[len(told) :]
-    assert len(new) == 2
-    assert {each.run.run_id for each in new} == {runs(told)[UNET]}
-    assert [row for each in new for row in each.rows] == []
-    assert [artifact for each in new for artifact in each.artifacts] == []
+    found = wandb_files.read(again.path)[UNET]
+    assert found.run.run_id == told[UNET].run.run_id
+    assert found.steps == told[UNET].steps
+    assert [a.type for a in found.artifacts] == [a.type for a in told[UNET].artifacts]
 
 
-def test_finished_cells_are_told_from_their_files_alone_and_only_once(
-    plain: Workspace, told: list[Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("offline")
+def test_finished_cells_are_told_from_their_files_alone_as_the_live_mirror_would_have(
+    plain: Workspace, told: dict[str, Told], tmp_path: Path
 ) -> None:
     made = plain.copy(tmp_path / "study")
-    monkeypatch.setenv("WANDB_MODE", "offline")
     assert "2 of 2 cells: W&B knows them" in made.context_fbr("wandb", "push").stdout
-    pushed = wandb_files.read(made.path)
-    for key in KEYS:
-        run = runs(told)[key]
-        assert runs(pushed)[key] == run  # the one that a live mirror would have had
-        assert wandb_files.steps(pushed, run) == wandb_files.steps(told, run)
-        for name in ("train/foreground_ratio", "train/epoch_loss", "validation/dice", "validation/best_dice"):
-            assert wandb_files.values(pushed, run, name) == wandb_files.values(told, run, name)
-        assert {a.digest for e in pushed if e.run.run_id == run for a in e.artifacts} == {
-            a.digest for e in told if e.run.run_id == run for a in e.artifacts
-        }
-    made.context_fbr("wandb", "push", UNET)
-    new = wandb_files.read(made.path)[len(pushed) :]
-    assert [len(each.rows) + len(each.artifacts) for each in new] == [0]
+    for _ in range(2):  # pushed once, and again
+        pushed = wandb_files.read(made.path)
+        assert set(pushed) == set(KEYS)
+        for key in KEYS:
+            own, live = pushed[key], told[key]
+            assert own.run.run_id == live.run.run_id
+            assert own.run.run_group == live.run.run_group
+            assert own.steps == live.steps
+            for name in ("train/foreground_ratio", "train/epoch_loss", "validation/dice", "test/dsc_mean"):
+                assert own.values(name) == live.values(name)
+            assert {(a.type, a.digest) for a in own.artifacts} == {(a.type, a.digest) for a in live.artifacts}
+            assert own.table("test/cases")["data"] == live.table("test/cases")["data"]
+        made.context_fbr("wandb", "push")
 
 
-def test_a_cell_that_is_not_finished_is_named_if_somebody_asked_for_it(
-    plain: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("offline")
+def test_an_evaluation_tells_of_a_training_that_nobody_was_told_of(
+    plain: Workspace, told: dict[str, Told], tmp_path: Path
 ) -> None:
+    made = plain.copy(tmp_path / "study")
+    made.run(*TRAIN[:2], "context_fbr.evaluate", *TRAIN[3:])
+    own = wandb_files.read(made.path)[UNET]
+    assert own.steps == told[UNET].steps
+    assert {a.type for a in own.artifacts} == {"model", "dataset", "run_table"}
+
+
+@pytest.mark.usefixtures("offline")
+def test_cells_that_cannot_be_pushed_are_named_together(plain: Workspace, tmp_path: Path) -> None:
     made = plain.copy(tmp_path / "study")
     (made.path / f"metrics/test/{UNET}.csv").unlink()
-    monkeypatch.setenv("WANDB_MODE", "offline")
     said = made.context_fbr("wandb", "push", UNET, expect=1).stderr
     assert f"error: {UNET}: metrics/test/{UNET}.csv: not found; `dvc repro evaluate@{UNET}`" in said
     assert "1 of 2 cells: W&B knows them" in made.context_fbr("wandb", "push").stdout
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert "needs online" in made.context_fbr("wandb", "push", expect=1).stderr
+    made.edit("params.yaml", "learning_rate: 0.005 ", "learning_rate: 0.006 ")
+    said = made.context_fbr("wandb", "push", "*", expect=1).stderr
+    assert f"error: {UNET}: metrics/test" in said
+    assert f"error: {ATTENTION}: its results are of another state of train; `dvc repro" in said
 
 
-def test_without_wandb_mode_nothing_of_it_is_imported(plain: Workspace) -> None:
-    script = (
-        "import sys; from context_fbr.train import main; main(['spheres', 'unet', '16', '1']);"
-        "assert not [name for name in sys.modules if name.startswith(('wandb', 'context_fbr.mirror'))]"
-    )
-    plain.run(sys.executable, "-c", script)
-
-
-def test_an_unknown_mode_is_told_and_the_cell_computed(
+def test_a_mode_that_is_none_is_told(
     plain: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = plain.copy(tmp_path / "study")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert "`wandb push` needs online" in made.context_fbr("wandb", "push", expect=1).stderr
     monkeypatch.setenv("WANDB_MODE", "ofline")
-    said = made.run(sys.executable, "-m", "context_fbr.train", "spheres", "unet", "16", "1").stderr
+    said = made.run(*TRAIN).stderr
     assert "WANDB_MODE is 'ofline', expected online, offline or disabled" in said
     assert not (made.path / "wandb").exists()
 
 
-@pytest.fixture
-def untrained(plain: Workspace, tmp_path: Path) -> Iterator[Workspace]:
-    """The study with one cell to compute again."""
+def test_without_wandb_mode_nothing_of_it_is_imported(plain: Workspace, tmp_path: Path) -> None:
     made = plain.copy(tmp_path / "study")
-    for path in (f"models/{UNET}", f"metrics/train/{UNET}.csv", f"metrics/foreground_ratios/{UNET}.csv"):
-        target = made.path / path
-        shutil.rmtree(target) if target.is_dir() else target.unlink()
-    yield made
-    assert (made.path / f"models/{UNET}/weights.pt").read_bytes() == (
-        plain.path / f"models/{UNET}/weights.pt"
-    ).read_bytes()
-    for kind in ("train", "foreground_ratios"):
-        name = f"metrics/{kind}/{UNET}.csv"
-        assert (made.path / name).read_bytes() == (plain.path / name).read_bytes()
-
-
-TRAIN = (sys.executable, "-m", "context_fbr.train", "spheres", "unet", "16", "1")
-
-
-def test_a_server_that_answers_is_told_every_step(
-    untrained: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with wandb_server("answers") as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        assert "warning" not in untrained.run(*TRAIN).stderr
-        told_steps = [row["_step"] for row in server.rows]
-    assert told_steps == sorted(set(told_steps))
-    patches = table(untrained.path / f"metrics/foreground_ratios/{UNET}.csv")
-    epochs = len({row["epoch"] for row in patches})
-    assert len(told_steps) == epochs * -(-len(patches) // epochs // BATCH)
-
-
-@pytest.mark.parametrize(
-    "way",
-    [
-        "refuses",
-        "401",
-        pytest.param("500", marks=pytest.mark.slow),
-        pytest.param("hangs", marks=pytest.mark.slow),
-        pytest.param("hangs later", marks=pytest.mark.slow),
-    ],
-)
-def test_a_server_that_fails_is_a_warning_and_the_results_are_the_same(
-    untrained: Workspace, monkeypatch: pytest.MonkeyPatch, way: Way
-) -> None:
-    with wandb_server(way) as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        said = untrained.run(*TRAIN).stderr
-    assert f"warning: {UNET}: W&B: " in said
-    assert f"`context-fbr wandb push {UNET}` tells W&B later" in said
-    assert "Traceback" not in said
-
-
-def test_a_service_that_is_killed_is_a_warning_and_the_results_are_the_same(
-    untrained: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_MODE", "offline")
     script = (
-        "import psutil, sys\n"
-        "from context_fbr import cell_training, train\n"
-        "usual = cell_training.write\n"
-        "def write(*arguments):\n"
-        "    for process in psutil.Process().children(recursive=True):\n"
-        "        process.kill()\n"
-        "    return usual(*arguments)\n"
-        "cell_training.write = write\n"
-        "train.main(['spheres', 'unet', '16', '1'])\n"
+        "import sys; from context_fbr.train import main; main(['spheres', 'unet', '16', '1']);"
+        "assert not [name for name in sys.modules if name.startswith(('wandb', 'context_fbr.mirror'))]"
     )
-    said = untrained.run(sys.executable, "-c", script).stderr
-    assert f"warning: {UNET}: W&B: " in said
-
-
-def test_a_training_that_was_killed_goes_on_in_the_same_run(
-    plain: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = plain.copy(tmp_path / "study")
-    made.edit("params.yaml", "epochs: 2\n", "epochs: 12\n")
-    made.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    log = tmp_path / "log"
-    import subprocess
-
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            TRAIN, cwd=made.path, env=made.environment(), stdout=file, stderr=subprocess.STDOUT
-        )
-    wait_for(lambda: "epoch 5/" in log.read_text(), 60)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert "goes on in epoch" in made.run(*TRAIN).stdout
-    told = wandb_files.read(made.path)
-    assert len(told) == 2
-    assert len({each.run.run_id for each in told}) == 1
-    found = wandb_files.steps(told, told[0].run.run_id)
-    assert set(found) == set(range(1, 12 * 2 + 1))
+    made.run(sys.executable, "-c", script)

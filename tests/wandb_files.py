@@ -22,29 +22,42 @@ class Told:
     """With their `_step`."""
     summary: dict[str, Any] = field(default_factory=dict)
     artifacts: list[Any] = field(default_factory=list)
-    used: list[Any] = field(default_factory=list)
     exit_code: int | None = None
 
     def file(self, entry: dict[str, Any]) -> Path:
         """The file of a picture or a table."""
         return self.folder / "files" / entry["path"]
 
+    @property
+    def steps(self) -> list[int]:
+        """In the order in which it was told of them."""
+        return [row["_step"] for row in self.rows]
 
-def read(home: Path) -> list[Told]:
-    """All of W&B's folders below a folder, in the order in which they were begun."""
-    paths = sorted(home.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_ctime_ns)
-    return [_read(path) for path in paths]
+    def values(self, name: str) -> dict[int, Any]:
+        """What it was told under a name, by step."""
+        return {row["_step"]: row[name] for row in self.rows if name in row}
+
+    def table(self, name: str) -> dict[str, Any]:
+        """The table that it was told under a name, whose pictures lie in an artifact with it."""
+        found = [
+            entry.local_path
+            for artifact in self.artifacts
+            if artifact.type == "run_table"
+            for entry in artifact.manifest.contents
+            if entry.path == f"{name}.table.json"
+        ]
+        content: dict[str, Any] = json.loads(Path(found[-1]).read_text())
+        return content
 
 
-def steps(told: list[Told], run: str) -> list[int]:
-    """The steps of a run, in the order in which it was told of them."""
-    return [row["_step"] for each in told if each.run.run_id == run for row in each.rows]
-
-
-def values(told: list[Told], run: str, name: str) -> dict[int, Any]:
-    """What a run was told under a name, by step."""
-    rows = [row for each in told if each.run.run_id == run for row in each.rows]
-    return {row["_step"]: row[name] for row in rows if name in row}
+def read(home: Path) -> dict[str, Told]:
+    """What each run below a folder was told, by its name; a run has one folder."""
+    found: dict[str, Told] = {}
+    for path in home.glob("wandb/offline-run-*/*.wandb"):
+        told = _read(path)
+        assert told.run.display_name not in found, f"two folders of {told.run.display_name}"
+        found[told.run.display_name] = told
+    return found
 
 
 def _read(path: Path) -> Told:
@@ -54,30 +67,38 @@ def _read(path: Path) -> Told:
         if kind == "run":
             told.run = record.run
             told.config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+        elif kind == "config":
+            told.config |= {item.key: json.loads(item.value_json) for item in record.config.update}
         elif kind == "history":
             told.rows.append(_items(record.history.item))
-            told.rows[-1].setdefault("_step", record.history.step.num)
         elif kind == "summary":
             told.summary |= _items(record.summary.update)
         elif kind == "artifact":
             told.artifacts.append(record.artifact)
-        elif kind == "use_artifact":
-            told.used.append(record.use_artifact)
         elif kind == "exit":
             told.exit_code = record.exit.exit_code
-        elif kind == "request" and record.request.WhichOneof("request_type") == "log_artifact":
-            told.artifacts.append(record.request.log_artifact.artifact)
     return told
 
 
 def _records(path: Path) -> Iterator[Any]:
     store = DataStore()
     store.open_for_scan(str(path))
-    while (data := store.scan_data()) is not None:
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        yield record
+    try:
+        while (data := store.scan_data()) is not None:
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(data)
+            yield record
+    finally:
+        store._fp.close()  # its own way would write
 
 
 def _items(items: Any) -> dict[str, Any]:
-    return {"/".join([item.key, *item.nested_key]).strip("/"): json.loads(item.value_json) for item in items}
+    """Values by name; W&B stores the parts of one value apart."""
+    found: dict[str, Any] = {}
+    for item in items:
+        *above, last = list(item.nested_key) or [item.key]
+        place = found
+        for key in above:
+            place = place.setdefault(key, {})
+        place[last] = json.loads(item.value_json)
+    return found

@@ -1,0 +1,146 @@
+"""Whatever becomes of Weights & Biases, or of a training that it is told of: the results are the same bytes."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import wandb_files
+from conftest import TINY
+from pipeline import Workspace
+from slurm_cluster import wait_for
+from test_mirror import BATCH, TRAIN, UNET, table
+from wandb_server import Way, wandb_server
+
+EPOCHS = 12
+STEPS = EPOCHS * 2
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A study of one cell of some epochs, which are saved after every step, computed without W&B."""
+    made = Workspace.make(tmp_path_factory.mktemp("plain") / "study", TINY)
+    made.edit("params.yaml", "epochs: 2\n", f"epochs: {EPOCHS}\n")
+    made.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
+    made.edit("params.yaml", "models: [unet, attention_unet]", "models: [unet]")
+    made.repro()
+    return made
+
+
+@pytest.fixture
+def untrained(plain: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """The study without its training, which the test has to bring back to the byte."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "settings"))
+    made = plain.copy(tmp_path / "study")
+    results = [f"metrics/{kind}/{UNET}.csv" for kind in ("train", "foreground_ratios")]
+    shutil.rmtree(made.path / "models" / UNET)
+    for name in results:
+        (made.path / name).unlink()
+    yield made
+    for name in (*results, f"models/{UNET}/weights.pt", f"models/{UNET}/training.json"):
+        assert (made.path / name).read_bytes() == (plain.path / name).read_bytes(), name
+
+
+def test_a_server_that_answers_is_told_every_step(
+    untrained: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with wandb_server("answers") as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        said = untrained.run(*TRAIN).stderr
+    assert "warning" not in said
+    assert f"{UNET}: W&B: http://127.0.0.1:" in said
+    assert [row["_step"] for row in server.rows] == list(range(1, STEPS + 1))
+    assert len(table(untrained.path / f"metrics/foreground_ratios/{UNET}.csv")) <= STEPS * BATCH
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "refuses",
+        "401",
+        pytest.param("500", marks=pytest.mark.slow),
+        "hangs",
+        pytest.param("hangs later", marks=pytest.mark.slow),
+    ],
+)
+def test_a_server_that_fails_is_a_warning_that_costs_seconds_and_later_it_is_told_all(
+    untrained: Workspace, monkeypatch: pytest.MonkeyPatch, way: Way
+) -> None:
+    with wandb_server(way) as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        start = time.monotonic()
+        said = untrained.run(*TRAIN).stderr
+        assert time.monotonic() - start < 90  # no speed: that it does not wait for ever
+    assert f"warning: {UNET}: W&B: " in said
+    assert f"`context-fbr wandb push {UNET}` tries again" in said
+    assert "Traceback" not in said
+    with wandb_server("answers") as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.environment()["WANDB_BASE_URL"])
+        untrained.context_fbr("wandb", "push", UNET)
+    assert [row["_step"] for row in server.rows] == list(range(1, STEPS + 2))
+
+
+def test_a_push_to_a_server_that_fails_is_an_error(
+    plain: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plain.copy(tmp_path / "study")
+    with wandb_server("401") as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        said = made.context_fbr("wandb", "push", expect=1).stderr
+    assert f"error: {UNET}: W&B cannot be told" in said
+    assert "Traceback" not in said
+
+
+def trained(workspace: Workspace, log: Path) -> subprocess.Popen[str]:
+    """A training that has begun."""
+    with log.open("w") as file:
+        return subprocess.Popen(
+            TRAIN, cwd=workspace.path, env=workspace.environment(), stdout=file, stderr=file, text=True
+        )
+
+
+def test_a_service_that_is_killed_is_a_warning(
+    untrained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    process = trained(untrained, tmp_path / "log")
+
+    def service() -> list[psutil.Process]:
+        return [p for p in psutil.Process(process.pid).children(recursive=True) if p.name() == "wandb-core"]
+
+    wait_for(service, 60)
+    for each in service():
+        each.kill()
+    assert process.wait(120) == 0
+    assert f"warning: {UNET}: W&B: " in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_training_that_was_ended_goes_on_in_the_same_run(
+    untrained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    process = trained(untrained, tmp_path / "log")
+    wait_for(lambda: "epoch 2/" in (tmp_path / "log").read_text(), 60)
+    process.send_signal(number)
+    assert process.wait(60) == (-number if number == signal.SIGKILL else 75)
+    wait_for(lambda: UNET in wandb_files.read(untrained.path), 60)  # what there was is told all the same
+    wait_for(lambda: wandb_files.read(untrained.path)[UNET].exit_code is not None, 60)
+    before = wandb_files.read(untrained.path)[UNET]
+    assert before.exit_code == 1
+    assert before.steps == list(range(1, len(before.steps) + 1))
+    assert "goes on in epoch" in untrained.run(*TRAIN).stdout
+    after = wandb_files.read(untrained.path)[UNET]
+    assert after.run.run_id == before.run.run_id
+    assert after.steps == list(range(1, STEPS + 1))
+    assert after.rows[0]["train/loss"] == before.rows[0]["train/loss"]
