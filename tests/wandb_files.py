@@ -55,6 +55,8 @@ def read(home: Path) -> dict[str, Told]:
     found: dict[str, Told] = {}
     for path in home.glob("wandb/offline-run-*/*.wandb"):
         told = _read(path)
+        if told.run is None:  # just begun
+            continue
         assert told.run.display_name not in found, f"two folders of {told.run.display_name}"
         found[told.run.display_name] = told
     return found

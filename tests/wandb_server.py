@@ -56,6 +56,8 @@ class WandbServer:
                 {"name": name, "uploadUrl": f"http://127.0.0.1:{self.port}/up"} for name in variables["files"]
             ]
             data = {"createRunFiles": {"runID": "B", "uploadHeaders": [], "files": files}}
+        elif "viewer" in query:
+            data = {"viewer": {"id": "V", "username": "user", "entity": "entity", "teams": {"edges": []}}}
         elif "serverInfo" in query:
             data = {"serverInfo": {"features": [], "cliVersionInfo": {}, "latestLocalVersionInfo": None}}
         elif "model(" in query:
