@@ -59,6 +59,11 @@ def test_a_server_that_answers_is_told_every_step(
     assert f"{UNET}: W&B: http://127.0.0.1:" in said
     assert [row["_step"] for row in server.rows] == list(range(1, STEPS + 1))
     assert len(table(untrained.path / f"metrics/foreground_ratios/{UNET}.csv")) <= STEPS * BATCH
+    assert server.unknown == []
+    models = [each for each in server.artifacts if each["artifactTypeName"] == "model"]
+    assert len(models) == 1
+    weights = (untrained.path / f"models/{UNET}/weights.pt").read_bytes()
+    assert server.files[f"{models[0]['digest']}/weights.pt"] == weights
 
 
 @pytest.mark.parametrize(

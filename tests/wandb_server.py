@@ -1,6 +1,7 @@
 """A server that answers what W&B's client asks for to bring a run away, or misbehaves."""
 
 import json
+import re
 import socket
 import threading
 import time
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
+from urllib.parse import unquote
 
 Way = Literal["answers", "refuses", "hangs", "hangs later", "401", "500"]
 RUN = {
@@ -17,6 +19,8 @@ RUN = {
     "historyLineCount": 0, "logLineCount": 0, "eventsLineCount": 0, "historyTail": "[]", "eventsTail": "[]",
     "summaryMetrics": "{}", "tags": [], "wandbConfig": "{}",
 }  # fmt: skip
+FIELD = re.compile(r"{\s*(\w+)")
+"""The first of a query's fields: each of these has one."""
 
 
 @dataclass
@@ -26,43 +30,95 @@ class WandbServer:
     way: Way
     port: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    """W&B's input for each: artifactTypeName, digest, metadata."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    """By the digest of the artifact that they are in, and their path there."""
+    unknown: list[str] = field(default_factory=list)
+    """Queries that it has no answer to."""
     hangs: bool = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def environment(self) -> dict[str, str]:
         """That leads W&B's client here."""
-        return {
-            "WANDB_MODE": "online",
-            "WANDB_BASE_URL": f"http://127.0.0.1:{self.port}",
-            "WANDB_API_KEY": "0" * 40,
-        }
+        return {"WANDB_MODE": "online", "WANDB_BASE_URL": self.url, "WANDB_API_KEY": "0" * 40}
 
     def answer(self, path: str, body: bytes) -> dict[str, Any]:
         """To a request."""
-        if "file_stream" in path:
+        if path.startswith("/stored/"):
+            self.files[unquote(path.removeprefix("/stored/"))] = body
+        elif "file_stream" in path:
             files = json.loads(body).get("files", {})
             for line in files.get("wandb-history.jsonl", {}).get("content", ()):
                 self.rows.append(json.loads(line))
                 self.hangs = self.way == "hangs later"
+        elif path == "/graphql":
+            asked = json.loads(body)
+            return {"data": self._data(asked["query"], asked.get("variables") or {})}
+        return {}
+
+    def _data(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        name = FIELD.findall(query)[0]
+        method = getattr(self, "_" + re.sub("([A-Z])", r"_\1", name).lower(), None)
+        if method is None:
+            self.unknown.append(query)
             return {}
-        if path != "/graphql":
-            return {}
-        asked = json.loads(body)
-        query, variables = asked["query"], asked.get("variables", {})
-        data: dict[str, Any] = {}
-        if "upsertBucket" in query:
-            data = {"upsertBucket": {"bucket": RUN, "inserted": True}}
-        elif "createRunFiles" in query:
-            files = [
-                {"name": name, "uploadUrl": f"http://127.0.0.1:{self.port}/up"} for name in variables["files"]
-            ]
-            data = {"createRunFiles": {"runID": "B", "uploadHeaders": [], "files": files}}
-        elif "viewer" in query:
-            data = {"viewer": {"id": "V", "username": "user", "entity": "entity", "teams": {"edges": []}}}
-        elif "serverInfo" in query:
-            data = {"serverInfo": {"features": [], "cliVersionInfo": {}, "latestLocalVersionInfo": None}}
-        elif "model(" in query:
-            data = {"model": None}
-        return {"data": data}
+        return {name: method(variables)}
+
+    def _upsert_bucket(self, _: object) -> dict[str, Any]:
+        return {"bucket": RUN, "inserted": True}
+
+    def _create_run_files(self, variables: dict[str, Any]) -> dict[str, Any]:
+        files = [{"name": name, "uploadUrl": f"{self.url}/stored/run/{name}"} for name in variables["files"]]
+        return {"runID": "B", "uploadHeaders": [], "files": files}
+
+    def _create_artifact(self, variables: dict[str, Any]) -> dict[str, Any]:
+        self.artifacts.append(variables["input"])
+        sequence = {"id": "S", "latestArtifact": None}
+        number = str(len(self.artifacts) - 1)
+        return {"artifact": {"id": number, "state": "PENDING", "artifactSequence": sequence}}
+
+    def _create_artifact_manifest(self, _: object) -> dict[str, Any]:
+        file = {"id": "F", "uploadUrl": f"{self.url}/stored/manifest", "uploadHeaders": []}
+        return {"artifactManifest": {"id": "M", "file": file}}
+
+    _update_artifact_manifest = _create_artifact_manifest
+
+    def _create_artifact_files(self, variables: dict[str, Any]) -> dict[str, Any]:
+        nodes = []
+        for file in variables["input"]["artifactFiles"]:
+            digest = self.artifacts[int(file["artifactID"])]["digest"]
+            nodes.append(
+                {
+                    "storagePath": file["name"],
+                    "uploadUrl": f"{self.url}/stored/{digest}/{file['name']}",
+                    "uploadHeaders": [],
+                    "uploadMultipartUrls": None,
+                    "artifact": {"id": file["artifactID"]},
+                }
+            )
+        return {"files": {"edges": [{"node": node} for node in nodes]}}
+
+    def _commit_artifact(self, variables: dict[str, Any]) -> dict[str, Any]:
+        return {"artifact": {"id": variables["artifactID"], "digest": "D"}}
+
+    def _viewer(self, _: object) -> dict[str, Any]:
+        return {"id": "V", "username": "user", "entity": "entity", "teams": {"edges": []}}
+
+    def _server_info(self, _: object) -> dict[str, Any]:
+        return {"features": [], "cliVersionInfo": {}, "latestLocalVersionInfo": None}
+
+    def _project(self, _: object) -> dict[str, Any]:
+        return {"artifact": None}
+
+    def _entity(self, _: object) -> dict[str, Any]:
+        return {"organization": None}
+
+    def _model(self, _: object) -> None:
+        return None
 
 
 @contextmanager
