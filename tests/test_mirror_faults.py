@@ -14,8 +14,10 @@ import wandb_files
 from conftest import TINY
 from pipeline import Workspace
 from slurm_cluster import wait_for
-from test_mirror import BATCH, TRAIN, UNET, table
-from wandb_server import Way, wandb_server
+from test_mirror import TRAIN, UNET
+from wandb_server import WandbServer, Way, wandb_server
+
+pytestmark = pytest.mark.slow
 
 EPOCHS = 12
 STEPS = EPOCHS * 2
@@ -48,22 +50,28 @@ def untrained(plain: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert (made.path / name).read_bytes() == (plain.path / name).read_bytes(), name
 
 
-def test_a_server_that_answers_is_told_every_step(
-    untrained: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def use(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on W&B is there."""
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_server_is_told_everything_once(untrained: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     with wandb_server("answers") as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
+        use(server, monkeypatch)
         said = untrained.run(*TRAIN).stderr
+        assert [row["_step"] for row in server.rows] == list(range(1, STEPS + 1))
+        for _ in range(2):
+            untrained.context_fbr("wandb", "push", UNET)
+            assert [row["_step"] for row in server.rows] == list(range(1, STEPS + 2))
     assert "warning" not in said
-    assert f"{UNET}: W&B: http://127.0.0.1:" in said
-    assert [row["_step"] for row in server.rows] == list(range(1, STEPS + 1))
-    assert len(table(untrained.path / f"metrics/foreground_ratios/{UNET}.csv")) <= STEPS * BATCH
+    assert f"{UNET}: W&B: {server.url}/entity/project/runs/{server.run['name']}" in said
     assert server.unknown == []
-    models = [each for each in server.artifacts if each["artifactTypeName"] == "model"]
-    assert len(models) == 1
+    made = [(each["artifactTypeName"], each["artifactCollectionName"]) for each in server.artifacts]
+    assert made[:3] == [("model", UNET), ("dataset", "spheres-raw"), ("dataset", "spheres-prepared")]
+    assert [kind for kind, _ in made[3:]] == ["run_table"]
     weights = (untrained.path / f"models/{UNET}/weights.pt").read_bytes()
-    assert server.files[f"{models[0]['digest']}/weights.pt"] == weights
+    assert server.files[f"{server.artifacts[0]['digest']}/weights.pt"] == weights
 
 
 @pytest.mark.parametrize(
@@ -71,17 +79,16 @@ def test_a_server_that_answers_is_told_every_step(
     [
         "refuses",
         "401",
-        pytest.param("500", marks=pytest.mark.slow),
+        "500",
         "hangs",
-        pytest.param("hangs later", marks=pytest.mark.slow),
+        "hangs later",
     ],
 )
 def test_a_server_that_fails_is_a_warning_that_costs_seconds_and_later_it_is_told_all(
     untrained: Workspace, monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
     with wandb_server(way) as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
+        use(server, monkeypatch)
         start = time.monotonic()
         said = untrained.run(*TRAIN).stderr
         assert time.monotonic() - start < 90  # no speed: that it does not wait for ever
@@ -89,7 +96,7 @@ def test_a_server_that_fails_is_a_warning_that_costs_seconds_and_later_it_is_tol
     assert f"`context-fbr wandb push {UNET}` tries again" in said
     assert "Traceback" not in said
     with wandb_server("answers") as server:
-        monkeypatch.setenv("WANDB_BASE_URL", server.environment()["WANDB_BASE_URL"])
+        use(server, monkeypatch)
         untrained.context_fbr("wandb", "push", UNET)
     assert [row["_step"] for row in server.rows] == list(range(1, STEPS + 2))
 
@@ -99,8 +106,7 @@ def test_a_push_to_a_server_that_fails_is_an_error(
 ) -> None:
     made = plain.copy(tmp_path / "study")
     with wandb_server("401") as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
+        use(server, monkeypatch)
         said = made.context_fbr("wandb", "push", expect=1).stderr
     assert f"error: {UNET}: W&B cannot be told" in said
     assert "Traceback" not in said
@@ -130,22 +136,48 @@ def test_a_service_that_is_killed_is_a_warning(
     assert f"warning: {UNET}: W&B: " in (tmp_path / "log").read_text()
 
 
+def interrupt(workspace: Workspace, log: Path, number: signal.Signals) -> None:
+    """Send a training a signal in the middle."""
+    process = trained(workspace, log)
+    wait_for(lambda: "epoch 2/" in log.read_text(), 60)
+    process.send_signal(number)
+    assert process.wait(60) == (-number if number == signal.SIGKILL else 75)
+
+
+def go_on(workspace: Workspace) -> None:
+    assert "goes on in epoch" in workspace.run(*TRAIN).stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_training_that_was_ended_goes_on_in_the_same_run(
     untrained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    process = trained(untrained, tmp_path / "log")
-    wait_for(lambda: "epoch 2/" in (tmp_path / "log").read_text(), 60)
-    process.send_signal(number)
-    assert process.wait(60) == (-number if number == signal.SIGKILL else 75)
+    interrupt(untrained, tmp_path / "log", number)
     wait_for(lambda: UNET in wandb_files.read(untrained.path), 60)  # what there was is told all the same
     wait_for(lambda: wandb_files.read(untrained.path)[UNET].exit_code is not None, 60)
     before = wandb_files.read(untrained.path)[UNET]
     assert before.exit_code == 1
     assert before.steps == list(range(1, len(before.steps) + 1))
-    assert "goes on in epoch" in untrained.run(*TRAIN).stdout
+    go_on(untrained)
     after = wandb_files.read(untrained.path)[UNET]
     assert after.run.run_id == before.run.run_id
     assert after.steps == list(range(1, STEPS + 1))
     assert after.rows[0]["train/loss"] == before.rows[0]["train/loss"]
+
+
+def test_a_training_that_was_killed_goes_on_in_the_run_that_the_server_knows(
+    untrained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with wandb_server("answers") as server:
+        use(server, monkeypatch)
+        interrupt(untrained, tmp_path / "log", signal.SIGKILL)
+        wait_for(lambda: server.ended, 60)
+        before = [row["_step"] for row in server.rows]
+        run = server.run["name"]
+        go_on(untrained)
+    assert before == list(range(1, len(before) + 1))
+    assert 0 < len(before) < STEPS
+    assert [row["_step"] for row in server.rows] == list(range(1, STEPS + 1))
+    assert server.run["name"] == run
+    assert server.runs == {run}

@@ -1,5 +1,6 @@
 """A server that answers what W&B's client asks for to bring a run away, or misbehaves."""
 
+import base64
 import json
 import re
 import socket
@@ -14,13 +15,17 @@ from urllib.parse import unquote
 
 Way = Literal["answers", "refuses", "hangs", "hangs later", "401", "500"]
 RUN = {
-    "id": "B", "name": "run", "displayName": "run", "description": "", "config": "{}", "sweepName": None,
+    "id": "B", "description": "", "config": "{}", "sweepName": None,
     "project": {"id": "P", "name": "project", "entity": {"id": "E", "name": "entity"}},
     "historyLineCount": 0, "logLineCount": 0, "eventsLineCount": 0, "historyTail": "[]", "eventsTail": "[]",
-    "summaryMetrics": "{}", "tags": [], "wandbConfig": "{}",
+    "summaryMetrics": "{}", "tags": [], "wandbConfig": "{\"t\": {\"1\": []}}",
 }  # fmt: skip
 FIELD = re.compile(r"{\s*(\w+)")
 """The first of a query's fields: each of these has one."""
+
+
+def _id(kind: str, number: int) -> str:
+    return base64.b64encode(f"{kind}:{number}".encode()).decode()
 
 
 @dataclass
@@ -30,6 +35,11 @@ class WandbServer:
     way: Way
     port: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
+    run: dict[str, Any] = field(default_factory=dict)
+    runs: set[str] = field(default_factory=set)
+    """Ids of all that it was told of."""
+    ended: bool = False
+    summary: dict[str, Any] = field(default_factory=dict)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     """W&B's input for each: artifactTypeName, digest, metadata."""
     files: dict[str, bytes] = field(default_factory=dict)
@@ -46,19 +56,26 @@ class WandbServer:
         """That leads W&B's client here."""
         return {"WANDB_MODE": "online", "WANDB_BASE_URL": self.url, "WANDB_API_KEY": "0" * 40}
 
-    def answer(self, path: str, body: bytes) -> dict[str, Any]:
-        """To a request."""
+    def answer(self, path: str, body: bytes) -> bytes:
+        """To a request; an empty one asks for what was stored."""
+        data: dict[str, Any] = {}
         if path.startswith("/stored/"):
-            self.files[unquote(path.removeprefix("/stored/"))] = body
-        elif "file_stream" in path:
-            files = json.loads(body).get("files", {})
+            name = unquote(path.removeprefix("/stored/"))
+            self.files[name] = body or self.files[name]
+            return self.files[name]
+        if "file_stream" in path:
+            content = json.loads(body)
+            self.ended |= bool(content.get("complete"))
+            files = content.get("files", {})
             for line in files.get("wandb-history.jsonl", {}).get("content", ()):
                 self.rows.append(json.loads(line))
-                self.hangs = self.way == "hangs later"
+            for line in files.get("wandb-summary.json", {}).get("content", ()):
+                self.summary = json.loads(line)
+            self.hangs = self.way == "hangs later"
         elif path == "/graphql":
             asked = json.loads(body)
-            return {"data": self._data(asked["query"], asked.get("variables") or {})}
-        return {}
+            data = {"data": self._data(asked["query"], asked.get("variables") or {})}
+        return json.dumps(data).encode()
 
     def _data(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         name = FIELD.findall(query)[0]
@@ -68,29 +85,36 @@ class WandbServer:
             return {}
         return {name: method(variables)}
 
-    def _upsert_bucket(self, _: object) -> dict[str, Any]:
-        return {"bucket": RUN, "inserted": True}
+    def _upsert_bucket(self, variables: dict[str, Any]) -> dict[str, Any]:
+        self.runs.add(variables["name"])
+        if not self.run:
+            self.run = {**RUN, "name": variables["name"], "displayName": variables["displayName"]}
+        return {"bucket": self.run, "inserted": True}
 
     def _create_run_files(self, variables: dict[str, Any]) -> dict[str, Any]:
         files = [{"name": name, "uploadUrl": f"{self.url}/stored/run/{name}"} for name in variables["files"]]
         return {"runID": "B", "uploadHeaders": [], "files": files}
 
     def _create_artifact(self, variables: dict[str, Any]) -> dict[str, Any]:
-        self.artifacts.append(variables["input"])
+        number = _id("Artifact", len(self.artifacts))
+        self.artifacts.append({**variables["input"], "id": number})
         sequence = {"id": "S", "latestArtifact": None}
-        number = str(len(self.artifacts) - 1)
         return {"artifact": {"id": number, "state": "PENDING", "artifactSequence": sequence}}
 
-    def _create_artifact_manifest(self, _: object) -> dict[str, Any]:
-        file = {"id": "F", "uploadUrl": f"{self.url}/stored/manifest", "uploadHeaders": []}
-        return {"artifactManifest": {"id": "M", "file": file}}
+    def _create_artifact_manifest(self, variables: dict[str, Any]) -> dict[str, Any]:
+        number = variables.get("artifactID") or variables["artifactManifestID"]
+        file = {"id": "F", "uploadUrl": f"{self.url}/stored/manifest/{number}", "uploadHeaders": []}
+        return {"artifactManifest": {"id": number, "file": file}}
 
     _update_artifact_manifest = _create_artifact_manifest
+
+    def _known(self, number: str) -> dict[str, Any]:
+        return next(each for each in self.artifacts if each["id"] == number)
 
     def _create_artifact_files(self, variables: dict[str, Any]) -> dict[str, Any]:
         nodes = []
         for file in variables["input"]["artifactFiles"]:
-            digest = self.artifacts[int(file["artifactID"])]["digest"]
+            digest = self._known(file["artifactID"])["digest"]
             nodes.append(
                 {
                     "storagePath": file["name"],
@@ -117,8 +141,47 @@ class WandbServer:
     def _entity(self, _: object) -> dict[str, Any]:
         return {"organization": None}
 
-    def _model(self, _: object) -> None:
-        return None
+    def _artifact(self, variables: dict[str, Any]) -> dict[str, Any]:
+        known = self._known(variables["id"])
+        project = {
+            "__typename": "Project",
+            "id": "P",
+            "internalId": _id("ProjectInternalId", 1),
+            "name": "project",
+            "entity": RUN["project"]["entity"],
+        }
+        return {
+            "__typename": "Artifact",
+            "id": variables["id"],
+            "artifactSequence": {"name": known["artifactCollectionName"], "project": project},
+            "versionIndex": 0,
+            "artifactType": {"name": known["artifactTypeName"]},
+            "description": None,
+            "metadata": known["metadata"],
+            "ttlDurationSeconds": -1,
+            "ttlIsInherited": True,
+            "tags": [],
+            "historyStep": None,
+            "state": "COMMITTED",
+            "size": 1,
+            "digest": known["digest"],
+            "commitHash": None,
+            "fileCount": 1,
+            "createdAt": "2026-01-01T00:00:00Z",
+            "updatedAt": None,
+            "currentManifest": {"file": {"directUrl": f"{self.url}/stored/manifest/{variables['id']}"}},
+        }
+
+    def _model(self, _: object) -> dict[str, Any] | None:
+        """What it knows of the run."""
+        if not self.rows:
+            return None
+        known = {
+            "historyLineCount": len(self.rows),
+            "historyTail": json.dumps([json.dumps(self.rows[-1])]),
+            "summaryMetrics": json.dumps(self.summary),
+        }
+        return {**RUN["project"], "bucket": {**self.run, **known}}
 
 
 @contextmanager
@@ -134,7 +197,7 @@ def wandb_server(way: Way) -> Iterator[WandbServer]:
             if way in ("401", "500"):
                 self.send_error(int(way))
                 return
-            content = json.dumps(server.answer(self.path, body)).encode()
+            content = server.answer(self.path, body)
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
@@ -156,7 +219,11 @@ def wandb_server(way: Way) -> Iterator[WandbServer]:
             server.port = free.getsockname()[1]
         yield server
         return
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # files come many at once
+
+    http = Server(("127.0.0.1", 0), Handler)
     http.daemon_threads = True
     server.port = http.server_port
     threading.Thread(target=http.serve_forever, daemon=True).start()

@@ -38,7 +38,7 @@ class _Run:
         """Open the run of the journal in a folder."""
         import wandb
 
-        self._online, self._journal = online, folder
+        self._online, self._journal, self._name = online, folder, config["name"]
         wandb.setup(wandb.Settings(silent=True, console="off"))  # before init: it never asks for a key then
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT") or PROJECT,
@@ -92,7 +92,7 @@ class _Run:
             return
         self._run.summary.update(message["summary"])
         model = message["model"]
-        artifact = wandb.Artifact(str(self._run.name), type="model", metadata=model["metadata"])
+        artifact = wandb.Artifact(self._name, type="model", metadata=model["metadata"])
         weights = str(self._journal / model["file"])
         artifact.add_file(weights, name="weights.pt", policy="immutable", skip_cache=True)
         self._run.log_artifact(artifact)
