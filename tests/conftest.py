@@ -60,6 +60,17 @@ def score_table(*rows: str) -> str:
     return "\n".join([",".join(score_columns.CELL_SCORES), *(f"{row}{',' * ours},0" for row in rows), ""])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_is_told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whoever runs the tests may use W&B; their account is not for trainings of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB_")]:
+            patch.delenv(name)
+        patch.setenv("WANDB_CONFIG_DIR", str(tmp_path_factory.mktemp("wandb")))
+        patch.setenv("NETRC", os.devnull)
+        yield
+
+
 @pytest.fixture
 def params(tmp_path: Path) -> Path:
     """A params.yaml to change."""

@@ -1,6 +1,5 @@
 """Whatever becomes of Weights & Biases, or of a training that it is told of: the results are the same bytes."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -35,11 +34,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture
-def untrained(plain: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+def untrained(plain: Workspace, tmp_path: Path) -> Iterator[Workspace]:
     """The study without its training, which the test has to bring back to the byte."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "settings"))
     made = plain.copy(tmp_path / "study")
     results = [f"metrics/{kind}/{UNET}.csv" for kind in ("train", "foreground_ratios")]
     shutil.rmtree(made.path / "models" / UNET)

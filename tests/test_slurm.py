@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import wandb_files
 from conftest import TINY
 from pipeline import Workspace
 from slurm_cluster import SITE, Cluster, wait_for
@@ -39,3 +40,17 @@ def test_a_study_is_computed_on_the_cluster_and_collected_without_executing_a_ce
     wait_for(lambda: not slurm.ask("squeue", "-h").strip(), 30)
     states = slurm.ask("squeue", "-h", "-t", "all", "-o", "%T").split()
     assert set(states) <= {"COMPLETED"}
+
+
+@pytest.mark.slow
+def test_what_wandb_is_told_by_jobs_lies_in_the_checkout(
+    slurm: Cluster, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", "told")
+    workspace.context_fbr("grid", "submit")
+    workspace.context_fbr("grid", "status", "--watch")
+    told = wandb_files.read(workspace.path / "told")
+    assert set(told) == {"spheres-unet-16-1", "spheres-attention_unet-16-1"}
+    assert {each.exit_code for each in told.values()} == {0}
+    assert all("test/cases" in each.rows[-1] for each in told.values())

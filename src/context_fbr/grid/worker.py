@@ -137,7 +137,7 @@ def _environment(job: _Job) -> dict[str, str]:
         "DVC_NO_ANALYTICS": "1",
         "CONTEXT_FBR_RESUME": job.batch.resume,
         # The clone is removed, and W&B's files of a cell with it.
-        "WANDB_DIR": os.environ.get("WANDB_DIR") or str(job.batch.folder.parents[3]),
+        "WANDB_DIR": str(job.batch.folder.parents[3] / os.environ.get("WANDB_DIR", "")),
         # bash becomes the training; other shells stay, and die of the signals that it hears.
         "SHELL": shutil.which("bash") or "/bin/sh",
     }

@@ -25,8 +25,8 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def home() -> Path:
-    """Where W&B's files go: WANDB_DIR, or the checkout, also if DVC computes in a folder of its own."""
-    return Path(os.environ.get("WANDB_DIR") or os.environ.get("DVC_ROOT") or ".").absolute()
+    """Where W&B's files go: WANDB_DIR in the checkout, also if DVC computes in a folder of its own."""
+    return Path(os.environ.get("DVC_ROOT") or ".", os.environ.get("WANDB_DIR") or "").absolute()
 
 
 def folder_of(run: str) -> Path:
