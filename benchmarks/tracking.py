@@ -8,6 +8,7 @@ What W&B takes before the first epoch and after the last one is timed apart.
 
 import argparse
 import contextlib
+import json
 import os
 import statistics
 import tempfile
@@ -70,7 +71,19 @@ def train(
             start = time.perf_counter()
             follow(cell, epochs, protocol.epochs, history, tracker)
             took = time.perf_counter() - start
-        return took, time.perf_counter() - begin - took
+        ends = time.perf_counter() - begin - took
+        if mode == OFFLINE:
+            _check(Path(folder), sum(len(epoch.step_losses) for epoch in history))
+        return took, ends
+
+
+def _check(folder: Path, steps: int) -> None:
+    """That W&B was told of every step: a mirror that gave up would cost nothing."""
+    (journal,) = folder.glob("wandb/context-fbr/*/journal.jsonl")
+    found = sum(json.loads(line)["kind"] == "row" for line in journal.read_text().splitlines())
+    told = [*folder.glob("wandb/offline-run-*/*.wandb")]
+    if found != steps or len(told) != 1:
+        raise RuntimeError(f"{found} of {steps} steps in the journal, {len(told)} runs of W&B")
 
 
 def main(arguments: list[str]) -> None:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -230,11 +231,15 @@ def test_finished_cells_are_told_from_their_files_alone_as_the_live_mirror_would
 
 @pytest.mark.usefixtures("offline")
 def test_an_evaluation_tells_of_a_training_that_nobody_was_told_of(
-    plain: Workspace, told: dict[str, Told], tmp_path: Path
+    plain: Workspace, told: dict[str, Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = plain.copy(tmp_path / "study")
+    monkeypatch.setenv("DVC_EXP_NAME", "bold-name")
     made.run(*TRAIN[:2], "context_fbr.evaluate", *TRAIN[3:])
     own = wandb_files.read(made.path)[UNET]
+    made_by = json.loads((made.path / f"metrics/provenance/train/{UNET}.json").read_text())
+    assert own.config["provenance_train"]["started"] == made_by["started"]
+    assert own.config["provenance_evaluate"]["experiment"] == "bold-name"
     assert own.steps == told[UNET].steps
     assert {a.type for a in own.artifacts} == {"model", "dataset", "run_table"}
 
@@ -249,10 +254,25 @@ def test_cells_that_cannot_be_pushed_are_named_together(plain: Workspace, tmp_pa
     made.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.006")
     said = made.context_fbr("wandb", "push", "*", expect=1).stderr
     assert f"error: {UNET}: metrics/test" in said
-    assert f"error: {ATTENTION}: its results are of another state of train; `dvc repro" in said
+    assert f"error: {ATTENTION}: its results are not what dvc.lock says of train; `dvc checkout`" in said
 
 
-def test_a_mode_that_is_none_is_told(
+@pytest.mark.usefixtures("offline")
+def test_results_of_another_commit_or_half_of_a_cell_are_not_pushed(plain: Workspace, tmp_path: Path) -> None:
+    made = plain.copy(tmp_path / "study")
+    for name in ("weights.pt", "training.json"):
+        (made.path / f"models/{UNET}/{name}").unlink()
+        shutil.copy(made.path / f"models/{ATTENTION}/{name}", made.path / f"models/{UNET}/{name}")
+    said = made.context_fbr("wandb", "push", UNET, expect=1).stderr
+    assert f"{UNET}: its results are not what dvc.lock says of models/{UNET}; `dvc checkout`" in said
+    made.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.006")
+    made.dvc("repro", "-s", f"train@{UNET}")
+    said = made.context_fbr("wandb", "push", UNET, expect=1).stderr
+    assert f"{UNET}: its results are not what dvc.lock says of models/{UNET}; `dvc checkout`" in said
+    assert not (made.path / "wandb").exists()
+
+
+def test_a_mode_or_a_folder_that_is_none_is_told(
     plain: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = plain.copy(tmp_path / "study")
@@ -262,6 +282,9 @@ def test_a_mode_that_is_none_is_told(
     said = made.run(*TRAIN).stderr
     assert "WANDB_MODE is 'ofline', expected online, offline or disabled" in said
     assert not (made.path / "wandb").exists()
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", "params.yaml")
+    assert f"warning: {UNET}: W&B: NotADirectoryError" in made.run(*TRAIN).stderr
 
 
 def test_without_wandb_mode_nothing_of_it_is_imported(plain: Workspace, tmp_path: Path) -> None:

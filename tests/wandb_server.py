@@ -13,13 +13,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from urllib.parse import unquote
 
-Way = Literal["answers", "refuses", "hangs", "hangs later", "401", "500"]
+Way = Literal[
+    "answers", "refuses", "hangs", "hangs later", "401", "500", "no room for rows", "no room for files"
+]
 RUN = {
     "id": "B", "description": "", "config": "{}", "sweepName": None,
     "project": {"id": "P", "name": "project", "entity": {"id": "E", "name": "entity"}},
     "historyLineCount": 0, "logLineCount": 0, "eventsLineCount": 0, "historyTail": "[]", "eventsTail": "[]",
     "summaryMetrics": "{}", "tags": [], "wandbConfig": "{\"t\": {\"1\": []}}",
 }  # fmt: skip
+NO_ROOM = (("no room for files", "PUT"), ("no room for rows", "POST"))
+"""Where a server without room for more forbids to store it."""
 FIELD = re.compile(r"{\s*(\w+)")
 """The first of a query's fields: each of these has one."""
 
@@ -33,6 +37,7 @@ class WandbServer:
     """What it was sent."""
 
     way: Way
+    """May be changed: a server recovers."""
     port: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
@@ -51,6 +56,10 @@ class WandbServer:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def recover(self) -> None:
+        """From now on it answers."""
+        self.way, self.hangs = "answers", False
 
     def environment(self) -> dict[str, str]:
         """That leads W&B's client here."""
@@ -192,10 +201,13 @@ def wandb_server(way: Way) -> Iterator[WandbServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if way == "hangs" or server.hangs:
+            if server.way == "hangs" or server.hangs:
                 time.sleep(600)
-            if way in ("401", "500"):
-                self.send_error(int(way))
+            if server.way in ("401", "500"):
+                self.send_error(int(server.way))
+                return
+            if (server.way, self.command) in NO_ROOM and self.path != "/graphql":
+                self.send_error(403)
                 return
             content = server.answer(self.path, body)
             self.send_response(200)

@@ -57,11 +57,11 @@ def inconsistencies(recorded: Mapping[str, Mapping[str, Any]]) -> list[str]:
         f"{name}: {path}: read in another state than the stages in dvc.lock wrote it"
         for name, entry in recorded.items()
         for path, md5 in ((dep["path"], dep["md5"]) for dep in entry.get("deps", ()))
-        if (expected := written.get(path) or _folder(path, written)) and md5 != expected
+        if (expected := written.get(path) or folder_hash(path, written)) and md5 != expected
     ]
 
 
-def _folder(path: str, written: Mapping[str, str]) -> str | None:
+def folder_hash(path: str, written: Mapping[str, str]) -> str | None:
     """The hash that DVC gives a folder of these files; None if there are none in it, or a folder is."""
     inside = {name: md5 for name, md5 in written.items() if name.startswith(f"{path}/")}
     if not inside or any(md5.endswith(".dir") for md5 in inside.values()):

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,9 @@ class Journal:
         """Of its rows."""
         self.digests: set[str] = set()
         """Of the results that it holds."""
+        self.origins: set[str] = set()
+        """Stages of which it holds what computed them."""
+        self._losses: dict[int, float] = {}
         self._lines = 0
         for message in read(folder):
             self._take_note(message)
@@ -55,10 +59,9 @@ class Journal:
         """
         if arrays:
             message = {**message, "arrays": f"{self._lines + 1}.npz"}
-            partial = self.folder / "arrays.partial"
-            with partial.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **arrays)
-            atomic.move(partial, self.folder / message["arrays"])
+            content = BytesIO()
+            np.savez_compressed(content, allow_pickle=False, **arrays)
+            atomic.write_bytes(self.folder / message["arrays"], content.getbuffer())
         with (self.folder / JOURNAL).open("a", encoding="utf-8") as file:
             file.write(json.dumps(message) + "\n")
         self._take_note(message)
@@ -76,26 +79,41 @@ class Journal:
             shutil.copyfile(path, partial)
         atomic.move(partial, target)
 
+    def differs(self, step: int, row: Mapping[str, float]) -> bool:
+        """Whether a row is not the one that it holds of this step: another attempt computed that one."""
+        loss = row.get("train/loss")
+        return loss is not None and self._losses.get(step, loss) != loss
+
     def _take_note(self, message: Message) -> None:
         self._lines += 1
         self.last_step = max(self.last_step, message.get("step", 0))
         if "digest" in message:
             self.digests.add(message["digest"])
+        if message["kind"] == "config":
+            begin = "provenance_"
+            self.origins |= {name.removeprefix(begin) for name in message["config"] if name.startswith(begin)}
+        if "train/loss" in message.get("row", ()):
+            self._losses[message["step"]] = message["row"]["train/loss"]
 
 
 @contextmanager
 def writing(run: str) -> Iterator[Journal]:
-    """The journal of a run, for this process alone while the block runs.
+    """The journal of a run, for this process alone while the block runs. One that is damaged is put aside.
 
     Raises:
         HeldError: if another process writes it.
-        OSError, UserError, ValueError: if it cannot be read or written.
+        OSError, UserError: if it cannot be read or written.
     """
     folder = folder_of(run)
     folder.mkdir(parents=True, exist_ok=True)
     with locks.hold(folder / "lock"):
         _mend(folder / JOURNAL)
-        yield Journal(folder)
+        try:
+            own = Journal(folder)
+        except (ValueError, KeyError, TypeError):  # a machine that lost its power leaves such
+            atomic.move(folder / JOURNAL, folder / f"{JOURNAL}.damaged")
+            own = Journal(folder)
+        yield own
 
 
 def read(folder: Path, after: int = 0) -> list[Message]:

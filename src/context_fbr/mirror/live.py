@@ -7,32 +7,34 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import torch
 
 from context_fbr.cells import Cell
 from context_fbr.epoch import Epoch
-from context_fbr.mirror import identity, journal, media
+from context_fbr.errors import StoppedError
+from context_fbr.mirror import identity, journal, media, starting
 from context_fbr.mirror.identity import Identity
 from context_fbr.mirror.journal import Journal
-from context_fbr.mirror.record import record_test, record_training
-from context_fbr.mirror.rows import batch_of, better, epochs_of, rows
+from context_fbr.mirror.record import record_files, record_training
+from context_fbr.mirror.rows import batch_of, better, rows
 from context_fbr.patches import Volume
 from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow
-from context_fbr.tracking import warn
+from context_fbr.tracking import VARIABLE, warn
 
-PATIENCE_S = 30
-"""At the end of a stage, with W&B."""
-LOG = "teller.log"
+IN_A_HURRY = (StoppedError, KeyboardInterrupt)
+"""How stages end of which somebody waits for the end."""
+
+OTHER = "was another one in an attempt before, on another device or software: the curves keep its beginning"
 
 
 class _Tracker:
-    """What trainings and evaluations have in common. It warns once, and then does nothing more."""
+    """What trainings and evaluations have in common."""
 
     def __init__(self, cell: Cell, document: Document, stage: str) -> None:
         self._cell, self._document, self._stage = cell, document, stage
@@ -41,13 +43,15 @@ class _Tracker:
         self._journal: Journal | None = None
         self._identity: Identity | None = None
         self._place: str | None = None
+        self._warned: set[str] = set()
         self._try(self._begin)
 
     def __enter__(self) -> "_Tracker":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
-        self._try(lambda: self._end(done=kind is None))
+        waits = kind is None or not issubclass(kind, IN_A_HURRY)
+        self._try(lambda: self._end(done=kind is None, waits=waits))
         self._try(self._open.close)
 
     def epoch(self, epoch: Epoch) -> None:
@@ -57,65 +61,56 @@ class _Tracker:
         """As in tracking.py."""
 
     def _try(self, act: Callable[[], object]) -> None:
+        """Do something that may fail; if it does, nothing more is written."""
         try:
             act()
         except Exception as error:
-            self._give_up(f"{type(error).__name__}: {error}")
+            self._journal = None
+            self._warn("journal", f"{type(error).__name__}: {error}")
 
-    def _give_up(self, text: str) -> None:
-        if self._journal is not None or self._identity is None:
+    def _warn(self, what: str, text: str) -> None:
+        """Of each thing once."""
+        if what not in self._warned:
+            self._warned.add(what)
             warn(self._cell, text)
-        self._journal = None
 
     def _begin(self) -> None:
         self._identity = identity.identify(self._cell, self._document)
-        self._journal = self._open.enter_context(journal.writing(self._identity.run))
-        now = identity.provenance_now()
-        self._journal.append(identity.message(self._identity, self._stage, now))
-        log = self._open.enter_context((self._journal.folder / LOG).open("wb"))
-        command = [sys.executable, "-m", "context_fbr.mirror.teller", str(self._journal.folder), "--follow"]
-        self._teller = subprocess.Popen(
-            [*command, "--patience", str(PATIENCE_S)],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            # Ctrl-C and a scheduler's signals are for who computes; this one ends when its input does.
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        )
+        own = self._open.enter_context(journal.writing(self._identity.run))
+        own.append(identity.message(self._identity, self._stage, identity.provenance_now()))
+        self._journal = own
+        self._teller = starting.follow(own.folder, os.environ.get(VARIABLE) == "online")
 
-    def _end(self, done: bool) -> None:
+    def _end(self, done: bool, waits: bool) -> None:
         """Let the teller go; wait for it if somebody may look at what it could not do."""
         teller = self._teller
         if teller is None or teller.stdin is None:
             return
-        if done:
-            teller.stdin.write(b"done\n")
-        teller.stdin.close()
-        if not done:
-            return
-        try:
-            teller.wait(PATIENCE_S + 5)
-        except subprocess.TimeoutExpired:
-            teller.kill()
-        self._say_where()
-        if teller.poll() != 0 and self._journal is not None:
-            said = self._said("failed: ") or "its process was killed"
-            self._give_up(f"{said}; `context-fbr wandb push {self._cell.key}` tries again")
+        with suppress(BrokenPipeError):  # it may have ended long ago; why is in what it said
+            if done:
+                teller.stdin.write(b"done\n")
+            teller.stdin.close()
+        if waits:
+            try:
+                teller.wait(starting.PATIENCE_S + 5)
+            except subprocess.TimeoutExpired:
+                teller.kill()
+                teller.wait()
+        self._look_at_teller()
 
-    def _say_where(self) -> None:
-        """Once, where to look."""
-        if self._place is None and (place := self._said("at: ")):
+    def _look_at_teller(self) -> None:
+        """Say once where to look, and what the teller cannot do; the journal is written on for later."""
+        teller, run = self._teller, self._identity
+        if teller is None or run is None or (self._place and teller.poll() is None):
+            return
+        said = (journal.folder_of(run.run) / starting.LOG).read_text(encoding="utf-8", errors="replace")
+        place = starting.said(said, starting.PLACE)
+        if place and not self._place:
             self._place = place
             print(f"{self._cell.key}: W&B: {place}", file=sys.stderr, flush=True)
-
-    def _said(self, begin: str) -> str | None:
-        """What the teller said in the last line that begins so."""
-        if self._identity is None:
-            return None
-        path = journal.folder_of(self._identity.run) / LOG
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        return next((line.removeprefix(begin) for line in lines[::-1] if line.startswith(begin)), None)
+        if teller.poll():
+            problem = starting.said(said, starting.FAILED) or "the process that tells it was killed"
+            self._warn("teller", f"{problem}; `context-fbr wandb push {self._cell.key}` tries again")
 
 
 class _Training(_Tracker):
@@ -135,6 +130,7 @@ class _Training(_Tracker):
 
     def epoch(self, epoch: Epoch) -> None:
         self._try(lambda: self._tell(epoch, new=True))
+        self._try(self._look_at_teller)
 
     def done(self) -> None:
         if self._journal is not None and self._identity is not None:
@@ -148,18 +144,29 @@ class _Training(_Tracker):
         found = rows(epoch, batch_of(self._document), self._best)
         for step, row in found:
             if step <= self._journal.last_step:
+                if self._journal.differs(step, row):
+                    self._warn("curves", f"step {step} {OTHER}")
                 continue
             message = {"kind": "row", "step": step, "row": row}
-            if not new or epoch.validation_dice is None or step != found[-1][0]:
+            if new and epoch.validation_dice is not None and step == found[-1][0]:
+                arrays, captions = self._look(epoch)
+                self._journal.append(message | captions, arrays)
+            else:
                 self._journal.append(message)
-                continue
-            arrays = media.histograms(self._network)
+
+    def _look(self, epoch: Epoch) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Pictures of the network, with what they are called; without those that cannot be made."""
+        arrays: dict[str, Any] = {}
+        captions: dict[str, Any] = {}
+        try:
+            arrays |= media.histograms(self._network)
             if epoch.weights is not None:
                 shown = self._slice(epoch.number)
                 arrays |= {f"train/example/{part}": plane for part, plane in shown.planes.items()}
-                message["captions"] = {"train/example": shown.caption}
-            self._journal.append(message, arrays)
-        self._say_where()
+                captions = {"captions": {"train/example": shown.caption}}
+        except Exception as error:
+            self._warn("pictures", f"it cannot be shown what the network does: {error}")
+        return arrays, captions
 
     def _slice(self, number: int) -> media.Slice:
         """Of the training case that the best network so far is shown with."""
@@ -179,22 +186,6 @@ class _Evaluation(_Tracker):
         """The test, behind its training, which may have been computed without W&B."""
         if self._journal is not None and self._identity is not None:
             record_files(self._journal, self._cell, self._document, self._identity)
-
-
-def record_files(own: Journal, cell: Cell, document: Document, run: Identity) -> None:
-    """Write into a journal what it lacks of a finished cell, from the cell's files alone.
-
-    Raises:
-        OSError, ValueError, KeyError, UserError: if a result is missing or damaged, or cannot be kept.
-    """
-    batch, best = batch_of(document), None
-    for epoch in epochs_of(cell):
-        best = better(best, epoch)
-        for step, row in rows(epoch, batch, best):
-            if step > own.last_step:
-                own.append({"kind": "row", "step": step, "row": row})
-    record_training(own, cell, run)
-    record_test(own, cell)
 
 
 of_training = _Training

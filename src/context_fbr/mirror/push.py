@@ -1,16 +1,14 @@
 """`context-fbr wandb push`: W&B is told of finished cells from their files alone, of each once."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.locks import HeldError
-from context_fbr.mirror import identity, journal
-from context_fbr.mirror.live import record_files
+from context_fbr.mirror import identity, journal, recorded, starting
+from context_fbr.mirror.record import record_files
 from context_fbr.progress import progress
 from context_fbr.study.document import Document
 from context_fbr.tracking import MODES, VARIABLE
@@ -38,10 +36,13 @@ def push(document: Document, cells: Sequence[Cell], named: bool) -> int:
     for cell in progress(finished, len(finished), "wandb push", "cell"):
         try:
             folder = _record(cell, document)
-        except (UserError, HeldError, OSError, ValueError, KeyError) as error:
+        except HeldError as owner:
+            problems.append(f"{cell.key}: is being told of by {owner}; try again when it has ended")
+            continue
+        except (UserError, OSError, ValueError, KeyError) as error:
             problems += getattr(error, "problems", [f"{cell.key}: {type(error).__name__}: {error}"])
             continue
-        failed = _tell(folder, mode)
+        failed = _tell(cell, folder, mode)
         if failed:  # the next cell would meet the same
             raise UserError(*problems, f"{cell.key}: {failed}; {told} cells were told of before it")
         told += 1
@@ -60,28 +61,19 @@ def _missing(cell: Cell) -> str | None:
 
 def _record(cell: Cell, document: Document) -> Path:
     """The folder of the cell's journal, which holds all of it now."""
+    recorded.check(cell, document)
     run = identity.identify(cell, document)
-    identity.check_recorded(cell, run)
     with journal.writing(run.run) as own:
-        if not own.digests:
-            for stage, result in (("train", cell.history), ("evaluate", cell.scores)):
-                own.append(identity.message(run, stage, identity.provenance_of(cell, stage, result)))
         record_files(own, cell, document, run)
         return own.folder
 
 
-def _tell(folder: Path, mode: str) -> str | None:
+def _tell(cell: Cell, folder: Path, mode: str) -> str | None:
     """Tell W&B of a journal; what went wrong."""
-    done = subprocess.run(
-        [sys.executable, "-m", "context_fbr.mirror.teller", str(folder)],
-        env={**os.environ, VARIABLE: mode, "PYTHONPATH": str(Path(__file__).parents[2])},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = starting.tell(folder, mode == "online")
+    text = done.stdout + done.stderr
     if done.returncode == 0:
+        print(f"{cell.key}: W&B: {starting.said(text, starting.PLACE)}")
         return None
-    lines = (done.stdout + done.stderr).strip().splitlines() or [f"exit status {done.returncode}"]
-    said = next((line.removeprefix("failed: ") for line in lines if line.startswith("failed: ")), lines[-1])
-    return f"W&B cannot be told ({said}); try again later"
+    last = (text.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    return f"W&B cannot be told ({starting.said(text, starting.FAILED) or last}); try again later"

@@ -12,14 +12,31 @@ import numpy as np
 from context_fbr import nifti, originals, prepared
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
-from context_fbr.mirror.identity import Identity
+from context_fbr.mirror.identity import Identity, message, provenance_of
 from context_fbr.mirror.journal import Journal
-from context_fbr.mirror.media import slice_of
+from context_fbr.mirror.media import Slice, slice_of
+from context_fbr.mirror.rows import batch_of, better, epochs_of, rows
 from context_fbr.prepared import Case
 from context_fbr.score_columns import SCORES
+from context_fbr.study.document import Document
 
 WORST = 4
 """Test cases that are shown beside the table, those of the lowest Dice."""
+
+
+def record_files(journal: Journal, cell: Cell, document: Document, identity: Identity) -> None:
+    """What a journal lacks of a finished cell, from the cell's files alone; errors as below."""
+    for stage, result in (("train", cell.history), ("evaluate", cell.scores)):
+        if stage not in journal.origins:
+            journal.append(message(identity, stage, provenance_of(cell, stage, result)))
+    batch, best = batch_of(document), None
+    for epoch in epochs_of(cell):
+        best = better(best, epoch)
+        for step, row in rows(epoch, batch, best):
+            if step > journal.last_step:
+                journal.append({"kind": "row", "step": step, "row": row})
+    record_training(journal, cell, identity)
+    record_test(journal, cell)
 
 
 def record_training(journal: Journal, cell: Cell, identity: Identity) -> None:
@@ -115,7 +132,7 @@ def _cases(cell: Cell) -> dict[str, Case]:
         return {}
 
 
-def _slice(cell: Cell, case: Case | None, caption: str) -> Any:
+def _slice(cell: Cell, case: Case | None, caption: str) -> Slice | None:
     """Of a test case on its original grid; None where its files are not on this machine."""
     if case is None:
         return None

@@ -1,0 +1,108 @@
+"""What dvc.lock says of a cell, and whether the results that lie here are those that it speaks of."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from context_fbr.cells import Cell
+from context_fbr.errors import UserError
+from context_fbr.lockfile import LOCK
+from context_fbr.study.document import Document, parse, plain
+
+STAGES = ("train", "evaluate")
+ATTEMPTS = 10
+"""To read dvc.lock, which DVC writes in place while cells are computed side by side."""
+
+
+def stages(wanted: str) -> dict[str, Any]:
+    """The stages of dvc.lock by name, read again while it lacks one that ought to be there."""
+    found: dict[str, Any] = {}
+    for _ in range(ATTEMPTS):
+        if not LOCK.exists():
+            return {}
+        try:
+            found = parse(LOCK.read_bytes(), str(LOCK), "safe")["stages"]
+            if found.get(wanted, {}).get("outs"):
+                return found
+        except (UserError, TypeError, KeyError, AttributeError):
+            pass
+        time.sleep(0.1)
+    return found
+
+
+def output(recorded: Mapping[str, Any], stage: str, path: str) -> str | None:
+    """DVC's hash of what a stage wrote; None if nobody knows."""
+    outs = (recorded.get(stage) or {}).get("outs") or ()
+    return next((out["md5"] for out in outs if out["path"] == path), None)
+
+
+def value(document: Document, *keys: str) -> Any:
+    """A part of params.yaml as JSON has it."""
+    return json.loads(json.dumps(plain(reduce(lambda node, key: node[key], keys, document.root))))
+
+
+def check(cell: Cell, document: Document) -> None:
+    """Check that the results of a cell that lie here are of these parameters, data and code, by dvc.lock.
+
+    Raises:
+        UserError: naming what differs, or if dvc.lock knows nothing of the cell.
+    """
+    recorded = stages(f"evaluate@{cell.key}")
+    differs: list[str] = []
+    for stage in STAGES:
+        entry = recorded.get(f"{stage}@{cell.key}")
+        if entry is None:
+            differs.append(f"{stage}@{cell.key}")
+            continue
+        differs += _parameters(entry, document)
+        differs += _data(entry, recorded)
+        differs += _results(entry)
+    if differs:
+        raise UserError(
+            f"{cell.key}: its results are not what dvc.lock says of {', '.join(dict.fromkeys(differs))}; "
+            f"`dvc checkout` or `dvc repro evaluate@{cell.key}` brings them up to date"
+        )
+
+
+def _parameters(entry: Mapping[str, Any], document: Document) -> Iterator[str]:
+    """Parameters that are others now."""
+    for name, before in entry["params"]["params.yaml"].items():
+        try:
+            now = value(document, *name.split("."))
+        except (KeyError, TypeError):
+            now = None
+        if now != json.loads(json.dumps(before)):
+            yield name
+
+
+def _data(entry: Mapping[str, Any], recorded: Mapping[str, Any]) -> Iterator[str]:
+    """What was read in another state than it was written in, or than it is in."""
+    written = {out["path"]: out["md5"] for other in recorded.values() for out in other.get("outs") or ()}
+    for dep in entry["deps"]:
+        path = Path(dep["path"])
+        if dep["md5"] != (_md5(path) if path.is_file() else written.get(dep["path"], dep["md5"])):
+            yield dep["path"]
+
+
+def _results(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Results that lie here in another state."""
+    from context_fbr.lock_check import folder_hash  # DVC takes a second, which no training needs
+
+    for out in entry["outs"]:
+        path = Path(out["path"])
+        if path.is_dir():
+            files = {str(file): _md5(file) for file in path.rglob("*") if file.is_file()}
+            now = folder_hash(str(path), files)
+        else:
+            now = _md5(path) if path.exists() else out["md5"]
+        if now != out["md5"]:
+            yield out["path"]
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()

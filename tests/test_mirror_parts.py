@@ -1,0 +1,121 @@
+"""Parts of the mirror of W&B by themselves: the journal, its identity, and what tells it."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+
+from context_fbr.cells import Cell
+from context_fbr.epoch import Epoch
+from context_fbr.locks import HeldError
+from context_fbr.mirror import journal, live, media, starting
+from context_fbr.mirror.journal import JOURNAL, folder_of, writing
+from context_fbr.patches import Volume
+from context_fbr.study.document import Document
+
+UNET = Cell("spheres", "unet", 16, 1)
+CONFIG = {"kind": "config", "config": {"provenance_train": {}}}
+EPOCH = Epoch(
+    number=1, learning_rate=0.1, loss=0.5, step_losses=(0.5,), validation_dice=0.25,
+    foreground_ratios=(("a", 0.5),), skipped_steps=0, weights={},
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def row(step: int, loss: float) -> journal.Message:
+    return {"kind": "row", "step": step, "row": {"train/loss": loss}}
+
+
+def test_a_journal_is_read_back_with_its_arrays_and_without_a_line_that_a_kill_cut_off() -> None:
+    with writing("run") as own:
+        own.append(CONFIG)
+        own.append(row(1, 0.5), {"x": np.arange(3)})
+    path = folder_of("run") / JOURNAL
+    with path.open("a") as file:
+        file.write('{"kind": "row", "st')
+    assert [message["kind"] for message in journal.read(path.parent)] == ["config", "row"]
+    with writing("run") as own:
+        assert (own.last_step, own.origins) == (1, {"train"})
+        assert not own.differs(1, {"train/loss": 0.5})
+        assert own.differs(1, {"train/loss": 0.75})
+        own.append(row(2, 0.25))
+    messages = journal.read(path.parent)
+    assert [message.get("step") for message in messages] == [None, 1, 2]
+    assert np.array_equal(journal.arrays_of(path.parent, messages[1])["x"], np.arange(3))
+
+
+def test_a_journal_is_written_by_one_process_alone() -> None:
+    with writing("run"), pytest.raises(HeldError), writing("run"):
+        pass
+
+
+def test_a_damaged_journal_is_put_aside() -> None:
+    with writing("run") as own:
+        own.append(CONFIG)
+    path = folder_of("run") / JOURNAL
+    path.write_bytes(b"\0" * 100 + b"\n")
+    with writing("run") as own:
+        assert own.origins == set()
+    assert path.with_name(f"{JOURNAL}.damaged").exists()
+
+
+def test_what_tells_a_journal_loads_no_torch() -> None:
+    script = (
+        "import sys, context_fbr.mirror.teller; sys.exit('torch' in sys.modules or 'wandb' in sys.modules)"
+    )
+    environment = {"PYTHONPATH": str(ROOT / "src")}
+    assert subprocess.run([sys.executable, "-c", script], env=environment, check=False).returncode == 0
+
+
+class Ended:
+    """Stands for the process that tells."""
+
+    stdin = None
+
+    def poll(self) -> int:
+        return 1
+
+
+def test_what_fails_is_told_once_and_ends_only_its_own_part(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The process that tells has failed, no picture can be made, the curve was another one: rows are written."""
+    document = Document.read(ROOT / "tests" / "study.yaml")
+    network = torch.nn.Linear(2, 2)
+
+    def follow(folder: Path, _: bool) -> Ended:
+        (folder / starting.LOG).write_text("at: https://there\nfailed: no key\n")
+        return Ended()
+
+    def no_room(*_: object) -> None:
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(starting, "follow", follow)
+    monkeypatch.setattr(media, "example", no_room)
+    for shift in (0.0, 0.25):
+        with live.of_training(UNET, document, network, Volume.__new__(Volume), []) as tracker:
+            for number in (1, 2):
+                loss = 1 / number + shift
+                tracker.epoch(replace(EPOCH, number=number, step_losses=(loss,), loss=loss))
+    said = [line.partition("W&B: ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert [line.partition(":")[0].partition(";")[0] for line in said] == [
+        "it cannot be shown what the network does", "https", "no key",
+        "step 1 was another one in an attempt before, on another device or software", "https", "no key",
+    ]  # fmt: skip
+    (folder,) = (path.parent for path in Path().glob(f"wandb/context-fbr/*/{JOURNAL}"))
+    rows = [message for message in journal.read(folder) if message["kind"] == "row"]
+    assert [message["row"]["train/loss"] for message in rows] == [1.0, 0.5]
+    assert set(journal.arrays_of(folder, rows[0])) == {
+        f"parameters/{name}/{part}" for name in ("weight", "bias") for part in ("counts", "edges")
+    }
+    assert json.loads((folder / JOURNAL).read_text().splitlines()[0])["name"] == UNET.key
