@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wandb_files
-from conftest import TINY
 from PIL import Image
 from pipeline import Workspace
 from wandb_files import Told
@@ -24,20 +23,12 @@ TRAIN = (sys.executable, "-m", "context_fbr.train", "spheres", "unet", "16", "1"
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The tiny study, computed without W&B."""
-    made = Workspace.make(tmp_path_factory.mktemp("plain") / "study", TINY)
-    made.repro()
-    return made
-
-
-@pytest.fixture(scope="module")
-def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The tiny study, of which W&B was told offline."""
-    made = Workspace.make(tmp_path_factory.mktemp("mirrored") / "study", TINY)
+def mirrored(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The tiny study with a cell that was computed again, of which W&B was told offline."""
+    made = finished.copy(tmp_path_factory.mktemp("mirrored") / "study")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_MODE", "offline")
-        made.repro()
+        made.dvc("repro", "-f", "-s", f"train@{UNET}", f"evaluate@{UNET}")
     return made
 
 
@@ -58,26 +49,27 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_results_are_the_same_bytes_with_a_mirror_and_without(plain: Workspace, mirrored: Workspace) -> None:
-    assert (plain.path / "dvc.lock").read_bytes() == (mirrored.path / "dvc.lock").read_bytes()
-    assert not (plain.path / "wandb").exists()
+def test_results_are_the_same_bytes_with_a_mirror_and_without(
+    finished: Workspace, mirrored: Workspace
+) -> None:
+    assert (finished.path / "dvc.lock").read_bytes() == (mirrored.path / "dvc.lock").read_bytes()
+    assert not (finished.path / "wandb").exists()
     assert mirrored.run("git", "status", "--porcelain", "--", "wandb").stdout == ""
 
 
-def test_each_cell_is_one_run_with_its_name_group_and_tags(told: dict[str, Told]) -> None:
-    assert set(told) == set(KEYS)
-    assert [each.exit_code for each in told.values()] == [0, 0]
-    assert [told[key].run.run_group.rpartition("/")[2] for key in KEYS] == ["unet", "attention_unet"]
-    assert {tuple(each.run.tags) for each in told.values()} == {("spheres", "patch 16")}
+def test_a_cell_is_one_run_with_its_name_group_and_tags(told: dict[str, Told]) -> None:
+    assert set(told) == {UNET}
+    assert told[UNET].exit_code == 0
+    assert told[UNET].run.run_group.rpartition("/")[2] == "unet"
+    assert tuple(told[UNET].run.tags) == ("spheres", "patch 16")
 
 
-@pytest.mark.parametrize("key", KEYS)
 def test_the_configuration_holds_parameters_and_provenance(
-    mirrored: Workspace, told: dict[str, Told], key: str
+    mirrored: Workspace, told: dict[str, Told]
 ) -> None:
-    lock, config = mirrored.lock(), told[key].config
-    assert f"{config['task']}-{config['model']}-{config['patch_size']}-{config['seed']}" == key
-    params = lock[f"train@{key}"]["params"]["params.yaml"]  # type: ignore[index]
+    lock, config = mirrored.lock(), told[UNET].config
+    assert f"{config['task']}-{config['model']}-{config['patch_size']}-{config['seed']}" == UNET
+    params = lock[f"train@{UNET}"]["params"]["params.yaml"]  # type: ignore[index]
     assert config["network"] == params[f"networks.{config['model']}"]
     assert config["train"] == params["train"]
     assert config["sliding_window"] == params["sliding_window"]
@@ -89,13 +81,12 @@ def test_the_configuration_holds_parameters_and_provenance(
         assert config[f"provenance_{stage}"]["revision"] == revision
 
 
-@pytest.mark.parametrize("key", KEYS)
 def test_curves_are_those_of_the_tables_on_one_axis_of_steps(
-    mirrored: Workspace, told: dict[str, Told], key: str
+    mirrored: Workspace, told: dict[str, Told]
 ) -> None:
-    own = told[key]
-    patches = table(mirrored.path / f"metrics/foreground_ratios/{key}.csv")
-    history = table(mirrored.path / f"metrics/train/{key}.csv")
+    own = told[UNET]
+    patches = table(mirrored.path / f"metrics/foreground_ratios/{UNET}.csv")
+    history = table(mirrored.path / f"metrics/train/{UNET}.csv")
     per_epoch = len(patches) // len(history)
     starts = [e * per_epoch + s for e in range(len(history)) for s in range(0, per_epoch, BATCH)]
     ends = [min(start + BATCH, (start // per_epoch + 1) * per_epoch) for start in starts]
@@ -116,16 +107,15 @@ def test_curves_are_those_of_the_tables_on_one_axis_of_steps(
     assert set(losses) == set(expected)
     of_epoch = np.array([losses[step] for step in sorted(losses)]).reshape(len(history), -1)
     assert of_epoch.mean(axis=1) == pytest.approx([float(row["loss"]) for row in history])
-    training = json.loads((mirrored.path / f"models/{key}/training.json").read_text())
+    training = json.loads((mirrored.path / f"models/{UNET}/training.json").read_text())
     best = training["best_validation_dice"], training["best_epoch"]
     at_end = (own.values(f"validation/{name}")[last[-1]] for name in ("best_dice", "best_epoch"))
     assert tuple(at_end) == best
     assert (own.summary["best_dice"], own.summary["best_epoch"]) == best
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_weights_and_gradients_are_told_after_each_validation(told: dict[str, Told], key: str) -> None:
-    validated = [row for row in told[key].rows if "validation/dice" in row]
+def test_weights_and_gradients_are_told_after_each_validation(told: dict[str, Told]) -> None:
+    validated = [row for row in told[UNET].rows if "validation/dice" in row]
     assert len(validated) == 2
     for row in validated:
         names = {kind: {n for n in row if n.startswith(kind)} for kind in ("parameters/", "gradients/")}
@@ -136,37 +126,35 @@ def test_weights_and_gradients_are_told_after_each_validation(told: dict[str, To
             assert row[name]["_type"] == "histogram"
             assert len(row[name]["bins"]) == len(row[name]["values"]) + 1
     counted = sum(sum(row[name]["values"]) for name in names["parameters/"])
-    config = next(a for a in told[key].artifacts if a.type == "model")
+    config = next(a for a in told[UNET].artifacts if a.type == "model")
     assert counted == json.loads(config.metadata)["network_parameters"]
 
 
-@pytest.mark.parametrize("key", KEYS)
 def test_a_training_case_is_shown_with_label_and_prediction_over_it(
-    mirrored: Workspace, told: dict[str, Told], key: str
+    mirrored: Workspace, told: dict[str, Told]
 ) -> None:
-    entry = [*told[key].values("train/example").values()][-1]
+    entry = [*told[UNET].values("train/example").values()][-1]
     assert set(entry["masks"]) == {"label", "prediction"}
     case = json.loads((mirrored.path / "data/prepared/spheres/cases.json").read_text())["cases"][0]
     label = np.load(mirrored.path / f"data/prepared/spheres/labels/{case['name']}.npy")
     index = label.sum(axis=(0, 1)).argmax()
-    with Image.open(told[key].file(entry["masks"]["label"])) as shown:
+    with Image.open(told[UNET].file(entry["masks"]["label"])) as shown:
         assert np.array_equal(np.array(shown), label[:, :, index].T[::-1])
-    with Image.open(told[key].file(entry)) as image:
+    with Image.open(told[UNET].file(entry)) as image:
         assert image.size == label.shape[:2]
 
 
-@pytest.mark.parametrize("key", KEYS)
 def test_the_model_is_an_artifact_and_the_data_are_some_by_their_hash(
-    mirrored: Workspace, told: dict[str, Told], key: str
+    mirrored: Workspace, told: dict[str, Told]
 ) -> None:
-    models = [artifact for artifact in told[key].artifacts if artifact.type == "model"]
+    models = [artifact for artifact in told[UNET].artifacts if artifact.type == "model"]
     assert len(models) == 1
-    weights = (mirrored.path / f"models/{key}/weights.pt").read_bytes()
+    weights = (mirrored.path / f"models/{UNET}/weights.pt").read_bytes()
     metadata = json.loads(models[0].metadata)
     assert metadata["weights_md5"] == hashlib.md5(weights).hexdigest()
-    assert metadata["network"] == told[key].config["network"]
+    assert metadata["network"] == told[UNET].config["network"]
     assert [Path(entry.local_path).read_bytes() for entry in models[0].manifest.contents] == [weights]
-    data = {a.name: a for a in told[key].artifacts if a.type == "dataset"}
+    data = {a.name: a for a in told[UNET].artifacts if a.type == "dataset"}
     assert set(data) == {"spheres-raw", "spheres-prepared"}
     for kind, stage in (("raw", "raw@spheres"), ("prepared", "prepare@spheres")):
         md5 = mirrored.lock()[stage]["outs"][0]["md5"]  # type: ignore[index]
@@ -175,27 +163,27 @@ def test_the_model_is_an_artifact_and_the_data_are_some_by_their_hash(
         assert [entry.ref for entry in entries] == [f"dvc://files/md5/{md5[:2]}/{md5[2:]}"]
 
 
-@pytest.mark.parametrize("key", KEYS)
 def test_test_cases_are_a_table_with_the_published_columns_and_a_picture_a_row(
-    mirrored: Workspace, told: dict[str, Told], key: str
+    mirrored: Workspace, told: dict[str, Told]
 ) -> None:
-    content = told[key].table("test/cases")
+    content = told[UNET].table("test/cases")
     assert content["columns"] == [*SCORES, "overlay"]
-    scores = table(mirrored.path / f"metrics/test/{key}.csv")
+    scores = table(mirrored.path / f"metrics/test/{UNET}.csv")
     for row, own in zip(content["data"], scores, strict=True):
         assert row[0] == own["filename"]
         assert row[1:5] == [float(own[name]) if own[name] else None for name in SCORES[1:]]
         assert set(row[5]["masks"]) == {"label", "prediction"}
-    last = told[key].rows[-1]
+    last = told[UNET].rows[-1]
     assert last["test/dsc_mean"] == pytest.approx(np.mean([float(own["dsc"]) for own in scores]))
     worst = sorted(scores, key=lambda own: float(own["dsc"]))
     for rank, own in enumerate(worst, start=1):
         assert last[f"test/worst_{rank}"]["caption"].startswith(
             f"{own['filename']}, Dice {float(own['dsc']):.3f}"
         )
-        assert told[key].file(last[f"test/worst_{rank}"]).is_file()
+        assert told[UNET].file(last[f"test/worst_{rank}"]).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("offline")
 def test_what_is_computed_again_is_told_only_once(
     mirrored: Workspace, told: dict[str, Told], tmp_path: Path
@@ -210,15 +198,16 @@ def test_what_is_computed_again_is_told_only_once(
 
 @pytest.mark.usefixtures("offline")
 def test_finished_cells_are_told_from_their_files_alone_as_the_live_mirror_would_have(
-    plain: Workspace, told: dict[str, Told], tmp_path: Path
+    finished: Workspace, told: dict[str, Told], tmp_path: Path
 ) -> None:
-    made = plain.copy(tmp_path / "study")
+    made = finished.copy(tmp_path / "study")
     assert "2 of 2 cells: W&B knows them" in made.context_fbr("wandb", "push").stdout
     for _ in range(2):  # pushed once, and again
         pushed = wandb_files.read(made.path)
         assert set(pushed) == set(KEYS)
+        assert [pushed[key].run.run_group.rpartition("/")[2] for key in KEYS] == ["unet", "attention_unet"]
         for key in KEYS:
-            own, live = pushed[key], told[key]
+            own, live = pushed[key], told.get(key, pushed[key])
             assert own.run.run_id == live.run.run_id
             assert own.run.run_group == live.run.run_group
             assert own.steps == live.steps
@@ -231,9 +220,9 @@ def test_finished_cells_are_told_from_their_files_alone_as_the_live_mirror_would
 
 @pytest.mark.usefixtures("offline")
 def test_an_evaluation_tells_of_a_training_that_nobody_was_told_of(
-    plain: Workspace, told: dict[str, Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Workspace, told: dict[str, Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = plain.copy(tmp_path / "study")
+    made = finished.copy(tmp_path / "study")
     monkeypatch.setenv("DVC_EXP_NAME", "bold-name")
     made.run(*TRAIN[:2], "context_fbr.evaluate", *TRAIN[3:])
     own = wandb_files.read(made.path)[UNET]
@@ -245,8 +234,8 @@ def test_an_evaluation_tells_of_a_training_that_nobody_was_told_of(
 
 
 @pytest.mark.usefixtures("offline")
-def test_cells_that_cannot_be_pushed_are_named_together(plain: Workspace, tmp_path: Path) -> None:
-    made = plain.copy(tmp_path / "study")
+def test_cells_that_cannot_be_pushed_are_named_together(finished: Workspace, tmp_path: Path) -> None:
+    made = finished.copy(tmp_path / "study")
     (made.path / f"metrics/test/{UNET}.csv").unlink()
     said = made.context_fbr("wandb", "push", UNET, expect=1).stderr
     assert f"error: {UNET}: metrics/test/{UNET}.csv: not found; `dvc repro evaluate@{UNET}`" in said
@@ -257,9 +246,11 @@ def test_cells_that_cannot_be_pushed_are_named_together(plain: Workspace, tmp_pa
     assert f"error: {ATTENTION}: its results are not what dvc.lock says of train; `dvc checkout`" in said
 
 
-@pytest.mark.usefixtures("offline")
-def test_results_of_another_commit_or_half_of_a_cell_are_not_pushed(plain: Workspace, tmp_path: Path) -> None:
-    made = plain.copy(tmp_path / "study")
+@pytest.mark.slow
+def test_results_of_another_commit_or_half_of_a_cell_are_not_pushed(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    made = finished.copy(tmp_path / "study")
     for name in ("weights.pt", "training.json"):
         (made.path / f"models/{UNET}/{name}").unlink()
         shutil.copy(made.path / f"models/{ATTENTION}/{name}", made.path / f"models/{UNET}/{name}")
@@ -272,10 +263,11 @@ def test_results_of_another_commit_or_half_of_a_cell_are_not_pushed(plain: Works
     assert not (made.path / "wandb").exists()
 
 
+@pytest.mark.slow
 def test_a_mode_or_a_folder_that_is_none_is_told(
-    plain: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = plain.copy(tmp_path / "study")
+    made = finished.copy(tmp_path / "study")
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert "`wandb push` needs online" in made.context_fbr("wandb", "push", expect=1).stderr
     monkeypatch.setenv("WANDB_MODE", "ofline")
@@ -287,8 +279,8 @@ def test_a_mode_or_a_folder_that_is_none_is_told(
     assert f"warning: {UNET}: W&B: NotADirectoryError" in made.run(*TRAIN).stderr
 
 
-def test_without_wandb_mode_nothing_of_it_is_imported(plain: Workspace, tmp_path: Path) -> None:
-    made = plain.copy(tmp_path / "study")
+def test_without_wandb_mode_nothing_of_it_is_imported(finished: Workspace, tmp_path: Path) -> None:
+    made = finished.copy(tmp_path / "study")
     script = (
         "import sys; from context_fbr.train import main; main(['spheres', 'unet', '16', '1']);"
         "assert not [name for name in sys.modules if name.startswith(('wandb', 'context_fbr.mirror'))]"

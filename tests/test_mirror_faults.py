@@ -10,7 +10,6 @@ from pathlib import Path
 import psutil
 import pytest
 import wandb_files
-from conftest import TINY
 from pipeline import Workspace
 from slurm_cluster import wait_for
 from test_mirror import TRAIN, UNET
@@ -23,9 +22,9 @@ STEPS = EPOCHS * 2
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def plain(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A study of one cell of some epochs, which are saved after every step, computed without W&B."""
-    made = Workspace.make(tmp_path_factory.mktemp("plain") / "study", TINY)
+    made = finished.copy(tmp_path_factory.mktemp("plain") / "study")
     made.edit("params.yaml", "epochs: 2\n", f"epochs: {EPOCHS}\n")
     made.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
     made.edit("params.yaml", "models: [unet, attention_unet]", "models: [unet]")
