@@ -39,6 +39,7 @@ BENCHMARK = (
 """What makes the study small enough to be measured in a test."""
 LONGEST = (
     "test_slurm_faults.py",
+    "test_mirror_faults.py",
     "test_pipeline.py",
     "test_resume.py",
     "test_workflows.py",

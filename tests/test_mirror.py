@@ -196,6 +196,7 @@ def test_what_is_computed_again_is_told_only_once(
     assert [a.type for a in found.artifacts] == [a.type for a in told[UNET].artifacts]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("offline")
 def test_finished_cells_are_told_from_their_files_alone_as_the_live_mirror_would_have(
     finished: Workspace, told: dict[str, Told], tmp_path: Path

@@ -219,6 +219,7 @@ def test_a_cell_that_fails_is_reported_and_the_others_run(finished: Workspace, t
     assert after["train@spheres-attention_unet-16-1"] == before["train@spheres-attention_unet-16-1"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_no_process_and_a_whole_lock(finished: Workspace, tmp_path: Path) -> None:
     workspace = finished.copy(tmp_path / "interrupted")
     workspace.edit("params.yaml", "      epochs: 2", "      epochs: 5000")

@@ -171,7 +171,8 @@ def test_killed_many_times_a_cell_ends_with_the_same_bytes(study: Study, model: 
     kill_at_random(study, model, ("train", "evaluate"), kills=9, seed=int(time.time()))
 
 
-@pytest.mark.parametrize("model", ["unet", *(pytest.param(m, marks=pytest.mark.slow) for m in MODELS[1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
 def test_killed_inside_of_a_save_a_training_goes_on_from_the_state_before(study: Study, model: str) -> None:
     """In the middle of a file, and before and between the renames that put it in its place."""
     study.truth(model)

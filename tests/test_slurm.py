@@ -18,9 +18,13 @@ def workspace(tmp_path: Path) -> Workspace:
     return made
 
 
+@pytest.mark.slow
 def test_a_study_is_computed_on_the_cluster_and_collected_without_executing_a_cell(
-    slurm: Cluster, workspace: Workspace
+    slurm: Cluster, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With W&B, in a folder of the checkout."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", "told")
     submitted = workspace.context_fbr("grid", "submit").stdout
     assert "2 cells to submit" in submitted
     again = workspace.context_fbr("grid", "submit").stdout
@@ -40,17 +44,7 @@ def test_a_study_is_computed_on_the_cluster_and_collected_without_executing_a_ce
     wait_for(lambda: not slurm.ask("squeue", "-h").strip(), 30)
     states = slurm.ask("squeue", "-h", "-t", "all", "-o", "%T").split()
     assert set(states) <= {"COMPLETED"}
-
-
-@pytest.mark.slow
-def test_what_wandb_is_told_by_jobs_lies_in_the_checkout(
-    slurm: Cluster, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", "told")
-    workspace.context_fbr("grid", "submit")
-    workspace.context_fbr("grid", "status", "--watch")
-    told = wandb_files.read(workspace.path / "told")
+    told = wandb_files.read(workspace.path / "told")  # and not in clones that are gone
     assert set(told) == {"spheres-unet-16-1", "spheres-attention_unet-16-1"}
     assert {each.exit_code for each in told.values()} == {0}
     assert all("test/cases" in each.rows[-1] for each in told.values())
