@@ -4,8 +4,8 @@ python -m benchmarks [PART...] [--repeats N] [--device cpu|cuda] [--precision fl
                      [--network NAME...] [--patch-size N...]
 
 Without a part, the first seven: ten minutes on a CPU. CPU times are those of one thread; the original's
-loader has two worker processes beside it. `floor`, `overhead` and `growth` measure ours alone, into tables of
-their own. Rows that are not measured again are kept.
+loader has two worker processes beside it. `floor`, `overhead`, `growth` and `tracking` measure ours alone,
+into tables of their own. Rows that are not measured again are kept.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from benchmarks.growth import growth
 from benchmarks.overhead import overhead
 from benchmarks.request import Measurement, Request
 from benchmarks.table import FOLDER, STAMP, Table
+from benchmarks.tracking import cost
 from context_fbr import atomic, networks
 from context_fbr.device import DEVICE_VARIABLE, prepare_device
 from context_fbr.errors import UserError, raise_problems, run
@@ -47,6 +48,7 @@ ALONE: Mapping[str, Callable[[Request, Stamp], Iterator[str]]] = {
     "floor": floor,
     "overhead": overhead,
     "growth": growth,
+    "tracking": cost,
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import cell, cell_ways, floor, generated, growth, overhead, table
+from benchmarks import cell, cell_ways, floor, generated, growth, overhead, table, tracking
 from benchmarks.generated import Size
 from benchmarks.request import Request
 from context_fbr.cells import Cell
@@ -132,3 +132,14 @@ def test_a_step_is_held_against_the_fastest_convolution(
     )
     assert line["batch"] == "4"
     assert "times the floor" in text
+
+
+@pytest.mark.slow
+def test_what_a_tracker_costs_is_told_for_each_mode_beside_the_one_before(request_: Request) -> None:
+    (text,) = tracking.cost(replace(request_, epochs=2), STAMP)
+    assert "offline takes" in text
+    rows = {row["mode"]: row for row in table.read(tracking.TABLE)}
+    assert set(rows) == set(tracking.MODES)
+    assert {row["steps"] for row in rows.values()} == {"4"}
+    assert float(rows["no tracking code"]["ratio_median"]) == 1
+    assert float(rows["offline"]["ends_s"]) > float(rows["off"]["ends_s"])
