@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_results_are_the_same_bytes_with_a_mirror_and_without(
 def test_a_cell_is_one_run_with_its_name_group_and_tags(told: dict[str, Told]) -> None:
     assert set(told) == {UNET}
     assert told[UNET].exit_code == 0
-    assert told[UNET].run.run_group.rpartition("/")[2] == "unet"
+    assert re.fullmatch(r"spheres-[0-9a-f]{6}/unet-[0-9a-f]{4}", told[UNET].run.run_group)
     assert tuple(told[UNET].run.tags) == ("spheres", "patch 16")
 
 
@@ -206,7 +207,9 @@ def test_finished_cells_are_told_from_their_files_alone_as_the_live_mirror_would
     for _ in range(2):  # pushed once, and again
         pushed = wandb_files.read(made.path)
         assert set(pushed) == set(KEYS)
-        assert [pushed[key].run.run_group.rpartition("/")[2] for key in KEYS] == ["unet", "attention_unet"]
+        groups = [pushed[key].run.run_group.partition("/") for key in KEYS]
+        assert groups[0][0] == groups[1][0]
+        assert [group[2].rpartition("-")[0] for group in groups] == ["unet", "attention_unet"]
         for key in KEYS:
             own, live = pushed[key], told.get(key, pushed[key])
             assert own.run.run_id == live.run.run_id

@@ -26,7 +26,7 @@ class Identity:
     """Its id: of the cell, and everything that decides its training but software and device."""
     name: str
     group: str
-    """Shared by all patch sizes and seeds of a network in a study."""
+    """Of all patch sizes and seeds of a network in a study: both names, each with a digest of what it is."""
     tags: tuple[str, ...]
     config: Mapping[str, Any]
 
@@ -42,8 +42,8 @@ def identify(cell: Cell, document: Document) -> Identity:
         "prepared": output(recorded, f"prepare@{cell.task}", f"data/prepared/{cell.task}"),
         "code": hashlib.md5(CODE.read_bytes()).hexdigest() if CODE.is_file() else None,
     }
-    own = {"network": network, "task": task["train"], **settings}
-    work = _digest({"cell": cell.key, "data": hashes["prepared"], "code": hashes["code"], **own})
+    own = {"task": task["train"], **settings}
+    decides = {"cell": cell.key, "data": hashes["prepared"], "code": hashes["code"], "network": network}
     study = _digest({"raw": task["raw"], "prepare": task["prepare"], **own})
     config = {
         "cell": cell.key,
@@ -57,9 +57,9 @@ def identify(cell: Cell, document: Document) -> Identity:
         **settings,
     }
     return Identity(
-        run=f"{cell.key}-{work[:10]}",
+        run=f"{cell.key}-{_digest(decides | own)[:10]}",
         name=cell.key,
-        group=f"{cell.task}-{study[:6]}/{cell.model}",
+        group=f"{cell.task}-{study[:6]}/{cell.model}-{_digest(network)[:4]}",
         tags=(cell.task, f"patch {cell.patch_size}"),
         config=config,
     )
