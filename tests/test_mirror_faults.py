@@ -190,13 +190,3 @@ def test_a_training_that_was_killed_goes_on_in_the_run_that_the_server_knows(
     assert [row["_step"] for row in server.rows] == list(range(1, STEPS + 1))
     assert server.run["name"] == run
     assert server.runs == {run}
-
-
-def test_a_training_that_begins_again_at_once_waits_until_the_killed_one_was_told(
-    untrained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with wandb_server("answers") as server:
-        use(server, monkeypatch)
-        kill(untrained, tmp_path / "log")
-        go_on(untrained)
-    assert [row["_step"] for row in server.rows] == list(range(1, STEPS + 1))

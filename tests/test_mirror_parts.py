@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from conftest import ROOT
 
+from context_fbr import locks
 from context_fbr.cells import Cell
 from context_fbr.epoch import Epoch
 from context_fbr.locks import HeldError
@@ -77,12 +79,36 @@ def test_what_tells_a_journal_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", script], env=environment, check=False).returncode == 0
 
 
-class Ended:
-    """Stands for the process that tells."""
+def test_a_run_is_told_by_one_process_at_a_time() -> None:
+    """Those of a killed training and of the one that goes on would write over each other's files."""
+    with writing("run") as own:
+        own.append({**CONFIG, "run": "run", "name": "cell", "group": "group", "tags": []})
+    with locks.hold(own.folder / "telling.lock"):
+        process = starting.follow(own.folder, online=False)
+        assert process.stdin is not None
+        process.stdin.write(b"done\n")
+        process.stdin.close()
+        time.sleep(4)  # for Python and W&B to begin
+        assert process.poll() is None
+        assert (own.folder / starting.LOG).read_text() == ""
+    assert process.wait(60) == 0
+    assert starting.said((own.folder / starting.LOG).read_text(), starting.PLACE)
 
-    stdin = None
+
+class Ended:
+    """Stands for a process that tells, long after it failed; and for its input."""
+
+    @property
+    def stdin(self) -> "Ended":
+        return self
+
+    def write(self, _: bytes) -> None:
+        raise BrokenPipeError
 
     def poll(self) -> int:
+        return 1
+
+    def wait(self, _: float) -> int:
         return 1
 
 
