@@ -1,8 +1,9 @@
 """What whoever is told of a training costs it -> benchmarks/tracking.csv.
 
 The epochs of a cell of fewer volumes, its validations among them, in turns: with no tracking code at all,
-with the code and W&B off, and with W&B offline, which is told by a process beside it. What W&B takes before
-the first epoch and after the last one is timed apart.
+with the code and W&B off (and the bar, which the first lacks), and with W&B offline, which is told by a
+process beside it. What W&B takes before the first epoch and after the last one, without the results, is timed
+apart.
 """
 
 import contextlib

@@ -15,6 +15,8 @@ from slurm_cluster import wait_for
 from test_mirror import TRAIN, UNET
 from wandb_server import WandbServer, Way, wandb_server
 
+from context_fbr.mirror import journal, starting
+
 pytestmark = pytest.mark.slow
 
 EPOCHS = 8
@@ -59,12 +61,23 @@ def test_a_server_is_told_everything_once(untrained: Workspace, monkeypatch: pyt
         for _ in range(2):
             untrained.context_fbr("wandb", "push", UNET)
             assert [row["_step"] for row in server.rows] == list(range(1, STEPS + 2))
+        made = len(server.artifacts)
+        monkeypatch.chdir(untrained.path)
+        with journal.writing(server.run["name"]) as own:  # as after another computation of the same cell
+            (trained,) = [message for message in journal.read(own.folder)[0] if message["kind"] == "trained"]
+            own.append(
+                {**trained, "digest": "train other", "summary": {**trained["summary"], "best_dice": 0.5}}
+            )
+        for _ in range(2):
+            assert starting.tell(own.folder, online=True).returncode == 0
+            assert (server.summary["best_dice"], server.summary["results/trained"]) == (0.5, "train other")
+            assert len(server.artifacts) == made + 3
     assert "warning" not in said
     assert f"{UNET}: W&B: {server.url}/entity/project/runs/{server.run['name']}" in said
     assert server.unknown == []
-    made = [(each["artifactTypeName"], each["artifactCollectionName"]) for each in server.artifacts]
-    assert made[:3] == [("model", UNET), ("dataset", "spheres-raw"), ("dataset", "spheres-prepared")]
-    assert [kind for kind, _ in made[3:]] == ["run_table"]
+    kinds = [(each["artifactTypeName"], each["artifactCollectionName"]) for each in server.artifacts]
+    assert kinds[:3] == [("model", UNET), ("dataset", "spheres-raw"), ("dataset", "spheres-prepared")]
+    assert [kind for kind, _ in kinds[3:]] == ["run_table", "model", "dataset", "dataset"]
     weights = (untrained.path / f"models/{UNET}/weights.pt").read_bytes()
     assert server.files[f"{server.artifacts[0]['digest']}/weights.pt"] == weights
 
@@ -85,6 +98,8 @@ def test_a_server_that_fails_is_a_warning_that_costs_seconds_and_later_it_is_tol
         assert f"`context-fbr wandb push {UNET}` tries again" in said
         assert "Traceback" not in said
         assert "Broken pipe" not in said
+        if way == "no room for files":
+            untrained.context_fbr("wandb", "push", UNET, expect=1)
         server.recover()
         if way == "refuses":
             server = stack.enter_context(wandb_server("answers"))
@@ -93,6 +108,7 @@ def test_a_server_that_fails_is_a_warning_that_costs_seconds_and_later_it_is_tol
     assert [row["_step"] for row in server.rows] == list(range(1, STEPS + 2))
     assert server.summary["results/trained"].startswith("train ")
     assert len([name for name in server.files if name.endswith("weights.pt")]) == 1
+    assert any("test/worst_1" in name for name in server.files)
 
 
 def test_a_server_that_refuses_the_key_is_told_of_while_the_training_goes_on(

@@ -45,13 +45,15 @@ def test_a_journal_is_read_back_with_its_arrays_and_without_a_line_that_a_kill_c
     path = folder_of("run") / JOURNAL
     with path.open("a") as file:
         file.write('{"kind": "row", "st')
-    assert [message["kind"] for message in journal.read(path.parent)] == ["config", "row"]
+    assert [message["kind"] for message in journal.read(path.parent)[0]] == ["config", "row"]
     with writing("run") as own:
-        assert (own.last_step, own.origins) == (1, {"train"})
-        assert not own.differs(1, {"train/loss": 0.5})
+        assert (own.last_step, own.origins) == (1, {"train": {}})
+        assert not own.differs(1, {"train/loss": 0.5, "epoch": 1})
         assert own.differs(1, {"train/loss": 0.75})
         own.append(row(2, 0.25))
-    messages = journal.read(path.parent)
+    messages, end = journal.read(path.parent)
+    assert end == path.stat().st_size
+    assert journal.read(path.parent, end) == ([], end)
     assert [message.get("step") for message in messages] == [None, 1, 2]
     assert np.array_equal(journal.arrays_of(path.parent, messages[1])["x"], np.arange(3))
 
@@ -62,13 +64,17 @@ def test_a_journal_is_written_by_one_process_alone() -> None:
 
 
 def test_a_damaged_journal_is_put_aside() -> None:
-    with writing("run") as own:
-        own.append(CONFIG)
-    path = folder_of("run") / JOURNAL
-    path.write_bytes(b"\0" * 100 + b"\n")
-    with writing("run") as own:
-        assert own.origins == set()
-    assert path.with_name(f"{JOURNAL}.damaged").exists()
+    for damage in ("content", "files"):
+        with writing("run") as own:
+            own.append({**CONFIG, "digest": damage}, {"x": np.arange(3)})
+        path = folder_of("run") / JOURNAL
+        if damage == "content":
+            path.write_bytes(b"\0" * 100 + b"\n")
+        else:
+            (path.parent / "1.npz").unlink()
+        with writing("run") as own:
+            assert own.origins == {}
+        assert path.with_name(f"{JOURNAL}.damaged").exists()
 
 
 def test_what_tells_a_journal_loads_no_torch() -> None:
@@ -139,7 +145,7 @@ def test_what_fails_is_told_once_and_ends_only_its_own_part(
         "step 1 was another one in an attempt before, on another device or software", "https", "no key",
     ]  # fmt: skip
     (folder,) = (path.parent for path in Path().glob(f"wandb/context-fbr/*/{JOURNAL}"))
-    rows = [message for message in journal.read(folder) if message["kind"] == "row"]
+    rows = [message for message in journal.read(folder)[0] if message["kind"] == "row"]
     assert [message["row"]["train/loss"] for message in rows] == [1.0, 0.5]
     assert set(journal.arrays_of(folder, rows[0])) == {
         f"parameters/{name}/{part}" for name in ("weight", "bias") for part in ("counts", "edges")

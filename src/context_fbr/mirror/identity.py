@@ -40,7 +40,7 @@ def identify(cell: Cell, document: Document) -> Identity:
     hashes = {
         "raw": output(recorded, f"raw@{cell.task}", f"data/raw/{cell.task}"),
         "prepared": output(recorded, f"prepare@{cell.task}", f"data/prepared/{cell.task}"),
-        "code": hashlib.md5(CODE.read_bytes()).hexdigest() if CODE.is_file() else None,
+        "code": _code(recorded),
     }
     own = {"task": task["train"], **settings}
     decides = {"cell": cell.key, "data": hashes["prepared"], "code": hashes["code"], "network": network}
@@ -63,6 +63,13 @@ def identify(cell: Cell, document: Document) -> Identity:
         tags=(cell.task, f"patch {cell.patch_size}"),
         config=config,
     )
+
+
+def _code(recorded: Mapping[str, Any]) -> str | None:
+    """Of the code as it is; a clone that fetched results alone knows it by dvc.lock."""
+    if CODE.is_file():
+        return hashlib.md5(CODE.read_bytes()).hexdigest()
+    return output(recorded, "code_train", str(CODE))
 
 
 def message(identity: Identity, stage: str, origin: Mapping[str, Any]) -> dict[str, Any]:

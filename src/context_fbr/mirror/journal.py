@@ -7,6 +7,7 @@ teller.log       what telling it said
 """
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ from context_fbr import atomic, locks
 JOURNAL = "journal.jsonl"
 Message = dict[str, Any]
 """`kind` says which: config, row, trained or tested."""
+ORIGIN = "provenance_"
+"""How what computed a stage begins in a configuration."""
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -42,13 +45,15 @@ class Journal:
         self.folder = folder
         self.last_step = 0
         """Of its rows."""
-        self.digests: set[str] = set()
-        """Of the results that it holds."""
-        self.origins: set[str] = set()
-        """Stages of which it holds what computed them."""
-        self._losses: dict[int, float] = {}
+        self.digests: dict[str, str] = {}
+        """Of the newest results that it holds, by kind."""
+        self.origins: dict[str, Mapping[str, Any]] = {}
+        """What computed a stage at last."""
+        self._rows: dict[int, Mapping[str, float]] = {}
         self._lines = 0
-        for message in read(folder):
+        for message in read(folder)[0]:
+            if not all((folder / name).is_file() for name in _files(message)):
+                raise ValueError(f"{folder}: files are missing")
             self._take_note(message)
 
     def append(self, message: Message, arrays: Arrays | None = None) -> None:
@@ -81,19 +86,21 @@ class Journal:
 
     def differs(self, step: int, row: Mapping[str, float]) -> bool:
         """Whether a row is not the one that it holds of this step: another attempt computed that one."""
-        loss = row.get("train/loss")
-        return loss is not None and self._losses.get(step, loss) != loss
+        known = self._rows.get(step, {})
+        pairs = [(known[name], row[name]) for name in row if name in known]
+        return any(before != now and not (math.isnan(before) and math.isnan(now)) for before, now in pairs)
 
     def _take_note(self, message: Message) -> None:
         self._lines += 1
         self.last_step = max(self.last_step, message.get("step", 0))
         if "digest" in message:
-            self.digests.add(message["digest"])
+            self.digests[message["kind"]] = message["digest"]
         if message["kind"] == "config":
-            begin = "provenance_"
-            self.origins |= {name.removeprefix(begin) for name in message["config"] if name.startswith(begin)}
-        if "train/loss" in message.get("row", ()):
-            self._losses[message["step"]] = message["row"]["train/loss"]
+            for name, origin in message["config"].items():
+                if name.startswith(ORIGIN):
+                    self.origins[name.removeprefix(ORIGIN)] = origin
+        if "row" in message:
+            self._rows[message["step"]] = message["row"]
 
 
 @contextmanager
@@ -110,20 +117,22 @@ def writing(run: str) -> Iterator[Journal]:
         _mend(folder / JOURNAL)
         try:
             own = Journal(folder)
-        except (ValueError, KeyError, TypeError):  # a machine that lost its power leaves such
+        except (ValueError, KeyError, TypeError):  # a machine lost its power, or somebody made room
             atomic.move(folder / JOURNAL, folder / f"{JOURNAL}.damaged")
             own = Journal(folder)
         yield own
 
 
-def read(folder: Path, after: int = 0) -> list[Message]:
-    """The whole messages of a journal behind the first `after`; errors as in `writing`."""
+def read(folder: Path, offset: int = 0) -> tuple[list[Message], int]:
+    """The whole messages of a journal behind an offset in bytes, and their end; errors as in `writing`."""
     try:
-        text = (folder / JOURNAL).read_text(encoding="utf-8", errors="replace")
+        with (folder / JOURNAL).open("rb") as file:
+            file.seek(offset)
+            content = file.read()
     except FileNotFoundError:
-        return []
-    whole = text[: text.rfind("\n") + 1].splitlines()
-    return [json.loads(line) for line in whole[after:]]
+        return [], offset
+    whole = content[: content.rfind(b"\n") + 1]
+    return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
 
 
 def arrays_of(folder: Path, message: Message) -> dict[str, np.ndarray]:
@@ -132,6 +141,14 @@ def arrays_of(folder: Path, message: Message) -> dict[str, np.ndarray]:
         return {}
     with np.load(folder / message["arrays"], allow_pickle=False) as found:
         return dict(found)
+
+
+def _files(message: Message) -> list[str]:
+    """Beside the journal, which a message speaks of."""
+    return [
+        *([message["arrays"]] if "arrays" in message else []),
+        *([message["model"]["file"]] if "model" in message else []),
+    ]
 
 
 def _mend(path: Path) -> None:

@@ -16,11 +16,11 @@ import torch
 
 from context_fbr.cells import Cell
 from context_fbr.epoch import Epoch
-from context_fbr.errors import StoppedError
-from context_fbr.mirror import identity, journal, media, starting
+from context_fbr.errors import StoppedError, UserError
+from context_fbr.mirror import identity, journal, media, recorded, starting
 from context_fbr.mirror.identity import Identity
 from context_fbr.mirror.journal import Journal
-from context_fbr.mirror.record import record_files, record_training
+from context_fbr.mirror.record import OTHER, record_files, record_training
 from context_fbr.mirror.rows import batch_of, better, rows
 from context_fbr.patches import Volume
 from context_fbr.study.document import Document
@@ -29,8 +29,6 @@ from context_fbr.tracking import VARIABLE, warn
 
 IN_A_HURRY = (StoppedError, KeyboardInterrupt)
 """How stages end of which somebody waits for the end."""
-
-OTHER = "was another one in an attempt before, on another device or software: the curves keep its beginning"
 
 
 class _Tracker:
@@ -45,13 +43,14 @@ class _Tracker:
         self._place: str | None = None
         self._warned: set[str] = set()
         self._try(self._begin)
+        self._try_to_tell(self._begin_to_tell)
 
     def __enter__(self) -> "_Tracker":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
         waits = kind is None or not issubclass(kind, IN_A_HURRY)
-        self._try(lambda: self._end(done=kind is None, waits=waits))
+        self._try_to_tell(lambda: self._end(done=kind is None, waits=waits))
         self._try(self._open.close)
 
     def epoch(self, epoch: Epoch) -> None:
@@ -61,12 +60,23 @@ class _Tracker:
         """As in tracking.py."""
 
     def _try(self, act: Callable[[], object]) -> None:
-        """Do something that may fail; if it does, nothing more is written."""
+        """Write something; if it cannot be written, nothing more is."""
         try:
             act()
         except Exception as error:
             self._journal = None
             self._warn("journal", f"{type(error).__name__}: {error}")
+
+    def _try_to_tell(self, act: Callable[[], object]) -> None:
+        """Do something with the teller; the journal is written on for later."""
+        try:
+            act()
+        except Exception as error:
+            self._warn("teller", f"{type(error).__name__}: {error}; {self._later}")
+
+    @property
+    def _later(self) -> str:
+        return f"`context-fbr wandb push {self._cell.key}` tries again"
 
     def _warn(self, what: str, text: str) -> None:
         """Of each thing once."""
@@ -79,7 +89,10 @@ class _Tracker:
         own = self._open.enter_context(journal.writing(self._identity.run))
         own.append(identity.message(self._identity, self._stage, identity.provenance_now()))
         self._journal = own
-        self._teller = starting.follow(own.folder, os.environ.get(VARIABLE) == "online")
+
+    def _begin_to_tell(self) -> None:
+        if self._journal is not None:
+            self._teller = starting.follow(self._journal.folder, os.environ.get(VARIABLE) == "online")
 
     def _end(self, done: bool, waits: bool) -> None:
         """Let the teller go; wait for it if somebody may look at what it could not do."""
@@ -110,7 +123,7 @@ class _Tracker:
             print(f"{self._cell.key}: W&B: {place}", file=sys.stderr, flush=True)
         if teller.poll():
             problem = starting.said(said, starting.FAILED) or "the process that tells it was killed"
-            self._warn("teller", f"{problem}; `context-fbr wandb push {self._cell.key}` tries again")
+            self._warn("teller", f"{problem}; {self._later}")
 
 
 class _Training(_Tracker):
@@ -130,7 +143,7 @@ class _Training(_Tracker):
 
     def epoch(self, epoch: Epoch) -> None:
         self._try(lambda: self._tell(epoch, new=True))
-        self._try(self._look_at_teller)
+        self._try_to_tell(self._look_at_teller)
 
     def done(self) -> None:
         if self._journal is not None and self._identity is not None:
@@ -145,7 +158,7 @@ class _Training(_Tracker):
         for step, row in found:
             if step <= self._journal.last_step:
                 if self._journal.differs(step, row):
-                    self._warn("curves", f"step {step} {OTHER}")
+                    self._warn("curves", OTHER.format(step))
                 continue
             message = {"kind": "row", "step": step, "row": row}
             if new and epoch.validation_dice is not None and step == found[-1][0]:
@@ -184,8 +197,15 @@ class _Evaluation(_Tracker):
 
     def _tell(self) -> None:
         """The test, behind its training, which may have been computed without W&B."""
-        if self._journal is not None and self._identity is not None:
-            record_files(self._journal, self._cell, self._document, self._identity)
+        if self._journal is None or self._identity is None:
+            return
+        stage = f"train@{self._cell.key}"
+        differs = [*recorded.differences(stage, self._document, recorded.stages(stage))]
+        if differs:
+            raise UserError(
+                f"its training is not what dvc.lock says of {', '.join(differs)}; nothing is told"
+            )
+        record_files(self._journal, self._cell, self._document, self._identity)
 
 
 of_training = _Training

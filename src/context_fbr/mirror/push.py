@@ -13,6 +13,9 @@ from context_fbr.progress import progress
 from context_fbr.study.document import Document
 from context_fbr.tracking import MODES, VARIABLE
 
+MOST_FAILURES = 2
+"""One after the other, of W&B."""
+
 
 def push(document: Document, cells: Sequence[Cell], named: bool) -> int:
     """Tell W&B of cells; how many there were.
@@ -32,8 +35,8 @@ def push(document: Document, cells: Sequence[Cell], named: bool) -> int:
     missing = {cell: text for cell in cells if (text := _missing(cell))}
     problems = [f"{cell.key}: {text}" for cell, text in missing.items()] if named else []
     finished = [cell for cell in cells if cell not in missing]
-    told = 0
-    for cell in progress(finished, len(finished), "wandb push", "cell"):
+    told = failures = 0
+    for number, cell in enumerate(progress(finished, len(finished), "wandb push", "cell"), start=1):
         try:
             folder = _record(cell, document)
         except HeldError as owner:
@@ -43,9 +46,13 @@ def push(document: Document, cells: Sequence[Cell], named: bool) -> int:
             problems += getattr(error, "problems", [f"{cell.key}: {type(error).__name__}: {error}"])
             continue
         failed = _tell(cell, folder, mode)
-        if failed:  # the next cell would meet the same
-            raise UserError(*problems, f"{cell.key}: {failed}; {told} cells were told of before it")
-        told += 1
+        told += failed is None
+        failures = failures + 1 if failed else 0
+        if failed:
+            problems.append(f"{cell.key}: {failed}")
+        if failures == MOST_FAILURES:  # the next cell would meet the same
+            problems.append(f"{len(finished) - number} cells were not tried")
+            break
     raise_problems(problems)
     return told
 

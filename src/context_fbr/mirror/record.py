@@ -19,7 +19,9 @@ from context_fbr.mirror.rows import batch_of, better, epochs_of, rows
 from context_fbr.prepared import Case
 from context_fbr.score_columns import SCORES
 from context_fbr.study.document import Document
+from context_fbr.tracking import warn
 
+OTHER = "step {} was another one in an attempt before, on another device or software; curves keep that one"
 WORST = 4
 """Test cases that are shown beside the table, those of the lowest Dice."""
 
@@ -27,14 +29,23 @@ WORST = 4
 def record_files(journal: Journal, cell: Cell, document: Document, identity: Identity) -> None:
     """What a journal lacks of a finished cell, from the cell's files alone; errors as below."""
     for stage, result in (("train", cell.history), ("evaluate", cell.scores)):
-        if stage not in journal.origins:
-            journal.append(message(identity, stage, provenance_of(cell, stage, result)))
+        known = journal.origins.get(stage)
+        found = provenance_of(cell, stage, result)
+        same = known is not None and known.get("revision") == found.get("revision")
+        origin = {**(known or {}), **found} if same else found
+        if known is None or (found and origin != known):
+            journal.append(message(identity, stage, origin))
     batch, best = batch_of(document), None
+    others: list[int] = []
     for epoch in epochs_of(cell):
         best = better(best, epoch)
         for step, row in rows(epoch, batch, best):
             if step > journal.last_step:
                 journal.append({"kind": "row", "step": step, "row": row})
+            elif journal.differs(step, row):
+                others.append(step)
+    if others:
+        warn(cell, OTHER.format(others[0]))
     record_training(journal, cell, identity)
     record_test(journal, cell)
 
@@ -48,7 +59,7 @@ def record_training(journal: Journal, cell: Cell, identity: Identity) -> None:
     weights = cell.weights.read_bytes()
     md5 = hashlib.md5(weights).hexdigest()
     digest = f"train {md5}"
-    if digest in journal.digests:
+    if journal.digests.get("trained") == digest:
         return
     summary = json.loads(cell.training.read_text(encoding="utf-8"))
     name = f"weights-{md5}.pt"
@@ -96,7 +107,7 @@ def record_test(journal: Journal, cell: Cell) -> None:
     """
     content = cell.scores.read_bytes()
     digest = f"evaluate {hashlib.md5(content).hexdigest()}"
-    if digest in journal.digests:
+    if journal.digests.get("tested") == digest:
         return
     scores = list(csv.DictReader(content.decode().splitlines()))
     arrays: dict[str, np.ndarray] = {}

@@ -4,11 +4,12 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
 from context_fbr.cells import Cell
+from context_fbr.code import text_of
 from context_fbr.errors import UserError
 from context_fbr.lockfile import LOCK
 from context_fbr.study.document import Document, parse, plain
@@ -48,19 +49,19 @@ def value(document: Document, *keys: str) -> Any:
 def check(cell: Cell, document: Document) -> None:
     """Check that the results of a cell that lie here are of these parameters, data and code, by dvc.lock.
 
+    Not looked at is whether somebody changed a folder of data since DVC wrote it: `dvc status` reads it all.
+
     Raises:
         UserError: naming what differs, or if dvc.lock knows nothing of the cell.
     """
     recorded = stages(f"evaluate@{cell.key}")
     differs: list[str] = []
     for stage in STAGES:
-        entry = recorded.get(f"{stage}@{cell.key}")
-        if entry is None:
-            differs.append(f"{stage}@{cell.key}")
-            continue
-        differs += _parameters(entry, document)
-        differs += _data(entry, recorded)
-        differs += _results(entry)
+        differs += differences(f"{stage}@{cell.key}", document, recorded)
+        differs += _results(recorded.get(f"{stage}@{cell.key}") or {})
+        differs += _code(stage)
+    for stage in ("raw", "prepare"):
+        differs += _parameters(recorded.get(f"{stage}@{cell.task}") or {}, document)
     if differs:
         raise UserError(
             f"{cell.key}: its results are not what dvc.lock says of {', '.join(dict.fromkeys(differs))}; "
@@ -68,9 +69,23 @@ def check(cell: Cell, document: Document) -> None:
         )
 
 
+def differences(stage: str, document: Document, recorded: Mapping[str, Any]) -> Iterator[str]:
+    """Parameters and data that are others than those that a stage read; the stage, if it never ran."""
+    entry = recorded.get(stage)
+    if entry is None:
+        yield stage
+        return
+    yield from _parameters(entry, document)
+    written = {out["path"]: out["md5"] for other in recorded.values() for out in other.get("outs") or ()}
+    for dep in entry["deps"]:
+        path = Path(dep["path"])
+        if dep["md5"] != (_md5(path) if path.is_file() else written.get(dep["path"], dep["md5"])):
+            yield dep["path"]
+
+
 def _parameters(entry: Mapping[str, Any], document: Document) -> Iterator[str]:
     """Parameters that are others now."""
-    for name, before in entry["params"]["params.yaml"].items():
+    for name, before in entry.get("params", {}).get("params.yaml", {}).items():
         try:
             now = value(document, *name.split("."))
         except (KeyError, TypeError):
@@ -79,20 +94,18 @@ def _parameters(entry: Mapping[str, Any], document: Document) -> Iterator[str]:
             yield name
 
 
-def _data(entry: Mapping[str, Any], recorded: Mapping[str, Any]) -> Iterator[str]:
-    """What was read in another state than it was written in, or than it is in."""
-    written = {out["path"]: out["md5"] for other in recorded.values() for out in other.get("outs") or ()}
-    for dep in entry["deps"]:
-        path = Path(dep["path"])
-        if dep["md5"] != (_md5(path) if path.is_file() else written.get(dep["path"], dep["md5"])):
-            yield dep["path"]
+@cache
+def _code(stage: str) -> tuple[str, ...]:
+    """The file that stands for a stage's code, if the code is another one now; it may not be there."""
+    path = Path(f"data/code/{stage}.json")
+    return (str(path),) if path.is_file() and path.read_text(encoding="utf-8") != text_of(stage) else ()
 
 
 def _results(entry: Mapping[str, Any]) -> Iterator[str]:
     """Results that lie here in another state."""
     from context_fbr.lock_check import folder_hash  # DVC takes a second, which no training needs
 
-    for out in entry["outs"]:
+    for out in entry.get("outs", ()):
         path = Path(out["path"])
         if path.is_dir():
             files = {str(file): _md5(file) for file in path.rglob("*") if file.is_file()}
