@@ -304,7 +304,7 @@ def test_a_state_of_other_parameters_data_or_code_is_not_gone_on_from(study: Stu
     ours, _ = (path for path in interrupted(study))
     ours.write_bytes(foreign.replace(b"context-fbr training 1 ", b"context-fbr training 9 "))
     said = finish(study, "train", "unet")
-    assert "newest: has format 9, expected 1" in said
+    assert "newest: has format 9, expected 2" in said
     ours, _ = interrupted(study)
     words = foreign.split(b" ", 4)
     words[3] = b"0" * 64

@@ -22,9 +22,8 @@ def workspace(tmp_path: Path) -> Workspace:
 def test_a_study_is_computed_on_the_cluster_and_collected_without_executing_a_cell(
     slurm: Cluster, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With W&B, in a folder of the checkout."""
+    """With W&B, which writes into the checkout."""
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", "told")
     submitted = workspace.context_fbr("grid", "submit").stdout
     assert "2 cells to submit" in submitted
     again = workspace.context_fbr("grid", "submit").stdout
@@ -44,7 +43,7 @@ def test_a_study_is_computed_on_the_cluster_and_collected_without_executing_a_ce
     wait_for(lambda: not slurm.ask("squeue", "-h").strip(), 30)
     states = slurm.ask("squeue", "-h", "-t", "all", "-o", "%T").split()
     assert set(states) <= {"COMPLETED"}
-    told = wandb_files.read(workspace.path / "told")  # and not in clones that are gone
+    told = wandb_files.read(workspace.path)  # and not in clones that are gone
     assert set(told) == {"spheres-unet-16-1", "spheres-attention_unet-16-1"}
     assert {each.exit_code for each in told.values()} == {0}
     assert all("test/cases" in each.rows[-1] for each in told.values())
