@@ -261,7 +261,8 @@ def test_results_of_another_commit_or_half_of_a_cell_are_not_pushed(
     said = made.context_fbr("wandb", "push", UNET, expect=1).stderr
     assert f"{UNET}: its results are not what dvc.lock says of models/{UNET}; `dvc checkout`" in said
     made.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.006")
-    (made.path / "src/context_fbr/steps.py").open("a").write("# another code\n")
+    with (made.path / "src/context_fbr/steps.py").open("a") as file:
+        file.write("# another code\n")
     said = made.context_fbr("wandb", "push", UNET, expect=1).stderr
     assert f"says of train, models/{UNET}, data/code/train.json" in said
     made.run("git", "checkout", "src")

@@ -16,7 +16,7 @@ from conftest import ROOT, TINY
 from small_disk import fill, small_disk
 from stage_server import Ended, StageServer, serve
 
-from context_fbr import profiles
+from context_fbr import profiles, training_state
 from context_fbr.cells import Cell
 
 MODELS = ["unet", "attention_unet", "unetr"]
@@ -302,9 +302,9 @@ def test_a_state_of_other_parameters_data_or_code_is_not_gone_on_from(study: Stu
     assert study.results("unet", ("train",)).items() <= study.truth("unet").items()
 
     ours, _ = (path for path in interrupted(study))
-    ours.write_bytes(foreign.replace(b"context-fbr training 1 ", b"context-fbr training 9 "))
+    ours.write_bytes(foreign.replace(f"training {training_state.FORMAT} ".encode(), b"training 9 ", 1))
     said = finish(study, "train", "unet")
-    assert "newest: has format 9, expected 2" in said
+    assert f"newest: has format 9, expected {training_state.FORMAT}" in said
     ours, _ = interrupted(study)
     words = foreign.split(b" ", 4)
     words[3] = b"0" * 64
