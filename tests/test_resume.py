@@ -168,7 +168,7 @@ def test_killed_at_random_times_a_cell_ends_with_the_same_bytes(study: Study) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_killed_many_times_a_cell_ends_with_the_same_bytes(study: Study, model: str) -> None:
-    kill_at_random(study, model, ("train", "evaluate"), kills=9, seed=int(time.time()))
+    kill_at_random(study, model, ("train", "evaluate"), kills=5, seed=int(time.time()))
 
 
 @pytest.mark.slow
@@ -222,7 +222,7 @@ def interrupted(study: Study) -> tuple[Path, Path]:
     return newest, previous
 
 
-@pytest.mark.parametrize("lengths", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("lengths", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_state_cut_at_any_length_is_said_and_the_previous_one_serves(study: Study, lengths: int) -> None:
     newest, _ = interrupted(study)
     kept = newest.parents[1]
