@@ -192,6 +192,7 @@ def test_what_is_computed_again_is_told_only_once(
     again = mirrored.copy(tmp_path / "study")
     again.dvc("repro", "-f", "-s", f"train@{UNET}", f"evaluate@{UNET}")
     found = wandb_files.read(again.path)[UNET]
+    assert found.folder.name != told[UNET].folder.name  # it was told, in the place of the one before
     assert found.run.run_id == told[UNET].run.run_id
     assert found.steps == told[UNET].steps
     assert [a.type for a in found.artifacts] == [a.type for a in told[UNET].artifacts]
@@ -204,9 +205,12 @@ def test_finished_cells_are_told_from_their_files_alone_as_the_live_mirror_would
 ) -> None:
     made = finished.copy(tmp_path / "study")
     assert "2 of 2 cells: W&B knows them" in made.context_fbr("wandb", "push").stdout
+    folders: set[str] = set()
     for _ in range(2):  # pushed once, and again
         pushed = wandb_files.read(made.path)
         assert set(pushed) == set(KEYS)
+        assert folders.isdisjoint(each.folder.name for each in pushed.values())
+        folders |= {each.folder.name for each in pushed.values()}
         groups = [pushed[key].run.run_group.partition("/") for key in KEYS]
         assert groups[0][0] == groups[1][0]
         assert [group[2].rpartition("-")[0] for group in groups] == ["unet", "attention_unet"]

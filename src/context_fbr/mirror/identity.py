@@ -10,7 +10,8 @@ from typing import Any
 
 from context_fbr import provenance
 from context_fbr.cells import Cell
-from context_fbr.mirror.recorded import output, stages, value
+from context_fbr.mirror.journal import ORIGIN
+from context_fbr.mirror.recorded import md5, output, stages, value
 from context_fbr.study.document import Document
 
 CODE = Path("data/code/train.json")
@@ -68,7 +69,7 @@ def identify(cell: Cell, document: Document) -> Identity:
 def _code(recorded: Mapping[str, Any]) -> str | None:
     """Of the code as it is; a clone that fetched results alone knows it by dvc.lock."""
     if CODE.is_file():
-        return hashlib.md5(CODE.read_bytes()).hexdigest()
+        return md5(CODE)
     return output(recorded, "code_train", str(CODE))
 
 
@@ -80,7 +81,7 @@ def message(identity: Identity, stage: str, origin: Mapping[str, Any]) -> dict[s
         "name": identity.name,
         "group": identity.group,
         "tags": list(identity.tags),
-        "config": {**identity.config, f"provenance_{stage}": dict(origin)},
+        "config": {**identity.config, f"{ORIGIN}{stage}": dict(origin)},
     }
 
 

@@ -79,7 +79,7 @@ def differences(stage: str, document: Document, recorded: Mapping[str, Any]) -> 
     written = {out["path"]: out["md5"] for other in recorded.values() for out in other.get("outs") or ()}
     for dep in entry["deps"]:
         path = Path(dep["path"])
-        if dep["md5"] != (_md5(path) if path.is_file() else written.get(dep["path"], dep["md5"])):
+        if dep["md5"] != (md5(path) if path.is_file() else written.get(dep["path"], dep["md5"])):
             yield dep["path"]
 
 
@@ -108,14 +108,15 @@ def _results(entry: Mapping[str, Any]) -> Iterator[str]:
     for out in entry.get("outs", ()):
         path = Path(out["path"])
         if path.is_dir():
-            files = {str(file): _md5(file) for file in path.rglob("*") if file.is_file()}
+            files = {str(file): md5(file) for file in path.rglob("*") if file.is_file()}
             now = folder_hash(str(path), files)
         else:
-            now = _md5(path) if path.exists() else out["md5"]
+            now = md5(path) if path.exists() else out["md5"]
         if now != out["md5"]:
             yield out["path"]
 
 
-def _md5(path: Path) -> str:
+def md5(path: Path) -> str:
+    """Of a file, as DVC hashes it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()

@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from context_fbr.mirror.starting import FAILED, PLACE
 POLL_S = 0.5
 MOST_WAIT_S = 120
 """For another process that tells of the same run."""
+MOST_CHARACTERS = 300
+"""Of a reason."""
 TOO_LATE = 3
 """Exit status."""
 
@@ -143,7 +146,9 @@ def main(arguments: list[str]) -> int:
         print(f"{FAILED}it is being told by {owner}", flush=True)
         return 1
     except BaseException as error:  # W&B ends programs, too
-        text = " ".join(str(error).split()) or "no reason given"
+        text = (
+            textwrap.shorten(str(error), MOST_CHARACTERS) or "no reason given"
+        )  # some servers answer with pages
         print(f"{FAILED}{type(error).__name__}: {text}", flush=True)
         return 1
     print("told", flush=True)
