@@ -35,12 +35,15 @@ def write_text(path: Path, content: str) -> None:
 
 
 def move(path: Path, target: Path) -> None:
-    """Give a file another name, over whatever has it.
+    """Give a file or folder another name, over whatever has it.
 
     Raises:
         UserError: if the system refuses; both are left as they were.
     """
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            _remove(target)
         path.replace(target)
     except OSError as error:
         raise _not_written(target, error) from error
@@ -59,6 +62,20 @@ def directory(path: Path) -> Iterator[Path]:
         yield partial
         _remove(path)
         partial.replace(path)
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Give an empty folder for what is moved to its place when all of it is there; it is removed at the end.
+
+    Raises:
+        UserError: if the system refuses.
+    """
+    with _beside(path) as partial:
+        _remove(partial)
+        partial.mkdir(parents=True)
+        yield partial
+        _remove(partial)
 
 
 @contextmanager
