@@ -116,23 +116,23 @@ def watch_and_edit(
     workspace: Workspace, command: list[str], mark: str, change: Callable[[], object]
 ) -> tuple[int, str]:
     """Run a command, make a change when its output first holds `mark`; exit status and output."""
-    process = subprocess.Popen(
+    said, done = "", False
+    with subprocess.Popen(
         [sys.executable, *command],
         cwd=workspace.path,
         env=workspace.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    assert process.stdout is not None
-    said, done = "", False
-    for line in process.stdout:
-        said += line
-        if mark in line and not done:
-            change()
-            done = True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said += line
+            if mark in line and not done:
+                change()
+                done = True
     assert done, said
-    return process.wait(), said
+    return process.returncode, said
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,6 @@ def test_a_change_during_a_run_records_nothing(
         elif change == "a module":
             workspace.edit(str(TRAINER), "import math\n", "import math  # a change\n")
         else:
-            workspace.run("git", "stash", "-q")
             workspace.run("git", "checkout", "-q", "other")
 
     log = workspace.path / f".dvc/tmp/context-fbr/logs/{CELL.key}.log"
@@ -203,7 +202,6 @@ def test_a_change_during_a_run_records_nothing(
     assert {path for path in after if "runs" in path} == {path for path in before if "runs" in path}
     if change == "git checkout":
         workspace.run("git", "checkout", "-q", "-")
-        workspace.run("git", "stash", "pop", "-q")
         assert records(workspace) == before
     if change == "params.yaml":
         workspace.dvc("repro", train)
