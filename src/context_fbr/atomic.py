@@ -4,6 +4,7 @@ What is being written ends in `.partial`, which git and DVC ignore, so that a ki
 that counts; the next one to write the same thing takes its place.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ def write_text(path: Path, content: str) -> None:
 
 
 def move(path: Path, target: Path) -> None:
-    """Give a file or folder another name, over whatever has it.
+    """Give a file or folder another name, over whatever has it, also on another disk.
 
     Raises:
         UserError: if the system refuses; both are left as they were.
@@ -46,7 +47,18 @@ def move(path: Path, target: Path) -> None:
             _remove(target)
         path.replace(target)
     except OSError as error:
-        raise _not_written(target, error) from error
+        if error.errno != errno.EXDEV:
+            raise _not_written(target, error) from error
+        _copy(path, target)
+        _remove(path)
+
+
+def _copy(path: Path, target: Path) -> None:
+    if path.is_dir():
+        with directory(target) as folder:
+            shutil.copytree(path, folder, dirs_exist_ok=True)
+    else:
+        write_bytes(target, path.read_bytes())
 
 
 @contextmanager
