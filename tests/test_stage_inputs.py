@@ -139,7 +139,7 @@ def watch_and_edit(
 def longer(committed: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The committed study of one cell with more epochs, which has not run yet; and a branch with other code."""
     workspace = committed.copy(tmp_path_factory.mktemp("longer") / "study")
-    workspace.edit("params.yaml", "      epochs: 2", "      epochs: 300")
+    workspace.edit("params.yaml", "      epochs: 2", "      epochs: 200")
     workspace.edit("params.yaml", "models: [unet, attention_unet]", "models: [unet]")
     workspace.edit("params.yaml", "  validate_every_epochs: 1", "  validate_every_epochs: 20")
     workspace.commit("Longer")
@@ -191,7 +191,7 @@ def test_a_change_during_a_run_records_nothing(
     log = workspace.path / f".dvc/tmp/context-fbr/logs/{CELL.key}.log"
     log.unlink(missing_ok=True)
     status, said = watch_and_edit(
-        workspace, commands[way], "epoch 20/300" if way == "dvc repro" else CELL.key, make
+        workspace, commands[way], "epoch 20/200" if way == "dvc repro" else CELL.key, make
     )
     said += log.read_text() if log.exists() else ""
     assert status != 0, said
