@@ -11,7 +11,7 @@ from typing import Any
 from context_fbr import lockfile
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.grid import dvc
-from context_fbr.lock_provenance import contradictions, folder_hash
+from context_fbr.lock_provenance import contradictions, folder_hash, outdated
 
 ABSENT = ("deleted", "not in cache")
 """DVC's words for a result that is not here, as in every clone before `dvc pull`."""
@@ -37,7 +37,7 @@ def check() -> None:
     ]
     known = {name: recorded[name] for name in stages if name in recorded}
     problems += inconsistencies(known)
-    problems += contradictions(known)
+    problems += [*contradictions(known), *outdated(known)]
     if problems:
         problems.append(
             "dvc.lock does not describe this checkout: run `make repro` (`context-fbr prune` before it, if"
