@@ -98,6 +98,21 @@ def test_what_the_stage_does_not_read_may_change(inputs: StageInputs, change: st
     inputs.check()
 
 
+def test_a_long_stage_warns_once_of_each_state_and_not_of_what_was_undone(
+    inputs: StageInputs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warnings = stage_inputs.ChangeWarnings(inputs, every_s=0)
+    found = []
+    for change in (None, ("0.005", "0.5"), None, ("0.5", "0.005"), ("0.005", "0.7")):
+        if change:
+            edit(Path("params.yaml"), f"  learning_rate: {change[0]}\n", f"  learning_rate: {change[1]}\n")
+        warnings.look()
+        found.append(capsys.readouterr().err.count("warning: params.yaml:69: train.learning_rate: "))
+    assert found == [0, 1, 0, 0, 1]
+    stage_inputs.ChangeWarnings(inputs, every_s=60).look()  # too early
+    assert capsys.readouterr().err == ""
+
+
 def test_a_stage_does_not_start_with_code_that_dvc_does_not_know(inputs: StageInputs) -> None:
     append(str(TRAINER), "# a change\n")()
     with pytest.raises(UserError, match=r"data/code/train\.json: .*src/context_fbr/trainer\.py"):

@@ -27,7 +27,7 @@ from context_fbr.epoch import Epoch
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.history import foreground_ratio_table, history_table
 from context_fbr.patches import Protocol, Volume
-from context_fbr.stage_inputs import StageInputs
+from context_fbr.stage_inputs import ChangeWarnings, StageInputs
 from context_fbr.stopping import StopRequest
 from context_fbr.study.resume import Resume
 from context_fbr.study.training import Network, SlidingWindow, TaskTraining, Training
@@ -59,7 +59,14 @@ def load_split(cell: Cell, split: str, device: torch.device) -> tuple[list[Volum
     return volumes, total.hexdigest()
 
 
-def follow(cell: Cell, epochs: Iterable[Epoch], total: int, history: list[Epoch], tracker: Tracker) -> None:
+def follow(
+    cell: Cell,
+    epochs: Iterable[Epoch],
+    total: int,
+    history: list[Epoch],
+    tracker: Tracker,
+    warnings: ChangeWarnings | None = None,
+) -> None:
     """Run through the epochs and show each: a bar on a terminal, a line per validation in a log.
 
     Args:
@@ -68,6 +75,7 @@ def follow(cell: Cell, epochs: Iterable[Epoch], total: int, history: list[Epoch]
         total: how many there will be, those of `history` included.
         history: the epochs before; the new ones are added as they end.
         tracker: is told of the new ones.
+        warnings: of inputs that changed meanwhile.
     """
     best = next((epoch for epoch in history if epoch.weights is not None), None)
     with tqdm(total=total, initial=len(history), desc=cell.key, unit="epoch", disable=None) as bar:
@@ -88,6 +96,8 @@ def follow(cell: Cell, epochs: Iterable[Epoch], total: int, history: list[Epoch]
                         flush=True,
                     )
             bar.update()
+            if warnings is not None:
+                warnings.look()
 
 
 def padded_cases(cell: Cell) -> list[str]:
@@ -178,7 +188,7 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
         resumed = state is not None
         del state  # a copy of everything, which the trainer has taken over
         with tracking.of_training(cell, document, network, training[0], [*history]) as tracker:
-            follow(cell, run_of_epochs, epochs, history, tracker)
+            follow(cell, run_of_epochs, epochs, history, tracker, ChangeWarnings(stage))
             skipped = sum(epoch.skipped_steps for epoch in history)
             if skipped:
                 print(f"{cell.key}: {skipped} steps were skipped: their loss or gradient was no number")

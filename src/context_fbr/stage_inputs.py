@@ -6,6 +6,8 @@ run would be recorded in dvc.lock and in the run-cache as if the result had been
 
 import hashlib
 import json
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from context_fbr.study.document import Document, parse, plain
 
 PIPELINE = Path("dvc.yaml")
 MAX_NAMED = 5  # files in one message
+WARN_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,22 +46,25 @@ class StageInputs:
         """As DVC names the run, `train@spheres-unet-32-1`."""
         return "@".join(filter(None, (self.stage, "-".join(self.item.values()))))
 
+    def changes(self) -> list[str]:
+        """Return a problem for each parameter, module or dependency that is not what the stage read."""
+        try:
+            now = read(self.stage, self.item)
+        except UserError as error:
+            return list(error.problems)
+        problems = _changed_parameters(self, now)
+        if now.definition != self.definition:
+            problems.append(f"{PIPELINE}: the stage {self.stage} was changed")
+        changed = [path for path, state in self.files.items() if now.files.get(path, state) != state]
+        return problems + [f"{path}: was changed" for path in changed]
+
     def check(self) -> None:
-        """Check that parameters, code and dependencies are still those that the stage read.
+        """Check that nothing changed.
 
         Raises:
             UserError: naming everything that changed, and what to do.
         """
-        try:
-            now = read(self.stage, self.item)
-        except UserError as error:
-            problems = list(error.problems)
-        else:
-            problems = _changed_parameters(self, now)
-            if now.definition != self.definition:
-                problems.append(f"{PIPELINE}: the stage {self.stage} was changed")
-            changed = [path for path, state in self.files.items() if now.files.get(path, state) != state]
-            problems += [f"{path}: was changed" for path in changed]
+        problems = self.changes()
         if problems:
             raise UserError(
                 *problems,
@@ -94,6 +100,28 @@ def read(stage: str, item: Mapping[str, str]) -> StageInputs:
     files = {path: _state(Path(path)) for path in definition.get("deps", ())}
     _check_code(stage, files)
     return StageInputs(stage, item, document, parameters, definition, files)
+
+
+class ChangeWarnings:
+    """Early warnings of a long stage, which would otherwise fail at its end only."""
+
+    def __init__(self, inputs: StageInputs, every_s: float = WARN_EVERY_S) -> None:
+        self._inputs, self._every_s = inputs, every_s
+        self._next = time.monotonic() + every_s
+        self._known: list[str] = []
+
+    def look(self) -> None:
+        """Warn of changes that are new since the last look, if that is long enough ago."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + self._every_s
+        changes = self._inputs.changes()
+        if changes and changes != self._known:
+            for change in changes:
+                print(f"warning: {change}", file=sys.stderr, flush=True)
+            text = "its result will not be kept unless this is undone before it ends"
+            print(f"warning: {self._inputs.name}: {text}", file=sys.stderr, flush=True)
+        self._known = changes
 
 
 @contextmanager
