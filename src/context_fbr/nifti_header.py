@@ -1,7 +1,7 @@
 """Headers of NIfTI-1 volumes: which are refused, how they are read in mm, and the header of a mask.
 
-nibabel repairs a header while it reads it. Here every repair is reported, and a header that different programs
-would read as different grids is refused.
+nibabel repairs a header while it reads it. Here every repair is reported, and a header that programs read as
+different grids is refused.
 """
 
 import logging
@@ -155,8 +155,12 @@ def _check_voxels(raw: nibabel.Nifti1Header) -> None:
 def _check_offset(raw: nibabel.Nifti1Header) -> None:
     offset = float(raw["vox_offset"])
     if not (offset >= FIRST_VOXEL and offset == math.floor(offset)):  # NaN and inf neither
-        text = f"its header puts the first voxel at byte {offset:g} (vox_offset), expected {FIRST_VOXEL} or more"
-        remedy = f"write the right offset into vox_offset (float at byte 108): {FIRST_VOXEL} without extensions"
+        text = (
+            f"its header puts the first voxel at byte {offset:g} (vox_offset), expected {FIRST_VOXEL} or more"
+        )
+        remedy = (
+            f"write the right offset into vox_offset (float at byte 108): {FIRST_VOXEL} without extensions"
+        )
         raise HeaderError(text, remedy)
 
 
@@ -172,14 +176,18 @@ def _check_forms(raw: nibabel.Nifti1Header) -> None:
     """Check that the voxels have edges, and that all programs take them from the same fields."""
     for name in ("sform_code", "qform_code"):
         if int(raw[name]) > MOST_CODE:
-            text = f"{name} is {int(raw[name])}, expected 0 to {MOST_CODE}: only some programs use such a form"
+            text = (
+                f"{name} is {int(raw[name])}, expected 0 to {MOST_CODE}: only some programs use such a form"
+            )
             raise HeaderError(text, f"write 1 into {name} if the form is right, else 0")
     if raw["sform_code"] > 0:
         return
     edges = [float(edge) for edge in raw["pixdim"][1:4]]
     if not all(0 < edge < math.inf for edge in edges):
         shown = " x ".join(f"{edge:g}" for edge in edges)
-        raise HeaderError(f"its header has no spacing: pixdim is {shown}, every edge must be above 0", _HEADER)
+        raise HeaderError(
+            f"its header has no spacing: pixdim is {shown}, every edge must be above 0", _HEADER
+        )
 
 
 def _repairs(raw: nibabel.Nifti1Header, header: nibabel.Nifti1Header) -> list[str]:
