@@ -207,6 +207,11 @@ def _jobs(images: Sequence[Path], out: Path, overwrite: bool) -> dict[Path, Path
             problems.append(f"{source}: has the same name as {twin}; segment it into another folder")
         elif target.exists() and target.resolve() in {path.resolve() for path in sources}:
             problems.append(f"{target}: is an image itself; name another folder with --out")
+        elif (unpacked := target.with_suffix("")).exists():
+            problems.append(
+                f"{target}: would be beside {unpacked.name}, which ITK reads in place of it; name another "
+                "folder with --out"
+            )
         elif target.exists() and not overwrite:
             problems.append(f"{target}: is there already; name another folder, or give --overwrite")
         jobs[source] = target
