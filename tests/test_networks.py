@@ -7,6 +7,7 @@ import torch
 from context_fbr import convolutions, networks
 from context_fbr.errors import UserError
 from context_fbr.study.document import Document
+from context_fbr.study.training import Network
 
 Change = Callable[[str, str], Document]
 
@@ -88,6 +89,73 @@ def test_a_wrong_network_is_named_with_what_is_accepted(
     document = change(before, after)
     with pytest.raises(UserError, match=expected):
         networks.build(document, "unet", patch_size, seed=1)
+
+
+LOADING = pytest.mark.parametrize(
+    ("block", "key", "argument"),
+    [
+        pytest.param(
+            "{network: HoVerNet, mode: fast, pretrained_url: http://localhost:9/w}",
+            "networks.other.pretrained_url",
+            "pretrained_url",
+            id="A10 a url",
+        ),
+        pytest.param(
+            "{network: DenseNet121, pretrained: true}",
+            "networks.other.pretrained",
+            "pretrained",
+            id="A10 true",
+        ),
+        pytest.param(
+            "{network: TorchVisionFCModel, weights: DEFAULT}",
+            "networks.other.weights",
+            "weights",
+            id="A10 another library's",
+        ),
+        pytest.param(
+            "{network: EfficientNetBN, model_name: efficientnet-b0}",
+            "networks.other",
+            "pretrained",
+            id="A10 by default",
+        ),
+        pytest.param(
+            "{network: Transchex, num_language_layers: 1, num_vision_layers: 1, num_mixed_layers: 1}",
+            "networks.other",
+            "path_or_repo_id",
+            id="A10 by default, from a hub",
+        ),
+    ],
+)
+
+
+@LOADING
+def test_a_network_that_would_load_weights_is_refused_before_it_is_built(
+    change: Change, monkeypatch: pytest.MonkeyPatch, block: str, key: str, argument: str
+) -> None:
+    document = change("  unetr:\n", f"  other: {block}\n  unetr:\n")
+    monkeypatch.setattr(networks, "_construct", None)
+    monkeypatch.setattr(networks, "_failure", None)
+    for use in (networks.check, lambda *place: networks.rebuild(*place, seed=1)):
+        with pytest.raises(UserError) as refused:
+            use(document, "other", 16)
+        problem, *_ = [problem for problem in refused.value.problems if "loads weights" in problem]
+        line = document.line(("networks", "other"))
+        assert problem.startswith(f"{document.path}:{line}: {key}: ")
+        assert f"with {argument}, " in problem
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param("{network: DenseNet121, pretrained: false}", id="false"),
+        pytest.param("{network: HoVerNet, mode: fast, pretrained_url: null}", id="null"),
+        pytest.param("{network: SwinUNETR, feature_size: 12, dropout_path_rate: 0.1}", id="a rate"),
+    ],
+)
+def test_an_argument_that_loads_nothing_is_accepted(change: Change, block: str) -> None:
+    document = change("  unetr:\n", f"  other: {block}\n  unetr:\n")
+    spec = document.section(("networks", "other"), Network)
+    assert networks._constructor(document, "other", spec).__name__ == spec.network
 
 
 def test_a_network_that_returns_no_single_tensor_of_the_patch_s_shape_is_refused(change: Change) -> None:

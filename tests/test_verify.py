@@ -84,6 +84,24 @@ def qform(path: Path, affine: np.ndarray, **fields: float) -> None:
     path.write_bytes(gzip.compress(volume.to_bytes()))
 
 
+def fields(path: Path, **values: object) -> None:
+    """Write fields of a header."""
+    content = gzip.decompress(path.read_bytes())
+    header = nibabel.Nifti1Header(content[:348], check=False)
+    for name, value in values.items():
+        header[name] = value
+    path.write_bytes(gzip.compress(header.binaryblock + content[348:]))
+
+
+def plain(path: Path) -> None:
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+
+
+def dangling(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere.nii.gz")
+
+
 def nifti_2(path: Path) -> None:
     nibabel.save(nibabel.Nifti2Image.from_image(nibabel.load(path)), path)
 
@@ -95,13 +113,12 @@ def as_nii(path: Path) -> None:
 
 IMAGE, LABEL = "imagesTr/b.nii.gz", "labelsTr/b.nii.gz"
 ZOO: list[tuple[str, Callable[[Dataset], object], tuple[str, str, str], str]] = [
-    ("a cut image", lambda d: d.cut("imagesTr", "b"), ("error", "unreadable", IMAGE), "no readable NIfTI"),
-    ("an image without its last byte", lambda d: d.cut("imagesTr", "b", 0.999), ("error", "unreadable", IMAGE), "NIfTI"),
-    ("a cut label", lambda d: d.cut("labelsTr", "b"), ("error", "unreadable", LABEL), "no readable NIfTI"),
-    ("an empty file", lambda d: d.cut("labelsTr", "b", 0), ("error", "unreadable", LABEL), "no readable NIfTI"),
-    ("a text", lambda d: d.file("imagesTr", "b").write_text("<html>"), ("error", "unreadable", IMAGE), "NIfTI"),
+    ("a cut image", lambda d: d.cut("imagesTr", "b"), ("error", "unreadable", IMAGE), "gzip file that is cut"),
+    ("an image without its last byte", lambda d: d.cut("imagesTr", "b", 0.999), ("error", "unreadable", IMAGE), "gzip file that is cut"),
+    ("a cut label", lambda d: d.cut("labelsTr", "b"), ("error", "unreadable", LABEL), "gzip file that is cut"),
+    ("an empty file", lambda d: d.cut("labelsTr", "b", 0), ("error", "unreadable", LABEL), "is empty (0 bytes)"),
+    ("a web page", lambda d: d.file("imagesTr", "b").write_text("<html>"), ("error", "unreadable", IMAGE), "is a web page"),
     ("four axes", lambda d: d.image(lambda v: v[..., None].repeat(2, -1)), ("error", "unreadable", IMAGE), "has 4 axes (12 x 11 x 10 x 2 voxels)"),
-    ("an axis of one", lambda d: d.image(lambda v: v[..., None]), ("error", "unreadable", IMAGE), "has 4 axes (12 x 11 x 10 x 1 voxels)"),
     ("one slice", lambda d: d.image(lambda v: v[:, :, 5]), ("error", "unreadable", IMAGE), "has 2 axes (12 x 11 voxels)"),
     ("NIfTI-2", lambda d: nifti_2(d.file("imagesTr", "b")), ("error", "unreadable", IMAGE), "is NIfTI-2, expected NIfTI-1"),
     ("an image without label", lambda d: d.file("labelsTr", "b").unlink(), ("error", "no label", IMAGE), "labelsTr/b.nii.gz is not there"),
@@ -131,6 +148,13 @@ ZOO: list[tuple[str, Callable[[Dataset], object], tuple[str, str, str], str]] = 
     ("a damaged qform", lambda d: qform(d.file("imagesTr", "b"), AFFINE, quatern_b=5.0), ("warning", "forms differ", IMAGE), "(one of them is damaged)"),
     ("an oblique grid", lambda d: d.grid(turned(10)), ("note", "oblique", IMAGE), "turned by 10.0 degrees"),
     ("a sheared grid", lambda d: d.grid(sheared()), ("error", "sheared", IMAGE), "sheared by 16.7 degrees"),
+    ("N3 no spacing", lambda d: fields(d.file("imagesTr", "b"), sform_code=0, pixdim=[0] * 8), ("error", "unreadable", IMAGE), "no spacing"),
+    ("N3 a repaired field", lambda d: fields(d.file("labelsTr", "b"), sform_code=1, qform_code=0, bitpix=7), ("warning", "header repaired", LABEL), "bitpix 7 is read as 8"),
+    ("N5 voxels at byte 0", lambda d: fields(d.file("imagesTr", "b"), vox_offset=0), ("error", "unreadable", IMAGE), "first voxel at byte 0"),
+    ("N12 plain, named .nii.gz", lambda d: plain(d.file("labelsTr", "b")), ("warning", "misnamed", LABEL), "is not packed by gzip"),
+    ("N14 a Git LFS pointer", lambda d: d.file("imagesTr", "b").write_text("version https://git-lfs.github.com/spec/v1\n"), ("error", "unreadable", IMAGE), "is a Git LFS pointer"),
+    ("N15 a dangling link", lambda d: dangling(d.file("labelsTr", "b")), ("error", "unreadable", LABEL), "is a link to a file that is not there"),
+    ("N16 capitals", lambda d: d.file("imagesTr", "b").rename(d.path / "imagesTr/b.NII.GZ"), ("warning", "misnamed", "imagesTr/b.NII.GZ"), "other programs"),
     ("a forgotten intercept", lambda d: d.image(lambda v: v + 1024), ("error", "not HU", IMAGE), "0 to 1724 are not HU"),
     ("an image scaled to 0..1", lambda d: d.image(lambda v: (v + 1024) / 1724), ("error", "not HU", IMAGE), "0 to 1 are not HU"),
     ("a z-score", lambda d: d.image(lambda v: (v - v.mean()) / v.std()), ("error", "not HU", IMAGE), "nothing reaches 100"),
@@ -219,10 +243,6 @@ def test_a_case_that_is_there_packed_and_unpacked_is_reported_for_image_and_labe
     ]
 
 
-def squeezed(path: Path) -> None:
-    nibabel.save(nibabel.squeeze_image(nibabel.load(path)), path)
-
-
 def first_of_four_axes(path: Path) -> None:
     nibabel.save(nibabel.four_to_three(nibabel.load(path))[0], path)
 
@@ -234,11 +254,10 @@ def nifti_1(path: Path) -> None:
 @pytest.mark.parametrize(
     ("breaks", "named", "mends"),
     [
-        (lambda d: d.image(lambda v: v[..., None]), "squeeze_image", squeezed),
         (lambda d: d.image(lambda v: v[..., None].repeat(2, -1)), "four_to_three", first_of_four_axes),
         (lambda d: nifti_2(d.file("imagesTr", "b")), "Nifti1Image.from_image", nifti_1),
     ],
-    ids=["an axis of one", "four axes", "NIfTI-2"],
+    ids=["four axes", "NIfTI-2"],
 )
 def test_the_remedy_of_each_kind_of_damage_mends_it(
     dataset: Dataset, breaks: Callable[[Dataset], object], named: str, mends: Callable[[Path], None]
@@ -285,7 +304,9 @@ def test_only_visible_files_of_nifti_count_in_the_order_of_their_names(tmp_path:
     for name in ("b.nii.gz", "a.nii", "._a.nii", ".c.nii.gz", "a.nii.gz.bak", "d.nii.old", "e.NII", "notes"):
         (tmp_path / name).touch()
     (tmp_path / "f.nii.gz").mkdir()
-    assert layout.nifti_files(tmp_path) == [tmp_path / "a.nii", tmp_path / "b.nii.gz"]
+    (tmp_path / "g.nii.gz").symlink_to("nowhere")
+    names = [path.name for path in layout.nifti_files(tmp_path)]
+    assert names == ["a.nii", "b.nii.gz", "e.NII", "g.nii.gz"]
     assert layout.nifti_files(tmp_path / "a.nii") == []
 
 
@@ -393,6 +414,42 @@ def test_missing_and_unlisted_files_are_reported(dataset: Dataset) -> None:
         ("error", "not listed", "z", "labelsTr/z.nii.gz"),
         ("warning", "other file", "", "imagesTr/notes.txt"),
     ]
+
+
+def test_what_dcm2niix_writes_beside_an_image_is_passed_over_and_other_files_are_not(
+    dataset: Dataset,
+) -> None:
+    for name in ("a.json", "b.json", "a.bval", "a.bvec", "z.json", "a.txt"):
+        (dataset.path / "imagesTr" / name).write_text("{}")
+    assert problems(dataset) == [
+        ("warning", "other file", "", "imagesTr/a.txt"),
+        ("warning", "other file", "", "imagesTr/z.json"),
+    ]
+
+
+def test_two_files_whose_names_differ_by_the_case_of_their_endings_are_the_same_case(
+    dataset: Dataset,
+) -> None:
+    shutil.copy(dataset.file("imagesTr", "b"), dataset.path / "imagesTr/b.NII.GZ")
+    found = [problem for problem in verify(dataset.path, workers=1).problems if problem.kind == "two files"]
+    assert [(problem.file, problem.text) for problem in found] == [
+        ("imagesTr/b.nii.gz", "is the same case as imagesTr/b.NII.GZ")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("modality", "is_ct"),
+    [
+        *[(name, True) for name in ("CT", " ct ", "CT (venous)", "portal-venous CT", "CTA", "Computed Tomography", "CT, arterial phase", "low-dose CT")],
+        *[(name, False) for name in ("MRI", "PET/CT", "nonCT", "non-CT", "SPECT", "CBCT", "cone-beam CT", "micro-CT", "T2", "ECT", "")],
+    ],
+)  # fmt: skip
+def test_a_modality_that_is_a_ct_in_other_words_is_one_in_hounsfield_units(
+    dataset: Dataset, modality: str, is_ct: bool
+) -> None:
+    dataset.describe(dataset.description() | {"modality": {"0": modality}})
+    dataset.image(lambda v: v + 1024)
+    assert problems(dataset) == [("error", "not HU", "b", IMAGE)] * is_ct
 
 
 def test_the_hidden_files_of_macos_are_ignored_and_that_is_said(dataset: Dataset) -> None:

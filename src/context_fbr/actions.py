@@ -9,6 +9,7 @@ from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.analysis import Analysis
 from context_fbr.study.document import PARAMS_FILE, Document
 from context_fbr.study.whole import Grid, Study, read_study
+from context_fbr.visible import visible
 
 
 def check_networks(study: Study) -> None:
@@ -194,7 +195,7 @@ def published(options: Namespace) -> int:
         raise UserError(f"{options.out}: is there already; name a new folder")
     found = published.read_published(options.folder)
     for problem in found.problems:
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {visible(problem)}", file=sys.stderr)
     if found.problems and not options.keep_going:
         raise UserError(
             f"{options.folder}: not analysed, see above; mend it, or give --keep-going to analyse the rest"

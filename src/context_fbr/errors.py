@@ -1,5 +1,6 @@
 """What a person can mend is a message; everything else is a traceback."""
 
+import io
 import os
 import signal
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from context_fbr import starters
+from context_fbr.visible import visible
 
 
 class UserError(Exception):
@@ -47,13 +49,14 @@ def raise_problems(problems: Sequence[str]) -> None:
 def run(main: Callable[[list[str]], int | None], arguments: list[str] | None = None) -> NoReturn:
     """Run a stage or a command; exit with its status, or with 1 and its problems on stderr."""
     starters.watch()
+    _print_every_name()
     try:
         status = main(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except UserError as error:
         sys.stdout.flush()
         for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
+            print(f"error: {visible(problem)}", file=sys.stderr)
         sys.exit(1)
     except StoppedError as stopped:
         sys.stdout.flush()
@@ -65,3 +68,10 @@ def run(main: Callable[[list[str]], int | None], arguments: list[str] | None = N
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     sys.exit(status or 0)
+
+
+def _print_every_name() -> None:
+    """Escape what a stream cannot encode, as a name in another encoding, and print the rest."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

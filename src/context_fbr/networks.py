@@ -1,7 +1,9 @@
 """Networks by name: any class of monai.networks.nets, with its keyword arguments from params.yaml."""
 
 import inspect
+import re
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,6 +21,8 @@ MOST_NUMBERS = 2**32
 """Weights and buffers of a network: sixteen bytes each while Adam trains it are more than any GPU has."""
 MOST_NUMBERS_BUILT = 2**28
 """Of those that have to be built in earnest to be checked."""
+LOADS = re.compile(r"pretrained.*|(.*_)?(url|path|filename|weights)|path_or_.*")
+"""Arguments of MONAI's classes that download or read weights: these would be in no hash of the study."""
 MOST_OPERATIONS = 20_000  # of building a network and passing a patch; UNETR has some hundred
 
 
@@ -143,6 +147,7 @@ def _constructor(document: Document, model: str, spec: Network) -> type[torch.nn
         elif name not in accepted:
             text = f"{spec.network} has no such argument; {suggestion(name, accepted)}"
             problems.append(document.problem((*here, name), text))
+    problems += _loading_problems(document, model, spec, parameters)
     for name, parameter in parameters.items():
         variable = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         if (
@@ -154,6 +159,27 @@ def _constructor(document: Document, model: str, spec: Network) -> type[torch.nn
     if problems:
         raise UserError(*problems)
     return constructor
+
+
+def _loading_problems(
+    document: Document, model: str, spec: Network, parameters: Mapping[str, inspect.Parameter]
+) -> list[str]:
+    """Arguments, given or by default, that bring weights from elsewhere."""
+    problems = []
+    for name, parameter in parameters.items():
+        if not LOADS.fullmatch(name):
+            continue
+        value = spec.arguments.get(name, parameter.default)
+        if value is None or value is False or value is parameter.empty:
+            continue
+        place = ("networks", model, name) if name in spec.arguments else ("networks", model)
+        remedy = f"write `{name}: false`" if isinstance(parameter.default, bool) else f"take {name} out"
+        text = (
+            f"{spec.network} loads weights with {name}, {value!r}, which no hash of the study covers; "
+            f"{remedy}, or take another network"
+        )
+        problems.append(document.problem(place, text))
+    return problems
 
 
 def _construct(constructor: type[torch.nn.Module], arguments: dict[str, object]) -> torch.nn.Module:

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from context_fbr.visible import visible
+
 Item = TypeVar("Item")
 
 LOG_INTERVAL_S = 10.0
@@ -17,6 +19,7 @@ def progress(items: Iterable[Item], total: int, description: str, unit: str) -> 
 
     On a terminal this is a bar; elsewhere a line at most every `LOG_INTERVAL_S` seconds and one at the end.
     """
+    description = visible(description)
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, desc=description, unit=unit, leave=False)
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.msd.description import case_name
-from context_fbr.msd.layout import nifti_files
+from context_fbr.msd.layout import comparable, nifti_files
 from context_fbr.study.document import suggestion
 from context_fbr.study.preparation import Split
 
@@ -93,10 +93,7 @@ def _listed(
 
 def _pairs(raw: Path, suffix: str) -> dict[str, tuple[Path, Path]]:
     """Image and label of each case, relative to the folder, in the order of sorted file names."""
-    images, labels = (
-        {path.name: path.relative_to(raw) for path in nifti_files(raw / f"{kind}{suffix}")}
-        for kind in ("images", "labels")
-    )
+    images, labels = (_by_name(raw, f"{kind}{suffix}") for kind in ("images", "labels"))
     raise_problems(
         [
             f"{raw / path}: image without label in labels{suffix}"
@@ -117,3 +114,15 @@ def _pairs(raw: Path, suffix: str) -> dict[str, tuple[Path, Path]]:
         ]
     )
     return {case_name(n): (images[n], labels[n]) for n in images}
+
+
+def _by_name(raw: Path, folder: str) -> dict[str, Path]:
+    """The volumes of a folder, relative to the data set's, by their comparable name."""
+    paths: dict[str, Path] = {}
+    problems: list[str] = []
+    for path in nifti_files(raw / folder):
+        first = paths.setdefault(comparable(path.name), path.relative_to(raw))
+        if (raw / first) != path:
+            problems.append(f"{path}: is there as {first.name} too; remove one of them")
+    raise_problems(problems)
+    return paths

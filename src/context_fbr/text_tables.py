@@ -2,11 +2,17 @@
 
 from collections.abc import Sequence
 
+from context_fbr.visible import visible as visible
+
 Row = Sequence[str]
 
 
 def table(rows: Sequence[Row], markdown: bool) -> str:
-    """The rows, the first of which is the head, in columns of equal width or as Markdown."""
+    """The rows, the first of which is the head, in columns of equal width or as Markdown.
+
+    Control characters and line breaks of a cell are made visible.
+    """
+    rows = [[visible(text) for text in row] for row in rows]
     if markdown:
         lines = ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows]
         return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])

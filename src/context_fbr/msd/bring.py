@@ -17,6 +17,7 @@ from context_fbr.msd.unpack import unpack
 from context_fbr.msd.verify import verify
 from context_fbr.progress import progress
 from context_fbr.study.raw import ArchiveRaw, FolderRaw
+from context_fbr.visible import visible
 
 CHUNK = 1 << 20  # bytes
 
@@ -54,7 +55,7 @@ def _verify(folder: Path, name: Path) -> None:
 
     for problem in report.problems:
         if problem.severity is Severity.WARNING:
-            print(f"warning: {say(problem)}", file=sys.stderr, flush=True)
+            print(f"warning: {visible(say(problem))}", file=sys.stderr, flush=True)
     errors = [say(problem) for problem in report.problems if problem.severity is Severity.ERROR]
     if errors:
         raise UserError(*errors)

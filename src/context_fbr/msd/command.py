@@ -11,7 +11,7 @@ from context_fbr.msd.inspection import Facts
 from context_fbr.msd.problems import Severity
 from context_fbr.msd.verify import Report, as_json, verify
 from context_fbr.study.document import PARAMS_FILE, Document, suggestion
-from context_fbr.text_tables import table
+from context_fbr.text_tables import table, visible
 
 
 def folder_of(name: str) -> Path:
@@ -72,9 +72,8 @@ def _summary(report: Report) -> list[str]:
         (False, False): "unreadable",
     }
     shown = [f"{parts[key]} {name}" for key, name in names.items() if parts[key]]
-    lines = [
-        f"{report.folder}: {report.files} files, {len(report.cases)} cases: {', '.join(shown) or 'none'}"
-    ]
+    folder = visible(str(report.folder))
+    lines = [f"{folder}: {report.files} files, {len(report.cases)} cases: {', '.join(shown) or 'none'}"]
     volumes = [volume for case in report.cases if (volume := case.image or case.label)]
     if volumes:
         lines += [f"sizes {_sizes(volumes)} voxels, spacings {_spacings(volumes)} mm"]

@@ -1,6 +1,7 @@
 """dataset.json: what a data set says of itself."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,10 @@ from context_fbr.msd.problems import Problem, error, warning
 
 NAME = "dataset.json"
 _DAMAGED = "bring back the original, or write one as medicaldecathlon.com describes it"
+
+_ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+_CT = re.compile(r"\b(CT|CTA|CECT|NCCT|HRCT|LDCT)\b|computed tomography", re.IGNORECASE)
+_NO_CT = re.compile(r"\b(PET|SPECT|MRI?|cone.?beam|CBCT|micro|non?)\b", re.IGNORECASE)  # in no HU, or mixed
 
 _NNUNET = {"channel_names", "file_ending"}  # keys of nnU-Net v2 that MSD does not have
 
@@ -32,7 +37,7 @@ class Description:
     @property
     def is_ct(self) -> bool:
         """Whether images hold Hounsfield units."""
-        return any(modality.strip().upper() == "CT" for modality in self.modalities)
+        return any(_CT.search(modality) and not _NO_CT.search(modality) for modality in self.modalities)
 
 
 class _Pair(BaseModel):
@@ -153,5 +158,5 @@ def _problems(file: _File, description: Description) -> list[Problem]:
 
 
 def case_name(path: str | PurePosixPath) -> str:
-    """The name of a file's case: without folder, .nii and .gz."""
-    return PurePosixPath(path).name.removesuffix(".gz").removesuffix(".nii")
+    """The name of a file's case: without folder, .nii and .nii.gz, whatever the case of these."""
+    return _ENDING.sub("", PurePosixPath(path).name)

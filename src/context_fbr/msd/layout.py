@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
 from context_fbr.errors import UserError
@@ -10,6 +11,8 @@ from context_fbr.msd.problems import Problem, error, note, warning
 
 SETS = ("Tr", "Ts")
 FOLDERS = tuple(f"{kind}{suffix}" for suffix in SETS for kind in ("images", "labels"))
+SIDECARS = (".json", ".bval", ".bvec")
+"""Endings of what dcm2niix writes beside a volume; such files are passed over."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class CaseFiles:
 def nifti_files(folder: Path) -> list[Path]:
     """The .nii and .nii.gz files directly in a folder, sorted by name; none if there is no such folder.
 
+    The case of the ending does not matter, and a link to a file that is not there counts: its reader says so.
     Files whose names begin with a dot, as macOS leaves them beside others, do not count.
 
     Raises:
@@ -35,8 +39,8 @@ def nifti_files(folder: Path) -> list[Path]:
 def read(folder: Path) -> tuple[tuple[CaseFiles, ...], list[Problem]]:
     """The cases whose files are there, in the order of their names, training first; and what is odd.
 
-    Image and label of a case have the same file name, as in the Decathlon. Files whose names begin with a
-    dot do not count.
+    Image and label of a case have the same file name, as in the Decathlon, whatever the case of its ending.
+    Files whose names begin with a dot do not count, nor do those that dcm2niix writes beside a volume.
 
     Raises:
         UserError: if a folder cannot be read.
@@ -51,18 +55,24 @@ def read(folder: Path) -> tuple[tuple[CaseFiles, ...], list[Problem]]:
         if hidden:
             text = f"{len(hidden)} hidden files (`{hidden[0]}`), as macOS makes them, are ignored"
             problems.append(note("hidden files", "", name, text, "delete them if they are in the way"))
-        for file in sorted(set(others) - set(hidden)):
+        beside = {f"{case_name(file)}{ending}" for file in found[name] for ending in SIDECARS}
+        for file in sorted(set(others) - set(hidden) - beside):
             text = "is no .nii or .nii.gz, and is not read"
             problems.append(
                 warning("other file", "", f"{name}/{file}", text, "delete it, or convert it to NIfTI")
             )
     for suffix in SETS:
-        images, labels = f"images{suffix}", f"labels{suffix}"
-        for file in sorted({*found[images], *found[labels]}):
-            image = f"{images}/{file}" if file in found[images] else None
-            label = f"{labels}/{file}" if file in found[labels] else None
-            cases.append(CaseFiles(case_name(file), image, label))
+        images, labels = (_by_name(found, f"{kind}{suffix}") for kind in ("images", "labels"))
+        for name in sorted({*images, *labels}):  # several of a name differ by the case of their endings
+            for image, label in zip_longest(images[name], labels[name]):
+                cases.append(CaseFiles(case_name(name), image, label))
     return tuple(cases), problems
+
+
+def comparable(path: str) -> str:
+    """The form in which names of files are compared: `a.NII.GZ` and `a.nii.gz` are the same."""
+    name = PurePosixPath(path).name
+    return path[: len(path) - len(name)] + case_name(name) + name[len(case_name(name)) :].lower()
 
 
 def pairing_problems(cases: tuple[CaseFiles, ...]) -> list[Problem]:
@@ -93,20 +103,21 @@ def listing_problems(cases: tuple[CaseFiles, ...], description: Description) -> 
     A file whose partner is there is told by `pairing_problems`. MSD lists no labels of test images: a label
     of a listed test image counts as listed.
     """
-    there = {path for case in cases for path in (case.image, case.label) if path}
+    there = {comparable(path): path for case in cases for path in (case.image, case.label) if path}
     told = {_partner(path) for path in there}
     listed = {path for pair in description.training for path in pair} | set(description.test)
-    allowed = listed | {_partner(path) for path in description.test}
+    allowed = {comparable(path) for path in listed | {_partner(path) for path in description.test}}
     listed = {path for path in listed if str(PurePosixPath(path).parent) in FOLDERS}
     remedy = f"bring the file back, or remove it from {NAME}"
     missing = [
         error("missing file", case_name(path), path, f"is listed in {NAME}, but not there", remedy)
-        for path in sorted(listed - there - told)
+        for path in sorted(listed)
+        if comparable(path) not in {*there, *told}
     ]
     remedy = f"add it to {NAME}, or move the file out of the data set"
     return missing + [
         error("not listed", case_name(path), path, f"is there, but not listed in {NAME}", remedy)
-        for path in sorted(there - allowed)
+        for path in sorted(path for key, path in there.items() if key not in allowed)
     ]
 
 
@@ -131,15 +142,24 @@ def _same_name_problems(cases: tuple[CaseFiles, ...]) -> list[Problem]:
 
 def _files(folder: Path) -> list[Path]:
     try:
-        return sorted((path for path in folder.iterdir() if path.is_file()), key=lambda path: path.name)
+        there = [path for path in folder.iterdir() if path.is_file() or not path.exists()]  # dangling links
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as found:
         raise UserError(f"{folder}: cannot be read: {found.strerror}; mend its permission") from found
+    return sorted(there, key=lambda path: path.name)
+
+
+def _by_name(found: dict[str, list[str]], folder: str) -> defaultdict[str, list[str]]:
+    """The paths of a folder's volumes by their comparable name."""
+    paths: defaultdict[str, list[str]] = defaultdict(list)
+    for file in found[folder]:
+        paths[comparable(file)].append(f"{folder}/{file}")
+    return paths
 
 
 def _is_volume(path: Path) -> bool:
-    return path.name.endswith((".nii", ".nii.gz")) and not path.name.startswith(".")
+    return path.name.lower().endswith((".nii", ".nii.gz")) and not path.name.startswith(".")
 
 
 def _partner(path: str) -> str:

@@ -17,6 +17,7 @@ from ruamel.yaml.nodes import Node, ScalarNode
 from ruamel.yaml.reader import ReaderError
 
 from context_fbr.errors import UserError
+from context_fbr.visible import visible
 
 Location = tuple[str | int, ...]
 
@@ -100,7 +101,7 @@ class Document:
     def problem(self, location: Location, text: str) -> str:
         """One line that says where (file:line, key) and what."""
         key = ".".join(map(str, location)) or "top level"
-        return f"{self.path}:{self.line(location)}: {_one_line(_short(key))}: {_one_line(text)}"
+        return f"{self.path}:{self.line(location)}: {visible(_short(key))}: {visible(text)}"
 
     def line(self, location: Location) -> int:
         """Line (from 1) of the deepest part of `location` that stands in the file."""
@@ -195,7 +196,7 @@ def parse(content: bytes, place: str, kind: str = "rt") -> Any:
             f"is nested deeper than {MOST_LEVELS} levels or holds more than {MOST_VALUES:,} values, aliases "
             "(`*name`) counted as what they stand for; write out what they shall be"
         )
-    raise UserError(f"{place}:{line}: {_one_line(text)}")
+    raise UserError(f"{place}:{line}: {visible(text)}")
 
 
 def _is_endless(root: Any) -> bool:
@@ -213,11 +214,6 @@ def _is_endless(root: Any) -> bool:
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
-
-
-def _one_line(text: str) -> str:
-    """Text without line breaks and control characters, which would look like another problem."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _alternatives(texts: list[str]) -> str:
