@@ -2,112 +2,131 @@
 
 import math
 import zlib
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import nibabel
 import numpy as np
 from isal import igzip
+from nibabel.arrayproxy import ArrayProxy
 
-from context_fbr import atomic
+from context_fbr import atomic, file_kinds, nifti_header
 from context_fbr.errors import UserError
+from context_fbr.file_kinds import GZIP
+from context_fbr.nifti_header import Checked, HeaderError
 
-GZIP = 31  # zlib's wbits: the largest window, in a gzip file
-HEADER = 348
 MOST_PACKED = 1040  # times: no more can be packed by gzip's method
 SPARE = 1 << 20  # bytes: what some programs leave behind the volume
 
+_AGAIN = "copy or download it again"
+
+
+class UnreadableError(UserError):
+    """A file that does not hold one 3D volume of numbers on a known grid."""
+
+    def __init__(self, path: Path, text: str, remedy: str) -> None:
+        super().__init__(f"{path}: {text}; {remedy}")
+        self.text, self.remedy = text, remedy
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume that was read, and how its file stores it."""
+
+    image: nibabel.Nifti1Image
+    """Three axes, lengths in mm."""
+    header: nibabel.Nifti1Header
+    """As it is in the file: in its own units, nothing repaired."""
+    repairs: tuple[str, ...]
+    """Fields of the header that are read as something else than they hold."""
+    packed: bool
+    """Whether the file is a gzip file, whatever its name."""
+
 
 def read(path: Path) -> nibabel.Nifti1Image:
+    """Read a 3D volume, lengths in mm; errors as in `read_volume`."""
+    return read_volume(path).image
+
+
+def read_volume(path: Path) -> Volume:
     """Read a 3D volume to its last byte, and no further than its header says.
 
+    The first bytes decide whether the file is packed. Lengths in m and micron become mm, and axes of length 1
+    behind the third are left out.
+
     Raises:
-        UserError: if the file is missing, cut, damaged, or does not hold one 3D volume of numbers.
+        UserError: if the file is not there.
+        UnreadableError: if it is cut, damaged, or does not hold one 3D volume of numbers.
     """
     try:
-        content = _content(path)
-        image = nibabel.Nifti1Image.from_bytes(content)
-        with np.errstate(all="ignore"):  # what is too large for float32 becomes infinite: told by its readers
+        raw, packed = _header(path)
+        checked = nifti_header.check(raw)
+        content = _content(path, packed, checked)
+        image = _image(content, checked)
+        with np.errstate(all="ignore"):  # readers report what becomes infinite as float32
             image.get_fdata(dtype=np.float32, caching="fill")
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found; bring it back with `dvc checkout` or `dvc repro`") from None
     except UserError:
         raise
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; bring it back with `dvc checkout` or `dvc repro`") from None
     except MemoryError as error:
-        raise UserError(f"{path}: does not fit into this machine's memory; take another machine") from error
-    except Exception as error:  # gzip and nibabel have a dozen words for a damaged file
+        text = "does not fit into this machine's memory"
+        raise UnreadableError(path, text, "use a machine with more memory") from error
+    except HeaderError as error:
+        raise UnreadableError(path, error.text, error.remedy) from error
+    except Exception as error:  # gzip and nibabel raise many types for a damaged file
+        if isinstance(error, OSError) and error.errno:
+            remedy = "fix its permission or its disk, or copy it again"
+            raise UnreadableError(path, f"cannot be read: {error.strerror}", remedy) from error
         text = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: is no readable NIfTI file ({text}); replace it") from error
-    return image
+        raise UnreadableError(path, f"is not a readable NIfTI file ({text})", _AGAIN) from error
+    return Volume(image, raw, checked.repairs, packed)
 
 
-def start(path: Path) -> bytes:
-    """The unpacked bytes of a file's header; fewer if it is cut or damaged.
+def read_header(path: Path) -> nibabel.Nifti1Header:
+    """Read the header of a volume as it is in the file; not checked further.
 
     Raises:
-        OSError: if the file cannot be read.
+        UnreadableError: if the file is not NIfTI-1.
+        OSError: if it cannot be read.
     """
-    with path.open("rb") as file:
-        content = file.read(1 << 16)
-    if path.suffix == ".gz":
-        try:
-            content = zlib.decompressobj(wbits=GZIP).decompress(content, HEADER)
-        except zlib.error:
-            return b""
-    return content[:HEADER]
+    return _header(path)[0]
 
 
-def header(start: bytes) -> nibabel.Nifti1Header | None:
-    """The header that begins with these bytes; None if they are none of NIfTI-1."""
-    if len(start) < HEADER or start[344:348] not in (b"n+1\0", b"ni1\0"):
-        return None
-    found = nibabel.Nifti1Header(start, check=False)
-    return found if 1 <= found["dim"][0] <= 7 else None
+def _header(path: Path) -> tuple[nibabel.Nifti1Header, bool]:
+    """The header as it is in the file, and whether that is a gzip file; errors as in `read_header`."""
+    start = file_kinds.look(path)
+    if start.kind.key != "nifti-1":
+        raise UnreadableError(path, start.kind.text, start.kind.remedy)
+    return nifti_header.parse(start.content), start.packed
 
 
-def shape(header: nibabel.Nifti1Header) -> tuple[int, ...]:
-    """Voxels along each axis, as a header has them; 0 where it has less."""
-    return tuple(max(int(edge), 0) for edge in header["dim"][1 : int(header["dim"][0]) + 1])
+def _image(content: bytes, checked: Checked) -> nibabel.Nifti1Image:
+    voxels = ArrayProxy(BytesIO(content), checked.header)
+    header = checked.header.copy()
+    header["vox_offset"] = 0  # nibabel's own where it writes an image; it warns of others
+    return nibabel.Nifti1Image(voxels, checked.affine, header)
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, packed: bool, checked: Checked) -> bytes:
     """The bytes of a file, unpacked.
 
     A small file can be packed of, or can promise in its header, more than any memory holds: the header is
     believed as far as the file's size allows it, and what comes behind its volume is not read.
     """
     file_size = path.stat().st_size
-    if not path.is_file():
-        raise ValueError("it is no file")
-    packed = path.suffix == ".gz"
+    header = checked.header
+    needed = int(header["vox_offset"]) + math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
+    if needed > file_size * (MOST_PACKED if packed else 1):
+        raise ValueError(f"its header promises {needed:,} bytes, more than the file can hold")
     with igzip.open(path) if packed else path.open("rb") as file:
-        needed = _needed(file.read(HEADER), path)
-        if needed > file_size * (MOST_PACKED if packed else 1):
-            raise ValueError(f"its header promises {needed:,} bytes, more than the file can hold")
-        file.seek(0)
         content: bytes = file.read(needed + SPARE + 1)  # to the end of gzip, which has length and checksum
     if len(content) < needed:
         raise ValueError(f"it holds {len(content):,} bytes, expected {needed:,}")
     if len(content) > needed + SPARE:
         raise ValueError(f"it holds more than the {needed:,} bytes that its header says")
     return content
-
-
-def _needed(start: bytes, path: Path) -> int:
-    """Bytes up to the end of the volume, as its header has it."""
-    header = nibabel.Nifti1Header(start, check=False)
-    axes = int(header["dim"][0])
-    if not 1 <= axes <= 7:
-        raise ValueError(f"its header gives it {axes} axes")
-    edges = shape(header)
-    if axes != 3 or min(edges) < 1:
-        raise UserError(f"{path}: expected a 3D volume, got the shape {edges}")
-    kind = header.get_data_dtype()
-    if kind.kind not in "iuf":
-        raise ValueError(f"its voxels are {kind}, expected one real number each")
-    offset = float(header["vox_offset"])
-    if not math.isfinite(offset):
-        raise ValueError(f"its header puts the volume at byte {offset}")
-    return max(int(offset), HEADER) + math.prod(edges) * kind.itemsize
 
 
 def encode(voxels: np.ndarray, affine: np.ndarray) -> bytes:
@@ -120,6 +139,18 @@ def encode(voxels: np.ndarray, affine: np.ndarray) -> bytes:
     image = nibabel.Nifti1Image(voxels, affine)
     image.header.set_xyzt_units("mm")
     return zlib.compress(image.to_bytes(), level=0 if voxels.dtype.kind == "f" else 1, wbits=GZIP)
+
+
+def encode_mask(mask: np.ndarray, scan: nibabel.Nifti1Header) -> bytes:
+    """A mask (i, j, k) uint8 as a `.nii.gz` file that lies where a scan does.
+
+    Args:
+        mask: on the grid of the scan.
+        scan: header of the scan as `read_header` gives it.
+    """
+    header = nifti_header.of_mask(scan, mask.shape)
+    no_extensions = bytes(nifti_header.FIRST_VOXEL - nifti_header.SIZE)
+    return zlib.compress(header.binaryblock + no_extensions + mask.tobytes(order="F"), level=1, wbits=GZIP)
 
 
 def write(path: Path, voxels: np.ndarray, affine: np.ndarray) -> None:

@@ -25,6 +25,19 @@ def read_image(task: str, case: Case) -> nibabel.Nifti1Image:
     return _read(task, case, case.image)
 
 
+def read_header(task: str, case: Case) -> nibabel.Nifti1Header:
+    """The header of a case's image as it is in its file: where masks of the case take theirs from.
+
+    Raises:
+        UserError: if the file is missing or not NIfTI-1.
+    """
+    path = Path("data/raw") / task / case.image
+    try:
+        return nifti.read_header(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; run `dvc checkout raw@{task}`") from error
+
+
 def _read(task: str, case: Case, file: str) -> nibabel.Nifti1Image:
     path = Path("data/raw") / task / file
     image = nifti.read(path)

@@ -4,23 +4,23 @@ An image is prepared as those that the cell was trained with, and the mask is wr
 """
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import torch
 
-from context_fbr import nifti
+from context_fbr import atomic, file_kinds, nifti, prepared
 from context_fbr.cells import Cell
 from context_fbr.device import DEVICE_VARIABLE, prepare_device
 from context_fbr.errors import UserError, raise_problems
-from context_fbr.geometry import Geometry, to_original
+from context_fbr.geometry import Geometry, geometry, to_original
 from context_fbr.inference import segment
 from context_fbr.msd.description import Description, case_name
 from context_fbr.msd.inspection import facts_of
 from context_fbr.msd.layout import nifti_files
-from context_fbr.msd.problems import Severity
+from context_fbr.msd.problems import Problem, Severity
 from context_fbr.msd.rules import image_problems
 from context_fbr.preparation import prepare_image
 from context_fbr.progress import progress
@@ -28,12 +28,17 @@ from context_fbr.recipe import Recipe, from_json
 from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow, Training
 from context_fbr.trained import load_network
+from context_fbr.visible import visible
+
+SPACING_RATIO = 3.0
+"""A voxel's edge that differs from the training's by this factor, without resampling, is warned of."""
 
 
 def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> Iterator[str]:
-    """Segment images one after the other into `out`/NAME.nii.gz; yield a line on each.
+    """Segment images one after the other into `out`/NAME.nii.gz; yield a line on each, warnings on stderr.
 
-    An image that cannot be used does not stop the others, nor does one that is too large for the GPU.
+    An image that cannot be used does not stop the others, nor does one that is too large for the GPU. A mask
+    takes over the header of its image: both forms with their codes, the edges of voxels, the units.
 
     Args:
         cell: that is trained.
@@ -57,19 +62,21 @@ def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> I
             f"{device}: too little of its memory is free for the network; wait for what else runs there, "
             f"or set {DEVICE_VARIABLE} to another GPU or to cpu"
         ) from None
+    spacings = training_spacings(cell, recipe)
     problems: list[str] = []
     for source, target in progress(jobs.items(), len(jobs), f"predict {cell.key}", "image"):
         try:
-            image = nifti.read(source)
-            check_image(image, source, recipe)
-            voxels, where, background = prepare_image(image, source, recipe.preparation)
+            volume = nifti.read_volume(source)
+            for warning in check_image(volume, source, recipe, spacings):
+                print(f"warning: {visible(warning)}", file=sys.stderr, flush=True)
+            voxels, where, background = prepare_image(volume.image, source, recipe.preparation)
             mask = _segment(network, torch.from_numpy(voxels).to(device), cell, window, background, source)
             prediction = to_original(mask.cpu().numpy(), where)
-            nifti.write(target, prediction, image.affine)
+            atomic.write_bytes(target, nifti.encode_mask(prediction, volume.header))
         except UserError as error:  # go on: several bad files are reported together
             problems += error.problems
         else:
-            yield f"{target}: {_said_of(prediction, where, cell)}"
+            yield visible(f"{target}: {_said_of(prediction, where, cell)}")
     raise_problems(problems)
 
 
@@ -107,19 +114,41 @@ def read_recipe(cell: Cell) -> Recipe:
         ) from error
 
 
-def check_image(image: nibabel.Nifti1Image, path: Path, recipe: Recipe) -> None:
-    """Check that an image is one of the kind that the cell was trained with.
+def training_spacings(cell: Cell, recipe: Recipe) -> np.ndarray | None:
+    """Edges of voxels (cases, axes towards right, anterior, superior) in mm that a cell was trained with.
+
+    None if images are resampled to one spacing, or if the prepared training images are not on this machine.
+    """
+    if recipe.preparation.spacing_mm:
+        return None
+    try:
+        cases = prepared.read_cases(cell.task, "train")
+    except UserError:
+        return None
+    return np.array([case.geometry.spacing_mm for case in cases]) if cases else None
+
+
+def check_image(
+    volume: nifti.Volume, path: Path, recipe: Recipe, spacings: np.ndarray | None = None
+) -> list[str]:
+    """Check that an image is one of the kind that the cell was trained with, by the rules of `verify`.
+
+    Args:
+        volume: as read.
+        path: of its file, for messages.
+        recipe: of the cell.
+        spacings: as `training_spacings` gives them.
+
+    Returns:
+        Warnings.
 
     Raises:
         UserError: with everything that speaks against it.
     """
-    facts = facts_of(image, str(path), is_label=False)
+    facts = facts_of(volume, str(path), is_label=False)
     kind = Description("", recipe.modality, (), (), ())
-    problems = [
-        f"{path}: {problem.text}; take the original, or an image of that kind"
-        for problem in image_problems(facts, kind)
-        if problem.severity is Severity.ERROR
-    ]
+    found = image_problems(facts, kind)
+    problems = [_line(path, problem) for problem in found if problem.severity is Severity.ERROR]
     if not kind.is_ct and facts.minimum < 0 <= recipe.lowest_intensity:
         kinds = ", ".join(recipe.modality) or "unknown modality"
         problems.append(
@@ -127,6 +156,31 @@ def check_image(image: nibabel.Nifti1Image, path: Path, recipe: Recipe) -> None:
             "take an image of that kind"
         )
     raise_problems(problems)
+    warnings = [_line(path, problem) for problem in found if problem.severity is Severity.WARNING]
+    if spacings is not None:
+        warnings += _spacing_warnings(volume, path, spacings)
+    return warnings
+
+
+def _line(path: Path, problem: Problem) -> str:
+    return f"{path}: {problem.text}; {problem.remedy}"
+
+
+def _spacing_warnings(volume: nifti.Volume, path: Path, spacings: np.ndarray) -> Iterator[str]:
+    """Warn of an edge of a voxel far outside of those of the training images."""
+    edges = np.array(geometry(volume.image.shape, volume.image.affine).spacing_mm)
+    least, most = spacings.min(axis=0), spacings.max(axis=0)
+    if (edges * SPACING_RATIO < least).any() or (edges > SPACING_RATIO * most).any():
+        yield (
+            f"{path}: its voxels are {_mm(edges)} mm, those of the training images "
+            f"{_mm(least)}{'' if (least == most).all() else f' to {_mm(most)}'} mm, and images are not "
+            "resampled (no spacing_mm in params.yaml): structures have another size in voxels than the "
+            "network knows; resample the image, or use a cell that was trained with spacing_mm"
+        )
+
+
+def _mm(edges: np.ndarray) -> str:
+    return " x ".join(f"{edge:.4g}" for edge in edges)
 
 
 def _jobs(images: Sequence[Path], out: Path, overwrite: bool) -> dict[Path, Path]:
@@ -139,9 +193,9 @@ def _jobs(images: Sequence[Path], out: Path, overwrite: bool) -> dict[Path, Path
         if path.is_dir():
             found = nifti_files(path)
             if not found:
-                problems.append(f"{path}: holds no .nii or .nii.gz file")
+                problems.append(f"{path}: holds no .nii or .nii.gz file{_others(path)}")
             sources += found
-        elif path.is_file():
+        elif path.is_file() or path.is_symlink():  # where a link leads to nothing, its reader says why
             sources.append(path)
         else:
             problems.append(f"{path}: not found; expected a .nii or .nii.gz file, or a folder of them")
@@ -158,6 +212,19 @@ def _jobs(images: Sequence[Path], out: Path, overwrite: bool) -> dict[Path, Path
         jobs[source] = target
     raise_problems(problems)
     return jobs
+
+
+def _others(folder: Path) -> str:
+    """Continue the message on a folder without NIfTI files: the format of the first file in it."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+        for path in paths:
+            kind = file_kinds.look(path).kind
+            if kind.key not in ("nifti-1", "unknown", "text"):
+                return f"; {path.name} {kind.text}: {kind.remedy}"
+    except OSError:  # only an addition to a message
+        pass
+    return ""
 
 
 def _times(where: Geometry) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from context_fbr import atomic, nifti, prepared
+from context_fbr import atomic, nifti, nifti_header, prepared
 from context_fbr.errors import UserError, raise_problems, run
 from context_fbr.geometry import geometry, to_prepared
 from context_fbr.msd import description as dataset_json
@@ -93,11 +93,9 @@ def memory_to_prepare(image: Path, settings: Prepare) -> int:
     Before the image is read nothing is known of its crop: this is what the whole of it would take.
     """
     try:
-        header = nifti.header(nifti.start(image))
-        if header is None:
-            return 0
+        checked = nifti_header.check(nifti.read_header(image))
         with np.errstate(all="ignore"):  # an affine may be anything
-            where = geometry(nifti.shape(header), header.get_best_affine(), None, settings.spacing_mm)
+            where = geometry(checked.header.get_data_shape(), checked.affine, None, settings.spacing_mm)
             prepared_voxels = math.prod(where.shape)
     except Exception:  # gzip and nibabel have a dozen words for a damaged file: told where it is read
         return 0

@@ -1,10 +1,7 @@
 """Read one file to its last byte and note what the rules need to know of it."""
 
 import hashlib
-import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +9,11 @@ import nibabel
 import numpy as np
 from nibabel.affines import voxel_sizes
 
-from context_fbr import nifti
+from context_fbr import nifti, nifti_header
 from context_fbr.errors import UserError
 from context_fbr.geometry import Affine, distance_mm
 
 MOST_VALUES = 1000  # of a label: more are certainly no label, and are not all kept
-
-_NIFTI_2 = 540  # what a header of NIfTI-2 begins with: its length
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,14 @@ class Facts:
     """Equal for two volumes of the same shape and voxels, however they are stored."""
     forms_apart_mm: float = 0.0
     """How far apart sform and qform put the corners; 0 unless both are set, inf if one is damaged."""
+    has_form: bool = True
+    """Whether the header says where the volume lies: false if neither sform nor qform is set."""
+    pixdim_mm: tuple[float, ...] = ()
+    """Edges of a voxel as pixdim gives them, from which some programs take them."""
+    repairs: tuple[str, ...] = ()
+    """Fields of the header that are read as something else than they hold."""
+    packed: bool = True
+    """Whether the file is a gzip file, whatever its name."""
 
 
 @dataclass(frozen=True)
@@ -56,59 +59,35 @@ class Damage:
     remedy: str
 
 
-@contextmanager
-def quiet_nibabel() -> Iterator[None]:
-    """Keep nibabel from printing what it finds in headers, which does not say in whose."""
-
-    def nothing(_: logging.LogRecord) -> bool:
-        return False
-
-    logger = logging.getLogger("nibabel.global")
-    logger.addFilter(nothing)
-    try:
-        yield
-    finally:
-        logger.removeFilter(nothing)
-
-
 def memory_to_read(path: Path) -> int:
     """Bytes that `inspect` takes at its peak, from the header alone; 0 if that cannot be read.
 
     Measured: the stored voxels, float32 of them and masks; scaled ones and float64 go through float64.
     """
     try:
-        header = nifti.header(nifti.start(path))
-    except OSError:
-        return 0
-    if header is None:
+        header = nifti.read_header(path)
+    except (OSError, UserError):
         return 0
     stored = int(header["bitpix"]) // 8
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     is_scaled = math.isfinite(slope) and slope != 0 and (slope, inter) != (1, 0)
-    return math.prod(nifti.shape(header)) * (stored + (16 if is_scaled or stored >= 8 else 9))
+    return math.prod(nifti_header.shape(header)) * (stored + (16 if is_scaled or stored >= 8 else 9))
 
 
 def inspect(folder: Path, file: str, is_label: bool) -> Facts | Damage:
     """Read a volume and sum it up; a file that cannot be read gives a `Damage`, never an error."""
-    path = folder / file
     try:
-        damage = _header_damage(file, nifti.start(path))
-    except OSError as error:
-        remedy = "mend its permission or its disk, or copy it again"
-        return Damage(file, f"cannot be read: {error.strerror or error}", remedy)
-    if damage:
-        return damage
-    try:
-        with np.errstate(all="ignore"):  # float64 values too large for float32 become infinite: told below
-            image = nifti.read(path)
-    except UserError as error:
-        text = str(error).removeprefix(f"{path}: ").removesuffix("; replace it")
-        return Damage(file, text, "copy or download it again")
-    return facts_of(image, file, is_label)
+        volume = nifti.read_volume(folder / file)
+    except nifti.UnreadableError as error:
+        return Damage(file, error.text, error.remedy)
+    except UserError:
+        return Damage(file, "was there, and is not any more", "bring it back")
+    return facts_of(volume, file, is_label)
 
 
-def facts_of(image: nibabel.Nifti1Image, file: str, is_label: bool) -> Facts:
-    """Sum up a volume that was read; `file` is what to call it."""
+def facts_of(volume: nifti.Volume, file: str, is_label: bool) -> Facts:
+    """Sum up a volume that was read; `file` is its path for messages."""
+    image = volume.image
     # (z, y, x): NIfTI's order in memory, in which slices lie one after the other
     voxels = np.ascontiguousarray(image.get_fdata(dtype=np.float32).T)
     finite = np.isfinite(voxels)
@@ -128,6 +107,10 @@ def facts_of(image: nibabel.Nifti1Image, file: str, is_label: bool) -> Facts:
         values=_values(voxels) if is_label else (),
         digest=digest.hexdigest(),
         forms_apart_mm=_forms_apart_mm(image),
+        has_form=bool(image.header["sform_code"] > 0 or image.header["qform_code"] > 0),
+        pixdim_mm=tuple(float(edge) for edge in image.header["pixdim"][1:4]),
+        repairs=volume.repairs,
+        packed=volume.packed,
     )
 
 
@@ -138,23 +121,6 @@ def _values(voxels: np.ndarray) -> tuple[float, ...]:
         if len(values) > MOST_VALUES:
             break
     return tuple(sorted(values)[:MOST_VALUES])
-
-
-def _header_damage(file: str, start: bytes) -> Damage | None:
-    """What the header alone shows, and nibabel has no good words for."""
-    if _NIFTI_2 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")):
-        remedy = "convert to NIfTI-1, for example with nibabel's Nifti1Image.from_image"
-        return Damage(file, "is NIfTI-2, expected NIfTI-1", remedy)
-    header = nifti.header(start)
-    if header is None or len(shape := nifti.shape(header)) == 3:
-        return None
-    text = f"has {len(shape)} axes ({' x '.join(map(str, shape))} voxels), expected one 3D volume"
-    if len(shape) < 3:
-        return Damage(file, text, "stack the slices of a case into one volume")
-    if set(shape[3:]) == {1}:
-        return Damage(file, text, "squeeze it to 3D, for example with nibabel's squeeze_image")
-    remedy = "split it into 3D volumes, for example with nibabel's four_to_three, and take one a case"
-    return Damage(file, text, remedy)
 
 
 def _forms_apart_mm(image: nibabel.Nifti1Image) -> float:

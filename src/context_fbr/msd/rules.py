@@ -23,6 +23,7 @@ window. That may be meant, and is a warning.
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import PurePath
 
 import numpy as np
 from nibabel.affines import obliquity
@@ -40,12 +41,15 @@ OBLIQUE = 1e-3  # radians
 NEAR_INTEGER = 1e-3
 
 _SCAN = "mend the header, or convert the scan again"
-_HU = "convert the scan again with its rescale slope and intercept, or correct the modality in dataset.json"
+_HU = (
+    "convert the scan again with its rescale slope and intercept, or, if it is not a CT, correct the "
+    "modality in dataset.json"
+)
 
 
 def image_problems(image: Facts, description: Description | None) -> list[Problem]:
     """What is wrong with an image by itself."""
-    problems = [*_voxel_problems(image), *_form_problems(image), *geometry_problems(image)]
+    problems = [*_voxel_problems(image), *_file_problems(image), *geometry_problems(image)]
     if description and description.is_ct and not math.isnan(image.minimum):
         problems += _hounsfield_problems(image)
     return problems
@@ -54,7 +58,7 @@ def image_problems(image: Facts, description: Description | None) -> list[Proble
 def label_problems(label: Facts, description: Description | None) -> list[Problem]:
     """What is wrong with a label by itself, its geometry aside."""
     case = case_name(label.file)
-    problems = [*_voxel_problems(label), *_form_problems(label)]
+    problems = [*_voxel_problems(label), *_file_problems(label)]
     if description:
         unknown = [value for value in label.values if value not in description.labels]
         expected = f"expected {', '.join(map(str, description.labels))} as in {NAME}"
@@ -168,8 +172,37 @@ def _duplicate_label(
     return warning("duplicate label", case, label.file, text, remedy)
 
 
+def _file_problems(volume: Facts) -> list[Problem]:
+    """A name or a header that other programs read in another way."""
+    case = case_name(volume.file)
+    problems = _form_problems(volume)
+    name = PurePath(volume.file).name
+    right = f"{case_name(name)}{'.nii.gz' if volume.packed else '.nii'}"
+    if name != right:
+        what = "packed by gzip" if volume.packed else "not packed by gzip"
+        text = f"is {what}, and other programs read no such file under this name"
+        problems.append(warning("misnamed", case, volume.file, text, f"rename it to {right}"))
+    if volume.repairs:
+        text = f"its header is not valid: {', '.join(volume.repairs)}; other programs may read it otherwise"
+        problems.append(warning("header repaired", case, volume.file, text, _SCAN))
+    if not volume.has_form:
+        text = "its header has neither sform nor qform: programs differ in where they place it, left or right"
+        problems.append(warning("no orientation", case, volume.file, text, _SCAN))
+    return problems
+
+
 def _form_problems(volume: Facts) -> list[Problem]:
     """A header that says twice where the volume lies, and not the same."""
+    if not volume.repairs and min(volume.spacing_mm) > 0 and volume.has_form:
+        sides = zip(volume.shape, volume.pixdim_mm, volume.spacing_mm, strict=True)
+        apart = max(n * abs(edge - size) for n, edge, size in sides)
+        if not apart <= SAME_PLACE * min(volume.spacing_mm):
+            one, other = (
+                " x ".join(f"{size:.4g}" for size in of) for of in (volume.pixdim_mm, volume.spacing_mm)
+            )
+            text = f"its voxels are {one} mm by its pixdim, {other} mm by its sform, which counts here"
+            remedy = "find out which is right, and write it into both"
+            return [warning("forms differ", case_name(volume.file), volume.file, text, remedy)]
     distance = volume.forms_apart_mm
     if distance <= SAME_PLACE * min(volume.spacing_mm):
         return []

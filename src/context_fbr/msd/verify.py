@@ -14,7 +14,7 @@ from context_fbr.errors import UserError
 from context_fbr.msd import description as dataset_json
 from context_fbr.msd import layout, rules
 from context_fbr.msd.description import NAME, Description, case_name
-from context_fbr.msd.inspection import Damage, Facts, inspect, memory_to_read, quiet_nibabel
+from context_fbr.msd.inspection import Damage, Facts, inspect, memory_to_read
 from context_fbr.msd.layout import CaseFiles
 from context_fbr.msd.problems import Problem, Severity, error, ordered
 from context_fbr.progress import progress
@@ -105,12 +105,11 @@ def _inspections(
     jobs += [(path, True) for case in cases if (path := case.label)]
     largest = max((memory_to_read(folder / file) for file, _ in jobs), default=0)
     pool = ThreadPoolExecutor(workers or usable_workers(len(jobs), largest))
-    with quiet_nibabel():
-        try:
-            results = pool.map(lambda job: inspect(folder, *job), jobs)
-            yield from progress(results, len(jobs), f"verify {name}", "file")
-        finally:  # after an interrupt, only the files in hand are read to their end
-            pool.shutdown(cancel_futures=True)
+    try:
+        results = pool.map(lambda job: inspect(folder, *job), jobs)
+        yield from progress(results, len(jobs), f"verify {name}", "file")
+    finally:  # after an interrupt, only the files in hand are read to their end
+        pool.shutdown(cancel_futures=True)
 
 
 def _case_problems(case: Case, description: Description | None) -> list[Problem]:
