@@ -1,5 +1,6 @@
 """Which cases of a data set in MSD layout train, validate and test."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,10 +94,7 @@ def _listed(
 
 def _pairs(raw: Path, suffix: str) -> dict[str, tuple[Path, Path]]:
     """Image and label of each case, relative to the folder, in the order of sorted file names."""
-    images, labels = (
-        {path.name: path.relative_to(raw) for path in nifti_files(raw / f"{kind}{suffix}")}
-        for kind in ("images", "labels")
-    )
+    images, labels = (_by_name(raw, f"{kind}{suffix}") for kind in ("images", "labels"))
     raise_problems(
         [
             f"{raw / path}: image without label in labels{suffix}"
@@ -117,3 +115,15 @@ def _pairs(raw: Path, suffix: str) -> dict[str, tuple[Path, Path]]:
         ]
     )
     return {case_name(n): (images[n], labels[n]) for n in images}
+
+
+def _by_name(raw: Path, folder: str) -> dict[str, Path]:
+    """Paths below `raw` by file name, in the order of these, composed as in `case_name`."""
+    paths: dict[str, Path] = {}
+    problems = []
+    for path in nifti_files(raw / folder):
+        first = paths.setdefault(unicodedata.normalize("NFC", path.name), path.relative_to(raw))
+        if raw / first != path:
+            problems.append(f"{path}: is the same name as {raw / first}, decomposed; remove one of them")
+    raise_problems(problems)
+    return dict(sorted(paths.items()))

@@ -1,7 +1,10 @@
 """Which files a data set has, against those that its dataset.json lists."""
 
+import unicodedata
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
 from context_fbr.errors import UserError
@@ -35,8 +38,8 @@ def nifti_files(folder: Path) -> list[Path]:
 def read(folder: Path) -> tuple[tuple[CaseFiles, ...], list[Problem]]:
     """The cases whose files are there, in the order of their names, training first; and what is odd.
 
-    Image and label of a case have the same file name, as in the Decathlon. Files whose names begin with a
-    dot do not count.
+    Image and label of a case have the same file name, as in the Decathlon, in any normal form of Unicode.
+    Files whose names begin with a dot do not count.
 
     Raises:
         UserError: if a folder cannot be read.
@@ -57,11 +60,12 @@ def read(folder: Path) -> tuple[tuple[CaseFiles, ...], list[Problem]]:
                 warning("other file", "", f"{name}/{file}", text, "delete it, or convert it to NIfTI")
             )
     for suffix in SETS:
-        images, labels = f"images{suffix}", f"labels{suffix}"
-        for file in sorted({*found[images], *found[labels]}):
-            image = f"{images}/{file}" if file in found[images] else None
-            label = f"{labels}/{file}" if file in found[labels] else None
-            cases.append(CaseFiles(case_name(file), image, label))
+        images, labels = (
+            [f"{kind}{suffix}/{file}" for file in found[f"{kind}{suffix}"]] for kind in ("images", "labels")
+        )
+        for image, label in _pairs(images, labels):
+            cases.append(CaseFiles(case_name(image or label or ""), image, label))
+    problems += _name_problems(path for case in cases for path in (case.image, case.label) if path)
     return tuple(cases), problems
 
 
@@ -71,8 +75,14 @@ def pairing_problems(cases: tuple[CaseFiles, ...]) -> list[Problem]:
     A test set without any label is as it should be.
     """
     labelled_test = any(case.label and case.label.startswith("labelsTs") for case in cases)
-    problems = _same_name_problems(cases)
+    packed = _packed_otherwise(cases)
+    problems = [
+        *_same_name_problems(cases),
+        *(_packing_problem(*pair) for pair in dict.fromkeys(packed.values())),
+    ]
     for case in cases:
+        if case.image in packed or case.label in packed:
+            continue
         if case.image is None:
             assert case.label is not None  # one of the two is there
             text = f"label without image: {_partner(case.label)} is not there"
@@ -93,21 +103,81 @@ def listing_problems(cases: tuple[CaseFiles, ...], description: Description) -> 
     A file whose partner is there is told by `pairing_problems`. MSD lists no labels of test images: a label
     of a listed test image counts as listed.
     """
-    there = {path for case in cases for path in (case.image, case.label) if path}
-    told = {_partner(path) for path in there}
-    listed = {path for pair in description.training for path in pair} | set(description.test)
-    allowed = listed | {_partner(path) for path in description.test}
-    listed = {path for path in listed if str(PurePosixPath(path).parent) in FOLDERS}
+    on_disk = {_normal(path): path for case in cases for path in (case.image, case.label) if path}
+    there = set(on_disk)
+    told = {_partner(path) for path in there} | {_normal(path) for path in _packed_otherwise(cases)}
+    listed = {_normal(path) for pair in description.training for path in pair}
+    test = {_normal(path) for path in description.test}
+    allowed = listed | test | {_partner(path) for path in test}
+    listed = {path for path in listed | test if str(PurePosixPath(path).parent) in FOLDERS}
+    missing = listed - there - told
+    repacked = {path: other for path in missing if (other := _other_packing(path)) in there - allowed}
+    problems = [
+        error(
+            "missing file",
+            case_name(path),
+            path,
+            f"is listed in {NAME}, but {on_disk[other]} is there",
+            f"list it as ./{on_disk[other]}",
+        )
+        for path, other in sorted(repacked.items())
+    ]
     remedy = f"bring the file back, or remove it from {NAME}"
-    missing = [
+    problems += [
         error("missing file", case_name(path), path, f"is listed in {NAME}, but not there", remedy)
-        for path in sorted(listed - there - told)
+        for path in sorted(missing - set(repacked))
     ]
     remedy = f"add it to {NAME}, or move the file out of the data set"
-    return missing + [
-        error("not listed", case_name(path), path, f"is there, but not listed in {NAME}", remedy)
-        for path in sorted(there - allowed)
+    return problems + [
+        error("not listed", case_name(path), on_disk[path], f"is there, but not listed in {NAME}", remedy)
+        for path in sorted(there - allowed - set(repacked.values()))
+        if not (path in told and _other_packing(path) in allowed)
     ]
+
+
+def _pairs(images: list[str], labels: list[str]) -> Iterator[tuple[str | None, str | None]]:
+    """Image and label with names that are equal in one normal form, in the order of these."""
+    by_name: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for place, paths in enumerate((images, labels)):
+        for path in paths:
+            by_name[_normal(PurePosixPath(path).name)][place].append(path)
+    for _, both in sorted(by_name.items()):
+        yield from zip_longest(*both)
+
+
+def _name_problems(paths: Iterable[str]) -> list[Problem]:
+    """Names that no table of results can hold."""
+    return [
+        error(
+            "name",
+            case_name(path),
+            path,
+            "its name is not UTF-8",
+            "rename it, for example with convmv, here and in " + NAME,
+        )
+        for path in paths
+        if not path.isascii() and any("\udc80" <= character <= "\udcff" for character in path)
+    ]
+
+
+def _packed_otherwise(cases: tuple[CaseFiles, ...]) -> dict[str, tuple[str, str]]:
+    """By each of the two: image and label of a case of which one is .nii and the other .nii.gz."""
+    images = {_normal(case.image): case.image for case in cases if case.image and not case.label}
+    labels = {_normal(case.label): case.label for case in cases if case.label and not case.image}
+    pairs = [
+        (image, labels[other])
+        for name, image in images.items()
+        if (other := _partner(_other_packing(name))) in labels
+    ]
+    return {path: pair for pair in pairs for path in pair}
+
+
+def _packing_problem(image: str, label: str) -> Problem:
+    plain = next(path for path in (image, label) if not path.endswith(".gz"))
+    other = label if plain == image else image
+    text = f"is not packed, but {other} is; expected the same file name"
+    remedy = f"`gzip {plain}`, and list it as ./{plain}.gz"
+    return error("packed otherwise", case_name(plain), plain, text, remedy)
 
 
 def _same_name_problems(cases: tuple[CaseFiles, ...]) -> list[Problem]:
@@ -140,6 +210,16 @@ def _files(folder: Path) -> list[Path]:
 
 def _is_volume(path: Path) -> bool:
     return path.name.endswith((".nii", ".nii.gz")) and not path.name.startswith(".")
+
+
+def _normal(path: str) -> str:
+    """A path as it is compared: macOS may decompose the letters of names, others do not."""
+    return unicodedata.normalize("NFC", path)
+
+
+def _other_packing(path: str) -> str:
+    """`a.nii.gz` of `a.nii`, and the reverse."""
+    return path.removesuffix(".gz") if path.endswith(".gz") else f"{path}.gz"
 
 
 def _partner(path: str) -> str:
