@@ -76,6 +76,12 @@ FILES: list[tuple[str, Callable[[Path], object], str, bool]] = [
     ("a.tar.xz", tarred, "xz", False),
     ("a.tar.bz2", tarred, "bzip2", False),
     ("twice.nii.gz", twice, "gzip", True),
+    (
+        "cut.nii",
+        lambda path: text(nibabel.Nifti1Image(VOXELS, np.eye(4)).to_bytes()[:200])(path),
+        "cut",
+        False,
+    ),
     ("half.nii.gz", text(gzip.compress(bytes(1000))[:10]), "damaged-gzip", True),
     ("lfs", text(LFS), "git-lfs", False),
     ("annex", text("/annex/objects/SHA256E-s12--4d7a.nii.gz\n"), "git-annex", False),

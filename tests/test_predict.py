@@ -111,9 +111,9 @@ def test_images_that_cannot_be_used_are_reported_together_and_do_not_stop_the_ot
         run("bad", good)
     expected = {
         "cold": "values down to -900, but the training images (synthetic) have none below 0",
-        "four": "expected a 3D volume, got the shape (4, 4, 4, 2)",
+        "four": "has 4 axes (4 x 4 x 4 x 2 voxels), expected one 3D volume",
         "nan": "1 of 4096 voxels are NaN or infinite",
-        "photo": "is no readable NIfTI file",
+        "photo": "is a picture",
         "sheared": "its axes are sheared by 16.7 degrees",
     }
     assert len(caught.value.problems) == len(expected)

@@ -118,14 +118,14 @@ def damage(folder: Path, kind: str) -> None:
     ("kind", "expected"),
     [
         ("cut", "imagesTr/spheres_000.nii.gz: is no readable NIfTI file"),
-        ("no gzip", "imagesTr/spheres_000.nii.gz: is no readable NIfTI file"),
+        ("no gzip", "imagesTr/spheres_000.nii.gz: is a text"),
         ("flipped byte", "imagesTr/spheres_000.nii.gz: is no readable NIfTI file"),
         ("gone", "labelsTr/spheres_000.nii.gz: label without image"),
         ("shape", r"spheres_000.nii.gz: shape \(5, 5, 5\), but its image has \(16, 16, 16\)"),
         ("affine", "its affine is not that of its image"),
         ("nan", "1 voxels are NaN or infinite"),
         ("label 7", r"labels \[7.0\], expected \[0, 1\]"),
-        ("four dimensions", "expected a 3D volume"),
+        ("four dimensions", "expected one 3D volume"),
     ],
 )
 def test_a_damaged_case_is_named_and_nothing_is_left_half_written(

@@ -152,7 +152,7 @@ def swap(dataset: Dataset) -> None:
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
-        (lambda d: d.cut("imagesTr", "b"), ["imagesTr/b.nii.gz: is no readable NIfTI file"]),
+        (lambda d: d.cut("imagesTr", "b"), ["imagesTr/b.nii.gz: is a gzip file that is cut"]),
         (swap, ["labelsTr/b.nii.gz: shape 12 x 11 x 8, but its image has 12 x 11 x 10"]),
         (lambda d: d.image(lambda v: np.where(v > 600, np.nan, v)), ["imagesTr/b.nii.gz: 1 of 1320 voxels are NaN"]),
         (lambda d: d.label(lambda v: v * 7), ["labelsTr/b.nii.gz: 1 unknown label value: 7; expected 0, 1"]),
@@ -160,7 +160,7 @@ def swap(dataset: Dataset) -> None:
         (
             lambda d: (d.cut("imagesTr", "a"), d.label(lambda v: v * 0), d.file("labelsTr", "c").unlink()),
             [
-                "imagesTr/a.nii.gz: is no readable NIfTI file",
+                "imagesTr/a.nii.gz: is a gzip file that is cut",
                 "labelsTr/b.nii.gz: is empty: every voxel is 0",
                 "imagesTr/c.nii.gz: image without label",
             ],

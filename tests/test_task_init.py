@@ -473,7 +473,7 @@ def test_a_data_set_with_errors_gets_no_block_but_verify_s_report(
     dataset.cut("imagesTr", "b")
     assert refused("zoo") == "zoo: has errors, see above; mend them, then run this again"
     streams = capsys.readouterr()
-    assert "is no readable NIfTI file" in streams.err
+    assert "is a gzip file that is cut" in streams.err
     assert streams.err.splitlines()[-1] == "1 error"
     assert streams.out == ""
     (dataset.path / "dataset.json").write_text("{")

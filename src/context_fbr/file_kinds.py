@@ -70,13 +70,14 @@ KINDS: tuple[tuple[bytes, FileKind], ...] = (
     ),
     (rb"\x1c\x02\0\0|\0\0\x02\x1c", FileKind("nifti-2", "is NIfTI-2, expected NIfTI-1", _nibabel(".nii"))),
     (
-        rb"\x5c\x01\0\0|\0\0\x01\x5c",
+        rb"(?:\x5c\x01\0\0|\0\0\x01\x5c).{344}",
         FileKind(
             "analyze",
             "has a header of Analyze 7.5 (.hdr and .img), or a damaged one of NIfTI-1",
             _nibabel(".hdr"),
         ),
     ),
+    (rb"\x5c\x01\0\0|\0\0\x01\x5c", FileKind("cut", "ends within its header", _AGAIN)),
     (rb"NRRD\d{4}", FileKind("nrrd", "is an NRRD file", _itk(".nrrd"))),
     (
         rb"(?:[A-Za-z]\w* *=[^\n]*\n){0,40}?(?:ObjectType *= *Image|NDims *=)",
@@ -167,4 +168,5 @@ def look(path: Path) -> FileStart:
         unpacked = stream.decompress(content, BYTES)
     except zlib.error:
         unpacked = b""
-    return FileStart(kind_of(unpacked) if unpacked or stream.eof else DAMAGED_GZIP, True, unpacked)
+    is_whole = stream.eof or len(unpacked) == BYTES
+    return FileStart(kind_of(unpacked) if is_whole else DAMAGED_GZIP, True, unpacked)

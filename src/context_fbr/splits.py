@@ -1,13 +1,12 @@
 """Which cases of a data set in MSD layout train, validate and test."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.msd.description import case_name
-from context_fbr.msd.layout import nifti_files
+from context_fbr.msd.layout import comparable, nifti_files
 from context_fbr.study.document import suggestion
 from context_fbr.study.preparation import Split
 
@@ -118,12 +117,12 @@ def _pairs(raw: Path, suffix: str) -> dict[str, tuple[Path, Path]]:
 
 
 def _by_name(raw: Path, folder: str) -> dict[str, Path]:
-    """Paths below `raw` by file name, in the order of these, composed as in `case_name`."""
+    """The volumes of a folder, relative to the data set's, by and in the order of their comparable names."""
     paths: dict[str, Path] = {}
-    problems = []
+    problems: list[str] = []
     for path in nifti_files(raw / folder):
-        first = paths.setdefault(unicodedata.normalize("NFC", path.name), path.relative_to(raw))
-        if raw / first != path:
-            problems.append(f"{path}: is the same name as {raw / first}, decomposed; remove one of them")
+        first = paths.setdefault(comparable(path.name), path.relative_to(raw))
+        if (raw / first) != path:
+            problems.append(f"{path}: is there as {first.name} too; remove one of them")
     raise_problems(problems)
     return dict(sorted(paths.items()))

@@ -1,6 +1,7 @@
 """dataset.json: what a data set says of itself."""
 
 import json
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ from context_fbr.msd.problems import Problem, error, warning
 NAME = "dataset.json"
 MOST_BYTES = 64_000_000
 """Of a file that is read: the Decathlon's largest has 100 kB."""
+
+_ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+_CT = re.compile(r"\b(CT|CTA|CECT|NCCT|HRCT|LDCT)\b|computed tomography", re.IGNORECASE)
+_NO_CT = re.compile(r"\b(PET|SPECT|MRI?|cone.?beam|CBCT|micro|non?)\b", re.IGNORECASE)  # in no HU, or mixed
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Description:
     @property
     def is_ct(self) -> bool:
         """Whether images hold Hounsfield units."""
-        return any(modality.strip().upper() == "CT" for modality in self.modalities)
+        return any(_CT.search(modality) and not _NO_CT.search(modality) for modality in self.modalities)
 
 
 class _Pair(BaseModel):
@@ -168,9 +173,8 @@ def _problems(file: _File, description: Description) -> list[Problem]:
 
 
 def case_name(path: str | PurePosixPath) -> str:
-    """The name of a file's case: without folder, .nii and .gz, in Unicode's composed form (NFC).
+    """The name of a file's case: without folder, .nii and .nii.gz, whatever the case of these.
 
-    macOS may decompose the names of files (`u` and two dots for `ü`), others do not.
+    It is in Unicode's composed form (NFC): macOS may decompose names (`u` and two dots for `ü`).
     """
-    name = PurePosixPath(path).name.removesuffix(".gz").removesuffix(".nii")
-    return unicodedata.normalize("NFC", name)
+    return unicodedata.normalize("NFC", _ENDING.sub("", PurePosixPath(path).name))

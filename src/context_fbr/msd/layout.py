@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
@@ -13,6 +13,8 @@ from context_fbr.msd.problems import Problem, error, note, warning
 
 SETS = ("Tr", "Ts")
 FOLDERS = tuple(f"{kind}{suffix}" for suffix in SETS for kind in ("images", "labels"))
+SIDECARS = (".json", ".bval", ".bvec")
+"""Endings of what dcm2niix writes beside a volume; such files are passed over."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class CaseFiles:
 def nifti_files(folder: Path) -> list[Path]:
     """The .nii and .nii.gz files directly in a folder, sorted by name; none if there is no such folder.
 
+    The case of the ending does not matter, and a link to a file that is not there counts: its reader says so.
     Files whose names begin with a dot, as macOS leaves them beside others, do not count.
 
     Raises:
@@ -38,8 +41,9 @@ def nifti_files(folder: Path) -> list[Path]:
 def read(folder: Path) -> tuple[tuple[CaseFiles, ...], list[Problem]]:
     """The cases whose files are there, in the order of their names, training first; and what is odd.
 
-    Image and label of a case have the same file name, as in the Decathlon, in any normal form of Unicode.
-    Files whose names begin with a dot do not count.
+    Image and label of a case have the same file name, as in the Decathlon; the case of its ending and the
+    normal form of its letters do not matter. Files whose names begin with a dot do not count, nor do those
+    that dcm2niix writes beside a volume.
 
     Raises:
         UserError: if a folder cannot be read.
@@ -54,19 +58,29 @@ def read(folder: Path) -> tuple[tuple[CaseFiles, ...], list[Problem]]:
         if hidden:
             text = f"{len(hidden)} hidden files (`{hidden[0]}`), as macOS makes them, are ignored"
             problems.append(note("hidden files", "", name, text, "delete them if they are in the way"))
-        for file in sorted(set(others) - set(hidden)):
+        beside = {f"{case_name(file)}{ending}" for file in found[name] for ending in SIDECARS}
+        for file in sorted(set(others) - set(hidden) - beside):
             text = "is no .nii or .nii.gz, and is not read"
             problems.append(
                 warning("other file", "", f"{name}/{file}", text, "delete it, or convert it to NIfTI")
             )
     for suffix in SETS:
-        images, labels = (
-            [f"{kind}{suffix}/{file}" for file in found[f"{kind}{suffix}"]] for kind in ("images", "labels")
-        )
-        for image, label in _pairs(images, labels):
-            cases.append(CaseFiles(case_name(image or label or ""), image, label))
+        images, labels = (_by_name(found, f"{kind}{suffix}") for kind in ("images", "labels"))
+        for name in sorted({*images, *labels}):  # several of a name differ in what `comparable` makes equal
+            for image, label in zip_longest(images[name], labels[name]):
+                cases.append(CaseFiles(case_name(name), image, label))
     problems += _name_problems(path for case in cases for path in (case.image, case.label) if path)
     return tuple(cases), problems
+
+
+def comparable(path: str) -> str:
+    """The form in which names of files are compared: `a.NII.GZ` and `a.nii.gz` are the same.
+
+    So are composed and decomposed letters, which macOS does not tell apart.
+    """
+    path = unicodedata.normalize("NFC", path)
+    name = PurePosixPath(path).name
+    return path[: len(path) - len(name)] + case_name(name) + name[len(case_name(name)) :].lower()
 
 
 def pairing_problems(cases: tuple[CaseFiles, ...]) -> list[Problem]:
@@ -103,11 +117,11 @@ def listing_problems(cases: tuple[CaseFiles, ...], description: Description) -> 
     A file whose partner is there is told by `pairing_problems`. MSD lists no labels of test images: a label
     of a listed test image counts as listed.
     """
-    on_disk = {_normal(path): path for case in cases for path in (case.image, case.label) if path}
+    on_disk = {comparable(path): path for case in cases for path in (case.image, case.label) if path}
     there = set(on_disk)
-    told = {_partner(path) for path in there} | {_normal(path) for path in _packed_otherwise(cases)}
-    listed = {_normal(path) for pair in description.training for path in pair}
-    test = {_normal(path) for path in description.test}
+    told = {_partner(path) for path in there} | {comparable(path) for path in _packed_otherwise(cases)}
+    listed = {comparable(path) for pair in description.training for path in pair}
+    test = {comparable(path) for path in description.test}
     allowed = listed | test | {_partner(path) for path in test}
     listed = {path for path in listed | test if str(PurePosixPath(path).parent) in FOLDERS}
     missing = listed - there - told
@@ -135,16 +149,6 @@ def listing_problems(cases: tuple[CaseFiles, ...], description: Description) -> 
     ]
 
 
-def _pairs(images: list[str], labels: list[str]) -> Iterator[tuple[str | None, str | None]]:
-    """Image and label with names that are equal in one normal form, in the order of these."""
-    by_name: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-    for place, paths in enumerate((images, labels)):
-        for path in paths:
-            by_name[_normal(PurePosixPath(path).name)][place].append(path)
-    for _, both in sorted(by_name.items()):
-        yield from zip_longest(*both)
-
-
 def _name_problems(paths: Iterable[str]) -> list[Problem]:
     """Names that no table of results can hold."""
     return [
@@ -162,8 +166,8 @@ def _name_problems(paths: Iterable[str]) -> list[Problem]:
 
 def _packed_otherwise(cases: tuple[CaseFiles, ...]) -> dict[str, tuple[str, str]]:
     """By each of the two: image and label of a case of which one is .nii and the other .nii.gz."""
-    images = {_normal(case.image): case.image for case in cases if case.image and not case.label}
-    labels = {_normal(case.label): case.label for case in cases if case.label and not case.image}
+    images = {comparable(case.image): case.image for case in cases if case.image and not case.label}
+    labels = {comparable(case.label): case.label for case in cases if case.label and not case.image}
     pairs = [
         (image, labels[other])
         for name, image in images.items()
@@ -201,20 +205,24 @@ def _same_name_problems(cases: tuple[CaseFiles, ...]) -> list[Problem]:
 
 def _files(folder: Path) -> list[Path]:
     try:
-        return sorted((path for path in folder.iterdir() if path.is_file()), key=lambda path: path.name)
+        there = [path for path in folder.iterdir() if path.is_file() or not path.exists()]  # dangling links
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as found:
         raise UserError(f"{folder}: cannot be read: {found.strerror}; mend its permission") from found
+    return sorted(there, key=lambda path: path.name)
+
+
+def _by_name(found: dict[str, list[str]], folder: str) -> defaultdict[str, list[str]]:
+    """The paths of a folder's volumes by their comparable name."""
+    paths: defaultdict[str, list[str]] = defaultdict(list)
+    for file in found[folder]:
+        paths[comparable(file)].append(f"{folder}/{file}")
+    return paths
 
 
 def _is_volume(path: Path) -> bool:
-    return path.name.endswith((".nii", ".nii.gz")) and not path.name.startswith(".")
-
-
-def _normal(path: str) -> str:
-    """A path as it is compared: macOS may decompose the letters of names, others do not."""
-    return unicodedata.normalize("NFC", path)
+    return path.name.lower().endswith((".nii", ".nii.gz")) and not path.name.startswith(".")
 
 
 def _other_packing(path: str) -> str:
