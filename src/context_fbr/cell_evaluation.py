@@ -70,7 +70,8 @@ def evaluate(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
         """Segment a case; what then gives its result, and the digest of its data if it has to be saved."""
         image, label = prepared.read_volume(cell.task, case)
         original_label = originals.read_label(cell.task, case)
-        data = hashlib.sha256(repr(case).encode())
+        scan = originals.read_header(cell.task, case)
+        data = hashlib.sha256(repr(case).encode() + scan.binaryblock)
         data.update(resume.volume_digest(case.name, image, label, case.background))
         data.update(np.ascontiguousarray(original_label).data)
         try:
@@ -85,9 +86,8 @@ def evaluate(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
 
         def finish() -> tuple[CaseResult, str]:
             row, original = case_scores.score_case(mask, label, case, original_label, tolerance)
-            affine = np.array(case.geometry.original_affine)
             padded = int(min(case.shape) < cell.patch_size)
-            return CaseResult((*row, padded), nifti.encode(original, affine)), data.hexdigest()
+            return CaseResult((*row, padded), nifti.encode_mask(original, scan)), data.hexdigest()
 
         return finish
 
