@@ -198,9 +198,9 @@ def test_axes_of_one_behind_the_third_are_left_out(tmp_path: Path, axes: int) ->
 
 
 def test_voxels_behind_extensions_are_read_where_the_header_says(tmp_path: Path) -> None:
-    write_scan(tmp_path / "a.nii", vox_offset=352 + 40)
+    write_scan(tmp_path / "a.nii", vox_offset=352 + 48)
     content = (tmp_path / "a.nii").read_bytes()
-    extension = bytes([1, 0, 0, 0]) + (40).to_bytes(4, "little") + (6).to_bytes(4, "little") + b"x" * 32
+    extension = bytes([1, 0, 0, 0]) + (48).to_bytes(4, "little") + (6).to_bytes(4, "little") + b"x" * 40
     (tmp_path / "a.nii").write_bytes(content[:348] + extension + content[352:])
     np.testing.assert_array_equal(np.asarray(nifti.read(tmp_path / "a.nii").dataobj), VOXELS)
 
