@@ -214,6 +214,7 @@ WARNED = [
     pytest.param({"bitpix": 8}, ["header repaired"], "bitpix 8 is read as 16", id="N3 bitpix"),
     pytest.param({"qform_code": -1}, ["header repaired"], "qform_code -1 is read as 0", id="N3 a negative code"),
     pytest.param({"sizeof_hdr": 0}, ["header repaired"], "sizeof_hdr 0 is read as 348", id="N3 the header's length"),
+    pytest.param({"scl_slope": np.inf}, ["header repaired"], "scl_slope inf is read as 1", id="N3 an infinite slope"),
     pytest.param({"codes": (0, 0)}, ["no orientation"], "neither sform nor qform", id="N3 no form"),
     pytest.param({"qform": AFFINE * [[-1], [1], [1], [1]]}, ["forms differ"], "sform and qform lie up to", id="N8 forms differ"),
     pytest.param({"pixdim": [-1, 0.8, 0.9, 5, 0, 0, 0, 0], "codes": (0, 1)}, ["forms differ"], "0.8 x 0.9 x 5 mm by its pixdim, 0.8 x 0.9 x 2.5 mm by its sform", id="N8 pixdim differs"),
