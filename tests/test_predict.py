@@ -18,6 +18,7 @@ from scan_files import corners, turned, write_scan
 from context_fbr import cli, evaluate, inference, nifti, predict, prepare, profiles, raw, train
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
+from context_fbr.trained import read_training
 
 CELL = Cell("spheres", "unet", 16, 1)
 TEST = Path("data/raw/spheres/imagesTs")
@@ -230,7 +231,7 @@ def test_what_verify_warns_of_is_printed_and_the_image_is_segmented(
 def test_the_training_s_spacing_is_not_asked_for_where_images_are_resampled_or_it_is_not_here(
     study: Path,
 ) -> None:
-    recipe = predict.read_recipe(CELL)
+    recipe = read_training(CELL).recipe
     np.testing.assert_array_equal(predict.training_spacings(CELL, recipe)[0], [1, 1, 1])
     resampled = recipe.preparation.model_copy(update={"spacing_mm": (1.0, 1.0, 1.0)})
     assert predict.training_spacings(CELL, replace(recipe, preparation=resampled)) is None

@@ -8,6 +8,7 @@ from conftest import ROOT
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
 from context_fbr.study.document import Document
+from context_fbr.study.preparation import Prepare
 from context_fbr.study.training import Training
 from context_fbr.study.whole import read_study
 
@@ -42,6 +43,10 @@ def test_the_repository_s_study_is_valid_and_frozen() -> None:
         ("[16, 32, 48]", "[16.0, 32]", "grid.patch_sizes.0", "is 16.0, but should be a valid integer"),
         ("test: imagesTs}", "test: foo}", "tasks.spheres.prepare.split.test", "is 'foo', but should be a valid integer or should be a valid list or should be 'imagesTs'"),
         ("  seeds: [1, 2, 3]", "  seeds: 3", "grid.seeds", "is 3, but should be a valid list"),
+        ("  models: [unet, attention_unet, unetr]", "  models: [1]", "grid.models", '1 is no text, but names are: put them in quotes, ["1"]'),
+        ("train: 16,", "train: {a: 1},", "tasks.spheres.prepare.split.train", "is {'a': 1}, but should be a valid integer or should be a valid list"),
+        ("train: 16,", "train: [[a]],", "tasks.spheres.prepare.split.train.0", "is ['a'], but should be a valid string"),
+        ("split: {train: 16, validation: 4, test: imagesTs}", "split: 5", "tasks.spheres.prepare.split", "is 5, but should be a valid mapping"),
         ("  seeds: [1, 2, 3]", "  seeds: [1, 2, 2]", "grid.seeds", "[2] stand more than once"),
         ("  models: [unet, attention_unet", "  models: [unett, attention_unet", "grid.models.0", "did you mean unet?"),
         ("  tasks: [spheres]", "  tasks: [spheres, liver]", "grid.tasks.1", "allowed: spheres"),
@@ -73,6 +78,49 @@ def test_a_wrong_value_is_named_with_file_line_key_and_what_is_allowed(
     wanted = f"{document.path}:{line_of(document, after.strip().splitlines()[0])}: {key}: "
     assert any(p.startswith(wanted) and expected in p for p in caught.value.problems), caught.value.problems
     assert len(caught.value.problems) <= 2  # a renamed key is missing as well
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        pytest.param(
+            "{train: [001, 002], validation: [003], test: [010]}",
+            {"train": '["001", "002"]', "validation": '["003"]', "test": '["010"]'},
+            id="Y1 numbers with zeros",
+        ),
+        pytest.param(
+            "{train: [a, 3], validation: [b], test: [c]}", {"train": '["a", "3"]'}, id="Y1 one number"
+        ),
+        pytest.param(
+            "{train: [a, null, true, 1.50, 2026-01-02], validation: [b], test: [c]}",
+            {"train": '["a", "null", "true", "1.50", "2026-01-02"]'},
+            id="Y1 what else YAML takes for no text",
+        ),
+        pytest.param(
+            "{train: {a: 1}, validation: 5, test: 10}",
+            {"train": "is {'a': 1}, but should be a valid integer or should be a valid list"},
+            id="Y2 a mapping",
+        ),
+        pytest.param(
+            "{train: [a], validation: [b], test: []}",
+            {
+                "test": "is [], but should be a valid integer or list should have at least 1 item, not 0 "
+                "or should be 'imagesTs'"
+            },
+            id="Y2 an empty list",
+        ),
+    ],
+)
+def test_each_part_of_a_split_that_fits_no_branch_is_one_problem_in_terms_of_the_file(
+    change: Change, split: str, expected: dict[str, str]
+) -> None:
+    document = change("{train: 26, validation: 5, test: 10}", split)
+    with pytest.raises(UserError) as caught:
+        document.section(("tasks", "spleen", "prepare"), Prepare)
+    where = f"{document.path}:{line_of(document, split)}: tasks.spleen.prepare.split."
+    problems = caught.value.problems
+    assert [text.removeprefix(where).split(":")[0] for text in problems] == [*expected]
+    assert all(text.endswith(end) for text, end in zip(problems, expected.values(), strict=True)), problems
 
 
 def test_all_problems_of_all_sections_are_reported_together(change: Change) -> None:

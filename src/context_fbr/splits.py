@@ -117,7 +117,7 @@ def _pairs(raw: Path, suffix: str) -> dict[str, tuple[Path, Path]]:
 
 
 def _by_name(raw: Path, folder: str) -> dict[str, Path]:
-    """The volumes of a folder, relative to the data set's, by their comparable name."""
+    """The volumes of a folder, relative to the data set's, by and in the order of their comparable names."""
     paths: dict[str, Path] = {}
     problems: list[str] = []
     for path in nifti_files(raw / folder):
@@ -125,4 +125,4 @@ def _by_name(raw: Path, folder: str) -> dict[str, Path]:
         if (raw / first) != path:
             problems.append(f"{path}: is there as {first.name} too; remove one of them")
     raise_problems(problems)
-    return paths
+    return dict(sorted(paths.items()))

@@ -2,23 +2,25 @@
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pydantic import BaseModel, Field, ValidationError
-from pydantic_core import ErrorDetails
 
+from context_fbr import file_kinds
+from context_fbr.file_kinds import look
+from context_fbr.msd import unusable
 from context_fbr.msd.problems import Problem, error, warning
 
 NAME = "dataset.json"
-_DAMAGED = "bring back the original, or write one as medicaldecathlon.com describes it"
+MOST_BYTES = 64_000_000
+"""Of a file that is read: the Decathlon's largest has 100 kB."""
 
 _ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _CT = re.compile(r"\b(CT|CTA|CECT|NCCT|HRCT|LDCT)\b|computed tomography", re.IGNORECASE)
 _NO_CT = re.compile(r"\b(PET|SPECT|MRI?|cone.?beam|CBCT|micro|non?)\b", re.IGNORECASE)  # in no HU, or mixed
-
-_NNUNET = {"channel_names", "file_ending"}  # keys of nnU-Net v2 that MSD does not have
 
 
 @dataclass(frozen=True)
@@ -61,65 +63,78 @@ class _File(BaseModel):
 
 def read(folder: Path) -> tuple[Description | None, list[Problem]]:
     """Read a data set's dataset.json: what it says (None if it cannot be used), and what is wrong with it."""
+    path = folder / NAME
     content: object = None
     try:
-        content = json.loads((folder / NAME).read_text(encoding="utf-8-sig"))
+        start = look(path)
+        if start.kind in (file_kinds.DANGLING, file_kinds.NO_FILE):
+            return None, [error("no description", "", NAME, start.kind.text, start.kind.remedy)]
+        if path.stat().st_size > MOST_BYTES:
+            text = f"has {path.stat().st_size / 1e6:.0f} MB, expected {MOST_BYTES / 1e6:.0f} MB at most"
+            return None, [error("description", "", NAME, text, unusable.DAMAGED)]
+        stored = path.read_bytes()
+        content = json.loads(stored.decode("utf-8-sig"))
         file = _File.model_validate(content)
     except FileNotFoundError:
-        return None, [error("no description", "", NAME, "is missing", _DAMAGED)]
+        return None, [error("no description", "", NAME, "is missing", unusable.DAMAGED)]
     except OSError as found:
         remedy = "mend its permission or its disk, or copy it again"
         return None, [error("no description", "", NAME, f"cannot be read: {found.strerror}", remedy)]
     except ValidationError as found:
-        if isinstance(content, dict) and _NNUNET & content.keys():
-            return None, [_nnunet_problem(content)]
-        return None, [error("description", "", NAME, _say(item), _DAMAGED) for item in found.errors()]
-    except ValueError as found:
-        return None, [error("description", "", NAME, f"is no JSON: {found}", _DAMAGED)]
-    training = tuple((_path(pair.image), _path(pair.label)) for pair in file.training)
-    test = tuple(_path(entry if isinstance(entry, str) else entry.image) for entry in file.test)
+        if isinstance(content, dict) and unusable.is_nnunet(content):
+            return None, [unusable.nnunet_problem(NAME, content)]
+        return None, unusable.validation_problems(NAME, content, found)
+    except UnicodeDecodeError as found:
+        return None, [unusable.encoding_problem(NAME, stored, found)]
+    except (ValueError, RecursionError) as found:
+        return None, [unusable.json_problem(NAME, start, found)]
+    training = tuple((_path(pair.image, "imagesTr"), _path(pair.label, "labelsTr")) for pair in file.training)
+    test_images = [entry if isinstance(entry, str) else entry.image for entry in file.test]
+    test = tuple(_path(image, "imagesTs") for image in test_images)
     description = Description(
         file.name, tuple(file.modality.values()), tuple(sorted(file.labels)), training, test
     )
-    return description, _problems(file, description)
+    written = [
+        *((image, "imagesTr") for image in (pair.image for pair in file.training)),
+        *((label, "labelsTr") for label in (pair.label for pair in file.training)),
+        *((image, "imagesTs") for image in test_images),
+    ]
+    return description, [*_path_problems(written), *_problems(file, description)]
 
 
-def _nnunet_problem(content: dict[str, object]) -> Problem:
-    """nnU-Net v2 describes the same data the other way round: labels by name, and no list of cases."""
-    labels, channels = content.get("labels"), content.get("channel_names")
-    turned: dict[str, object] = {"0": "background", "1": "spleen"}
-    if isinstance(labels, dict) and all(isinstance(value, int) for value in labels.values()):
-        turned = {str(value): name for name, value in labels.items()}
-    modality = channels if isinstance(channels, dict) and channels else {"0": "CT"}
-    return error(
-        "description",
-        "",
-        NAME,
-        "is nnU-Net's (channel_names, labels by name), expected that of the Decathlon",
-        f'write `"labels": {json.dumps(turned)}`, `"modality": {json.dumps(modality)}` and the list '
-        '`"training": [{"image": "imagesTr/CASE.nii.gz", "label": "labelsTr/CASE.nii.gz"}, ...]`, '
-        "and take `_0000` off the names of images",
+def _path(text: str, folder: str) -> str:
+    """A listed path below the data set's folder: without the leading `./`, see `_written_otherwise`."""
+    path = PurePosixPath(text.replace("\\", "/"))
+    return (
+        str(path.relative_to(path.parents[1]))
+        if _written_otherwise(text, folder)
+        else str(PurePosixPath(text))
     )
 
 
-def _say(item: ErrorDetails) -> str:
-    where = ".".join(map(str, item["loc"])) or "top level"
-    if item["type"] == "missing":
-        return f"{where}: is missing"
-    value = repr(item["input"])
-    shown = value if len(value) <= 60 else f"{value[:60]}..."
-    return f"{where}: is {shown}: {item['msg']}"
+def _written_otherwise(text: str, folder: str) -> bool:
+    """Whether a path names a file in the right folder, but is absolute or has the separators of Windows."""
+    path = PurePosixPath(text.replace("\\", "/"))
+    is_absolute = path.is_absolute() or PureWindowsPath(text).is_absolute()
+    return path.parent.name == folder and ("\\" in text or is_absolute)
 
 
-def _path(text: str) -> str:
-    return str(PurePosixPath(text))  # without the leading `./`
+def _path_problems(written: list[tuple[str, str]]) -> list[Problem]:
+    """One problem for all paths that are written otherwise."""
+    others = [(text, folder) for text, folder in written if _written_otherwise(text, folder)]
+    if not others:
+        return []
+    text, folder = others[0]
+    more = f", and {len(others) - 1} more paths alike" if len(others) > 1 else ""
+    problem = f"lists {text}{more}; expected paths below the data set's folder, with `/`"
+    return [error("description", "", NAME, problem, f"write `./{_path(text, folder)}`")]
 
 
 def _problems(file: _File, description: Description) -> list[Problem]:
     problems: list[Problem] = []
     if 0 not in description.labels or len(description.labels) < 2:
         text = f"labels: {list(description.labels)}, expected 0 (background) and at least one more"
-        problems.append(error("description", "", NAME, text, _DAMAGED))
+        problems.append(error("description", "", NAME, text, unusable.DAMAGED))
     if not description.modalities:
         text = "modality: is missing, so it is not checked whether intensities can be what they should be"
         problems.append(warning("description", "", NAME, text, 'add `"modality": {"0": "CT"}` or `"MRI"`'))
@@ -140,7 +155,7 @@ def _problems(file: _File, description: Description) -> list[Problem]:
                 error("description", case_name(path), NAME, f"lists {path} {count} times", "list it once")
             )
     for image, label in description.training:
-        if PurePosixPath(image).name != PurePosixPath(label).name:
+        if case_name(image) != case_name(label):
             text = f"pairs {image} with {label}, expected the same file name in imagesTr and labelsTr"
             problems.append(
                 error("description", case_name(image), NAME, text, "mend the entry, or rename the files")
@@ -158,5 +173,8 @@ def _problems(file: _File, description: Description) -> list[Problem]:
 
 
 def case_name(path: str | PurePosixPath) -> str:
-    """The name of a file's case: without folder, .nii and .nii.gz, whatever the case of these."""
-    return _ENDING.sub("", PurePosixPath(path).name)
+    """The name of a file's case: without folder, .nii and .nii.gz, whatever the case of these.
+
+    It is in Unicode's composed form (NFC): macOS may decompose names (`u` and two dots for `ü`).
+    """
+    return unicodedata.normalize("NFC", _ENDING.sub("", PurePosixPath(path).name))

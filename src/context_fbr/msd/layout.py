@@ -1,6 +1,8 @@
 """Which files a data set has, against those that its dataset.json lists."""
 
+import unicodedata
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
@@ -39,8 +41,9 @@ def nifti_files(folder: Path) -> list[Path]:
 def read(folder: Path) -> tuple[tuple[CaseFiles, ...], list[Problem]]:
     """The cases whose files are there, in the order of their names, training first; and what is odd.
 
-    Image and label of a case have the same file name, as in the Decathlon, whatever the case of its ending.
-    Files whose names begin with a dot do not count, nor do those that dcm2niix writes beside a volume.
+    Image and label of a case have the same file name, as in the Decathlon; the case of its ending and the
+    normal form of its letters do not matter. Files whose names begin with a dot do not count, nor do those
+    that dcm2niix writes beside a volume.
 
     Raises:
         UserError: if a folder cannot be read.
@@ -63,14 +66,19 @@ def read(folder: Path) -> tuple[tuple[CaseFiles, ...], list[Problem]]:
             )
     for suffix in SETS:
         images, labels = (_by_name(found, f"{kind}{suffix}") for kind in ("images", "labels"))
-        for name in sorted({*images, *labels}):  # several of a name differ by the case of their endings
+        for name in sorted({*images, *labels}):  # several of a name differ in what `comparable` makes equal
             for image, label in zip_longest(images[name], labels[name]):
                 cases.append(CaseFiles(case_name(name), image, label))
+    problems += _name_problems(path for case in cases for path in (case.image, case.label) if path)
     return tuple(cases), problems
 
 
 def comparable(path: str) -> str:
-    """The form in which names of files are compared: `a.NII.GZ` and `a.nii.gz` are the same."""
+    """The form in which names of files are compared: `a.NII.GZ` and `a.nii.gz` are the same.
+
+    So are composed and decomposed letters, which macOS does not tell apart.
+    """
+    path = unicodedata.normalize("NFC", path)
     name = PurePosixPath(path).name
     return path[: len(path) - len(name)] + case_name(name) + name[len(case_name(name)) :].lower()
 
@@ -81,8 +89,14 @@ def pairing_problems(cases: tuple[CaseFiles, ...]) -> list[Problem]:
     A test set without any label is as it should be.
     """
     labelled_test = any(case.label and case.label.startswith("labelsTs") for case in cases)
-    problems = _same_name_problems(cases)
+    packed = _packed_otherwise(cases)
+    problems = [
+        *_same_name_problems(cases),
+        *(_packing_problem(*pair) for pair in dict.fromkeys(packed.values())),
+    ]
     for case in cases:
+        if case.image in packed or case.label in packed:
+            continue
         if case.image is None:
             assert case.label is not None  # one of the two is there
             text = f"label without image: {_partner(case.label)} is not there"
@@ -103,22 +117,71 @@ def listing_problems(cases: tuple[CaseFiles, ...], description: Description) -> 
     A file whose partner is there is told by `pairing_problems`. MSD lists no labels of test images: a label
     of a listed test image counts as listed.
     """
-    there = {comparable(path): path for case in cases for path in (case.image, case.label) if path}
-    told = {_partner(path) for path in there}
-    listed = {path for pair in description.training for path in pair} | set(description.test)
-    allowed = {comparable(path) for path in listed | {_partner(path) for path in description.test}}
-    listed = {path for path in listed if str(PurePosixPath(path).parent) in FOLDERS}
+    on_disk = {comparable(path): path for case in cases for path in (case.image, case.label) if path}
+    there = set(on_disk)
+    told = {_partner(path) for path in there} | {comparable(path) for path in _packed_otherwise(cases)}
+    listed = {comparable(path) for pair in description.training for path in pair}
+    test = {comparable(path) for path in description.test}
+    allowed = listed | test | {_partner(path) for path in test}
+    listed = {path for path in listed | test if str(PurePosixPath(path).parent) in FOLDERS}
+    missing = listed - there - told
+    repacked = {path: other for path in missing if (other := _other_packing(path)) in there - allowed}
+    problems = [
+        error(
+            "missing file",
+            case_name(path),
+            path,
+            f"is listed in {NAME}, but {on_disk[other]} is there",
+            f"list it as ./{on_disk[other]}",
+        )
+        for path, other in sorted(repacked.items())
+    ]
     remedy = f"bring the file back, or remove it from {NAME}"
-    missing = [
+    problems += [
         error("missing file", case_name(path), path, f"is listed in {NAME}, but not there", remedy)
-        for path in sorted(listed)
-        if comparable(path) not in {*there, *told}
+        for path in sorted(missing - set(repacked))
     ]
     remedy = f"add it to {NAME}, or move the file out of the data set"
-    return missing + [
-        error("not listed", case_name(path), path, f"is there, but not listed in {NAME}", remedy)
-        for path in sorted(path for key, path in there.items() if key not in allowed)
+    return problems + [
+        error("not listed", case_name(path), on_disk[path], f"is there, but not listed in {NAME}", remedy)
+        for path in sorted(there - allowed - set(repacked.values()))
+        if not (path in told and _other_packing(path) in allowed)
     ]
+
+
+def _name_problems(paths: Iterable[str]) -> list[Problem]:
+    """Names that no table of results can hold."""
+    return [
+        error(
+            "name",
+            case_name(path),
+            path,
+            "its name is not UTF-8",
+            "rename it, for example with convmv, here and in " + NAME,
+        )
+        for path in paths
+        if not path.isascii() and any("\udc80" <= character <= "\udcff" for character in path)
+    ]
+
+
+def _packed_otherwise(cases: tuple[CaseFiles, ...]) -> dict[str, tuple[str, str]]:
+    """By each of the two: image and label of a case of which one is .nii and the other .nii.gz."""
+    images = {comparable(case.image): case.image for case in cases if case.image and not case.label}
+    labels = {comparable(case.label): case.label for case in cases if case.label and not case.image}
+    pairs = [
+        (image, labels[other])
+        for name, image in images.items()
+        if (other := _partner(_other_packing(name))) in labels
+    ]
+    return {path: pair for pair in pairs for path in pair}
+
+
+def _packing_problem(image: str, label: str) -> Problem:
+    plain = next(path for path in (image, label) if not path.endswith(".gz"))
+    other = label if plain == image else image
+    text = f"is not packed, but {other} is; expected the same file name"
+    remedy = f"`gzip {plain}`, and list it as ./{plain}.gz"
+    return error("packed otherwise", case_name(plain), plain, text, remedy)
 
 
 def _same_name_problems(cases: tuple[CaseFiles, ...]) -> list[Problem]:
@@ -160,6 +223,11 @@ def _by_name(found: dict[str, list[str]], folder: str) -> defaultdict[str, list[
 
 def _is_volume(path: Path) -> bool:
     return path.name.lower().endswith((".nii", ".nii.gz")) and not path.name.startswith(".")
+
+
+def _other_packing(path: str) -> str:
+    """`a.nii.gz` of `a.nii`, and the reverse."""
+    return path.removesuffix(".gz") if path.endswith(".gz") else f"{path}.gz"
 
 
 def _partner(path: str) -> str:

@@ -21,6 +21,7 @@ window. That may be meant, and is a warning.
 """
 
 import math
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -176,7 +177,7 @@ def _file_problems(volume: Facts) -> list[Problem]:
     """A name or a header that other programs read in another way."""
     case = case_name(volume.file)
     problems = _form_problems(volume)
-    name = PurePath(volume.file).name
+    name = unicodedata.normalize("NFC", PurePath(volume.file).name)
     right = f"{case_name(name)}{'.nii.gz' if volume.packed else '.nii'}"
     if name != right:
         what = "packed by gzip" if volume.packed else "not packed by gzip"

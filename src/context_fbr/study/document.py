@@ -1,12 +1,9 @@
 """params.yaml with positions: every problem names file, line, key, value and what is allowed."""
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -17,15 +14,15 @@ from ruamel.yaml.nodes import Node, ScalarNode
 from ruamel.yaml.reader import ReaderError
 
 from context_fbr.errors import UserError
+from context_fbr.study.complaints import Location as Location
+from context_fbr.study.complaints import complaints, shortened
+from context_fbr.study.complaints import suggestion as suggestion
 from context_fbr.visible import visible
-
-Location = tuple[str | int, ...]
 
 PARAMS_FILE = Path("params.yaml")
 MOST_LEVELS = 50
 MOST_VALUES = 1_000_000
 """In a file, aliases counted as what they stand for: a few lines of them can stand for billions."""
-LONGEST_VALUE = 200  # characters of a wrong value that are shown
 
 
 class Section(BaseModel):
@@ -87,21 +84,13 @@ class Document:
         try:
             return model.model_validate(plain(value))
         except ValidationError as error:
-            texts: dict[Location, list[str]] = {}
-            for item in error.errors():
-                where, text = self._describe(location, model, item)
-                texts.setdefault(where, []).append(text)
-            for where in texts:  # a list whose items are wrong is not too short as well
-                if any(other[: len(where)] == where and other != where for other in texts):
-                    texts[where] = [text for text in texts[where] if "at least" not in text]
-            raise UserError(
-                *(self.problem(where, _alternatives(found)) for where, found in texts.items() if found)
-            ) from None
+            found = complaints(error, self.root, location, model)
+            raise UserError(*(self.problem(place, text) for place, text in found)) from None
 
     def problem(self, location: Location, text: str) -> str:
         """One line that says where (file:line, key) and what."""
         key = ".".join(map(str, location)) or "top level"
-        return f"{self.path}:{self.line(location)}: {visible(_short(key))}: {visible(text)}"
+        return f"{self.path}:{self.line(location)}: {visible(shortened(key))}: {visible(text)}"
 
     def line(self, location: Location) -> int:
         """Line (from 1) of the deepest part of `location` that stands in the file."""
@@ -114,33 +103,6 @@ class Document:
                 break
         return line + 1
 
-    def _describe(self, base: Location, model: type[Section], item: Any) -> tuple[Location, str]:
-        """Where (a place in the file, without pydantic's names for branches of a union) and what."""
-        location = self._in_file((*base, *item["loc"]))
-        if item["type"] == "extra_forbidden":
-            return location, f"unknown key; {suggestion(str(location[-1]), _fields(model, item['loc'][:-1]))}"
-        if item["type"] == "missing":
-            return location, "is missing"
-        if item["type"] == "value_error":  # our own words, which name the value
-            error = item["ctx"]["error"]
-            return (*location, *getattr(error, "at", ())), str(error)
-        text = item["msg"].removeprefix("Input ")
-        text = (text[0].lower() + text[1:]).replace("tuple", "list").replace("dictionary", "mapping")
-        value = list(item["input"]) if isinstance(item["input"], tuple) else item["input"]
-        return location, f"is {_short(repr(value))}, but {text}"
-
-    def _in_file(self, location: Location) -> Location:
-        """The part of a location up to the first value that holds no others."""
-        node: Any = self.root
-        for depth, key in enumerate(location):
-            if not isinstance(node, CommentedMap | CommentedSeq):
-                return location[:depth]
-            try:
-                node = node[key]
-            except (KeyError, IndexError, TypeError):
-                return location[: depth + 1]
-        return location
-
 
 class _Constructor(RoundTripConstructor):
     """Tells where a scalar stands that is not what its tag says, `!!int x`."""
@@ -152,7 +114,7 @@ class _Constructor(RoundTripConstructor):
             if not isinstance(node, ScalarNode):
                 raise
             kind = str(node.tag).rpartition(":")[2]
-            text = f"{_short(repr(node.value))} cannot be read as {kind} ({error})"
+            text = f"{shortened(repr(node.value))} cannot be read as {kind} ({error})"
             raise ConstructorError(None, None, text, node.start_mark) from error
 
 
@@ -212,23 +174,6 @@ def _is_endless(root: Any) -> bool:
     return False
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
-
-
-def _alternatives(texts: list[str]) -> str:
-    """What is wrong, and with each branch of a union; the value is named once."""
-    return " or ".join([texts[0], *(text.partition(", but ")[2] or text for text in texts[1:])])
-
-
-def suggestion(name: str, allowed: Iterable[str]) -> str:
-    """What is allowed instead of `name`, the nearest first."""
-    names = sorted(allowed)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return f"{hint}allowed: {', '.join(names) or 'nothing'}"
-
-
 def plain(value: Any) -> Any:
     """YAML nodes as plain dicts, tuples and scalars (a strict tuple field takes no list)."""
     if isinstance(value, dict):
@@ -239,14 +184,3 @@ def plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     return value
-
-
-def _fields(model: type[BaseModel], location: Location) -> Iterable[str]:
-    """The keys that the section at `location` below `model` takes."""
-    annotation: Any = model
-    for key in location:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            annotation = annotation.model_fields[str(key)].annotation
-        if get_origin(annotation) in (Union, UnionType):
-            annotation = next(a for a in get_args(annotation) if a is not type(None))
-    return annotation.model_fields if hasattr(annotation, "model_fields") else ()

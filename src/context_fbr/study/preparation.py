@@ -1,15 +1,18 @@
 """How raw volumes become what the networks see: `tasks.<task>.prepare`."""
 
+import unicodedata
 from collections import Counter
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from context_fbr.study.document import InconsistentError, Section
 
 Count = Annotated[int, Field(ge=1)]
 Spacing = Annotated[float, Field(gt=0)]
-Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1), AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
+"""Of a case, composed: macOS may decompose the letters of names."""
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
 class Split(Section):
