@@ -148,6 +148,7 @@ REFUSED = [
     pytest.param({"voxels": VOXELS[..., None, None].repeat(3, -1)}, "has 5 axes (7 x 6 x 5 x 1 x 3 voxels)", "vector", id="N11 vectors"),
     pytest.param({"dim": [4, 7, 6, 5, 0, 1, 1, 1]}, "axis 4 of 4 a length of 0 (7 x 6 x 5 x 0 voxels)", "write 1 into dim[4]", id="N11 dim[4] of 0"),
     pytest.param({"dim": [3, 7, 0, 5, 1, 1, 1, 1]}, "axis 2 of 3 a length of 0", "convert the scan again", id="N11 dim[2] of 0"),
+    pytest.param({"dim": [3, 7, 6, 0, 1, 1, 1, 1]}, "axis 3 of 3 a length of 0", "write the right one", id="N11 dim[3] of 0"),
     pytest.param({"voxels": VOXELS[..., 0]}, "has 2 axes (7 x 6 voxels)", "stack", id="N11 one slice"),
     pytest.param({"dim": [-5, 7, 6, 5, 1, 1, 1, 1]}, "dim[0]", "copy or download", id="N11 no axes"),
     pytest.param({"datatype": 128, "bitpix": 24}, "colours (RGB)", "original scan", id="colours"),
@@ -198,9 +199,9 @@ def test_axes_of_one_behind_the_third_are_left_out(tmp_path: Path, axes: int) ->
 
 
 def test_voxels_behind_extensions_are_read_where_the_header_says(tmp_path: Path) -> None:
-    write_scan(tmp_path / "a.nii", vox_offset=352 + 40)
+    write_scan(tmp_path / "a.nii", vox_offset=352 + 48)
     content = (tmp_path / "a.nii").read_bytes()
-    extension = bytes([1, 0, 0, 0]) + (40).to_bytes(4, "little") + (6).to_bytes(4, "little") + b"x" * 32
+    extension = bytes([1, 0, 0, 0]) + (48).to_bytes(4, "little") + (6).to_bytes(4, "little") + b"x" * 40
     (tmp_path / "a.nii").write_bytes(content[:348] + extension + content[352:])
     np.testing.assert_array_equal(np.asarray(nifti.read(tmp_path / "a.nii").dataobj), VOXELS)
 
@@ -214,9 +215,11 @@ WARNED = [
     pytest.param({"bitpix": 8}, ["header repaired"], "bitpix 8 is read as 16", id="N3 bitpix"),
     pytest.param({"qform_code": -1}, ["header repaired"], "qform_code -1 is read as 0", id="N3 a negative code"),
     pytest.param({"sizeof_hdr": 0}, ["header repaired"], "sizeof_hdr 0 is read as 348", id="N3 the header's length"),
+    pytest.param({"scl_slope": np.inf}, ["header repaired"], "scl_slope inf is read as 1", id="N3 an infinite slope"),
     pytest.param({"codes": (0, 0)}, ["no orientation"], "neither sform nor qform", id="N3 no form"),
     pytest.param({"qform": AFFINE * [[-1], [1], [1], [1]]}, ["forms differ"], "sform and qform lie up to", id="N8 forms differ"),
     pytest.param({"pixdim": [-1, 0.8, 0.9, 5, 0, 0, 0, 0], "codes": (0, 1)}, ["forms differ"], "0.8 x 0.9 x 5 mm by its pixdim, 0.8 x 0.9 x 2.5 mm by its sform", id="N8 pixdim differs"),
+    pytest.param({"pixdim": [-1, 0.82, 0.9, 2.5, 0, 0, 0, 0], "codes": (0, 1)}, ["forms differ"], "0.82 x 0.9 x 2.5 mm by", id="N8 pixdim differs, seen at the far end"),
     pytest.param({"codes": (0, 1), "vox_offset": 352 + 8, "dim": [3, 7, 6, 4, 1, 1, 1, 1]}, [], "", id="an offset that 16 does not divide"),
 ]  # fmt: skip
 
@@ -363,6 +366,7 @@ def test_negative_intensities_are_refused_where_the_training_images_had_none(
         pytest.param([[0.08, 0.09, 0.25]], True, id="N30 ten times"),
         pytest.param([[0.8, 0.9, 10.0]], True, id="N30 one axis"),
         pytest.param([[0.8, 0.9, 10.0], [0.8, 0.9, 5.0]], False, id="near one of them"),
+        pytest.param([[0.8, 0.9, 2.5], [0.08, 0.09, 0.25]], False, id="between them"),
         pytest.param([[0.8, 0.9, 2.5]], False, id="the same"),
     ],
 )

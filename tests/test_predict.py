@@ -205,6 +205,24 @@ def test_a_mask_opens_in_itk_where_its_scan_does_although_the_sform_is_skewed(st
     assert SimpleITK.GetArrayFromImage(mask).any()
 
 
+def test_evaluate_s_masks_take_over_the_header_of_the_scan_too(study: Path) -> None:
+    """N6, on a scan in micron with an axis of one: the bytes of predict's mask, and ITK opens it."""
+    path = sorted(TEST.iterdir())[0]
+    sform = turned(20, (1.0, 1.0, 1.0))
+    qform = sform.copy()
+    sform[:3, 1] += 5e-4 * sform[:3, 0]
+    for file in (path, Path("data/raw/spheres/labelsTs") / path.name):
+        voxels = np.asarray(nibabel.load(file).dataobj)
+        write_scan(file, voxels[..., None], sform, qform, codes=(1, 2), unit=3)
+    prepare.main(["spheres"])
+    evaluate.main([CELL.task, CELL.model, str(CELL.patch_size), str(CELL.seed)])
+    run(path)
+    evaluated = CELL.predictions / path.name
+    assert evaluated.read_bytes() == (Path("masks") / path.name).read_bytes()
+    scan, mask = (SimpleITK.ReadImage(str(name)) for name in (path, evaluated))
+    np.testing.assert_allclose(corners(mask), corners(scan), rtol=0, atol=1e-4)
+
+
 def test_a_scan_in_micron_with_an_axis_of_one_gives_the_mask_of_the_same_scan_in_mm(study: Path) -> None:
     voxels = np.asarray(nibabel.load(sorted(TEST.iterdir())[0]).dataobj)
     write_scan(Path("mm.nii"), voxels, turned(0), unit=2)

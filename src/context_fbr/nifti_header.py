@@ -203,4 +203,6 @@ def _repairs(raw: nibabel.Nifti1Header, header: nibabel.Nifti1Header) -> list[st
             if old.tobytes() != new.tobytes() and not (name == "pixdim" and place == 0 and old == 0):
                 field = f"{name}[{place}]" if before.size > 1 else name
                 repairs.append(f"{field} {old:g} is read as {new:g}")
+    if np.isinf(raw["scl_slope"]):
+        repairs.append(f"scl_slope {raw['scl_slope']:g} is read as 1")
     return repairs
