@@ -351,6 +351,119 @@ def test_a_single_folder_of_the_layout_is_not_taken_for_a_top_folder(tmp_path: P
     assert unpacked(path, tmp_path / "raw") == {"imagesTr/a.nii.gz": b"a"}
 
 
+AROUND = {"README.md": b"beside", "licence/LICENSE": b"beside"}
+
+
+@pytest.mark.parametrize("suffix", ["tar", "zip"])
+@pytest.mark.parametrize(
+    ("top", "others"),
+    [
+        pytest.param("Task99_Zoo/", AROUND, id="A1 a README beside the folder"),
+        pytest.param("download/2024/Task99_Zoo/", {}, id="A1 three folders deep"),
+        pytest.param("download/Task99_Zoo/", {"download/README.md": b"beside"}, id="A1 deep, with a README"),
+        pytest.param("Task99_Zoo/", {"dataset.json": b"of another kind"}, id="A1 another dataset.json"),
+    ],
+)
+def test_a_data_set_is_found_in_its_archive_and_what_is_beside_it_is_left_out_and_named(
+    tmp_path: Path, suffix: str, top: str, others: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"archive.{suffix}"
+    files = others | {f"{top}{name}": content for name, content in FILES.items()}
+    if suffix == "zip":
+        with zipfile.ZipFile(path, "w") as file:
+            for name, content in files.items():
+                file.writestr(name, content)
+    else:
+        write_tar(path, [member(name, content=content) for name, content in files.items()])
+    assert unpacked(path, tmp_path / "raw") == FILES
+    err = capsys.readouterr().err
+    assert all(name in err for name in others)
+    assert ("left out" in err) == bool(others)
+
+
+def test_an_archive_of_several_data_sets_is_refused_with_their_names(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "archive.tar", sound("all/Task1/") + sound("all/Task2/"))
+    with pytest.raises(UserError, match=r"holds 2 data sets \(all/Task1, all/Task2\)"):
+        unpacked(path, tmp_path / "raw")
+
+
+def a_tar(path: Path) -> None:
+    write_tar(path, sound())
+
+
+def a_packed_tar(path: Path) -> None:
+    write_tar(path, sound(), "w:gz")
+
+
+def a_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("dataset.json", "{}")
+
+
+KINDS = [
+    ("A3 a tar named .zip", "a.zip", a_tar, "is a tar archive; name it a.tar"),
+    ("A3 a packed tar named .zip", "a.zip", a_packed_tar, "is a tar archive packed by gzip; name it a.tar.gz"),
+    ("A3 a zip named .tar.gz", "a.tar.gz", a_zip, "is a zip archive; name it a.zip"),
+    ("A3 a zip named .TAR", "a.TAR", a_zip, "is a zip archive; name it a.zip"),
+    ("A3 a page", "a.tar", lambda path: path.write_text("<!DOCTYPE html><p>log in"), "is a web page (HTML)"),
+    ("A3 a page named .zip", "a.zip", lambda path: path.write_text("<html>"), "is a web page (HTML)"),
+    ("A3 a Git LFS pointer", "a.tar", lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "`git lfs pull`"),
+    ("A3 a text", "a.tgz", lambda path: path.write_text("404: not found"), "is a text"),
+    ("A3 RAR", "a.zip", lambda path: path.write_bytes(b"Rar!\x1a\x07\x01\0" + bytes(99)), "`source: folder`"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "text"), [case[1:] for case in KINDS], ids=[case[0] for case in KINDS]
+)
+def test_a_file_that_is_not_the_archive_that_its_name_says_is_told_with_the_way(
+    tmp_path: Path, name: str, make: Callable[[Path], object], text: str
+) -> None:
+    make(tmp_path / name)
+    with pytest.raises(UserError) as refused:
+        unpacked(tmp_path / name, tmp_path / "raw")
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"{tmp_path / name}: ")
+    assert text in problem
+    assert names(tmp_path) == [name]
+
+
+def test_a_page_that_a_server_sends_for_an_archive_is_removed_and_named(
+    find: Callable[..., Path], server: Server, incoming: Path
+) -> None:
+    server.content = b"<html>log in first</html>"
+    with pytest.raises(UserError, match=r"is a web page \(HTML\).*; it is removed: run the same"):
+        find(server.url, None)
+    assert names(incoming) == []
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"GNU.sparse.map": "", "GNU.sparse.size": "10"}, id="A16 an empty map"),
+        pytest.param({"GNU.sparse.map": "a,b"}, id="A16 a map of letters"),
+        pytest.param({"GNU.sparse.map": "5,99999"}, id="A16 a map beyond the end"),
+        pytest.param({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, id="A16 a map that is not there"),
+        pytest.param({"GNU.sparse.size": "x"}, id="A16 a size of letters"),
+        pytest.param({"size": "-5"}, id="A16 a negative size"),
+        pytest.param({"path": ""}, id="A16 no name"),
+        pytest.param({"path": "a\0b"}, id="A16 NUL in a name"),
+    ],
+)
+def test_headers_that_make_no_sense_are_one_error_and_nothing_is_unpacked(
+    tmp_path: Path, suffix: str, headers: dict[str, str]
+) -> None:
+    odd, content = member("Task99_Zoo/dataset.json", content=b"x" * 10)
+    odd.pax_headers = headers
+    path = write_tar(tmp_path / f"a.{suffix}", [*sound(), (odd, content)], "w" if suffix == "tar" else "w:gz")
+    with pytest.raises(UserError) as refused:
+        unpacked(path, tmp_path / "raw")
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"{path}: ")
+    assert names(tmp_path) == [path.name]
+
+
 HOSTILE = {
     "../outside": (member("../outside", content=b"x"), "../outside lies outside"),
     "deep ..": (member("Task99_Zoo/a/../../../outside", content=b"x"), "outside lies outside"),
@@ -426,7 +539,7 @@ def test_an_archive_that_is_cut_anywhere_is_refused_and_leaves_nothing(tmp_path:
     end = len(content.rstrip(b"\0")) if suffix == "tar" else len(content)
     for length in {*range(0, end, 512), *range(100, end, 512), end - 1}:
         path.write_bytes(content[:length])
-        with pytest.raises(UserError, match="is no archive, cut or damaged"):
+        with pytest.raises(UserError, match="is no archive, cut or damaged" if length else "is empty"):
             unpacked(path, tmp_path / "raw")
         assert [p.name for p in tmp_path.iterdir()] == [path.name]
 

@@ -1,7 +1,9 @@
 """The published layout, read with its faults; the published runs of our own, made by hand."""
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -39,6 +41,46 @@ def test_what_is_sound_is_read_without_a_word(folder: Path) -> None:
     assert found.evidence.scores["model"].unique().tolist() == ["attention_unet", "unet"]
     assert found.evidence.scores["hausdorff"].isna().sum() == 12  # inf: an empty prediction
     assert found.evidence.nested == {"spheres"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda text: "\ufeff" + text, id="P2 a byte order mark"),
+        pytest.param(lambda text: text + "\n\n", id="P2 blank last lines"),
+        pytest.param(
+            lambda text: ("\ufeff" + text + "\n").replace("\n", "\r\n"), id="P2 all of it, from Windows"
+        ),
+    ],
+)
+def test_tables_as_editors_save_them_are_read_alike(folder: Path, change: Callable[[str], str]) -> None:
+    before = read_published(folder)
+    for path in folder.glob("*/*.csv"):
+        path.write_text(change(path.read_text()), newline="")
+    after = read_published(folder)
+    assert after.problems == ()
+    pd.testing.assert_frame_equal(after.evidence.scores, before.evidence.scores)
+    pd.testing.assert_frame_equal(after.evidence.ratios, before.evidence.ratios)
+
+
+@pytest.mark.parametrize("name", [".ipynb_checkpoints", "__MACOSX", ".git"])
+def test_folders_that_editors_and_systems_make_are_passed_over(folder: Path, name: str) -> None:
+    for place in (folder, folder / "synthetic-unet"):
+        (place / name).mkdir()
+        (place / name / "synthetic-unet-32-1.csv").write_text("?")
+    assert read_published(folder).problems == ()
+
+
+@pytest.mark.parametrize("table", ["synthetic-unet-32-1.csv", "foreground_ratios-32.csv"])
+def test_a_table_that_would_never_end_is_one_problem(folder: Path, table: str) -> None:
+    path = folder / "synthetic-unet" / table
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    first = next(text for text in read_published(folder).problems if text.startswith(f"{path}: "))
+    assert first == f"{path}: cannot be read: is not a regular file"
+    path.unlink()
+    os.mkfifo(path)
+    assert first in read_published(folder).problems
 
 
 def test_every_fault_is_reported_with_its_place_and_the_rest_is_kept(folder: Path) -> None:

@@ -2,10 +2,12 @@
 
 import hashlib
 import io
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,13 +16,13 @@ import pytest
 from msd_dataset import Dataset
 from web_server import NAME, Server
 
-from context_fbr import atomic, raw
+from context_fbr import actions, atomic, raw
 from context_fbr.errors import UserError
 from context_fbr.grid import local
 from context_fbr.msd import archive as archives
 from context_fbr.msd import bring as bringing
 from context_fbr.study.document import Document
-from context_fbr.study.raw import ArchiveRaw, FolderRaw, read_raw
+from context_fbr.study.raw import ArchiveRaw, FolderRaw, folder_warnings, read_raw
 from context_fbr.study.whole import read_study
 
 RAW = Path("data/raw/zoo")
@@ -240,10 +242,51 @@ def test_a_folder_that_is_not_there_is_named_with_the_key(study: Path) -> None:
     assert problem.startswith("tasks.zoo.raw.folder of params.yaml: /nowhere/Task99 is no folder")
 
 
+@pytest.mark.parametrize("folder", ["$PLACE/zoo", "~/zoo", "zoo"])
+def test_a_folder_may_be_given_by_a_variable_by_the_home_or_below_the_project(
+    study: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setenv("PLACE", str(study))
+    monkeypatch.setenv("HOME", str(study))
+    task(folder=folder)
+    raw.main(["zoo"])
+    assert files(RAW) == files(Path("zoo"))
+
+
+def test_a_variable_that_is_not_set_fails_its_own_stage_only_and_is_named(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PLACE", raising=False)
+    task(folder="'${PLACE}/zoo'")
+    (problem,) = refused()
+    assert problem.startswith(
+        "tasks.zoo.raw.folder of params.yaml: ${PLACE}/zoo: the environment variable PLACE "
+    )
+    found = read_study(Document.read())
+    (warning,) = folder_warnings(found.document, "zoo", found.tasks["zoo"].raw)
+    assert re.fullmatch(r"params\.yaml:\d+: tasks\.zoo\.raw\.folder: PLACE: .* not set here", warning)
+
+
+@pytest.mark.parametrize(
+    ("folder", "warns"), [("/data/zoo", True), ("data/zoo", False), ("$HOME/zoo", False)]
+)
+def test_check_warns_of_a_folder_that_other_machines_may_not_have(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: str, warns: bool
+) -> None:
+    task(folder=folder)
+    monkeypatch.setattr(actions, "check_networks", lambda _: None)
+    actions.check(Namespace())
+    printed = capsys.readouterr()
+    assert printed.out.startswith("params.yaml: valid")
+    assert ("warning: params.yaml:" in printed.err) == warns
+    assert (": tasks.zoo.raw.folder: /data/zoo is absolute" in printed.err) == warns
+
+
 @pytest.mark.parametrize(
     ("folder", "how"),
     [
         ("data/raw/zoo", "is"),
+        ("$HERE/data/raw/zoo", "is"),
         ("./data/../data/raw/zoo/", "is"),
         ("HERE/data/raw/zoo", "is"),
         ("linked", "is"),
@@ -254,12 +297,13 @@ def test_a_folder_that_is_not_there_is_named_with_the_key(study: Path) -> None:
 )
 @pytest.mark.parametrize("is_there", [True, False])
 def test_a_folder_that_dvc_would_empty_before_it_is_copied_is_refused_with_its_line(
-    study: Path, folder: str, how: str, is_there: bool
+    study: Path, monkeypatch: pytest.MonkeyPatch, folder: str, how: str, is_there: bool
 ) -> None:
     if is_there:
         shutil.copytree("zoo", RAW)
     Path("linked").symlink_to(RAW)
-    named = folder.replace("HERE", str(study))
+    monkeypatch.setenv("HERE", str(study))
+    named = folder if folder.startswith("$") else folder.replace("HERE", str(study))
     task(folder=named)
     lines = Path("params.yaml").read_text().splitlines()
     line = next(number for number, text in enumerate(lines, start=1) if f"folder: {named}" in text)

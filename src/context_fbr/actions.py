@@ -8,6 +8,7 @@ from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.analysis import Analysis
 from context_fbr.study.document import PARAMS_FILE, Document
+from context_fbr.study.raw import folder_warnings
 from context_fbr.study.whole import Grid, Study, read_study
 from context_fbr.visible import visible
 
@@ -34,6 +35,9 @@ def check(_: Namespace) -> None:
     """Validate params.yaml, the networks included."""
     study = read_study(Document.read())
     check_networks(study)
+    for name, task in study.tasks.items():
+        for warning in folder_warnings(study.document, name, task.raw):
+            print(f"warning: {warning}", file=sys.stderr)
     print(f"{PARAMS_FILE}: valid, {len(study.grid.cells)} cells")
 
 

@@ -6,6 +6,7 @@
 
 import csv
 import hashlib
+import io
 import math
 import re
 from collections import defaultdict
@@ -18,6 +19,7 @@ from context_fbr.errors import UserError
 from context_fbr.evidence import Evidence
 from context_fbr.results import KEYS
 from context_fbr.score_columns import SCORES
+from context_fbr.study.complaints import shortened
 
 TASKS = {"synthetic": "spheres", "spleen": "spleen"}
 MODELS = {"unet": "unet", "atunet": "attention_unet", "unetr": "unetr"}
@@ -27,6 +29,7 @@ TABLE = re.compile(r"(?P<patch>\d+)-(?P<run>\d+)\.csv")
 RATIOS = re.compile(r"foreground_ratios-(?P<patch>\d+)\.csv")
 RUNS = (1, 2, 3)
 """Every cell was run three times."""
+MOST_BYTES = 64_000_000  # of a table
 UNDEFINED = {"", "na", "nan", "inf", "+inf"}  # MONAI's words for the distance to an empty mask, and R's
 
 
@@ -51,7 +54,7 @@ def read_published(folder: Path) -> Published:
     ratios: list[pd.DataFrame] = []
     if not folder.is_dir():
         raise UserError(f"{folder}: is no folder")
-    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for place in sorted(path for path in folder.iterdir() if path.is_dir() and not _is_by_product(path)):
         task, _, model = place.name.partition("-")
         if task not in TASKS or model not in MODELS:
             problems.append(
@@ -86,6 +89,25 @@ def read_published(folder: Path) -> Published:
     )
 
 
+def _is_by_product(folder: Path) -> bool:
+    """Whether an editor or a system made a folder beside the results: .ipynb_checkpoints, __MACOSX."""
+    return folder.name.startswith(".") or folder.name in ("__MACOSX", "__pycache__")
+
+
+def _read_text(path: Path) -> str:
+    """Text in UTF-8, with a byte order mark or without.
+
+    Raises:
+        OSError: if it cannot be read, is not a regular file or larger than any table.
+        UnicodeDecodeError: if it is not UTF-8.
+    """
+    if path.exists() and not path.is_file():  # a pipe would be waited for, a device never ends
+        raise OSError("is not a regular file")
+    if path.stat().st_size > MOST_BYTES:
+        raise OSError(f"has {path.stat().st_size / 1e6:.0f} MB, expected {MOST_BYTES / 1e6:.0f} MB at most")
+    return path.read_bytes().decode("utf-8-sig")
+
+
 def _read_runs(place: Path, key: dict[str, str], problems: list[str]) -> list[pd.DataFrame]:
     frames = []
     found = []
@@ -113,19 +135,21 @@ def _read_table(path: Path, problems: list[str]) -> list[tuple[object, ...]]:
     names: set[str] = set()
     line = 1
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with io.StringIO(_read_text(path), newline="") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
             if tuple(header) != SCORES:
-                problems.append(f"{path}:1: columns {header}, expected {list(SCORES)}")
+                problems.append(f"{path}:1: columns {shortened(str(header))}, expected {list(SCORES)}")
                 return []
             for row in reader:
                 line = reader.line_num
+                if not row:  # blank lines, as editors leave at the end
+                    continue
                 try:
                     name, *numbers = row
                     dice, hausdorff, difference, ratio = (_number(text) for text in numbers)
                 except ValueError as error:
-                    problems.append(f"{path}:{line}: unreadable row {row} ({error})")
+                    problems.append(f"{path}:{line}: unreadable row {shortened(str(row))} ({error})")
                     continue
                 if name in names:
                     problems.append(f"{path}:{line}: the case {name} stands here twice")
@@ -166,10 +190,12 @@ def _read_ratios(
     for patch, path in sorted(paths.items()):
         values, wrong = [], []
         try:
-            text = path.read_text(encoding="utf-8")
+            text = _read_text(path)
             if text and not text.endswith("\n"):
                 problems.append(f"{path}: its last line is cut")
             for number, line in enumerate(text.splitlines(), start=1):
+                if not line.strip():
+                    continue
                 try:
                     value = float(line)
                     if not 0 <= value <= 1:

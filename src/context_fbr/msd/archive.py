@@ -7,6 +7,7 @@ from pathlib import Path
 
 from context_fbr.errors import UserError
 from context_fbr.msd import disk
+from context_fbr.msd.archive_kind import wrong_kind
 from context_fbr.msd.download import PAUSES_S, DownloadError, download, forget
 
 INCOMING = Path("data/incoming")
@@ -50,7 +51,7 @@ def find_archive(
         if not _is_file(path):
             raise UserError(f"{variable(task)}={path}: is no file; expected the path of {name}")
     if _is_file(path):
-        if problem := _md5_problem(path, md5):
+        if problem := _problem(path, name, md5):
             raise UserError(f"{problem}; replace it by the right one, or correct md5 in params.yaml")
         return path
     if path.exists():
@@ -63,7 +64,7 @@ def find_archive(
         if url is None:
             raise DownloadError("params.yaml gives no url")
         download(url, partial, unpack_in, pauses_s)
-        _check_download(partial, md5, url)
+        _check_download(partial, name, md5, url)
         partial.replace(path)
         forget(partial)  # last: a run that is killed before needs it to go on
     except DownloadError as error:
@@ -89,8 +90,8 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
 
 
-def _check_download(partial: Path, md5: str | None, url: str) -> None:
-    if problem := _md5_problem(partial, md5):
+def _check_download(partial: Path, name: str, md5: str | None, url: str) -> None:
+    if problem := _problem(partial, name, md5):
         forget(partial)
         raise UserError(
             f"{problem}; it is removed: run the same command again, or correct md5 in params.yaml "
@@ -98,9 +99,15 @@ def _check_download(partial: Path, md5: str | None, url: str) -> None:
         )
 
 
-def _md5_problem(path: Path, md5: str | None) -> str | None:
-    if md5 is None:
-        return None
-    with disk.open_to_read(path) as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    return None if found == md5.lower() else f"{path}: its md5 is {found}, expected {md5.lower()}"
+def _problem(path: Path, name: str, md5: str | None) -> str | None:
+    """What is wrong with an archive; one with the right md5 is right."""
+    problems = []
+    if md5:
+        with disk.open_to_read(path) as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if found == md5.lower():
+            return None
+        problems = [f"its md5 is {found}, expected {md5.lower()}"]
+    if problem := wrong_kind(path, name):
+        problems = [problem, *problems]
+    return f"{path}: {'; '.join(problems)}" if problems else None

@@ -34,7 +34,12 @@ def bring(raw: ArchiveRaw | FolderRaw, task: str, target: Path) -> None:
         unpack(archive, target)
         _verify(target, archive)
     else:
-        source = Path(raw.folder).expanduser()
+        if raw.unset_variables:
+            raise UserError(
+                f"tasks.{task}.raw.folder of params.yaml: {raw.folder}: the environment variable "
+                f"{raw.unset_variables[0]} is not set; `export {raw.unset_variables[0]}=...`"
+            )
+        source = raw.path
         with disk.reading(source):
             is_folder = source.is_dir()
         if not is_folder:

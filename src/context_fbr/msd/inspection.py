@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nibabel
@@ -12,6 +12,7 @@ from nibabel.affines import voxel_sizes
 from context_fbr import nifti, nifti_header
 from context_fbr.errors import UserError
 from context_fbr.geometry import Affine, distance_mm
+from context_fbr.msd.overlaps import Blocks, blocks_of
 
 MOST_VALUES = 1000  # of a label: more are certainly no label, and are not all kept
 
@@ -48,6 +49,8 @@ class Facts:
     """Fields of the header that are read as something else than they hold."""
     packed: bool = True
     """Whether the file is a gzip file, whatever its name."""
+    blocks: Blocks | None = field(default=None, repr=False, compare=False)
+    """Of an image: finds it in other ones."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,10 @@ def inspect(folder: Path, file: str, is_label: bool) -> Facts | Damage:
         return Damage(file, error.text, error.remedy)
     except UserError:
         return Damage(file, "was there, and is not any more", "bring it back")
-    return facts_of(volume, file, is_label)
+    facts = facts_of(volume, file, is_label)
+    if is_label:
+        return facts
+    return replace(facts, blocks=blocks_of(volume.image.get_fdata(dtype=np.float32), facts.affine))
 
 
 def facts_of(volume: nifti.Volume, file: str, is_label: bool) -> Facts:

@@ -2,6 +2,8 @@
 
 import lzma
 import stat
+import struct
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -13,8 +15,11 @@ from pathlib import Path, PurePosixPath
 
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.msd import disk
+from context_fbr.msd.archive_kind import ENDINGS, wrong_kind
+from context_fbr.msd.description import NAME
 from context_fbr.msd.layout import FOLDERS
 from context_fbr.progress import progress
+from context_fbr.visible import visible
 
 _BLOCK = 512  # bytes of a tar file
 
@@ -43,18 +48,20 @@ class _Member:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a .tar, .tar.gz, .tgz or .zip into an empty folder, such as `atomic.directory` gives.
 
-    The whole archive is looked at before anything is written. One folder around everything (`Task09_Spleen/`)
-    is left out, and so are the files that macOS adds.
+    The whole archive is looked at before anything is written. Folders around the data set (`Task09_Spleen/`)
+    are left out, and so is what is beside it, and the files that macOS adds.
 
     Raises:
-        UserError: if it is damaged or cut, if a member must not be unpacked (all are named), or if there is
-            not enough room.
+        UserError: if it is damaged, cut or no archive, if a member must not be unpacked (all are named), if
+            it holds several data sets, or if there is not enough room.
         OSError: if a file cannot be written; an archive that cannot be read is a UserError.
     """
+    if problem := wrong_kind(archive, archive.name):
+        raise UserError(f"{archive}: {problem}")
     with _damage_is_an_error(archive), _members(archive) as found:
         members = [member for member in found if not member.is_junk]
         raise_problems([f"{archive}: {problem}" for problem in _problems(members)])
-        files = {name: member for member, name in _renamed(members) if member.kind == "file"}
+        files = _chosen(archive, [member for member in members if member.kind == "file"])
         if not files:
             raise UserError(f"{archive}: holds no files; expected dataset.json, imagesTr and labelsTr")
         disk.require([(folder, sum(member.size for member in files.values()))], f"unpacking {archive.name}")
@@ -67,6 +74,8 @@ def _problems(members: list[_Member]) -> Iterator[str]:
     for member in members:
         if member.path.is_absolute() or ".." in member.path.parts or "\\" in member.name:
             yield f"{member.name} lies outside of the archive's folder; {advice}"
+        if member.kind == "file" and (not member.path.parts or "\0" in member.name):
+            yield f"{member.name!r} is no name of a file; {advice}"
         if member.kind not in ("file", "folder"):
             yield f"{member.name} is a {member.kind}, expected files and folders only; {advice}"
     for path, count in Counter(member.path for member in members if member.kind == "file").items():
@@ -74,13 +83,31 @@ def _problems(members: list[_Member]) -> Iterator[str]:
             yield f"{path} stands {count} times in it; {advice}"
 
 
-def _renamed(members: list[_Member]) -> Iterator[tuple[_Member, str]]:
-    """Members with their names below the folder that is around everything, if there is one."""
-    tops = {member.path.parts[:1] for member in members if member.path.parts}
-    files = {member.path.parts for member in members if member.kind == "file"}
-    strip = 1 if len(tops) == 1 and not tops & files and not tops & {(name,) for name in FOLDERS} else 0
-    for member in members:
-        yield member, str(PurePosixPath(*member.path.parts[strip:]))
+def _chosen(archive: Path, files: list[_Member]) -> dict[str, _Member]:
+    """The files of the data set by their names in its folder; what else there is goes to stderr."""
+    root = _root(archive, files)
+    chosen = {member.path: member for member in files if member.path.parts[: len(root)] == root}
+    others = [member.name for member in files if member.path not in chosen]
+    if others:
+        text = f"{archive}: {len(others)} files beside {'/'.join(root)} are left out: {', '.join(others[:3])}"
+        print(visible(text + (", ..." if len(others) > 3 else "")), file=sys.stderr, flush=True)
+    return {str(PurePosixPath(*path.parts[len(root) :])): member for path, member in chosen.items()}
+
+
+def _root(archive: Path, files: list[_Member]) -> tuple[str, ...]:
+    """The folder that holds dataset.json and imagesTr; if there is none, the one around everything."""
+    paths = [member.path.parts for member in files]
+    described = {parts[:-1] for parts in paths if parts[-1] == NAME}
+    imaged = {parts[:place] for parts in paths for place in range(len(parts)) if parts[place] == FOLDERS[0]}
+    roots = described & imaged or described or imaged
+    highest = sorted(root for root in roots if len(root) == min(map(len, roots)))
+    if len(highest) > 1:
+        names = ", ".join("/".join(root) for root in highest)
+        raise UserError(f"{archive}: holds {len(highest)} data sets ({names}); pack one of them")
+    if highest:
+        return highest[0]
+    tops = {parts[:1] for parts in paths}
+    return next(iter(tops)) if len(tops) == 1 and not tops & {*paths, *((name,) for name in FOLDERS)} else ()
 
 
 @contextmanager
@@ -141,6 +168,8 @@ def _damage_is_an_error(archive: Path) -> Iterator[None]:
         raise _damaged(archive, error) from error
     except RuntimeError as error:  # zipfile's word for an encrypted member, or one of unknown compression
         raise _damaged(archive, error) from error
+    except (ValueError, LookupError, ArithmeticError, struct.error) as error:  # of headers that make no sense
+        raise _damaged(archive, error) from error
     except OSError as error:
         if error.errno is not None:
             raise
@@ -149,6 +178,5 @@ def _damage_is_an_error(archive: Path) -> Iterator[None]:
 
 def _damaged(archive: Path, error: Exception) -> UserError:
     return UserError(
-        f"{archive}: is no archive, cut or damaged ({error}); expected .tar, .tar.gz, .tgz or .zip: "
-        "download or copy it again"
+        f"{archive}: is no archive, cut or damaged ({error}); expected {ENDINGS}: download or copy it again"
     )

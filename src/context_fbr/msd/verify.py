@@ -16,6 +16,7 @@ from context_fbr.msd import layout, rules
 from context_fbr.msd.description import NAME, Description, case_name
 from context_fbr.msd.inspection import Damage, Facts, inspect, memory_to_read
 from context_fbr.msd.layout import CaseFiles
+from context_fbr.msd.overlaps import Image, overlap_problems
 from context_fbr.msd.problems import Problem, Severity, error, ordered
 from context_fbr.progress import progress
 from context_fbr.workers import usable_workers
@@ -80,6 +81,8 @@ def verify(folder: Path, workers: int | None = None, name: str | None = None) ->
     for case in cases:
         problems += _case_problems(case, description)
     problems += rules.duplicate_problems([(case.image, case.label) for case in cases])
+    images = [case.image for case in cases if case.image]
+    problems += overlap_problems(folder, [Image(i.file, i.digest, i.blocks) for i in images if i.blocks])
     read = sum((case.image is not None) + (case.label is not None) for case in files)
     return Report(folder, description, read, cases, ordered(problems))
 
@@ -94,8 +97,12 @@ def as_json(report: Report) -> dict[str, object]:
         "files": report.files,
         **{f"{severity}s": report.count(severity) for severity in Severity},
         "problems": [asdict(problem) for problem in report.problems],
-        "cases": [asdict(case) for case in report.cases],
+        "cases": [asdict(case, dict_factory=_without_blocks) for case in report.cases],
     }
+
+
+def _without_blocks(fields: list[tuple[str, object]]) -> dict[str, object]:
+    return {name: value for name, value in fields if name != "blocks"}
 
 
 def _inspections(

@@ -1,5 +1,7 @@
 """Where a task's data comes from: `tasks.<task>.raw`."""
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -9,6 +11,8 @@ from pydantic import ConfigDict, Field, model_validator
 
 from context_fbr.errors import UserError
 from context_fbr.study.document import Document, InconsistentError, Section
+
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -84,7 +88,18 @@ class FolderRaw(Section):
 
     source: Literal["folder"]
     folder: Annotated[str, Field(min_length=1)]
-    """Absolute, or relative to the repository's root."""
+    """Relative to the repository's root or absolute; `~` and `$VARIABLE` are replaced."""
+
+    @property
+    def path(self) -> Path:
+        """The folder on this machine; variables that are not set stay as they are."""
+        return Path(os.path.expandvars(self.folder)).expanduser()
+
+    @property
+    def unset_variables(self) -> tuple[str, ...]:
+        """Environment variables of the folder that are not set here."""
+        names = (braced or name for braced, name in _VARIABLE.findall(self.folder))
+        return tuple(name for name in names if name not in os.environ)
 
 
 Raw = SpheresRaw | ArchiveRaw | FolderRaw
@@ -105,15 +120,31 @@ def read_raw(document: Document, task: str) -> Raw:
         text = f"is {source!r}, expected one of {', '.join(SOURCES)}"
         raise UserError(document.problem((*location, "source"), text))
     raw = document.section(location, SOURCES[source])
-    if isinstance(raw, FolderRaw) and (problem := _overlap(document.path.parent, task, raw.folder)):
+    if isinstance(raw, FolderRaw) and (problem := _overlap(document.path.parent, task, raw)):
         raise UserError(document.problem((*location, "folder"), problem))
     return raw
 
 
-def _overlap(root: Path, task: str, folder: str) -> str | None:
+def folder_warnings(document: Document, task: str, raw: Raw) -> list[str]:
+    """Warn of a folder that other machines, or this one, do not have."""
+    if not isinstance(raw, FolderRaw):
+        return []
+    texts = [f"{name}: this environment variable is not set here" for name in raw.unset_variables]
+    if Path(raw.folder).is_absolute():
+        texts.append(
+            f"{raw.folder} is absolute, and other machines may not have it; name it relative to the project, "
+            "such as data/incoming/NAME, or with an environment variable, such as $DATA/NAME"
+        )
+    return [document.problem(("tasks", task, "raw", "folder"), text) for text in texts]
+
+
+def _overlap(root: Path, task: str, raw: FolderRaw) -> str | None:
     """What is wrong with a folder that shares files with the one that DVC empties before the stage."""
+    folder = raw.folder
+    if raw.unset_variables:
+        return None  # it is nowhere on this machine
     try:
-        source = (root / Path(folder).expanduser()).resolve()
+        source = (root / raw.path).resolve()
     except (RuntimeError, ValueError) as error:  # `~nobody`, links in a circle, a NUL
         return f"{folder} cannot be found: {error}"
     target = (root / "data" / "raw" / task).resolve()

@@ -10,6 +10,7 @@ from context_fbr.geometry import Shape
 from context_fbr.study.whole import Study
 from context_fbr.task_init.proposal import HIGH, LOW, PUBLISHED_SPLIT, THIN_PERCENTILE, Proposal, padded_cases
 from context_fbr.task_init.survey import Survey, on_one_line
+from context_fbr.visible import visible
 
 COMMENT_COLUMN = 39  # as in the rest of params.yaml
 AXES = ("right", "anterior", "superior")
@@ -35,7 +36,7 @@ def render(name: str, folder: str, found: Survey, proposal: Proposal, study: Stu
         (f"{name}:", [_about(found)]),
         ("  raw:", []),
         ("    source: folder", []),
-        (f"    folder: {_scalar(folder)}", []),
+        (f"    folder: {_scalar(folder)}", _folder(folder)),
         ("  prepare:", ["in this order"]),
         (
             f"    split: {{train: {split.train}, validation: {split.validation}, test: {split.test}}}",
@@ -75,7 +76,13 @@ def _laid_out(text: str, comments: list[str]) -> str:
 
 def _scalar(text: str) -> str:
     is_plain = _PLAIN.fullmatch(text) and isinstance(YAML(typ="safe").load(text), str)
-    return text if is_plain else json.dumps(text, ensure_ascii=False)
+    return text if is_plain else visible(json.dumps(text, ensure_ascii=False))  # YAML has the same escapes
+
+
+def _folder(folder: str) -> list[str]:
+    if not folder.startswith("/"):
+        return []
+    return ["of this machine; for others: below the project, or $DATA/..."]
 
 
 def _about(found: Survey) -> str:
