@@ -148,6 +148,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(do=actions.predict)
 
     command = commands.add_parser("prune", help="remove results and lock entries of cells that left the grid")
+    command.add_argument("--dry-run", action="store_true", help="list what would be removed, remove nothing")
     command.set_defaults(do=actions.prune)
 
     command = commands.add_parser(

@@ -1,6 +1,12 @@
-"""dvc.lock, edited in DVC's own formatting: entries taken out, entries put in order."""
+"""dvc.lock, edited in DVC's own formatting: entries taken out, entries put in order.
 
-from collections.abc import Iterable, Mapping
+DVC writes it in place. So it is read and written under DVC's own lock, .dvc/tmp/lock.
+"""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +21,9 @@ from context_fbr.study.document import parse
 LOCK = Path("dvc.lock")
 SCHEMA = "2.0"
 """Of DVC's lock files."""
+DVC = Path(".dvc")
+READ_WAIT_S = 30.0
+"""Time for which a reader waits for another DVC process."""
 
 
 def stages() -> list[str]:
@@ -28,7 +37,11 @@ def stages() -> list[str]:
 
 def entries() -> dict[str, dict[str, Any]]:
     """What is recorded of each stage, by its name: cmd, deps, params, outs; errors as in `stages`."""
-    return _read()["stages"] if LOCK.exists() else {}
+    if not LOCK.exists():
+        return {}
+    with locked(READ_WAIT_S):
+        recorded: dict[str, dict[str, Any]] = _read()["stages"]
+        return recorded
 
 
 def outputs(names: Iterable[str]) -> list[Path]:
@@ -39,27 +52,78 @@ def outputs(names: Iterable[str]) -> list[Path]:
 
 def put(new: Mapping[str, Any]) -> None:
     """Put entries in, in the place of those of the same stages; errors as in `stages`."""
-    lock = _read()
-    lock["stages"].update(new)
-    _write(lock)
+    with locked():
+        lock = _read()
+        lock["stages"].update(new)
+        _write(lock)
 
 
 def remove(names: Iterable[str]) -> None:
     """Take entries out; errors as in `stages`."""
-    lock = _read()
-    for name in names:
-        del lock["stages"][name]
-    _write(lock)
+    with locked():
+        lock = _read()
+        for name in names:
+            lock["stages"].pop(name, None)
+        _write(lock)
 
 
 def sort(order: Iterable[str]) -> None:
     """Put the entries in the given order, unknown ones last; errors as in `stages`."""
-    lock = _read()
-    recorded = lock["stages"]
-    known = [name for name in order if name in recorded]
-    for name in [*known, *(name for name in list(recorded) if name not in set(known))]:
-        recorded.move_to_end(name)
-    _write(lock)
+    with locked():
+        lock = _read()
+        recorded = lock["stages"]
+        known = [name for name in order if name in recorded]
+        for name in [*known, *(name for name in list(recorded) if name not in set(known))]:
+            recorded.move_to_end(name)
+        _write(lock)
+
+
+@contextmanager
+def locked(wait_s: float | None = None) -> Iterator[None]:
+    """Hold DVC's lock of this folder while the block runs; do nothing where there is no DVC repository.
+
+    Args:
+        wait_s: seconds to wait for another DVC process; None waits until it has ended.
+
+    Raises:
+        UserError: if the other process still holds the lock then.
+    """
+    if not DVC.is_dir():
+        yield
+        return
+    from dvc.config import Config  # takes half a second
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError, make_lock
+
+    folder = (DVC / "tmp").absolute()
+    try:
+        folder.mkdir(exist_ok=True)
+        hardlink = Config(dvc_dir=str(DVC.absolute()))["core"].get("hardlink_lock", False)
+        lock = make_lock(str(folder / "lock"), tmp_dir=str(folder), hardlink_lock=hardlink)
+        deadline = time.monotonic() + (float("inf") if wait_s is None else wait_s)
+        told = False
+        while True:
+            try:
+                lock.lock()
+                break
+            except LockError:
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"{LOCK}: another DVC process is at work in this folder ({folder / 'lock'}); wait until "
+                        "it has ended, then run this again"
+                    ) from None
+            if not told:
+                print(f"{LOCK}: waiting for another DVC process", file=sys.stderr, flush=True)
+                told = True
+    except OSError:  # a folder that cannot be written: no DVC can write dvc.lock either
+        yield
+        return
+    except DvcException as error:
+        raise UserError(f"{LOCK}: cannot be locked: DVC: {error}") from error
+    try:
+        yield
+    finally:
+        lock.unlock()
 
 
 def _read() -> CommentedMap:

@@ -11,7 +11,7 @@ from typing import Any
 from context_fbr.cells import Cell
 from context_fbr.code import text_of
 from context_fbr.errors import UserError
-from context_fbr.lockfile import LOCK
+from context_fbr.lockfile import LOCK, locked
 from context_fbr.study.document import Document, parse, plain
 
 STAGES = ("train", "evaluate")
@@ -26,7 +26,9 @@ def stages(wanted: str) -> dict[str, Any]:
         if not LOCK.exists():
             return {}
         try:
-            found = parse(LOCK.read_bytes(), str(LOCK), "safe")["stages"]
+            with locked(wait_s=0):
+                content = LOCK.read_bytes()
+            found = parse(content, str(LOCK), "safe")["stages"]
             if found.get(wanted, {}).get("outs"):
                 return found
         except (UserError, TypeError, KeyError, AttributeError):

@@ -1,0 +1,46 @@
+"""Line endings: kept in params.yaml, and found where git has changed those of the project."""
+
+import os
+
+from context_fbr import git
+
+CRLF = "\r\n"
+SHOWN = 3
+
+
+def of(content: bytes) -> str:
+    """Return the line ending of most lines of a text."""
+    windows = content.count(b"\r\n")
+    return CRLF if 2 * windows > content.count(b"\n") else "\n"
+
+
+def joined(text: str, ending: str) -> str:
+    """Return a text with the given line ending throughout."""
+    return text.replace(CRLF, "\n").replace("\n", ending)
+
+
+def changed_files() -> list[str]:
+    """Return the tracked files that git keeps with LF and that have CRLF here; none outside of git."""
+    listed = git.run("ls-files", "-z", "--eol", "--", ".")
+    if listed.returncode:
+        return []
+    found = []
+    for line in os.fsdecode(listed.stdout).split("\0"):
+        facts, _, name = line.partition("\t")
+        words = facts.split()
+        if words[:1] == ["i/lf"] and words[1] in ("w/crlf", "w/mixed"):
+            found.append(name)
+    return found
+
+
+def problem() -> str | None:
+    """Return one line on files whose line endings git has changed, with the remedy; None if there are none."""
+    names = changed_files()
+    if not names:
+        return None
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (
+        f"line endings: {', '.join(names[:SHOWN])}{more} have CRLF here and LF in the commit, so their hashes "
+        "differ and scripts do not run; `git config core.autocrlf false`, commit or stash your changes, then "
+        "`git rm -rq --cached . && git reset --hard`"
+    )
