@@ -2,8 +2,9 @@
 
 import sys
 from argparse import Namespace
+from pathlib import Path
 
-from context_fbr import atomic, cell_keys
+from context_fbr import atomic, cell_keys, project
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.analysis import Analysis
@@ -222,6 +223,8 @@ def verify(options: Namespace) -> int:
     """Verify a data set."""
     from context_fbr.msd import command
 
+    if not Path(options.name).is_dir():
+        project.require()
     return command.run(options.name, options.json)
 
 
@@ -239,3 +242,24 @@ def predict(options: Namespace) -> None:
 
     for line in predict.predict(cell, options.images, options.out, options.overwrite):
         print(line, flush=True)
+
+
+IN_PROJECT = frozenset(
+    {
+        check,
+        check_lock,
+        profile,
+        prune,
+        wandb_push,
+        grid_run,
+        grid_submit,
+        grid_status,
+        grid_logs,
+        grid_cancel,
+        grid_collect,
+        copy,
+        task_init,
+        predict,
+    }
+)
+"""Commands that run in the folder of params.yaml only; `verify` does if its argument is no folder."""

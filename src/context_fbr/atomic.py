@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,23 @@ def directory(path: Path) -> Iterator[Path]:
         partial.replace(path)
 
 
+def check_folder(folder: Path) -> None:
+    """Make a folder if it is not there, and try to write a file in it, which is removed.
+
+    Raises:
+        UserError: if the system refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=".partial"):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written: {error.strerror or error}; make room, correct the permission or "
+            "name another folder"
+        ) from error
+
+
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """Where to write what shall be at `path`; nothing of it is left after an error."""
@@ -114,7 +132,7 @@ def _write_through(path: Path, content: tuple[bytes | memoryview, ...]) -> None:
 
 
 def _followed(path: Path) -> Path:
-    """Return the file or folder that a link leads to; the path itself if it is none, or one into DVC's cache."""
+    """Return where a link leads to; the path itself if it is no link, or one into DVC's cache."""
     if not path.is_symlink():
         return path
     target = os.path.realpath(path)

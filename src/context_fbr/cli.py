@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from context_fbr import actions
+from context_fbr import actions, project
 from context_fbr.errors import run
 
 
@@ -226,6 +226,8 @@ def _main(arguments: list[str]) -> int | None:
     if others and "passes_on" not in options:
         root.error(f"unrecognized arguments: {' '.join(others)}")
     options.others = others
+    if options.do in actions.IN_PROJECT:
+        project.require()
     status: int | None = options.do(options)
     return status
 

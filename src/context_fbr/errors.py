@@ -9,7 +9,6 @@ from typing import NoReturn
 
 from context_fbr import starters
 
-
 USER_VARIABLES = ("LOGNAME", "USER", "LNAME", "USERNAME")
 """Of `getpass.getuser`."""
 

@@ -1,6 +1,5 @@
 """How results that are not here can be had: from DVC's remote, if there is one, or by computing them."""
 
-import os
 from pathlib import Path
 
 
@@ -24,7 +23,7 @@ def _remote_url() -> str | None:
     from dvc.exceptions import DvcException
 
     try:
-        config = Config(dvc_dir=os.path.abspath(".dvc"))
+        config = Config(dvc_dir=str(Path(".dvc").absolute()))
     except DvcException:
         return None
     name = config["core"].get("remote")

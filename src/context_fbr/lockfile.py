@@ -3,10 +3,7 @@
 DVC writes it in place. So it is read and written under DVC's own lock, .dvc/tmp/lock.
 """
 
-import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,13 +12,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from context_fbr import atomic
+from context_fbr.dvc_lock import locked
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.document import parse
 
 LOCK = Path("dvc.lock")
 SCHEMA = "2.0"
 """Of DVC's lock files."""
-DVC = Path(".dvc")
 READ_WAIT_S = 30.0
 """Time for which a reader waits for another DVC process."""
 
@@ -76,54 +73,6 @@ def sort(order: Iterable[str]) -> None:
         for name in [*known, *(name for name in list(recorded) if name not in set(known))]:
             recorded.move_to_end(name)
         _write(lock)
-
-
-@contextmanager
-def locked(wait_s: float | None = None) -> Iterator[None]:
-    """Hold DVC's lock of this folder while the block runs; do nothing where there is no DVC repository.
-
-    Args:
-        wait_s: seconds to wait for another DVC process; None waits until it has ended.
-
-    Raises:
-        UserError: if the other process still holds the lock then.
-    """
-    if not DVC.is_dir():
-        yield
-        return
-    from dvc.config import Config  # takes half a second
-    from dvc.exceptions import DvcException
-    from dvc.lock import LockError, make_lock
-
-    folder = (DVC / "tmp").absolute()
-    try:
-        folder.mkdir(exist_ok=True)
-        hardlink = Config(dvc_dir=str(DVC.absolute()))["core"].get("hardlink_lock", False)
-        lock = make_lock(str(folder / "lock"), tmp_dir=str(folder), hardlink_lock=hardlink)
-        deadline = time.monotonic() + (float("inf") if wait_s is None else wait_s)
-        told = False
-        while True:
-            try:
-                lock.lock()
-                break
-            except LockError:
-                if time.monotonic() > deadline:
-                    raise UserError(
-                        f"{LOCK}: another DVC process is at work in this folder ({folder / 'lock'}); wait until "
-                        "it has ended, then run this again"
-                    ) from None
-            if not told:
-                print(f"{LOCK}: waiting for another DVC process", file=sys.stderr, flush=True)
-                told = True
-    except OSError:  # a folder that cannot be written: no DVC can write dvc.lock either
-        yield
-        return
-    except DvcException as error:
-        raise UserError(f"{LOCK}: cannot be locked: DVC: {error}") from error
-    try:
-        yield
-    finally:
-        lock.unlock()
 
 
 def _read() -> CommentedMap:

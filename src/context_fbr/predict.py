@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 import torch
 
-from context_fbr import nifti
+from context_fbr import atomic, fetching, nifti
 from context_fbr.cells import Cell
 from context_fbr.device import DEVICE_VARIABLE, prepare_device
 from context_fbr.errors import UserError, raise_problems
@@ -48,6 +48,7 @@ def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> I
     document = Document.read()
     recipe = read_recipe(cell)
     jobs = _jobs(images, out, overwrite)
+    atomic.check_folder(out)
     window = document.section(("sliding_window",), SlidingWindow)
     device = prepare_device(document.section(("train",), Training).threads)
     try:
@@ -98,7 +99,7 @@ def read_recipe(cell: Cell) -> Recipe:
     try:
         return from_json(json.loads(path.read_text(encoding="utf-8"))["recipe"])
     except FileNotFoundError:
-        remedy = f"`dvc pull train@{cell.key}` or `dvc repro train@{cell.key}`"
+        remedy = fetching.remedy(f"train@{cell.key}")
         raise UserError(f"{path}: not found: the cell is not trained; {remedy}") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from context_fbr.errors import UserError
 
-FILES = ("params.yaml", "dvc.yaml")
+FILE = "params.yaml"
 
 
 def require() -> None:
@@ -13,10 +13,9 @@ def require() -> None:
     Raises:
         UserError: with the folder above that is, if there is one.
     """
-    missing = [name for name in FILES if not Path(name).exists()]
-    if not missing:
-        return
     here = Path.cwd()
-    above = next((folder for folder in here.parents if all((folder / name).exists() for name in FILES)), None)
-    way = f"`cd {above}`, then run it there" if above else f"run this in the folder that holds {FILES[0]}"
-    raise UserError(f"{here}: {' and '.join(missing)} not found; {way}")
+    if (here / FILE).exists():
+        return
+    above = next((folder for folder in here.parents if (folder / FILE).exists()), None)
+    known = f", which is {above}" if above else ""
+    raise UserError(f"{here}: {FILE}: not found; run this in the folder that holds {FILE}{known}")

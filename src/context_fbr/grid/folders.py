@@ -1,4 +1,4 @@
-"""Links among the folders into which DVC writes: it refuses the results of a stage only after the stage has run."""
+"""Links among the folders of results: DVC refuses what is behind one, and only after the stage has run."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ REMEDY = (
 
 
 def linked_folders() -> list[Path]:
-    """Return the folders of results in dvc.yaml that are links out of this folder, each with the shortest path.
+    """Return the folders of results in dvc.yaml that are links out of this folder, by the shortest path.
 
     Raises:
         UserError: if dvc.yaml is not there, or is no YAML.
@@ -34,7 +34,7 @@ def linked_folders() -> list[Path]:
 
 def problem(links: list[Path]) -> str:
     """Return what is wrong with links, and the way to another disk."""
-    shown = ", ".join(f"{link} -> {os.readlink(link)}" for link in links)
+    shown = ", ".join(f"{link} -> {link.readlink()}" for link in links)
     return f"{shown}: leads out of the project; {REMEDY}"
 
 

@@ -26,7 +26,6 @@ from context_fbr.study.whole import Study
 LOGS = Path(".dvc/tmp/context-fbr/logs")
 CODE = ("code_train", "code_evaluate")
 DATA = (*done.DATA, "baseline")
-STOPPING = "stopping: finished work is kept, run the same command to resume"
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def run_cells(cells: Sequence[Cell], jobs: int, environment: Mapping[str, str]) 
                 while worker.is_alive():  # a join without time-out would not hear Ctrl-C
                     worker.join(timeout=0.2)
         except BaseException:
-            board.print(STOPPING)
+            board.print(dvc.STOPPING)
             processes.stop()
             for worker in workers:
                 worker.join(timeout=5)

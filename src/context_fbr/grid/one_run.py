@@ -22,5 +22,6 @@ def one_run() -> Iterator[None]:
             yield
     except locks.HeldError as owner:
         raise UserError(
-            f"{Path().resolve()}: `grid run` or `grid collect` runs here already, by {owner}; wait for it, or end it"
+            f"{Path().resolve()}: `grid run` or `grid collect` runs here already, by {owner}; "
+            "wait for it, or end it"
         ) from None

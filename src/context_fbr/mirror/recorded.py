@@ -10,8 +10,9 @@ from typing import Any
 
 from context_fbr.cells import Cell
 from context_fbr.code import text_of
+from context_fbr.dvc_lock import locked
 from context_fbr.errors import UserError
-from context_fbr.lockfile import LOCK, locked
+from context_fbr.lockfile import LOCK
 from context_fbr.study.document import Document, parse, plain
 
 STAGES = ("train", "evaluate")
