@@ -11,7 +11,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from context_fbr import atomic, line_endings
 from context_fbr.errors import UserError
-from context_fbr.study.document import Document, Location, plain
+from context_fbr.study.document import Document, Location, parse, plain
 from context_fbr.study.whole import read_study
 
 FOLDER = Path("profiles")
@@ -62,8 +62,11 @@ def profile_path(name: str) -> Path:
 
 def apply_overlay(overlay: Path, params: Path) -> list[Change]:
     """As `apply`, with the overlay's file."""
-    document = Document.read(params)
-    ending = line_endings.of(params.read_bytes())
+    Document.read(params)  # says what is wrong with it
+    content = params.read_bytes()
+    ending = line_endings.of(content)
+    # With LF, or ruamel drops line breaks between comments.
+    document = Document(params, parse(content.replace(b"\r\n", b"\n"), str(params)))
     changes = list(_overlay(document.root, Document.read(overlay).root, ()))
     text = line_endings.joined(dump(document.root), ending)
     read_study(Document(params, YAML().load(text)))  # refuses before anything is written

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from context_fbr import line_endings, software
+from context_fbr import converted_files, software
 from context_fbr.doctor.results import Result, Status, guarded
 from context_fbr.errors import UserError, user_has_name
 from context_fbr.grid import folders
@@ -51,7 +51,7 @@ def _git() -> Iterator[Result]:
 
 
 def _line_endings() -> Iterator[Result]:
-    problem = line_endings.problem()
+    problem = converted_files.problem()
     if problem:
         found, _, to_do = problem.removeprefix("line endings: ").partition("; ")
         yield Result("line endings", Status.WRONG, found, to_do)

@@ -72,7 +72,7 @@ def repro(*arguments: str) -> bool:
             return process.wait() == 0
         except KeyboardInterrupt:
             print(STOPPING, flush=True)
-            process.wait()  # the terminal has interrupted it as well: a DVC that is killed may leave half of dvc.lock
+            process.wait()  # interrupted as well; a DVC that is killed may leave half of dvc.lock
             raise
 
 
