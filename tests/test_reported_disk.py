@@ -24,6 +24,7 @@ from ruamel.yaml import YAML
 from context_fbr import (
     atomic,
     cli,
+    converted_files,
     dvc_lock,
     errors,
     fetching,
