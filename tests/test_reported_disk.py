@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -789,3 +790,109 @@ def test_dvc_pull_is_advised_only_where_there_is_a_remote(
     with pytest.raises(UserError) as caught:
         predict.read_recipe(KEPT)
     assert remedy in str(caught.value)
+
+
+# .github/scripts/run-profile.sh
+
+RECORDER = """#!/bin/sh
+echo "$(basename "$0") $*" >> "$CALLS"
+case "$*" in
+"remote modify"*) printf 'url = %s\n' "$6" >> .dvc/config.local; stat -c 'mode %a' .dvc/config.local >> "$CALLS" ;;
+"exp run"*) [ -z "${FAILS:-}" ] || exit 1 ;;
+"exp branch"*) echo x > result && git add result && git commit -qm results
+    git branch "$4" && git reset -q --hard HEAD~1 ;;
+esac
+"""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A clone with an origin, and recorders in the place of DVC and of `context-fbr`."""
+
+    folder: Path
+
+    def run(self, profile: str, branch: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        tools = self.folder.parent / "tools"
+        values = {
+            **os.environ, **GIT_IDENTITY, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+            "CALLS": str(self.folder.parent / "calls"), **environment,
+        }  # fmt: skip
+        script = ROOT / ".github/scripts/run-profile.sh"
+        return subprocess.run(
+            [script, profile, branch],
+            cwd=self.folder,
+            env=values,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def calls(self) -> list[str]:
+        path = self.folder.parent / "calls"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def runner(here: Path, tmp_path: Path) -> Runner:
+    for name in ("dvc", "context-fbr"):
+        write(tmp_path / "tools" / name, RECORDER).chmod(0o755)
+    write("profiles/smoke.yaml")
+    write(".gitignore", "config.local\n")
+    write(".dvc/config")
+    for words in ("init -q -b main", "add -A", "commit -qm one", "branch taken/part", "tag late"):
+        shell("git", *words.split())
+    shell("git", "clone", "-q", "--bare", ".", tmp_path / "bare.git")
+    shell("git", "remote", "add", "origin", tmp_path / "bare.git")
+    shell("git", "branch", "-D", "taken/part")
+    shell("git", "branch", "only/here")
+    return Runner(here)
+
+
+@pytest.mark.parametrize(
+    ("profile", "branch"),
+    [
+        pytest.param("smoke", "@", id="A15 @"),
+        pytest.param("smoke", "HEAD", id="A15 HEAD"),
+        pytest.param("smoke", "-f", id="A15 an option"),
+        pytest.param("smoke", "a..b", id="A15 no name"),
+        pytest.param("smoke", "main", id="A15 a branch that is there"),
+        pytest.param("smoke", "only/here", id="A15 a branch that is here alone"),
+        pytest.param("smoke", "taken", id="A15 a branch below it"),
+        pytest.param("smoke", "main/x", id="A15 a branch above it"),
+        pytest.param("-h", "new", id="A15 profile -h"),
+        pytest.param("../profiles/smoke", "new", id="A15 a path"),
+        pytest.param("nothing", "new", id="A15 no profile"),
+    ],
+)
+def test_a_run_whose_results_could_not_be_pushed_is_refused_before_it_begins(
+    runner: Runner, profile: str, branch: str
+) -> None:
+    ended = runner.run(profile, branch, DVC_REMOTE_URL="s3://user:secret@bucket")
+    assert (ended.returncode, runner.calls) == (1, [])
+    assert f"error: {branch if profile == 'smoke' else profile}: " in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "before", [None, "[core]\n    jobs = 2\n"], ids=["A15 no settings", "A15 own settings"]
+)
+@pytest.mark.parametrize("fails", ["", "1"], ids=["succeeds", "fails"])
+def test_the_remote_of_a_run_is_that_run_s_and_readable_by_its_user_alone(
+    runner: Runner, before: str | None, fails: str
+) -> None:
+    config = runner.folder / ".dvc/config.local"
+    if before:
+        write(config, before).chmod(0o644)
+    ended = runner.run("smoke", "new", DVC_REMOTE_URL="s3://user:secret@bucket", FAILS=fails)
+    assert ended.returncode == int(bool(fails)), ended.stderr
+    assert "mode 600" in runner.calls
+    assert (config.read_text() if config.exists() else None) == before
+
+
+def test_a_branch_that_is_also_a_tag_is_pushed(runner: Runner, tmp_path: Path) -> None:
+    """A15."""
+    ended = runner.run("smoke", "late")
+    assert ended.returncode == 0, ended.stderr
+    assert "ambiguous" not in ended.stderr
+    pushed = shell("git", "-C", tmp_path / "bare.git", "for-each-ref", "--format=%(refname)").split()
+    assert "refs/heads/late" in pushed
