@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from ruamel.yaml.comments import CommentedMap
 
-from context_fbr import networks
+from context_fbr import fetching, networks
 from context_fbr.cells import TRAINING_FORMAT, Cell
 from context_fbr.errors import UserError
 from context_fbr.recipe import Recipe, from_json
@@ -72,7 +72,7 @@ def read_training(cell: Cell) -> Training:
             raise ValueError(f"training_spacing_mm is {spacing!r}")
         return Training(cell, network, weights, from_json(content["recipe"]), spacings)
     except FileNotFoundError:
-        remedy = f"`dvc pull train@{cell.key}` or `dvc repro train@{cell.key}`"
+        remedy = fetching.remedy(f"train@{cell.key}")
         raise UserError(f"{path}: not found: the cell is not trained; {remedy}") from None
     except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: is damaged, or of another version ({error!r}); {again}") from error

@@ -4,6 +4,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from context_fbr import git
 from context_fbr.errors import UserError
 
 WORKSPACE = "workspace"
@@ -90,7 +91,7 @@ def changed_files(base: Snapshot, head: Snapshot) -> list[str]:
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["git", *arguments], capture_output=True, check=False)
+    return git.run(*arguments)
 
 
 def _checked(*arguments: str) -> bytes:
