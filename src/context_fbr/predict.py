@@ -3,7 +3,6 @@
 An image is prepared as those that the cell was trained with, and the mask is written in the image's own grid.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import nibabel
 import numpy as np
 import torch
 
-from context_fbr import nifti
+from context_fbr import bounded, nifti
 from context_fbr.cells import Cell
 from context_fbr.device import DEVICE_VARIABLE, prepare_device
 from context_fbr.errors import UserError, raise_problems
@@ -96,7 +95,7 @@ def read_recipe(cell: Cell) -> Recipe:
     """
     path = cell.training
     try:
-        return from_json(json.loads(path.read_text(encoding="utf-8"))["recipe"])
+        return from_json(bounded.read_json(path)["recipe"])
     except FileNotFoundError:
         remedy = f"`dvc pull train@{cell.key}` or `dvc repro train@{cell.key}`"
         raise UserError(f"{path}: not found: the cell is not trained; {remedy}") from None

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from context_fbr import bounded
 from context_fbr.msd.problems import Problem, error, warning
 
 NAME = "dataset.json"
@@ -58,7 +59,7 @@ def read(folder: Path) -> tuple[Description | None, list[Problem]]:
     """Read a data set's dataset.json: what it says (None if it cannot be used), and what is wrong with it."""
     content: object = None
     try:
-        content = json.loads((folder / NAME).read_text(encoding="utf-8-sig"))
+        content = bounded.parse_json(bounded.read_text(folder / NAME, encoding="utf-8-sig"))
         file = _File.model_validate(content)
     except FileNotFoundError:
         return None, [error("no description", "", NAME, "is missing", _DAMAGED)]
