@@ -1,7 +1,7 @@
 """Names and values that others wrote, in Markdown: as code, so that nothing in them is markup.
 
-A task, a file or a value of params.yaml can bear any name, and GitHub shows what is made of it: headings, links,
-images, HTML, `@mentions`. All of them pass through here. What a line says itself is text; what comes from a file
+A task, a file or a value of params.yaml can bear any name, and GitHub renders Markdown: headings, links,
+images, HTML, `@mentions`. All of them pass through here. The words of a line are text; what comes from a file
 is a `Name`.
 """
 

@@ -1,10 +1,10 @@
-"""Names and values that others wrote, made fit to print: nothing in them moves the cursor or breaks a line."""
+"""Names and values that others wrote, made fit to print: they move no cursor and break no line."""
 
 LONGEST = 200
 
 
 def visible(text: str) -> str:
-    """Text whose line breaks, control characters and what has no glyph are written as escapes, as in Python."""
+    """Text with line breaks, control characters and all else without a glyph as escapes, as in Python."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

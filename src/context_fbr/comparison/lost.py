@@ -1,4 +1,4 @@
-"""Results that were there and are not: a regression like a worse one, or a gate could be passed by deleting."""
+"""Results that were there and are not: regressions, or deleting a result would pass the gate."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -93,7 +93,7 @@ def _seeds(results: Results, cell: Cell) -> int:
 
 
 def _networks(before: Results, after: Results) -> Iterator[Line]:
-    """A network that is gone while another is new can be the same under another name, which is not compared."""
+    """A network that is gone while another is new: it can be the same one, and is compared with nothing."""
     old, new = ({(cell.task, cell.model) for cell in results.cells} for results in (before, after))
     for task in dict.fromkeys(cell.task for cell in after.cells):
         gone, came = (

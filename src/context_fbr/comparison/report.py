@@ -134,8 +134,8 @@ def _beyond(
 ) -> Iterator[tuple[Line, int, bool]]:
     """What differs by more than a limit; 1 if it is better, -1 if worse; and whether this is certain.
 
-    It is if the interval excludes no change: that over seeds and cases or, where a side has a single seed, that
-    over the cases. Without either, the limit alone decides.
+    It is if the interval excludes no change: that over seeds and cases or, where a side has a single seed,
+    that over the cases. Without either, the limit alone decides.
     """
     allowed = {"dice": limits.dice, "hausdorff": limits.hausdorff_voxels}
     for configuration in configurations:

@@ -30,7 +30,7 @@ class ScoreChange:
     """Scores that are undefined, as the Hausdorff distance of an empty prediction."""
     undefined_after: int
     lost: int
-    """Scores of the same seed and case that were defined and are not, less those that are defined now alone."""
+    """Scores of the same seed and case that were defined and are not, less those that became defined."""
     difference: Interval
     """After minus before, of the seeds and cases that both have."""
     over_cases: Interval

@@ -77,8 +77,8 @@ def snapshot(name: str | None) -> Snapshot:
         return Snapshot(name, found.stdout.decode().strip())
     if _checked("rev-parse", "--is-shallow-repository").strip() == b"true":
         raise UserError(
-            f"{name}: is not in this clone, which is shallow; fetch its history with `git fetch --unshallow`, or "
-            + _less_than_all(name)
+            f"{name}: is not in this clone, which is shallow; fetch its history with "
+            f"`git fetch --unshallow`, or {_less_than_all(name)}"
         )
     raise UserError(
         f"{name}: is no commit, branch or tag of this clone; `git fetch` may bring it, see `git log`"
