@@ -5,6 +5,7 @@
 """
 
 import csv
+import errno
 import hashlib
 import io
 import math
@@ -15,11 +16,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from context_fbr import bounded
 from context_fbr.errors import UserError
 from context_fbr.evidence import Evidence
 from context_fbr.results import KEYS
 from context_fbr.score_columns import SCORES
-from context_fbr.study.complaints import shortened
+from context_fbr.visible import on_one_line
 
 TASKS = {"synthetic": "spheres", "spleen": "spleen"}
 MODELS = {"unet": "unet", "atunet": "attention_unet", "unetr": "unetr"}
@@ -27,9 +29,11 @@ OWN_TEST_SETS = frozenset({"spheres"})
 """The spheres were generated anew for every run: `img12` of two runs is not the same case."""
 TABLE = re.compile(r"(?P<patch>\d+)-(?P<run>\d+)\.csv")
 RATIOS = re.compile(r"foreground_ratios-(?P<patch>\d+)\.csv")
+LONGEST_VALUE = 200  # characters of a wrong value that are shown
+MOST_PROBLEMS = 50
+"""In one table; it is not read beyond them."""
 RUNS = (1, 2, 3)
 """Every cell was run three times."""
-MOST_BYTES = 64_000_000  # of a table
 UNDEFINED = {"", "na", "nan", "inf", "+inf"}  # MONAI's words for the distance to an empty mask, and R's
 
 
@@ -94,20 +98,6 @@ def _is_by_product(folder: Path) -> bool:
     return folder.name.startswith(".") or folder.name in ("__MACOSX", "__pycache__")
 
 
-def _read_text(path: Path) -> str:
-    """Text in UTF-8, with a byte order mark or without.
-
-    Raises:
-        OSError: if it cannot be read, is not a regular file or larger than any table.
-        UnicodeDecodeError: if it is not UTF-8.
-    """
-    if path.exists() and not path.is_file():  # a pipe would be waited for, a device never ends
-        raise OSError("is not a regular file")
-    if path.stat().st_size > MOST_BYTES:
-        raise OSError(f"has {path.stat().st_size / 1e6:.0f} MB, expected {MOST_BYTES / 1e6:.0f} MB at most")
-    return path.read_bytes().decode("utf-8-sig")
-
-
 def _read_runs(place: Path, key: dict[str, str], problems: list[str]) -> list[pd.DataFrame]:
     frames = []
     found = []
@@ -133,40 +123,65 @@ def _read_table(path: Path, problems: list[str]) -> list[tuple[object, ...]]:
     """The readable rows of a table; the others are reported with their lines."""
     rows: list[tuple[object, ...]] = []
     names: set[str] = set()
+    unreadable: list[str] = []
     line = 1
     try:
-        with io.StringIO(_read_text(path), newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            if tuple(header) != SCORES:
-                problems.append(f"{path}:1: columns {shortened(str(header))}, expected {list(SCORES)}")
-                return []
-            for row in reader:
-                line = reader.line_num
-                if not row:  # blank lines, as editors leave at the end
-                    continue
-                try:
-                    name, *numbers = row
-                    dice, hausdorff, difference, ratio = (_number(text) for text in numbers)
-                except ValueError as error:
-                    problems.append(f"{path}:{line}: unreadable row {shortened(str(row))} ({error})")
-                    continue
-                if name in names:
-                    problems.append(f"{path}:{line}: the case {name} stands here twice")
-                elif dice is not None and not 0 <= dice <= 1:
-                    problems.append(f"{path}:{line}: Dice {dice} is not between 0 and 1")
-                elif ratio is None or not 0 <= ratio <= 1:
-                    problems.append(f"{path}:{line}: foreground ratio {ratio}, expected 0 to 1")
-                else:
-                    names.add(name)
-                    rows.append((name, dice, hausdorff, difference, ratio))
+        reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+        header = next(reader, [])
+        if tuple(header) != SCORES:
+            problems.append(f"{path}:1: columns {_cut(header)}, expected {list(SCORES)}")
+            return []
+        for row in reader:
+            line = reader.line_num
+            if not row:  # blank lines, as editors leave at the end
+                continue
+            try:
+                name, *numbers = row
+                dice, hausdorff, difference, ratio = (_number(text) for text in numbers)
+            except ValueError as error:
+                unreadable.append(f"{path}:{line}: unreadable row {_cut(row)} ({_cut(error)})")
+                continue
+            if name in names:
+                unreadable.append(f"{path}:{line}: the case {_cut(name)} stands here twice")
+            elif dice is not None and not 0 <= dice <= 1:
+                unreadable.append(f"{path}:{line}: Dice {dice} is not between 0 and 1")
+            elif ratio is None or not 0 <= ratio <= 1:
+                unreadable.append(f"{path}:{line}: foreground ratio {ratio}, expected 0 to 1")
+            else:
+                names.add(name)
+                rows.append((name, dice, hausdorff, difference, ratio))
+            if len(unreadable) == MOST_PROBLEMS:
+                unreadable.append(f"{path}: is not read any further")
+                break
     except csv.Error as error:
-        problems.append(f"{path}:{line + 1}: unreadable row, the file cannot be read to its end ({error})")
+        unreadable.append(f"{path}:{line + 1}: unreadable row, the file cannot be read to its end ({error})")
     except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{path}: cannot be read: {error}")
+        problems.append(_not_read(path, error))
+    problems += unreadable
     if not rows:
         problems.append(f"{path}: holds no readable row")
     return rows
+
+
+def _text(path: Path) -> str:
+    """Return a table's text, which may begin with a byte order mark.
+
+    Raises:
+        OSError: if it is not a regular file of the published folder, or larger than any table.
+        UnicodeDecodeError: if it is not UTF-8.
+    """
+    folder = path.parent.parent
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise OSError(errno.EINVAL, f"is a link out of {folder}, put a copy of the file there", str(path))
+    return bounded.read_text(path, encoding="utf-8-sig")
+
+
+def _not_read(path: Path, error: OSError | UnicodeDecodeError) -> str:
+    return f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
+def _cut(value: object) -> str:
+    return on_one_line(str(value)[: LONGEST_VALUE + 1], LONGEST_VALUE)
 
 
 def _number(text: str) -> float | None:
@@ -190,7 +205,7 @@ def _read_ratios(
     for patch, path in sorted(paths.items()):
         values, wrong = [], []
         try:
-            text = _read_text(path)
+            text = _text(path)
             if text and not text.endswith("\n"):
                 problems.append(f"{path}: its last line is cut")
             for number, line in enumerate(text.splitlines(), start=1):
@@ -204,7 +219,7 @@ def _read_ratios(
                 except ValueError:
                     wrong.append(number)
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{path}: cannot be read: {error}")
+            problems.append(_not_read(path, error))
             continue
         if wrong:
             more = f" and {len(wrong) - 1} more lines" if len(wrong) > 1 else ""

@@ -7,7 +7,6 @@ only numbers are read from them.
 
 import hashlib
 import io
-import json
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from ruamel.yaml.comments import CommentedMap
 
-from context_fbr import fetching, networks
+from context_fbr import bounded, fetching, networks
 from context_fbr.cells import TRAINING_FORMAT, Cell
 from context_fbr.errors import UserError
 from context_fbr.recipe import Recipe, from_json
@@ -58,7 +57,7 @@ def read_training(cell: Cell) -> Training:
     path = cell.training
     again = f"train it again with `dvc repro -f train@{cell.key}`"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = bounded.read_json(path)
         if content["format"] != TRAINING_FORMAT:
             raise UserError(f"{path}: format {content['format']!r}, expected {TRAINING_FORMAT}; {again}")
         if content["cell"] != cell.key:

@@ -1,6 +1,5 @@
 """dataset.json: what a data set says of itself."""
 
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -9,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pydantic import BaseModel, Field, ValidationError
 
-from context_fbr import file_kinds
+from context_fbr import bounded, file_kinds
 from context_fbr.file_kinds import look
 from context_fbr.msd import unusable
 from context_fbr.msd.problems import Problem, error, warning
@@ -69,11 +68,8 @@ def read(folder: Path) -> tuple[Description | None, list[Problem]]:
         start = look(path)
         if start.kind in (file_kinds.DANGLING, file_kinds.NO_FILE):
             return None, [error("no description", "", NAME, start.kind.text, start.kind.remedy)]
-        if path.stat().st_size > MOST_BYTES:
-            text = f"has {path.stat().st_size / 1e6:.0f} MB, expected {MOST_BYTES / 1e6:.0f} MB at most"
-            return None, [error("description", "", NAME, text, unusable.DAMAGED)]
-        stored = path.read_bytes()
-        content = json.loads(stored.decode("utf-8-sig"))
+        stored = bounded.read(path, MOST_BYTES)
+        content = bounded.parse_json(stored.decode("utf-8-sig"))
         file = _File.model_validate(content)
     except FileNotFoundError:
         return None, [error("no description", "", NAME, "is missing", unusable.DAMAGED)]
