@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -181,7 +182,9 @@ def attack(
             project = bench.renew()
             commands = prepare(project, examples[number])
             found = [problem for command in commands for problem in bench.problems(command)]
-            return [f"example {number}, {str(examples[number])[:300]}: {problem}" for problem in found]
+            for problem in found:
+                print(f"example {number}: {problem}", flush=True)
+            return [f"example {number}, {repr(examples[number])[:300]}: {problem}" for problem in found]
         finally:
             idle.put(bench)
 
@@ -340,9 +343,10 @@ def packed(
     """An archive of a data set with further members."""
     to = io.BytesIO()
     if ending == "zoo.zip":
-        with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as file:
+        with warnings.catch_warnings(), zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as file:
             for name, content in sound_members():
                 file.writestr(f"{top}{name}", content)
+            warnings.simplefilter("ignore")  # of names that are there twice
             for info, content in extra:
                 link = zipfile.ZipInfo(info.name or "x")
                 link.create_system = 3
@@ -446,7 +450,6 @@ MOVED = (
     "data/raw",
     "metrics/train",
     "data/predictions",
-    ".dvc",
 )
 """What of the project is a link to a folder outside of it, in which the same files lie."""
 
