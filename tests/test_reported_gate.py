@@ -222,61 +222,72 @@ DAMAGE = {
 }  # fmt: skip
 
 
-def limited(*command: str, cwd: Path, seconds: int) -> Done:
-    """A command with 1 GB of memory; not killed, and no traceback."""
+MAKE_PARAMS: dict[str, Callable[[Path], object]] = {
+    "A16 a device": lambda path: path.symlink_to("/dev/zero"),
+    "A16 a pipe": os.mkfifo,
+    "A16 too large": lambda path: path.write_bytes(b"a: " + b"x" * 20_000_000),
+    "A16 a folder": lambda path: path.mkdir(),
+}
+ALL = """
+import io, json, os, sys, time
+from contextlib import redirect_stderr, redirect_stdout
+from context_fbr import cli, errors
+import context_fbr.comparison.command, context_fbr.comparison.report  # takes seconds once
+for folder, *arguments in json.load(sys.stdin):
+    os.chdir(folder)
+    out, err, start, code = io.StringIO(), io.StringIO(), time.process_time(), None
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            errors.run(cli._main, arguments)
+    except SystemExit as ended:
+        code = ended.code
+    print(json.dumps([code, err.getvalue(), len(out.getvalue()), time.process_time() - start]), flush=True)
+"""
 
-    def limit() -> None:
-        # Libraries reserve addresses that they never touch: data, not address space.
-        resource.setrlimit(resource.RLIMIT_DATA, (10**9, 10**9))
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT / "src"),
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", "from context_fbr.cli import main; main()", *command],
-        cwd=cwd, env=environment, capture_output=True, text=True, check=False, preexec_fn=limit, timeout=120,
-    )  # fmt: skip
-    assert done.returncode in (0, 1), (done.returncode, done.stderr[-500:])
-    assert "Traceback" not in done.stderr
-    return Done(done.stdout, done.stderr)
-
-
-@pytest.mark.parametrize("what", DAMAGE)
-def test_a_bomb_in_a_pull_request_is_one_error_in_seconds_and_bounded_memory(
+def test_bombs_are_one_error_each_in_seconds_and_bounded_memory(
     repository: Repository,  # noqa: F811
-    what: str,
+    tmp_path: Path,
 ) -> None:
-    name, content = DAMAGE[what]
-    repository.commit(scores(LEVELS))
-    kept = (repository.path / "params.yaml").read_text()
-    (repository.path / name).write_bytes(content)
-    repository.git("add", "-A")
-    repository.git("commit", "-qm", "Bomb")
-    (repository.path / "params.yaml").write_text(kept)
-    done = limited("diff", "HEAD~1", "HEAD", cwd=repository.path, seconds=5)
-    assert len(done.stdout) < 20_000_000
-    if what != "A8 keys of keys":  # long and harmless: compared, with its names cut
-        assert re.fullmatch(rf"error: [0-9a-f]{{7}}:{re.escape(name)}:.*\n", done.stderr)
+    """All in one process with 1 GB of memory: its end would be a segmentation fault or a traceback."""
+    base = repository.commit(scores(LEVELS))
+    commits = {}
+    for what, (name, content) in DAMAGE.items():
+        repository.git("checkout", "-q", "--detach", base)
+        (repository.path / name).write_bytes(content)
+        commits[what] = repository.commit(None)
+    repository.git("checkout", "-q", base)
+    jobs = {what: [str(repository.path), "diff", base, commit] for what, commit in commits.items()}
+    for number, (what, make) in enumerate(MAKE_PARAMS.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        make(folder / "params.yaml")
+        jobs[what] = [str(folder), "diff", "HEAD"]
 
+    def limit() -> None:  # libraries reserve addresses that they never touch: data, not address space
+        resource.setrlimit(resource.RLIMIT_DATA, (10**9, 10**9))
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        pytest.param(lambda path: path.symlink_to("/dev/zero"), id="A16 a device"),
-        pytest.param(lambda path: os.mkfifo(path), id="A16 a pipe"),
-        pytest.param(lambda path: path.write_bytes(b"a: " + b"x" * 20_000_000), id="A16 too large"),
-        pytest.param(lambda path: path.mkdir(), id="A16 a folder"),
-    ],
-)
-def test_params_yaml_that_is_no_regular_file_is_one_error(
-    tmp_path: Path, make: Callable[[Path], object]
-) -> None:
-    make(tmp_path / "params.yaml")
-    assert re.fullmatch(r"error: params\.yaml:.*\n", limited("diff", "HEAD", cwd=tmp_path, seconds=5).stderr)
+    done = subprocess.run(
+        [sys.executable, "-c", ALL],
+        input=json.dumps(list(jobs.values())),
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=limit,
+        timeout=120,
+    )
+    assert done.returncode == 0, (done.returncode, len(done.stdout.splitlines()), done.stderr[-500:])
+    lines = map(json.loads, done.stdout.splitlines())
+    for what, (code, errors, length, seconds) in zip(jobs, lines, strict=True):
+        assert seconds < 5, what
+        assert length < 5_000_000, what
+        if what == "A8 keys of keys":  # long and harmless: compared, with its names cut
+            assert (code, errors) == (0, ""), what
+            continue
+        file = DAMAGE[what][0] if what in DAMAGE else "params.yaml"
+        assert code == 1, what
+        assert re.fullmatch(rf"error: ([0-9a-f]{{7}}:)?{re.escape(file)}:.*\n", errors), (what, errors)
 
 
 @pytest.mark.parametrize("name", ["summary.json", "findings.json"])
