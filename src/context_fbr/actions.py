@@ -223,7 +223,14 @@ def task_init(options: Namespace) -> None:
     """Propose the block of a task."""
     from context_fbr.task_init import command
 
-    command.run(options.folder, options.name, options.foreground, options.write)
+    command.run(
+        options.folder,
+        options.name,
+        options.foreground,
+        options.write,
+        options.write_dataset_json,
+        options.modality,
+    )
 
 
 def predict(options: Namespace) -> None:

@@ -76,7 +76,10 @@ def read(folder: Path) -> tuple[Description | None, list[Problem]]:
         content = json.loads(stored.decode("utf-8-sig"))
         file = _File.model_validate(content)
     except FileNotFoundError:
-        return None, [error("no description", "", NAME, "is missing", unusable.DAMAGED)]
+        remedy = unusable.DAMAGED
+        if (folder / "imagesTr").is_dir():
+            remedy += f"; `context-fbr task init {folder} --write-dataset-json` writes what the files tell"
+        return None, [error("no description", "", NAME, "is missing", remedy)]
     except OSError as found:
         remedy = "mend its permission or its disk, or copy it again"
         return None, [error("no description", "", NAME, f"cannot be read: {found.strerror}", remedy)]
