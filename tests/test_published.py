@@ -77,7 +77,7 @@ def test_a_table_that_would_never_end_is_one_problem(folder: Path, table: str) -
     path.unlink()
     path.symlink_to("/dev/zero")
     first = next(text for text in read_published(folder).problems if text.startswith(f"{path}: "))
-    assert first == f"{path}: cannot be read: is not a regular file"
+    assert "expected a regular file" in first
     path.unlink()
     os.mkfifo(path)
     assert first in read_published(folder).problems

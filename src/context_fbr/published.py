@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from context_fbr import bounded
 from context_fbr.errors import UserError
 from context_fbr.evidence import Evidence
 from context_fbr.results import KEYS
@@ -29,7 +30,6 @@ TABLE = re.compile(r"(?P<patch>\d+)-(?P<run>\d+)\.csv")
 RATIOS = re.compile(r"foreground_ratios-(?P<patch>\d+)\.csv")
 RUNS = (1, 2, 3)
 """Every cell was run three times."""
-MOST_BYTES = 64_000_000  # of a table
 UNDEFINED = {"", "na", "nan", "inf", "+inf"}  # MONAI's words for the distance to an empty mask, and R's
 
 
@@ -94,20 +94,6 @@ def _is_by_product(folder: Path) -> bool:
     return folder.name.startswith(".") or folder.name in ("__MACOSX", "__pycache__")
 
 
-def _read_text(path: Path) -> str:
-    """Text in UTF-8, with a byte order mark or without.
-
-    Raises:
-        OSError: if it cannot be read, is not a regular file or larger than any table.
-        UnicodeDecodeError: if it is not UTF-8.
-    """
-    if path.exists() and not path.is_file():  # a pipe would be waited for, a device never ends
-        raise OSError("is not a regular file")
-    if path.stat().st_size > MOST_BYTES:
-        raise OSError(f"has {path.stat().st_size / 1e6:.0f} MB, expected {MOST_BYTES / 1e6:.0f} MB at most")
-    return path.read_bytes().decode("utf-8-sig")
-
-
 def _read_runs(place: Path, key: dict[str, str], problems: list[str]) -> list[pd.DataFrame]:
     frames = []
     found = []
@@ -135,7 +121,7 @@ def _read_table(path: Path, problems: list[str]) -> list[tuple[object, ...]]:
     names: set[str] = set()
     line = 1
     try:
-        with io.StringIO(_read_text(path), newline="") as file:
+        with io.StringIO(bounded.read_text(path, encoding="utf-8-sig"), newline="") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
             if tuple(header) != SCORES:
@@ -163,7 +149,7 @@ def _read_table(path: Path, problems: list[str]) -> list[tuple[object, ...]]:
     except csv.Error as error:
         problems.append(f"{path}:{line + 1}: unreadable row, the file cannot be read to its end ({error})")
     except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{path}: cannot be read: {error}")
+        problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
     if not rows:
         problems.append(f"{path}: holds no readable row")
     return rows
@@ -190,7 +176,7 @@ def _read_ratios(
     for patch, path in sorted(paths.items()):
         values, wrong = [], []
         try:
-            text = _read_text(path)
+            text = bounded.read_text(path, encoding="utf-8-sig")
             if text and not text.endswith("\n"):
                 problems.append(f"{path}: its last line is cut")
             for number, line in enumerate(text.splitlines(), start=1):
@@ -204,7 +190,7 @@ def _read_ratios(
                 except ValueError:
                     wrong.append(number)
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{path}: cannot be read: {error}")
+            problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
             continue
         if wrong:
             more = f" and {len(wrong) - 1} more lines" if len(wrong) > 1 else ""

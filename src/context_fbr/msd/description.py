@@ -1,6 +1,5 @@
 """dataset.json: what a data set says of itself."""
 
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -9,14 +8,12 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pydantic import BaseModel, Field, ValidationError
 
-from context_fbr import file_kinds
+from context_fbr import bounded, file_kinds
 from context_fbr.file_kinds import look
 from context_fbr.msd import unusable
 from context_fbr.msd.problems import Problem, error, warning
 
 NAME = "dataset.json"
-MOST_BYTES = 64_000_000
-"""Of a file that is read: the Decathlon's largest has 100 kB."""
 
 _ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _CT = re.compile(r"\b(CT|CTA|CECT|NCCT|HRCT|LDCT)\b|computed tomography", re.IGNORECASE)
@@ -69,11 +66,8 @@ def read(folder: Path) -> tuple[Description | None, list[Problem]]:
         start = look(path)
         if start.kind in (file_kinds.DANGLING, file_kinds.NO_FILE):
             return None, [error("no description", "", NAME, start.kind.text, start.kind.remedy)]
-        if path.stat().st_size > MOST_BYTES:
-            text = f"has {path.stat().st_size / 1e6:.0f} MB, expected {MOST_BYTES / 1e6:.0f} MB at most"
-            return None, [error("description", "", NAME, text, unusable.DAMAGED)]
-        stored = path.read_bytes()
-        content = json.loads(stored.decode("utf-8-sig"))
+        stored = bounded.read(path)
+        content = bounded.parse_json(stored.decode("utf-8-sig"))
         file = _File.model_validate(content)
     except FileNotFoundError:
         remedy = unusable.DAMAGED

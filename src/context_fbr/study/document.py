@@ -11,18 +11,18 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import Node, ScalarNode
+from ruamel.yaml.parser import RoundTripParser
 from ruamel.yaml.reader import ReaderError
 
+from context_fbr import bounded
 from context_fbr.errors import UserError
 from context_fbr.study.complaints import Location as Location
 from context_fbr.study.complaints import complaints, shortened
 from context_fbr.study.complaints import suggestion as suggestion
+from context_fbr.study.yaml_limits import Budget, LimitError
 from context_fbr.visible import visible
 
 PARAMS_FILE = Path("params.yaml")
-MOST_LEVELS = 50
-MOST_VALUES = 1_000_000
-"""In a file, aliases counted as what they stand for: a few lines of them can stand for billions."""
 
 
 class Section(BaseModel):
@@ -57,7 +57,7 @@ class Document:
             UserError: if it is missing, is no YAML, or is no mapping; with the line where that is known.
         """
         try:
-            content = path.read_bytes()
+            content = bounded.read(path)
         except FileNotFoundError:
             raise UserError(f"{path}: not found; run this in the folder that holds {path.name}") from None
         except OSError as error:
@@ -118,6 +118,19 @@ class _Constructor(RoundTripConstructor):
             raise ConstructorError(None, None, text, node.start_mark) from error
 
 
+class _Parser(RoundTripParser):
+    """Counts what it hands on, before anything is built of it."""
+
+    def __init__(self, loader: Any) -> None:
+        super().__init__(loader)
+        self.budget = Budget()
+
+    def get_event(self) -> Any:
+        event = super().get_event()
+        self.budget.take(event)
+        return event
+
+
 def parse(content: bytes, place: str, kind: str = "rt") -> Any:
     """YAML as a tree.
 
@@ -127,14 +140,23 @@ def parse(content: bytes, place: str, kind: str = "rt") -> Any:
         kind: `rt` gives ruamel's nodes, which remember their lines, and `safe` dicts and lists.
 
     Raises:
-        UserError: if it is no text or no YAML, or larger or deeper than any file of this project.
+        UserError: if it is no text or no YAML, or larger or deeper than any file of this project, see
+            `yaml_limits`.
     """
     yaml = YAML(typ=kind)
-    if kind == "rt":
-        yaml.Constructor = _Constructor
     line, text = 1, ""
     try:
-        root = yaml.load(content.decode())
+        if len(content) > bounded.MOST_BYTES:
+            raise LimitError(f"holds more than {bounded.MOST_BYTES:,} bytes", 1)
+        if kind == "rt":
+            yaml.Constructor, yaml.Parser = _Constructor, _Parser
+        else:  # a parser in C, which would take brackets without end from the stack
+            budget = Budget()
+            for event in YAML(typ=kind).parse(content.decode()):
+                budget.take(event)
+        return yaml.load(content.decode())
+    except LimitError as error:
+        line, text = error.line, str(error)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         text = f"cannot be read: is no text in UTF-8 ({error.reason})"
@@ -149,29 +171,7 @@ def parse(content: bytes, place: str, kind: str = "rt") -> Any:
         text = "is not valid YAML: its brackets, lists or mappings are nested too deeply"
     except Exception as error:  # what ruamel has no words for, as a mapping that is merged into itself
         text = f"is not valid YAML: {type(error).__name__}: {error}"
-    else:
-        if not _is_endless(root):
-            return root
-        if isinstance(root, CommentedMap):
-            line = max(root.lc.key(key)[0] + 1 for key, part in root.items() if _is_endless(part))
-        text = (
-            f"is nested deeper than {MOST_LEVELS} levels or holds more than {MOST_VALUES:,} values, aliases "
-            "(`*name`) counted as what they stand for; write out what they shall be"
-        )
     raise UserError(f"{place}:{line}: {visible(text)}")
-
-
-def _is_endless(root: Any) -> bool:
-    """Whether a tree is larger or deeper than any study's; aliases make small files endless."""
-    found, nodes = 0, [(root, 0)]
-    while nodes:
-        node, level = nodes.pop()
-        found += 1
-        if level > MOST_LEVELS or found > MOST_VALUES:
-            return True
-        below = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-        nodes += [(value, level + 1) for value in below]
-    return False
 
 
 def plain(value: Any) -> Any:
