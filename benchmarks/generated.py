@@ -12,7 +12,16 @@ import numpy as np
 
 from benchmarks.original import data, volumes
 from benchmarks.request import Request
-from context_fbr import cell_evaluation, cell_training, nifti, prepare, prepared, profiles, raw
+from context_fbr import (
+    cell_evaluation,
+    cell_training,
+    nifti,
+    prepare,
+    prepared,
+    profiles,
+    raw,
+    stage_inputs,
+)
 from context_fbr.cells import Cell
 from context_fbr.stopping import StopRequest
 from context_fbr.study.document import Document
@@ -59,8 +68,8 @@ class Study:
     def run(self, cell: Cell) -> Dice:
         """Our cell: the stages `train` and `evaluate`, without the start of their processes."""
         with contextlib.chdir(self.folder):
-            cell_training.train(cell, self.document, StopRequest())
-            cell_evaluation.evaluate(cell, self.document, StopRequest())
+            cell_training.train(cell, stage_inputs.read("train", cell.item), StopRequest())
+            cell_evaluation.evaluate(cell, stage_inputs.read("evaluate", cell.item), StopRequest())
             with cell.scores.open(encoding="utf-8", newline="") as file:
                 return {row["filename"]: float(row["dsc"]) for row in csv.DictReader(file)}
 

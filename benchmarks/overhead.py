@@ -30,7 +30,15 @@ from benchmarks.pairs import seconds
 from benchmarks.passes import Passes, watched
 from benchmarks.request import Request
 from benchmarks.table import FOLDER, STAMP, Table
-from context_fbr import cell_evaluation, cell_training, networks, trainer, training_state
+from context_fbr import (
+    cell_evaluation,
+    cell_training,
+    networks,
+    stage_inputs,
+    trained,
+    trainer,
+    training_state,
+)
 from context_fbr.cells import Cell
 from context_fbr.stopping import StopRequest
 from context_fbr.study.resume import Resume
@@ -110,7 +118,6 @@ def stages(request: Request, study: Study, cell: Cell) -> tuple[float, _Watch, f
         likewise, and the passes of its network.
     """
     learns, tests = _Watch(request.device), _Watch(request.device)
-    document = study.document
     with contextlib.chdir(study.folder), ExitStack() as stack:
         for place, name, by in (
             (cell_training, "load_split", learns.timed("data", cell_training.load_split)),
@@ -120,14 +127,16 @@ def stages(request: Request, study: Study, cell: Cell) -> tuple[float, _Watch, f
             (networks, "build", learns.timed("build", learns.watching(stack, networks.build))),
         ):
             stack.enter_context(patch.object(place, name, by))
-        train_s = seconds(lambda: cell_training.train(cell, document, StopRequest()), request.device)
+        inputs = stage_inputs.read("train", cell.item)
+        train_s = seconds(lambda: cell_training.train(cell, inputs, StopRequest()), request.device)
     with contextlib.chdir(study.folder), ExitStack() as stack:
         for place, name, by in (
             (networks, "rebuild", tests.timed("build", networks.rebuild)),
-            (cell_evaluation, "load_network", tests.watching(stack, cell_evaluation.load_network)),
+            (trained, "load_network", tests.watching(stack, trained.load_network)),
         ):
             stack.enter_context(patch.object(place, name, by))
-        test_s = seconds(lambda: cell_evaluation.evaluate(cell, document, StopRequest()), request.device)
+        inputs = stage_inputs.read("evaluate", cell.item)
+        test_s = seconds(lambda: cell_evaluation.evaluate(cell, inputs, StopRequest()), request.device)
     assert tests.passes is not None
     return train_s - learns.taken["build"], learns, test_s - tests.taken["build"], tests.passes
 

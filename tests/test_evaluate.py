@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from pipeline import Workspace
+from trained_cells import write
 
-from context_fbr import atomic, cell_evaluation, networks, prepared
+from context_fbr import cell_evaluation, networks, prepared, stage_inputs
 from context_fbr.cells import Cell
 from context_fbr.errors import StoppedError, UserError
 from context_fbr.stopping import StopRequest
 from context_fbr.study.document import Document
-from context_fbr.trained import load_network
+from context_fbr.trained import load_network, read_training
 
 CELL = Cell("spheres", "unet", 16, 1)
 CPU = torch.device("cpu")
@@ -39,8 +40,8 @@ def document(params: Path, monkeypatch: pytest.MonkeyPatch) -> Document:
 
 def test_weights_come_back_as_they_were_saved(document: Document) -> None:
     network = networks.build(document, "unet", 16, seed=5)
-    atomic.write_bytes(CELL.weights, saved(network.state_dict()))
-    loaded = load_network(document, CELL, CPU)
+    write(CELL, document, saved(network.state_dict()))
+    loaded = load_network(read_training(CELL), CPU)
     assert not loaded.training
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in network.state_dict().items())
 
@@ -57,11 +58,11 @@ def test_a_checkpoint_that_is_not_the_cell_s_is_refused_with_what_to_do(
         "no state dict": saved([1, 2]),
         "code": saved(Sentinel()),
     }[kind]
-    atomic.write_bytes(CELL.weights, content)
+    write(CELL, document, content)
     with pytest.raises(
         UserError, match=r"weights\.pt: holds no weights of networks\.unet .*dvc repro -f train@"
     ):
-        load_network(document, CELL, CPU)
+        load_network(read_training(CELL), CPU)
     assert not Path("executed").exists()
 
 
@@ -76,7 +77,7 @@ def test_scoring_a_case_while_the_next_one_is_segmented_changes_no_result(
     for path in results:
         path.unlink()
     monkeypatch.setattr(cell_evaluation, "AHEAD", {"cpu": 2})
-    cell_evaluation.evaluate(CELL, Document.read(), StopRequest())
+    cell_evaluation.evaluate(CELL, stage_inputs.read("evaluate", CELL.item), StopRequest())
     assert [path.read_bytes() for path in results] == before
 
 
@@ -96,7 +97,7 @@ def test_a_request_to_stop_keeps_the_cases_that_wait_for_their_scores(
     monkeypatch.setattr(cell_evaluation, "segment", stopping)
     cases = len(prepared.read_cases(CELL.task, "test"))
     with pytest.raises(StoppedError, match=f"1 of {cases} cases are evaluated and kept"):
-        cell_evaluation.evaluate(CELL, Document.read(), request)
-    cell_evaluation.evaluate(CELL, Document.read(), StopRequest())
+        cell_evaluation.evaluate(CELL, stage_inputs.read("evaluate", CELL.item), request)
+    cell_evaluation.evaluate(CELL, stage_inputs.read("evaluate", CELL.item), StopRequest())
     assert f"1 of {cases} cases were evaluated before" in capsys.readouterr().out
     assert CELL.scores.read_bytes() == before

@@ -66,6 +66,7 @@ FILES: list[tuple[str, Callable[[Path], object], str, bool]] = [
     ("a.mha", itk, "metaimage", False),
     ("a.mhd", itk, "metaimage", False),
     ("a.dcm", dicom, "dicom", False),
+    ("old.dcm", text(bytes([8, 0, 5, 0]) + b"CS\x0a\0ISO_IR 100"), "dicom", False),
     ("a.mgh", save(nibabel.MGHImage), "mgh", False),
     ("a.mgz", save(nibabel.MGHImage), "mgh", True),
     ("a.tif", itk, "picture", False),
@@ -122,6 +123,13 @@ def test_every_format_of_the_table_is_tried() -> None:
         "no-file",
         "unknown",
     }
+
+
+def test_the_voxels_of_a_pair_are_told_by_their_header(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Pair(VOXELS * 0, np.eye(4)), tmp_path / "a.img")
+    assert file_kinds.look(tmp_path / "a.img").kind.key == "nifti-1-pair"
+    (tmp_path / "a.hdr").unlink()
+    assert file_kinds.look(tmp_path / "a.img").kind.key == "zeros"
 
 
 def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:

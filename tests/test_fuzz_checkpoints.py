@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from mutations import efforts, fuzz, mutated_bytes
+from trained_cells import write
 
 from context_fbr import case_results, networks, sealed, training_state
 from context_fbr.case_results import CaseResult
@@ -19,7 +20,7 @@ from context_fbr.errors import UserError
 from context_fbr.resume import Place
 from context_fbr.sealed import UnusableError
 from context_fbr.study.document import Document
-from context_fbr.trained import load_network
+from context_fbr.trained import load_network, read_training
 
 CELL = Cell("spheres", "net", 8, 1)
 CPU = torch.device("cpu")
@@ -58,9 +59,9 @@ def test_weights_cut_at_any_of_twenty_lengths_are_refused(
 ) -> None:
     whole = saved(weights)
     for part in range(20):
-        CELL.weights.write_bytes(whole[: len(whole) * part // 20])
+        write(CELL, document, whole[: len(whole) * part // 20])
         with pytest.raises(UserError, match=REFUSED):
-            load_network(document, CELL, CPU)
+            load_network(read_training(CELL), CPU)
 
 
 @efforts(60, 2_000)
@@ -68,8 +69,8 @@ def test_damaged_weights_are_refused_or_are_the_same(
     document: Document, weights: dict[str, torch.Tensor], examples: int
 ) -> None:
     def load(content: bytes) -> None:
-        CELL.weights.write_bytes(content)
-        loaded = load_network(document, CELL, CPU).state_dict()
+        write(CELL, document, content)
+        loaded = load_network(read_training(CELL), CPU).state_dict()
         assert all(torch.equal(value, loaded[name]) for name, value in weights.items())
 
     def say(_: bytes, error: UserError) -> None:
@@ -133,9 +134,9 @@ MALICE: dict[str, Callable[[dict[str, torch.Tensor]], bytes]] = {
 def test_a_file_that_is_no_state_of_the_network_is_refused_and_runs_no_code(
     document: Document, weights: dict[str, torch.Tensor], what: str
 ) -> None:
-    CELL.weights.write_bytes(MALICE[what](weights))
+    write(CELL, document, MALICE[what](weights))
     with pytest.raises(UserError, match=REFUSED):
-        load_network(document, CELL, CPU)
+        load_network(read_training(CELL), CPU)
     assert not Path("executed").exists()
 
 

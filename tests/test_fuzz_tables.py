@@ -11,7 +11,8 @@ from mutations import efforts, fuzz, mutated_bytes, mutated_json, mutated_table
 from test_comparison import LEVELS, Repository, repository, scores  # noqa: F401 - a fixture
 from test_published import folder  # noqa: F401 - a fixture
 
-from context_fbr import lockfile, paper_cells, predict, prepared, ranges, summary
+from context_fbr import lockfile, paper_cells, prepared, ranges, summary, trained
+from context_fbr.cells import TRAINING_FORMAT
 from context_fbr.comparison.inputs import compare_inputs
 from context_fbr.comparison.results import read_results as read_compared
 from context_fbr.comparison.snapshot import snapshot
@@ -26,6 +27,13 @@ from context_fbr.study.preparation import Preparation
 
 CELL = CELLS[0]
 RECIPE = Recipe(Preparation(window=(-57.0, 164.0), spacing_mm=(1.5, 1.5, 2.0)), ("CT",), -1024.0)
+TRAINED = {
+    "format": TRAINING_FORMAT,
+    "cell": CELL.key,
+    "network": {"network": "UNet"},
+    "weights_sha256": "0" * 64,
+    "recipe": RECIPE.as_json(),
+}
 WHERE = geometry((4, 5, 6), np.diag([1.0, 1.0, 2.0, 1.0]))
 CASE = Case("a", "test", "imagesTr/a.nii.gz", "labelsTr/a.nii.gz", (1,), WHERE, 0.0, 7, 7 / 120, -5.0)
 LOCK = """schema: '2.0'
@@ -158,7 +166,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         prepared.folder("spheres"), CASE, np.zeros(CASE.shape, np.float32), np.zeros(CASE.shape, np.uint8)
     )
     CELL.training.parent.mkdir(parents=True)
-    CELL.training.write_text(json.dumps({"best_epoch": 1, "recipe": RECIPE.as_json()}))
+    CELL.training.write_text(json.dumps(TRAINED))
     lockfile.LOCK.write_text(LOCK)
     return tmp_path
 
@@ -200,7 +208,7 @@ def test_prepared_voxels_are_read_or_refused(study: Path, examples: int) -> None
 def test_a_training_s_recipe_is_read_or_refused(study: Path, examples: int) -> None:
     def read(content: bytes) -> None:
         CELL.training.write_bytes(content)
-        recipe = predict.read_recipe(CELL)
+        recipe = trained.read_training(CELL).recipe
         assert all(isinstance(name, str) for name in recipe.modality)
         assert np.isfinite(recipe.lowest_intensity)
 

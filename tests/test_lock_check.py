@@ -1,6 +1,8 @@
 """`context-fbr check-lock`: dvc.lock against code, parameters and committed files, without data."""
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,10 +77,62 @@ def test_a_cell_that_ran_without_the_analysis_is_seen_without_data(clone: Worksp
         if out["path"].startswith("metrics/test/")
     )
     clone.edit("dvc.lock", md5, "a" * 32)
-    assert problems(clone) == [
+    *of_stages, of_cell = problems(clone)
+    assert of_stages == [
         f"{stage}: metrics/test: read in another state than the stages in dvc.lock wrote it"
         for stage in ("analyze", "overlay@spheres")
     ]
+    assert of_cell.startswith(
+        "evaluate@spheres-unet-16-1: metrics/provenance/evaluate/spheres-unet-16-1.json: "
+    )
+
+
+CELL = "spheres-unet-16-1"
+RECORD = f"metrics/provenance/train/{CELL}.json"
+
+
+def another_rate(clone: Workspace) -> None:
+    """As an edit of params.yaml left it in the moment between the end of a stage and DVC's look at it."""
+    clone.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.5")
+    path = clone.path / "dvc.lock"
+    text = path.read_text()
+    assert text.count("learning_rate: 0.005") == 3  # train of two cells, and analyze
+    path.write_text(text.replace("learning_rate: 0.005", "learning_rate: 0.5"))
+
+
+def other_code(clone: Workspace) -> None:
+    (out,) = clone.lock()["code_train"]["outs"]  # type: ignore[index]
+    path = clone.path / "dvc.lock"
+    path.write_text(path.read_text().replace(out["md5"], "a" * 32))
+
+
+def record_of_another(clone: Workspace) -> None:
+    content = json.loads((clone.path / RECORD).read_text())
+    content["results"][f"models/{CELL}/weights.pt"]["md5"] = "a" * 32
+    (clone.path / RECORD).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "places"),
+    [
+        (another_rate, [f"train@{cell}: metrics/provenance/train/{cell}.json: " for cell in ("spheres-unet-16-1", "spheres-attention_unet-16-1")]),
+        (other_code, ["code_train: data/code/train.json: ", f"train@{CELL}: {RECORD}: ", "train@spheres-attention_unet-16-1: "]),
+        (record_of_another, [f"train@{CELL}: {RECORD}: "]),
+        (lambda clone: (clone.path / RECORD).write_text("{}"), [f"train@{CELL}: {RECORD}: "]),
+        (lambda clone: (clone.path / RECORD).unlink(), []),
+    ],
+    ids=["A1 parameters", "A2 code", "results", "damaged", "a cell from DVC's cache has none"],
+)  # fmt: skip
+def test_a_record_of_a_cell_that_contradicts_dvc_lock_is_named(
+    clone: Workspace, change: Callable[[Workspace], object], places: list[str]
+) -> None:
+    change(clone)
+    if not places:
+        clone.context_fbr("check-lock")
+        return
+    found = problems(clone)
+    assert len(found) == len(places), found
+    assert all(any(line.startswith(place) for line in found) for place in places), found
 
 
 def test_a_lock_with_conflict_marks_is_dvc_s_error(clone: Workspace) -> None:

@@ -3,18 +3,22 @@
 import json
 import shutil
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 import torch
 from conftest import ROOT, TINY
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from scan_files import corners, turned, write_scan
 
 from context_fbr import cli, evaluate, inference, nifti, predict, prepare, profiles, raw, train
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
+from context_fbr.trained import read_training
 
 CELL = Cell("spheres", "unet", 16, 1)
 TEST = Path("data/raw/spheres/imagesTs")
@@ -187,6 +191,101 @@ def test_a_folder_stands_for_the_nifti_files_in_it(study: Path) -> None:
         path.write_bytes(good.read_bytes())
     Path("scans/folder.nii.gz").mkdir()
     assert [line.partition(": ")[0] for line in run("scans")] == ["masks/a.nii.gz", "masks/b.nii.gz"]
+
+
+def test_a_mask_opens_in_itk_where_its_scan_does_although_the_sform_is_skewed(study: Path) -> None:
+    """N6: within what is taken for a right angle, more than ITK takes for one; it takes the qform."""
+    voxels = np.asarray(nibabel.load(sorted(TEST.iterdir())[0]).dataobj)
+    sform = turned(20)
+    sform[:3, 1] += 5e-4 * sform[:3, 0]
+    write_scan(Path("scan.nii.gz"), voxels, sform, turned(20), codes=(1, 2))
+    run("scan.nii.gz")
+    scan, mask = (SimpleITK.ReadImage(name) for name in ("scan.nii.gz", "masks/scan.nii.gz"))
+    np.testing.assert_allclose(corners(mask), corners(scan), rtol=0, atol=1e-4)
+    assert SimpleITK.GetArrayFromImage(mask).any()
+
+
+def test_evaluate_s_masks_take_over_the_header_of_the_scan_too(study: Path) -> None:
+    """N6, on a scan in micron with an axis of one: the bytes of predict's mask, and ITK opens it."""
+    path = sorted(TEST.iterdir())[0]
+    sform = turned(20, (1.0, 1.0, 1.0))
+    qform = sform.copy()
+    sform[:3, 1] += 5e-4 * sform[:3, 0]
+    for file in (path, Path("data/raw/spheres/labelsTs") / path.name):
+        voxels = np.asarray(nibabel.load(file).dataobj)
+        write_scan(file, voxels[..., None], sform, qform, codes=(1, 2), unit=3)
+    prepare.main(["spheres"])
+    evaluate.main([CELL.task, CELL.model, str(CELL.patch_size), str(CELL.seed)])
+    run(path)
+    evaluated = CELL.predictions / path.name
+    assert evaluated.read_bytes() == (Path("masks") / path.name).read_bytes()
+    scan, mask = (SimpleITK.ReadImage(str(name)) for name in (path, evaluated))
+    np.testing.assert_allclose(corners(mask), corners(scan), rtol=0, atol=1e-4)
+
+
+def test_a_scan_in_micron_with_an_axis_of_one_gives_the_mask_of_the_same_scan_in_mm(study: Path) -> None:
+    voxels = np.asarray(nibabel.load(sorted(TEST.iterdir())[0]).dataobj)
+    write_scan(Path("mm.nii"), voxels, turned(0), unit=2)
+    write_scan(Path("micron.nii"), voxels[..., None], turned(0), unit=3)
+    run("mm.nii", "micron.nii")
+    mm, micron = (SimpleITK.ReadImage(f"masks/{name}.nii.gz") for name in ("mm", "micron"))
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(micron), SimpleITK.GetArrayFromImage(mm))
+    np.testing.assert_allclose(corners(micron), corners(mm), rtol=0, atol=1e-4)
+
+
+def test_what_verify_warns_of_is_printed_and_the_image_is_segmented(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    voxels = np.asarray(nibabel.load(sorted(TEST.iterdir())[0]).dataobj)
+    write_scan(Path("apart.nii"), voxels, np.eye(4), np.diag([-1.0, 1, 1, 1]))
+    write_scan(Path("fine.nii"), voxels, np.eye(4) * [0.1, 0.1, 0.1, 1])
+    assert len(run("apart.nii", "fine.nii")) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert [line.split(": ")[1] for line in lines] == ["apart.nii", "fine.nii"]
+    assert "sform and qform lie up to" in lines[0]
+    assert "its voxels are 0.1 x 0.1 x 0.1 mm, those of the training images 1 x 1 x 1 mm" in lines[1]
+
+
+def test_the_training_s_spacing_is_not_asked_for_where_images_are_resampled_or_it_is_not_here(
+    study: Path,
+) -> None:
+    recipe = read_training(CELL).recipe
+    np.testing.assert_array_equal(predict.training_spacings(CELL, recipe)[0], [1, 1, 1])
+    resampled = recipe.preparation.model_copy(update={"spacing_mm": (1.0, 1.0, 1.0)})
+    assert predict.training_spacings(CELL, replace(recipe, preparation=resampled)) is None
+    shutil.rmtree("data/prepared")
+    assert predict.training_spacings(CELL, recipe) is None
+
+
+def test_names_with_control_characters_stay_on_one_line(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    voxels = np.asarray(nibabel.load(sorted(TEST.iterdir())[0]).dataobj)
+    write_scan(Path("two\nlines.nii"), voxels, np.eye(4), np.diag([-1.0, 1, 1, 1]))
+    (line,) = run("two\nlines.nii")
+    assert line.startswith(r"masks/two\nlines.nii.gz: ")
+    assert r"warning: two\nlines.nii: " in capsys.readouterr().err
+    assert Path("masks/two\nlines.nii.gz").is_file()
+
+
+def test_a_link_to_nothing_and_a_folder_of_another_format_are_told_with_what_to_do(study: Path) -> None:
+    Path("scan.nii.gz").symlink_to(".git/annex/objects/a/b/SHA256E-s1")
+    with pytest.raises(UserError, match=r"^scan\.nii\.gz: is a pointer of git-annex.*`git annex get`"):
+        run("scan.nii.gz")
+    Path("series").mkdir()
+    Path("series/1.dcm").write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(UserError, match=r"^series: holds no \.nii.*; 1\.dcm is a DICOM file: .*dcm2niix"):
+        run("series")
+
+
+def test_a_mask_is_not_put_beside_an_unpacked_file_that_itk_would_read_in_its_place(study: Path) -> None:
+    voxels = np.asarray(nibabel.load(sorted(TEST.iterdir())[0]).dataobj)
+    Path("scans").mkdir()
+    write_scan(Path("scans/a.nii"), voxels, np.eye(4))
+    with pytest.raises(UserError, match=r"^scans/a\.nii\.gz: would be beside a\.nii"):
+        run("scans", out="scans", overwrite=True)
+    nibabel.save(nibabel.Nifti1Image(voxels * 0, np.eye(4)), "scans/a.nii.gz")
+    assert SimpleITK.GetArrayFromImage(SimpleITK.ReadImage("scans/a.nii.gz")).any()  # so it is
 
 
 def test_a_file_where_the_masks_should_go_is_told_at_once(study: Path) -> None:

@@ -30,7 +30,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     loop = "        for epoch in epochs:\n"
     pause = f"__import__('time').sleep(__import__('os').path.exists({str(slow(made))!r}))"
     made.edit("src/context_fbr/cell_training.py", loop, f"{loop}            {pause}\n")
-    begin = "        evaluate(cell, document, request)\n"
+    begin = "        evaluate(cell, inputs, request)\n"
     wait = f"while __import__('os').path.exists({str(hold(made))!r}): __import__('time').sleep(0.1)"
     made.edit("src/context_fbr/evaluate.py", begin, f"        {wait}\n{begin}")
     made.commit("Long")

@@ -51,6 +51,21 @@ def test_counts_of_the_published_study_give_its_test_cases(tmp_path: Path) -> No
     assert sorted(name for part in cases.values() for name in part) == sorted(f"spleen_{n}" for n in SPLEEN)
 
 
+def test_image_and_label_belong_together_whatever_the_case_of_their_endings(tmp_path: Path) -> None:
+    """N16."""
+    raw = data_set(tmp_path / "spleen", ["a", "b", "c"])
+    (raw / "imagesTr/b.nii.gz").rename(raw / "imagesTr/b.NII.GZ")
+    assert names(raw, Split(train=1, validation=1, test=1)) == {
+        "train": ["a"],
+        "validation": ["b"],
+        "test": ["c"],
+    }
+    (raw / "imagesTr/b.nii.gz").touch()
+    assert problems(raw, Split(train=1, validation=1, test=1)) == [
+        f"{raw}/imagesTr/b.nii.gz: is there as b.NII.GZ too; remove one of them"
+    ]
+
+
 def test_the_labelled_cases_of_task09_are_these() -> None:
     if not LABELS.is_dir():
         pytest.skip("the labels of MSD Task09 are not at hand")

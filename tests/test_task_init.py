@@ -244,6 +244,13 @@ def test_a_data_set_of_unknown_modality_is_told_of_the_window(
     assert study_with(text).tasks["zoo"].prepare.z_score
 
 
+def test_a_ct_in_other_words_gets_a_window(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    """J19."""
+    dataset.describe(dataset.description() | {"modality": {"0": "CT (venous)"}})
+    prepare = study_with(proposed(capsys, "zoo")).tasks["zoo"].prepare
+    assert (prepare.window is not None, prepare.z_score) == (True, False)
+
+
 def test_the_split_is_in_the_published_proportion() -> None:
     for cases in range(3, 300):
         split = propose_split(cases, has_test_set=False)

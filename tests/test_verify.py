@@ -84,6 +84,24 @@ def qform(path: Path, affine: np.ndarray, **fields: float) -> None:
     path.write_bytes(gzip.compress(volume.to_bytes()))
 
 
+def fields(path: Path, **values: object) -> None:
+    """Write fields of a header."""
+    content = gzip.decompress(path.read_bytes())
+    header = nibabel.Nifti1Header(content[:348], check=False)
+    for name, value in values.items():
+        header[name] = value
+    path.write_bytes(gzip.compress(header.binaryblock + content[348:]))
+
+
+def plain(path: Path) -> None:
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+
+
+def dangling(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere.nii.gz")
+
+
 def nifti_2(path: Path) -> None:
     nibabel.save(nibabel.Nifti2Image.from_image(nibabel.load(path)), path)
 
@@ -130,6 +148,13 @@ ZOO: list[tuple[str, Callable[[Dataset], object], tuple[str, str, str], str]] = 
     ("a damaged qform", lambda d: qform(d.file("imagesTr", "b"), AFFINE, quatern_b=5.0), ("warning", "forms differ", IMAGE), "(one of them is damaged)"),
     ("an oblique grid", lambda d: d.grid(turned(10)), ("note", "oblique", IMAGE), "turned by 10.0 degrees"),
     ("a sheared grid", lambda d: d.grid(sheared()), ("error", "sheared", IMAGE), "sheared by 16.7 degrees"),
+    ("N3 no spacing", lambda d: fields(d.file("imagesTr", "b"), sform_code=0, pixdim=[0] * 8), ("error", "unreadable", IMAGE), "no spacing"),
+    ("N3 a repaired field", lambda d: fields(d.file("labelsTr", "b"), sform_code=1, qform_code=0, bitpix=7), ("warning", "header repaired", LABEL), "bitpix 7 is read as 8"),
+    ("N5 voxels at byte 0", lambda d: fields(d.file("imagesTr", "b"), vox_offset=0), ("error", "unreadable", IMAGE), "first voxel at byte 0"),
+    ("N12 plain, named .nii.gz", lambda d: plain(d.file("labelsTr", "b")), ("warning", "misnamed", LABEL), "is not packed by gzip"),
+    ("N14 a Git LFS pointer", lambda d: d.file("imagesTr", "b").write_text("version https://git-lfs.github.com/spec/v1\n"), ("error", "unreadable", IMAGE), "is a Git LFS pointer"),
+    ("N15 a dangling link", lambda d: dangling(d.file("labelsTr", "b")), ("error", "unreadable", LABEL), "is a link to a file that is not there"),
+    ("N16 capitals", lambda d: d.file("imagesTr", "b").rename(d.path / "imagesTr/b.NII.GZ"), ("warning", "misnamed", "imagesTr/b.NII.GZ"), "other programs"),
     ("a forgotten intercept", lambda d: d.image(lambda v: v + 1024), ("error", "not HU", IMAGE), "0 to 1724 are not HU"),
     ("an image scaled to 0..1", lambda d: d.image(lambda v: (v + 1024) / 1724), ("error", "not HU", IMAGE), "0 to 1 are not HU"),
     ("a z-score", lambda d: d.image(lambda v: (v - v.mean()) / v.std()), ("error", "not HU", IMAGE), "nothing reaches 100"),
@@ -389,6 +414,42 @@ def test_missing_and_unlisted_files_are_reported(dataset: Dataset) -> None:
         ("error", "not listed", "z", "labelsTr/z.nii.gz"),
         ("warning", "other file", "", "imagesTr/notes.txt"),
     ]
+
+
+def test_what_dcm2niix_writes_beside_an_image_is_passed_over_and_other_files_are_not(
+    dataset: Dataset,
+) -> None:
+    for name in ("a.json", "b.json", "a.bval", "a.bvec", "z.json", "a.txt"):
+        (dataset.path / "imagesTr" / name).write_text("{}")
+    assert problems(dataset) == [
+        ("warning", "other file", "", "imagesTr/a.txt"),
+        ("warning", "other file", "", "imagesTr/z.json"),
+    ]
+
+
+def test_two_files_whose_names_differ_by_the_case_of_their_endings_are_the_same_case(
+    dataset: Dataset,
+) -> None:
+    shutil.copy(dataset.file("imagesTr", "b"), dataset.path / "imagesTr/b.NII.GZ")
+    found = [problem for problem in verify(dataset.path, workers=1).problems if problem.kind == "two files"]
+    assert [(problem.file, problem.text) for problem in found] == [
+        ("imagesTr/b.nii.gz", "is the same case as imagesTr/b.NII.GZ")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("modality", "is_ct"),
+    [
+        *[(name, True) for name in ("CT", " ct ", "CT (venous)", "portal-venous CT", "CTA", "Computed Tomography", "CT, arterial phase", "low-dose CT")],
+        *[(name, False) for name in ("MRI", "PET/CT", "nonCT", "non-CT", "SPECT", "CBCT", "cone-beam CT", "micro-CT", "T2", "ECT", "")],
+    ],
+)  # fmt: skip
+def test_a_modality_that_is_a_ct_in_other_words_is_one_in_hounsfield_units(
+    dataset: Dataset, modality: str, is_ct: bool
+) -> None:
+    dataset.describe(dataset.description() | {"modality": {"0": modality}})
+    dataset.image(lambda v: v + 1024)
+    assert problems(dataset) == [("error", "not HU", "b", IMAGE)] * is_ct
 
 
 def test_the_hidden_files_of_macos_are_ignored_and_that_is_said(dataset: Dataset) -> None:

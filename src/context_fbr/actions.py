@@ -62,7 +62,7 @@ def profile(options: Namespace) -> None:
 
     changes = profiles.apply(options.name, PARAMS_FILE)
     for change in changes:
-        print(change)
+        print(visible(str(change)))
     print(f"{PARAMS_FILE}: {len(changes) or 'no'} values changed, profile {options.name}")
 
 

@@ -4,6 +4,7 @@ What is being written ends in `.partial`, which git and DVC ignore, so that a ki
 that counts; the next one to write the same thing takes its place.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -35,15 +36,29 @@ def write_text(path: Path, content: str) -> None:
 
 
 def move(path: Path, target: Path) -> None:
-    """Give a file another name, over whatever has it.
+    """Give a file or folder another name, over whatever has it, also on another disk.
 
     Raises:
         UserError: if the system refuses; both are left as they were.
     """
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            _remove(target)
         path.replace(target)
     except OSError as error:
-        raise _not_written(target, error) from error
+        if error.errno != errno.EXDEV:
+            raise _not_written(target, error) from error
+        _copy(path, target)
+        _remove(path)
+
+
+def _copy(path: Path, target: Path) -> None:
+    if path.is_dir():
+        with directory(target) as folder:
+            shutil.copytree(path, folder, dirs_exist_ok=True)
+    else:
+        write_bytes(target, path.read_bytes())
 
 
 @contextmanager
@@ -59,6 +74,20 @@ def directory(path: Path) -> Iterator[Path]:
         yield partial
         _remove(path)
         partial.replace(path)
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Give an empty folder for what is moved to its place when all of it is there; it is removed at the end.
+
+    Raises:
+        UserError: if the system refuses.
+    """
+    with _beside(path) as partial:
+        _remove(partial)
+        partial.mkdir(parents=True)
+        yield partial
+        _remove(partial)
 
 
 @contextmanager

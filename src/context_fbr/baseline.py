@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from context_fbr import atomic, baselines, originals, prepared
+from context_fbr import atomic, baselines, originals, prepared, stage_inputs
 from context_fbr.case_scores import score_case
 from context_fbr.errors import UserError, run
 from context_fbr.prepared import Case
 from context_fbr.progress import progress
 from context_fbr.score_columns import CASE_SCORES
-from context_fbr.study.document import Document
+from context_fbr.stage_inputs import StageInputs
 from context_fbr.study.evaluation import TaskEvaluation
 
 
@@ -26,9 +26,19 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
     (task,) = arguments
+    with stage_inputs.unchanged("baseline", task=task) as inputs:
+        evaluate(task, inputs)
+
+
+def evaluate(task: str, inputs: StageInputs) -> None:
+    """Evaluate both baselines of a task and write their table.
+
+    Raises:
+        UserError: if a volume cannot be read, or an input changed meanwhile.
+    """
     validation = [prepared.read_volume(task, case) for case in prepared.read_cases(task, "validation")]
     threshold = baselines.fit_threshold(validation, baselines.candidates(validation))
-    tolerance = Document.read().section(("tasks", task, "evaluate"), TaskEvaluation).surface_tolerance_mm
+    tolerance = inputs.document.section(("tasks", task, "evaluate"), TaskEvaluation).surface_tolerance_mm
 
     def score(mask: np.ndarray, case: tuple[Case, np.ndarray]) -> tuple[object, ...]:
         known, label = case
@@ -42,6 +52,7 @@ def main(arguments: list[str]) -> None:
             yield image, (case, label)
 
     table = baselines.evaluate(volumes(), threshold, CASE_SCORES, score)
+    inputs.check()
     atomic.write_text(Path("metrics/baselines") / f"{task}.csv", table)
 
 

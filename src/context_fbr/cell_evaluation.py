@@ -18,6 +18,7 @@ from context_fbr import (
     provenance,
     resume,
     tracking,
+    trained,
 )
 from context_fbr.case_results import CaseResult
 from context_fbr.cells import Cell
@@ -29,41 +30,48 @@ from context_fbr.progress import progress
 from context_fbr.resume import Place
 from context_fbr.score_columns import CELL_SCORES
 from context_fbr.sealed import UnusableError
+from context_fbr.stage_inputs import StageInputs
 from context_fbr.stopping import StopRequest
-from context_fbr.study.document import Document
 from context_fbr.study.evaluation import TaskEvaluation
 from context_fbr.study.training import Network, SlidingWindow, Training
 from context_fbr.tables import csv_text
-from context_fbr.trained import load_network
 
 AHEAD = {"cuda": 1}
 """Volumes that a device goes on to while those before are scored; a CPU would have to share itself."""
 
 
-def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
-    """Evaluate a cell, going on after the cases that are done, and write its results."""
+def evaluate(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
+    """Evaluate a cell, without the cases that an interrupted run has kept, and write its results.
+
+    Raises:
+        UserError: if an input is invalid, or changed while the stage ran: then the finished cases are kept.
+    """
+    document = stage.document
     origin, code = provenance.start(), resume.code_digest()
     window = document.section(("sliding_window",), SlidingWindow)
     threads = document.section(("train",), Training).threads
     device = prepare_device(threads)
-    network = load_network(document, cell, device)
+    spec = document.section(("networks", cell.model), Network)
+    training = trained.read_training(cell)
+    trained.check_network(training, spec)
+    network = trained.load_network(training, device)
     tolerance = document.section(("tasks", cell.task, "evaluate"), TaskEvaluation).surface_tolerance_mm
     cases = prepared.read_cases(cell.task, "test")
     parameters = {
         "cell": cell.key,
-        "network": document.section(("networks", cell.model), Network).model_dump(mode="json"),
+        "network": spec.model_dump(mode="json"),
         "sliding_window": window.model_dump(mode="json"),
         "surface_tolerance_mm": tolerance,
         "threads": threads,
     }
-    weights = hashlib.sha256(cell.weights.read_bytes()).hexdigest()
-    inputs = resume.inputs_of(parameters, weights, device, code)
+    inputs = resume.inputs_of(parameters, training.weights_sha256, device, code)
 
     def begin(case: Case, place: Place) -> Callable[[], tuple[CaseResult, str | None]]:
         """Segment a case; what then gives its result, and the digest of its data if it has to be saved."""
         image, label = prepared.read_volume(cell.task, case)
         original_label = originals.read_label(cell.task, case)
-        data = hashlib.sha256(repr(case).encode())
+        scan = originals.read_header(cell.task, case)
+        data = hashlib.sha256(repr(case).encode() + scan.binaryblock)
         data.update(resume.volume_digest(case.name, image, label, case.background))
         data.update(np.ascontiguousarray(original_label).data)
         try:
@@ -78,9 +86,8 @@ def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
 
         def finish() -> tuple[CaseResult, str]:
             row, original = case_scores.score_case(mask, label, case, original_label, tolerance)
-            affine = np.array(case.geometry.original_affine)
             padded = int(min(case.shape) < cell.patch_size)
-            return CaseResult((*row, padded), nifti.encode(original, affine)), data.hexdigest()
+            return CaseResult((*row, padded), nifti.encode_mask(original, scan)), data.hexdigest()
 
         return finish
 
@@ -117,12 +124,12 @@ def evaluate(cell: Cell, document: Document, request: StopRequest) -> None:
         raise_problems(problems)
         if known:
             print(f"{cell.key}: {known} of {len(cases)} cases were evaluated before", flush=True)
+        stage.check()
         with atomic.directory(cell.predictions) as folder:
             for name, result in results.items():
                 atomic.write_bytes(folder / f"{name}.nii.gz", result.prediction)
         table = csv_text(CELL_SCORES, (result.row for result in results.values()))
         atomic.write_text(cell.scores, table)
-        provenance.write(
-            "evaluate", cell, origin, inputs, threads, window.precision, (cell.scores,), known > 0
-        )
+        made = (cell.scores, *(cell.predictions / f"{case.name}.nii.gz" for case in cases))
+        provenance.write(stage, cell, origin, inputs, threads, window.precision, made, known > 0)
         tracker.done()

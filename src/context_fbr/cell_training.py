@@ -21,19 +21,17 @@ from context_fbr import (
     trainer,
     training_state,
 )
-from context_fbr.cells import Cell
+from context_fbr.cells import TRAINING_FORMAT, Cell
 from context_fbr.device import prepare_device
 from context_fbr.epoch import Epoch
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.history import foreground_ratio_table, history_table
 from context_fbr.patches import Protocol, Volume
+from context_fbr.stage_inputs import ChangeWarnings, StageInputs
 from context_fbr.stopping import StopRequest
-from context_fbr.study.document import Document
 from context_fbr.study.resume import Resume
 from context_fbr.study.training import Network, SlidingWindow, TaskTraining, Training
 from context_fbr.tracking import Tracker
-
-FORMAT = 3
 
 
 def load_split(cell: Cell, split: str, device: torch.device) -> tuple[list[Volume], str]:
@@ -61,7 +59,14 @@ def load_split(cell: Cell, split: str, device: torch.device) -> tuple[list[Volum
     return volumes, total.hexdigest()
 
 
-def follow(cell: Cell, epochs: Iterable[Epoch], total: int, history: list[Epoch], tracker: Tracker) -> None:
+def follow(
+    cell: Cell,
+    epochs: Iterable[Epoch],
+    total: int,
+    history: list[Epoch],
+    tracker: Tracker,
+    warnings: ChangeWarnings | None = None,
+) -> None:
     """Run through the epochs and show each: a bar on a terminal, a line per validation in a log.
 
     Args:
@@ -70,6 +75,7 @@ def follow(cell: Cell, epochs: Iterable[Epoch], total: int, history: list[Epoch]
         total: how many there will be, those of `history` included.
         history: the epochs before; the new ones are added as they end.
         tracker: is told of the new ones.
+        warnings: of inputs that changed meanwhile.
     """
     best = next((epoch for epoch in history if epoch.weights is not None), None)
     with tqdm(total=total, initial=len(history), desc=cell.key, unit="epoch", disable=None) as bar:
@@ -90,6 +96,8 @@ def follow(cell: Cell, epochs: Iterable[Epoch], total: int, history: list[Epoch]
                         flush=True,
                     )
             bar.update()
+            if warnings is not None:
+                warnings.look()
 
 
 def padded_cases(cell: Cell) -> list[str]:
@@ -98,11 +106,14 @@ def padded_cases(cell: Cell) -> list[str]:
     return [case.name for case in cases if min(case.shape) < cell.patch_size]
 
 
-def write(cell: Cell, history: Sequence[Epoch], parameters: int, padded: Sequence[str]) -> None:
+def write(
+    cell: Cell, network: Network, history: Sequence[Epoch], parameters: int, padded: Sequence[str]
+) -> None:
     """Write the results of a training.
 
     Args:
         cell: that was trained.
+        network: its block of params.yaml, without which the weights have no meaning.
         history: its epochs.
         parameters: number of the network's weights.
         padded: cases that were smaller than the patch.
@@ -112,8 +123,10 @@ def write(cell: Cell, history: Sequence[Epoch], parameters: int, padded: Sequenc
     buffer = io.BytesIO()  # a path would write its name into the file, and equal models would differ
     torch.save({name: tensor.contiguous() for name, tensor in best.weights.items()}, buffer)
     summary = {
-        "format": FORMAT,
+        "format": TRAINING_FORMAT,
         "cell": cell.key,
+        "network": network.model_dump(mode="json"),
+        "weights_sha256": hashlib.sha256(buffer.getbuffer()).hexdigest(),
         "network_parameters": parameters,
         "epochs": len(history),
         "best_epoch": best.number,
@@ -129,8 +142,13 @@ def write(cell: Cell, history: Sequence[Epoch], parameters: int, padded: Sequenc
         atomic.write_text(folder / cell.training.name, json.dumps(summary, indent=1) + "\n")
 
 
-def train(cell: Cell, document: Document, request: StopRequest) -> None:
-    """Train a cell, from where it was left if that is known, and write its results."""
+def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
+    """Train a cell, from its checkpoint if there is one, and write its results.
+
+    Raises:
+        UserError: if an input is invalid, or changed while the stage ran: then the checkpoint is kept.
+    """
+    document = stage.document
     settings = document.section(("train",), Training)
     window = document.section(("sliding_window",), SlidingWindow)
     epochs = document.section(("tasks", cell.task, "train"), TaskTraining).epochs
@@ -139,6 +157,7 @@ def train(cell: Cell, document: Document, request: StopRequest) -> None:
 
     origin, code = provenance.start(), resume.code_digest()
     device = prepare_device(settings.threads)
+    spec = document.section(("networks", cell.model), Network)
     network = networks.build(document, cell.model, cell.patch_size, cell.seed).to(device)
     batch = settings.batch_volumes * settings.patches_per_volume
     precision.check(network, f"networks.{cell.model}", settings.precision, batch, cell.patch_size)
@@ -149,7 +168,7 @@ def train(cell: Cell, document: Document, request: StopRequest) -> None:
     validation, validation_digest = load_split(cell, "validation", device)
     parameters = {
         "cell": cell.key,
-        "network": document.section(("networks", cell.model), Network).model_dump(mode="json"),
+        "network": spec.model_dump(mode="json"),
         # Not what to do with bad numbers: up to the first of them it makes no difference.
         "train": settings.model_dump(mode="json", exclude={"on_bad_numbers"}),
         "sliding_window": window.model_dump(mode="json"),
@@ -169,12 +188,13 @@ def train(cell: Cell, document: Document, request: StopRequest) -> None:
         resumed = state is not None
         del state  # a copy of everything, which the trainer has taken over
         with tracking.of_training(cell, document, network, training[0], [*history]) as tracker:
-            follow(cell, run_of_epochs, epochs, history, tracker)
+            follow(cell, run_of_epochs, epochs, history, tracker, ChangeWarnings(stage))
             skipped = sum(epoch.skipped_steps for epoch in history)
             if skipped:
                 print(f"{cell.key}: {skipped} steps were skipped: their loss or gradient was no number")
-            write(cell, history, sum(p.numel() for p in network.parameters()), padded)
+            stage.check()
+            write(cell, spec, history, sum(p.numel() for p in network.parameters()), padded)
             results = (cell.weights, cell.training, cell.history, cell.foreground_ratios)
             computed = settings.threads, settings.precision
-            provenance.write("train", cell, origin, inputs, *computed, results, resumed)
+            provenance.write(stage, cell, origin, inputs, *computed, results, resumed)
             tracker.done()

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from context_fbr.errors import UserError
 
+TRAINING_FORMAT = 4
+"""Of training.json; the cells of another version are trained again."""
+
 
 @dataclass(frozen=True, order=True)
 class Cell:
@@ -20,6 +23,12 @@ class Cell:
     def key(self) -> str:
         """For example `spheres-unet-32-1`; DVC names the stage `train@spheres-unet-32-1`."""
         return f"{self.task}-{self.model}-{self.patch_size}-{self.seed}"
+
+    @property
+    def item(self) -> dict[str, str]:
+        """Values of the matrix of dvc.yaml, by name and in its order."""
+        values = (self.task, self.model, str(self.patch_size), str(self.seed))
+        return dict(zip(("task", "model", "patch_size", "seed"), values, strict=True))
 
     @classmethod
     def from_arguments(cls, arguments: list[str]) -> "Cell":

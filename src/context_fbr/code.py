@@ -28,7 +28,7 @@ def modules(name: str, source: Path = SOURCE) -> set[Path]:
         source: the folder that holds the package.
 
     Raises:
-        UserError: if there is no such module.
+        UserError: if there is no such module, or one of them is not valid Python.
     """
     found: set[Path] = set()
     waiting = [name]
@@ -37,7 +37,7 @@ def modules(name: str, source: Path = SOURCE) -> set[Path]:
         if path in found or not path.is_file():
             continue
         found.add(path)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(_parse(path)):
             if isinstance(node, ast.Import):
                 waiting += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -45,6 +45,14 @@ def modules(name: str, source: Path = SOURCE) -> set[Path]:
     if not found:
         raise UserError(f"{source}: has no module {name}")
     return found
+
+
+def _parse(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise UserError(f"{path}:{line}: is not valid Python ({error}); repair the file") from error
 
 
 def text_of(stage: str) -> str:
@@ -61,7 +69,10 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise UserError(f"expected STAGE, for example `train`, got {arguments}")
     (stage,) = arguments
-    atomic.write_text(Path("data/code") / f"{stage}.json", text_of(stage))
+    text = text_of(stage)
+    if text_of(stage) != text:
+        raise UserError(f"{SOURCE}: was changed while it was read; run the same command again")
+    atomic.write_text(Path("data/code") / f"{stage}.json", text)
 
 
 if __name__ == "__main__":

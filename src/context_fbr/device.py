@@ -12,6 +12,20 @@ from context_fbr import allocator, leases
 from context_fbr.errors import UserError
 
 DEVICE_VARIABLE = "CONTEXT_FBR_DEVICE"
+CPU_FACTS = ("vendor_id", "cpu family", "model", "stepping", "cache size", "CPU implementer", "CPU part")
+INSTRUCTION_SETS = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "asimd", "sve", "sme", "bf16", "i8mm")
+KERNEL_VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_DEBUG_CPU_TYPE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+)
+"""Environment variables that choose the kernels of oneDNN, MKL, OpenBLAS and PyTorch."""
 
 
 def prepare_device(threads: int) -> torch.device:
@@ -76,13 +90,37 @@ def _name(device: torch.device) -> str:
 
 
 def describe(device: torch.device) -> str:
-    """The kind of a device, on which a result's bits depend: the GPU's name, or the CPU's and its vectors."""
+    """Return the kind of a device for people: the GPU's name, or the CPU's and its vectors."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type != "cpu":
         return device.type
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = models[0] if models else platform.processor() or platform.machine()
+    facts = _cpu_facts()
+    name = facts.get("model name") or platform.processor() or platform.machine()
     return f"CPU, {name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def identify(device: torch.device) -> str:
+    """Return everything of a device that decides the bits of a result, in one line.
+
+    Of a CPU these are generation, instruction sets and cache, by which oneDNN chooses its kernels, and the
+    environment variables that overrule its choice. CPUs of one name can differ in all of them.
+    """
+    if device.type != "cpu":
+        tf32 = ", TF32" if torch.backends.cudnn.allow_tf32 else ""
+        cudnn = f", CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}{tf32}"
+        return describe(device) + (cudnn if device.type == "cuda" else "")
+    facts = _cpu_facts()
+    parts = [f"{name} {facts[name]}" for name in CPU_FACTS if name in facts]
+    flags = (facts.get("flags") or facts.get("Features") or "").split()
+    sets = sorted(flag for flag in flags if flag.startswith(INSTRUCTION_SETS))
+    chosen = [f"{name}={os.environ[name]}" for name in KERNEL_VARIABLES if os.environ.get(name)]
+    return "; ".join([describe(device), *parts, " ".join(sets), *chosen])
+
+
+def _cpu_facts() -> dict[str, str]:
+    """Return what /proc/cpuinfo says of the first processor; nothing where there is no such file."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text(encoding="utf-8", errors="replace") if info.is_file() else ""
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in lines}

@@ -3,21 +3,24 @@
 python -m context_fbr.evaluate TASK MODEL PATCH_SIZE SEED
 """
 
-from context_fbr import locks
+from context_fbr import locks, stage_inputs
 from context_fbr.cells import Cell
 from context_fbr.errors import run
 from context_fbr.stopping import stop_requests
-from context_fbr.study.document import Document
 
 
 def main(arguments: list[str]) -> None:
     """Run the stage."""
     cell = Cell.from_arguments(arguments)
-    document = Document.read()
-    with stop_requests() as request, locks.alone("evaluate", cell):
+    with (
+        stop_requests() as request,
+        locks.alone("evaluate", cell),
+        stage_inputs.unchanged("evaluate", **cell.item) as inputs,
+    ):
         from context_fbr.cell_evaluation import evaluate  # takes seconds, in which a signal is heard already
 
-        evaluate(cell, document, request)
+        inputs.check()  # the modules that were just imported are those that `inputs` describes
+        evaluate(cell, inputs, request)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ KINDS: tuple[tuple[bytes, FileKind], ...] = (
         FileKind("metaimage", "is a MetaImage file (.mha or .mhd)", _itk(".mha")),
     ),
     (
-        rb".{128}DICM",
+        rb".{128}DICM|\x08\0[\0\x05\x08\x16]\0[\x04A-Z]",
         FileKind("dicom", "is a DICOM file", "convert its series to NIfTI, for example with dcm2niix"),
     ),
     (
@@ -159,6 +159,9 @@ def look(path: Path) -> FileStart:
         return FileStart(_ANNEX if is_annexed else DANGLING, False, b"")
     if path.exists() and not path.is_file():  # a FIFO would be waited for
         return FileStart(NO_FILE, False, b"")
+    header = path.with_suffix(".hdr")
+    if path.suffix == ".img" and header.is_file():  # voxels alone look like anything
+        return look(header)
     with path.open("rb") as file:
         content = file.read(_PACKED_BYTES)
     if not content.startswith(b"\x1f\x8b"):

@@ -8,12 +8,10 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dvc_data.hashfile.hash_info import HashInfo
-from dvc_data.hashfile.tree import Tree
-
 from context_fbr import lockfile
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.grid import dvc
+from context_fbr.lock_provenance import contradictions, folder_hash, outdated
 
 ABSENT = ("deleted", "not in cache")
 """DVC's words for a result that is not here, as in every clone before `dvc pull`."""
@@ -37,7 +35,9 @@ def check() -> None:
         for change in changes
         if change.stage in recorded and not (change in absent and change.what in cached)
     ]
-    problems += inconsistencies({name: recorded[name] for name in stages if name in recorded})
+    known = {name: recorded[name] for name in stages if name in recorded}
+    problems += inconsistencies(known)
+    problems += [*contradictions(known), *outdated(known)]
     if problems:
         problems.append(
             "dvc.lock does not describe this checkout: run `make repro` (`context-fbr prune` before it, if"
@@ -59,18 +59,6 @@ def inconsistencies(recorded: Mapping[str, Mapping[str, Any]]) -> list[str]:
         for path, md5 in ((dep["path"], dep["md5"]) for dep in entry.get("deps", ()))
         if (expected := written.get(path) or folder_hash(path, written)) and md5 != expected
     ]
-
-
-def folder_hash(path: str, written: Mapping[str, str]) -> str | None:
-    """The hash that DVC gives a folder of these files; None if there are none in it, or a folder is."""
-    inside = {name: md5 for name, md5 in written.items() if name.startswith(f"{path}/")}
-    if not inside or any(md5.endswith(".dir") for md5 in inside.values()):
-        return None
-    tree = Tree()
-    for name, md5 in inside.items():
-        tree.add(tuple(name.removeprefix(f"{path}/").split("/")), None, HashInfo("md5", md5))
-    tree.digest()
-    return str(tree.hash_info.value)
 
 
 def _ignored_by_git(paths: Iterable[str]) -> set[str]:

@@ -119,7 +119,9 @@ def of_mask(scan: nibabel.Nifti1Header, shape: tuple[int, ...]) -> nibabel.Nifti
 def _edges(raw: nibabel.Nifti1Header) -> tuple[int, int, int]:
     axes = int(raw["dim"][0])
     if not 1 <= axes <= 7:
-        raise HeaderError(f"its header gives it {axes} axes, expected 3", "copy or download it again")
+        raise HeaderError(
+            "dim[0] of its header is not a number of axes, expected 3", "copy or download it again"
+        )
     lengths = [int(edge) for edge in raw["dim"][1 : axes + 1]]
     voxels = " x ".join(map(str, lengths))
     if axes < 3:
@@ -201,4 +203,6 @@ def _repairs(raw: nibabel.Nifti1Header, header: nibabel.Nifti1Header) -> list[st
             if old.tobytes() != new.tobytes() and not (name == "pixdim" and place == 0 and old == 0):
                 field = f"{name}[{place}]" if before.size > 1 else name
                 repairs.append(f"{field} {old:g} is read as {new:g}")
+    if np.isinf(raw["scl_slope"]):
+        repairs.append(f"scl_slope {raw['scl_slope']:g} is read as 1")
     return repairs

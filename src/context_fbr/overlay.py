@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 from nibabel.affines import voxel_sizes
 
-from context_fbr import atomic, nifti, originals, prepared
+from context_fbr import atomic, nifti, originals, prepared, stage_inputs
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems, run
 from context_fbr.figures.overlays import Panel, overlays
 from context_fbr.results import CELL_SCORES, read_table
-from context_fbr.study.document import Document, suggestion
+from context_fbr.stage_inputs import StageInputs
+from context_fbr.study.document import suggestion
 from context_fbr.study.preparation import Prepare
 from context_fbr.study.whole import Grid
 
@@ -70,7 +71,17 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
     (task,) = arguments
-    document = Document.read()
+    with stage_inputs.unchanged("overlay", task=task) as inputs:
+        draw(task, inputs)
+
+
+def draw(task: str, inputs: StageInputs) -> None:
+    """Draw the overlays of a task and write figure and table.
+
+    Raises:
+        UserError: if results or volumes are missing or do not fit, or an input changed meanwhile.
+    """
+    document = inputs.document
     grid = document.section(("grid",), Grid)
     if task not in grid.tasks:
         raise UserError(
@@ -131,6 +142,7 @@ def main(arguments: list[str]) -> None:
     folder = Path("plots/overlays")
     columns = ["model", "patch_size", "seed", "place", "filename", "dsc", "hausdorff", "fg_ratio", "slice"]
     table = chosen.assign(slice=slices)[columns].round(6)
+    inputs.check()
     atomic.write_text(folder / f"{task}.csv", table.to_csv(index=False, lineterminator="\n"))
     atomic.write_bytes(folder / f"{task}.png", overlays(panels))
 

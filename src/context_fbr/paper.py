@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from scipy.special import stdtrit
 
-from context_fbr import atomic, paper_cells, summary
+from context_fbr import atomic, paper_cells, stage_inputs, summary
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems, run
 from context_fbr.evidence import from_results
@@ -120,16 +120,16 @@ def main(arguments: list[str]) -> None:
     """Run the stage."""
     if arguments:
         raise UserError(f"expected no argument, got {arguments}")
-    document = paper_cells.paper_document()
-    confidence = read_study(document).analysis.confidence
-    tables = compare(*read_cells(paper_cells.FOLDER, document), document)
-    write_csv(Path("metrics/paper_cells.csv"), tables["cells"])
-    write_csv(Path("metrics/paper_means.csv"), tables["means"])
-    write_csv(Path("plots/paper_cells.csv"), tables["runs"])
-    atomic.write_bytes(
-        Path("plots/paper_cells.png"),
-        beside_published(tables["runs"], tables["means"], published_means(confidence), confidence),
-    )
+    with stage_inputs.unchanged("paper") as inputs:
+        document = paper_cells.paper_document()
+        confidence = read_study(document).analysis.confidence
+        tables = compare(*read_cells(paper_cells.FOLDER, document), document)
+        figure = beside_published(tables["runs"], tables["means"], published_means(confidence), confidence)
+        inputs.check()
+        write_csv(Path("metrics/paper_cells.csv"), tables["cells"])
+        write_csv(Path("metrics/paper_means.csv"), tables["means"])
+        write_csv(Path("plots/paper_cells.csv"), tables["runs"])
+        atomic.write_bytes(Path("plots/paper_cells.png"), figure)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 An image is prepared as those that the cell was trained with, and the mask is written in the image's own grid.
 """
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,10 +23,10 @@ from context_fbr.msd.problems import Problem, Severity
 from context_fbr.msd.rules import image_problems
 from context_fbr.preparation import prepare_image
 from context_fbr.progress import progress
-from context_fbr.recipe import Recipe, from_json
+from context_fbr.recipe import Recipe
 from context_fbr.study.document import Document
 from context_fbr.study.training import SlidingWindow, Training
-from context_fbr.trained import load_network
+from context_fbr.trained import load_network, read_training
 from context_fbr.visible import visible
 
 SPACING_RATIO = 3.0
@@ -51,12 +50,13 @@ def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> I
             with every image that could not be used, or whose mask could not be written.
     """
     document = Document.read()
-    recipe = read_recipe(cell)
+    training = read_training(cell)
+    recipe = training.recipe
     jobs = _jobs(images, out, overwrite)
     window = document.section(("sliding_window",), SlidingWindow)
     device = prepare_device(document.section(("train",), Training).threads)
     try:
-        network = load_network(document, cell, device)
+        network = load_network(training, device)
     except torch.cuda.OutOfMemoryError:
         raise UserError(
             f"{device}: too little of its memory is free for the network; wait for what else runs there, "
@@ -93,25 +93,6 @@ def _segment(
         return segment(network, voxels, cell.patch_size, window, background)
     except UserError as error:
         raise UserError(*(f"{source}: {problem}" for problem in error.problems)) from error
-
-
-def read_recipe(cell: Cell) -> Recipe:
-    """How the images were made that a cell was trained with.
-
-    Raises:
-        UserError: if the cell is not trained, or by another version of this program.
-    """
-    path = cell.training
-    try:
-        return from_json(json.loads(path.read_text(encoding="utf-8"))["recipe"])
-    except FileNotFoundError:
-        remedy = f"`dvc pull train@{cell.key}` or `dvc repro train@{cell.key}`"
-        raise UserError(f"{path}: not found: the cell is not trained; {remedy}") from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(
-            f"{path}: is damaged, or of another version ({error!r}); train it again with "
-            f"`dvc repro -f train@{cell.key}`"
-        ) from error
 
 
 def training_spacings(cell: Cell, recipe: Recipe) -> np.ndarray | None:
@@ -207,6 +188,11 @@ def _jobs(images: Sequence[Path], out: Path, overwrite: bool) -> dict[Path, Path
             problems.append(f"{source}: has the same name as {twin}; segment it into another folder")
         elif target.exists() and target.resolve() in {path.resolve() for path in sources}:
             problems.append(f"{target}: is an image itself; name another folder with --out")
+        elif (unpacked := target.with_suffix("")).exists():
+            problems.append(
+                f"{target}: would be beside {unpacked.name}, which ITK reads in place of it; name another "
+                "folder with --out"
+            )
         elif target.exists() and not overwrite:
             problems.append(f"{target}: is there already; name another folder, or give --overwrite")
         jobs[source] = target

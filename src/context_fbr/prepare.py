@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from context_fbr import atomic, nifti, nifti_header, prepared
+from context_fbr import atomic, nifti, nifti_header, prepared, stage_inputs
 from context_fbr.errors import UserError, raise_problems, run
 from context_fbr.geometry import geometry, to_prepared
 from context_fbr.msd import description as dataset_json
@@ -22,7 +22,7 @@ from context_fbr.prepared import Case
 from context_fbr.progress import progress
 from context_fbr.recipe import Recipe
 from context_fbr.splits import Source, assign_splits, in_no_split
-from context_fbr.study.document import Document
+from context_fbr.stage_inputs import StageInputs
 from context_fbr.study.preparation import Prepare
 from context_fbr.workers import usable_workers
 
@@ -108,7 +108,17 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
     (task,) = arguments
-    document = Document.read()
+    with stage_inputs.unchanged("prepare", task=task) as inputs:
+        prepare(task, inputs)
+
+
+def prepare(task: str, inputs: StageInputs) -> None:
+    """Prepare all cases of a task and write data/prepared/TASK.
+
+    Raises:
+        UserError: with every case that cannot be prepared, or if an input changed meanwhile.
+    """
+    document = inputs.document
     settings = document.section(("tasks", task, "prepare"), Prepare)
     raw = Path("data/raw") / task
     description = _describe(raw)
@@ -141,6 +151,7 @@ def main(arguments: list[str]) -> None:
         lowest = min(case.lowest_intensity for case in cases if case.split == "train")
         recipe = Recipe(settings, description.modalities, lowest)
         prepared.write_cases(target, task, cases, recipe.as_json())
+        inputs.check()
 
 
 @dataclass(frozen=True)

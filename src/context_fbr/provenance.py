@@ -7,6 +7,7 @@ import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,11 +15,14 @@ from context_fbr import atomic, software
 from context_fbr.cells import Cell
 from context_fbr.precision import Precision
 from context_fbr.resume import Inputs
+from context_fbr.stage_inputs import StageInputs
 
-FORMAT = 1
+FORMAT = 2
 PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "dvc")
 DECIDE = ("src", "params.yaml")
 """What of the checkout decides a result."""
+SAME = ("format", "parameters", "code", "results")
+"""What two runs have in common that made the same result from the same inputs."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def start() -> Origin:
 
 
 def write(
-    stage: str,
+    stage: StageInputs,
     cell: Cell,
     origin: Origin,
     inputs: Inputs,
@@ -50,10 +54,12 @@ def write(
     results: tuple[Path, ...],
     resumed: bool,
 ) -> None:
-    """Write what made the results of a cell.
+    """Write what made the results of a cell, unless a record of the same results is there.
+
+    A study that is reproduced keeps its records: who computed its results first, where and when.
 
     Args:
-        stage: train or evaluate.
+        stage: train or evaluate, with the inputs that it read.
         cell: the cell.
         origin: from `start`.
         inputs: digests of what decided the bits.
@@ -64,13 +70,15 @@ def write(
     """
     content = {
         "format": FORMAT,
-        "stage": stage,
+        "stage": stage.stage,
         "cell": cell.key,
         "revision": origin.revision,
         "changed_files": list(origin.changed),
+        "parameters": dict(stage.parameters),
+        "code": stage.code_md5,
         "inputs": asdict(inputs),
-        "results": {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in results},
-        "device": inputs.device,
+        "results": {str(path): _digests(path) for path in results},
+        "device": inputs.device.partition(";")[0],
         "threads": threads,
         "precision": described(precision, inputs.device),
         "deterministic": torch.are_deterministic_algorithms_enabled() or inputs.device.startswith("CPU"),
@@ -82,7 +90,28 @@ def write(
         "seconds": round(time.monotonic() - origin.clock, 1),
         "resumed": resumed,
     }
-    atomic.write_text(cell.provenance(stage), json.dumps(content, indent=1) + "\n")
+    path = cell.provenance(stage.stage)
+    content = json.loads(json.dumps(content))
+    before = read(path)
+    same = all(before.get(name) == content[name] for name in SAME)
+    if not same or before.get("inputs", {}).get("data") != inputs.data:
+        atomic.write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a record; an empty one if there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _digests(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of a file, and the MD5 by which DVC knows it."""
+    content = path.read_bytes()
+    md5 = hashlib.md5(content, usedforsecurity=False)
+    return {"sha256": hashlib.sha256(content).hexdigest(), "md5": md5.hexdigest()}
 
 
 def described(precision: Precision, device: str) -> str:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from context_fbr import allocator, atomic, nifti, spheres
+from context_fbr import allocator, atomic, nifti, spheres, stage_inputs
 from context_fbr.errors import UserError, run
 from context_fbr.msd.bring import bring
 from context_fbr.progress import progress
-from context_fbr.study.document import Document
 from context_fbr.study.raw import SpheresRaw, read_raw
 
 
@@ -48,13 +47,15 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
     (task,) = arguments
-    raw = read_raw(Document.read(), task)
-    with atomic.directory(Path("data/raw") / task) as folder:
-        if isinstance(raw, SpheresRaw):
-            allocator.keep()
-            write_spheres(raw, task, folder)
-        else:
-            bring(raw, task, folder)
+    with stage_inputs.unchanged("raw", task=task) as inputs:
+        raw = read_raw(inputs.document, task)
+        with atomic.directory(Path("data/raw") / task) as folder:
+            if isinstance(raw, SpheresRaw):
+                allocator.keep()
+                write_spheres(raw, task, folder)
+            else:
+                bring(raw, task, folder)
+            inputs.check()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import torch
 
 from context_fbr import atomic, locks
 from context_fbr.cells import Cell
-from context_fbr.device import describe
+from context_fbr.device import identify
 from context_fbr.unfinished import INPUTS, lock_of, root
 
 LIBRARIES = ("torch", "monai", "einops", "numpy", "scipy", "nibabel")
@@ -67,7 +67,7 @@ def inputs_of(parameters: Mapping[str, object], data: str, device: torch.device,
         data,
         code,
         " ".join([f"python {platform.python_version()}", *versions]),
-        describe(device),
+        identify(device),
     )
 
 

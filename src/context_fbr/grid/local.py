@@ -16,10 +16,11 @@ from types import MappingProxyType
 from context_fbr import lockfile
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
-from context_fbr.grid import done, dvc, order, output
+from context_fbr.grid import done, dvc, ending, order, output
 from context_fbr.grid.board import Board
 from context_fbr.grid.processes import Processes, signals_as_exceptions
 from context_fbr.grid.table import State
+from context_fbr.lock_provenance import contradictions, outdated
 from context_fbr.study.raw import SpheresRaw
 from context_fbr.study.whole import Study
 
@@ -78,7 +79,15 @@ def run(
     if chosen is None and not dvc.repro("-k"):
         raise UserError("dvc repro failed, see above")
     # Cells end in any order and DVC appends; in the order of dvc.yaml the file is that of a serial run.
-    lockfile.sort(dvc.stage_names())
+    names = dvc.stage_names()
+    lockfile.sort(names)
+    recorded = lockfile.entries()
+    recorded = {name: recorded[name] for name in names if name in recorded}
+    raise_problems(contradictions(recorded))
+    for problem in outdated(recorded):
+        print(f"warning: {problem}", flush=True)
+    if chosen is None:
+        print(ending.against_commit(), flush=True)
 
 
 def _is_behind(cell: Cell, changed: Set[str]) -> bool:

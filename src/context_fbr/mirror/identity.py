@@ -99,7 +99,7 @@ def provenance_of(cell: Cell, stage: str, result: Path) -> dict[str, Any]:
     """What computed a stage of a cell, as far as metrics/provenance knows it of this result."""
     try:
         content = json.loads(cell.provenance(stage).read_text(encoding="utf-8"))
-        if content["results"][str(result)] == hashlib.sha256(result.read_bytes()).hexdigest():
+        if content["results"][str(result)]["sha256"] == hashlib.sha256(result.read_bytes()).hexdigest():
             return {name: content[name] for name in KEPT}
     except (OSError, ValueError, KeyError, TypeError):
         pass

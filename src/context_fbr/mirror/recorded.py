@@ -103,7 +103,7 @@ def _code(stage: str) -> tuple[str, ...]:
 
 def _results(entry: Mapping[str, Any]) -> Iterator[str]:
     """Results that lie here in another state."""
-    from context_fbr.lock_check import folder_hash  # DVC takes a second, which no training needs
+    from context_fbr.lock_provenance import folder_hash  # DVC takes a second, which no training needs
 
     for out in entry.get("outs", ()):
         path = Path(out["path"])

@@ -21,6 +21,7 @@ from context_fbr.task_init.description import write_description
 from context_fbr.task_init.insertion import indentation, insert
 from context_fbr.task_init.proposal import fewest_cases, propose
 from context_fbr.task_init.survey import survey, training_pairs
+from context_fbr.visible import visible
 
 
 def run(
@@ -52,7 +53,7 @@ def run(
     name = _check(folder, name, foreground, study)
     if write_dataset_json:
         write_description(folder, name, modality)
-        print(f"{folder / DATASET_JSON}: written; give its labels their names", file=sys.stderr)
+        print(f"{visible(str(folder / DATASET_JSON))}: written; name its labels", file=sys.stderr)
         _check(folder, name, foreground, study)
     report = verify(folder)
     print(verification.render(report), file=sys.stderr)
