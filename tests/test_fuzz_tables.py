@@ -33,6 +33,7 @@ TRAINED = {
     "network": {"network": "UNet"},
     "weights_sha256": "0" * 64,
     "recipe": RECIPE.as_json(),
+    "training_spacing_mm": {"least": [1.0, 1.0, 1.0], "greatest": [1.0, 2.0, 1.0]},
 }
 WHERE = geometry((4, 5, 6), np.diag([1.0, 1.0, 2.0, 1.0]))
 CASE = Case("a", "test", "imagesTr/a.nii.gz", "labelsTr/a.nii.gz", (1,), WHERE, 0.0, 7, 7 / 120, -5.0)

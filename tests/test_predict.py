@@ -3,7 +3,6 @@
 import json
 import shutil
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -246,15 +245,9 @@ def test_what_verify_warns_of_is_printed_and_the_image_is_segmented(
     assert "its voxels are 0.1 x 0.1 x 0.1 mm, those of the training images 1 x 1 x 1 mm" in lines[1]
 
 
-def test_the_training_s_spacing_is_not_asked_for_where_images_are_resampled_or_it_is_not_here(
-    study: Path,
-) -> None:
-    recipe = read_training(CELL).recipe
-    np.testing.assert_array_equal(predict.training_spacings(CELL, recipe)[0], [1, 1, 1])
-    resampled = recipe.preparation.model_copy(update={"spacing_mm": (1.0, 1.0, 1.0)})
-    assert predict.training_spacings(CELL, replace(recipe, preparation=resampled)) is None
+def test_the_training_s_spacing_travels_with_the_model(study: Path) -> None:
     shutil.rmtree("data/prepared")
-    assert predict.training_spacings(CELL, recipe) is None
+    np.testing.assert_array_equal(read_training(CELL).spacings_mm, [[1, 1, 1], [1, 1, 1]])
 
 
 def test_names_with_control_characters_stay_on_one_line(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -133,6 +134,7 @@ def write(
         "best_validation_dice": best.validation_dice,
         "skipped_steps": sum(epoch.skipped_steps for epoch in history),
         "padded_cases": list(padded),
+        "training_spacing_mm": _spacing_range(cell.task),
         "recipe": prepared.read_recipe(cell.task),
     }
     atomic.write_text(cell.history, history_table(history))
@@ -140,6 +142,12 @@ def write(
     with atomic.directory(cell.weights.parent) as folder:
         atomic.write_bytes(folder / cell.weights.name, buffer.getvalue())
         atomic.write_text(folder / cell.training.name, json.dumps(summary, indent=1) + "\n")
+
+
+def _spacing_range(task: str) -> dict[str, list[float]]:
+    """Return least and greatest edge of a voxel of the training cases, in mm, for each axis (x, y, z)."""
+    edges = np.array([case.geometry.spacing_mm for case in prepared.read_cases(task, "train")])
+    return {"least": edges.min(axis=0).tolist(), "greatest": edges.max(axis=0).tolist()}
 
 
 def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from context_fbr import atomic, file_kinds, nifti, prepared
+from context_fbr import atomic, file_kinds, nifti
 from context_fbr.cells import Cell
 from context_fbr.device import DEVICE_VARIABLE, prepare_device
 from context_fbr.errors import UserError, raise_problems
@@ -62,7 +62,7 @@ def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> I
             f"{device}: too little of its memory is free for the network; wait for what else runs there, "
             f"or set {DEVICE_VARIABLE} to another GPU or to cpu"
         ) from None
-    spacings = training_spacings(cell, recipe)
+    spacings = None if recipe.preparation.spacing_mm else training.spacings_mm
     problems: list[str] = []
     for source, target in progress(jobs.items(), len(jobs), f"predict {cell.key}", "image"):
         try:
@@ -95,20 +95,6 @@ def _segment(
         raise UserError(*(f"{source}: {problem}" for problem in error.problems)) from error
 
 
-def training_spacings(cell: Cell, recipe: Recipe) -> np.ndarray | None:
-    """Edges of voxels (cases, axes towards right, anterior, superior) in mm that a cell was trained with.
-
-    None if images are resampled to one spacing, or if the prepared training images are not on this machine.
-    """
-    if recipe.preparation.spacing_mm:
-        return None
-    try:
-        cases = prepared.read_cases(cell.task, "train")
-    except UserError:
-        return None
-    return np.array([case.geometry.spacing_mm for case in cases]) if cases else None
-
-
 def check_image(
     volume: nifti.Volume, path: Path, recipe: Recipe, spacings: np.ndarray | None = None
 ) -> list[str]:
@@ -118,7 +104,8 @@ def check_image(
         volume: as read.
         path: of its file, for messages.
         recipe: of the cell.
-        spacings: as `training_spacings` gives them.
+        spacings: (2, 3) least and greatest edges of voxels of the training images in mm; None if images are
+            resampled to one spacing.
 
     Returns:
         Warnings.

@@ -13,6 +13,7 @@ import zipfile
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from ruamel.yaml.comments import CommentedMap
 
@@ -26,7 +27,7 @@ from context_fbr.study.training import Network
 SPARE = 1 << 20  # bytes: names and sizes of the weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Training:
     """What training.json says of a trained cell."""
 
@@ -36,6 +37,8 @@ class Training:
     weights_sha256: str
     recipe: Recipe
     """Preprocessing of the images that it was trained with."""
+    spacings_mm: np.ndarray
+    """(2, 3): least and greatest edges of voxels of the prepared training cases, in mm."""
 
     @property
     def remedy(self) -> str:
@@ -63,11 +66,15 @@ def read_training(cell: Cell) -> Training:
         network, weights = content["network"], content["weights_sha256"]
         if not isinstance(network, dict) or not isinstance(weights, str):
             raise ValueError("network or weights_sha256 is missing")
-        return Training(cell, network, weights, from_json(content["recipe"]))
+        spacing = content["training_spacing_mm"]
+        spacings = np.array([spacing["least"], spacing["greatest"]], dtype=np.float64)
+        if spacings.shape != (2, 3) or not np.isfinite(spacings).all():
+            raise ValueError(f"training_spacing_mm is {spacing!r}")
+        return Training(cell, network, weights, from_json(content["recipe"]), spacings)
     except FileNotFoundError:
         remedy = f"`dvc pull train@{cell.key}` or `dvc repro train@{cell.key}`"
         raise UserError(f"{path}: not found: the cell is not trained; {remedy}") from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: is damaged, or of another version ({error!r}); {again}") from error
 
 
