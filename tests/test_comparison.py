@@ -205,7 +205,7 @@ def test_a_change_is_told_from_its_parameters_to_its_figures(
         "| `train.learning_rate` | 0.005 | 0.001 |",
         "* `src/step.py` (train)",
         "| `torch` | 2.12.0 | 2.13.0 |",
-        "| `data/raw/a` | 0123456 (3 files, 2,000 bytes) | abcdef0 (3 files, 2,000 bytes) |",
+        "| `data/raw/a` | `0123456 (3 files, 2,000 bytes)` | `abcdef0 (3 files, 2,000 bytes)` |",
         "+0.060 [+0.030, +0.090] **better**",
         "* New cells: `spheres-unetr-32-1`, `spheres-unetr-32-2`",
         "* Cells that are gone: `spheres-unetr-16-1`, `spheres-unetr-16-2`",
@@ -258,8 +258,15 @@ def test_the_folder_with_its_uncommitted_changes_can_be_compared(
         (scores(LEVELS - 0.021), 0.95, ["spheres, UNet, patch 16: Dice -0.021, more than 0.02 worse"]),
         # On average 0.03 worse, which may be chance.
         (scores(LEVELS - 0.03 + np.array([-0.1, 0.1, -0.1, 0.1, -0.1, 0.1])), 0.95, []),
-        # A single seed has no interval: the limit alone decides.
-        (scores(LEVELS - 0.03, (1,)), 0.95, ["spheres, UNet, patch 16: Dice -0.030, more than 0.02 worse"]),
+        # A single seed: the interval over the cases decides.
+        (
+            scores(LEVELS - 0.03, (1,)),
+            0.95,
+            [
+                "spheres, UNet, patch 16: Dice -0.030, more than 0.02 worse, over the cases alone: one seed",
+                "cells that are gone, with their configuration in the grid: spheres-unet-16-2",
+            ],
+        ),
         (
             scores(LEVELS - 0.3),
             0.95,
@@ -301,7 +308,7 @@ def test_rules_that_the_change_itself_loosens_are_noted(
     repository.commit(scores(LEVELS))
     change("regression:\n  dice: 0.02", "regression:\n  dice: 1.0")
     repository.commit(scores(LEVELS - 0.1))
-    assert "**Note:** the rules differ, too (regression.dice)" in repository.diff("HEAD~1", "HEAD").stdout
+    assert "**Note:** the rules differ, too (`regression.dice`)" in repository.diff("HEAD~1", "HEAD").stdout
 
 
 def test_cases_that_cannot_be_paired_are_noted(repository: Repository) -> None:
@@ -329,7 +336,7 @@ def test_a_value_of_a_parameter_cannot_break_the_table(
     change("    norm: batch", '    norm: "a\\n\\n<h1>x</h1> | y"')
     repository.commit(scores(LEVELS))
     text = repository.diff("HEAD~1", "HEAD").stdout
-    assert "| `networks.unet.norm` | batch | a &lt;h1&gt;x&lt;/h1&gt; \\| y |" in text
+    assert "| `networks.unet.norm` | batch | `a\\n\\n<h1>x</h1> \\| y` |" in text
 
 
 def test_results_that_are_gone_are_a_regression_and_results_that_are_new_are_not(
@@ -339,8 +346,9 @@ def test_results_that_are_gone_are_a_regression_and_results_that_are_new_are_not
     repository.commit(scores(LEVELS))
     repository.git("rm", "-qr", "metrics")
     repository.commit(None)
-    new = repository.diff("HEAD~2", "HEAD~1", "--fail-on-regression").stdout
-    assert "HEAD~2" in new
+    first = repository.diff("HEAD~2", "HEAD~1", "--fail-on-regression", expect=1)
+    assert first.stderr.startswith("regression: nothing is compared: HEAD~2")
+    new = first.stdout
     assert "has no metrics/cases.csv and no metrics/cells.csv" in new
     assert "* New cells: `spheres-unet-16-1`, `spheres-unet-16-2`" in new
     gone = repository.diff("HEAD~1", "HEAD", "--fail-on-regression", expect=1)
@@ -354,7 +362,7 @@ def test_equal_commits_and_commits_without_a_common_cell_say_so(repository: Repo
     assert "are the same commit" in same
     assert "Nothing of the study that git keeps differs" in same
     other = repository.diff("HEAD~1", "HEAD").stdout
-    assert "no cell stands in both: nothing is compared" in other
+    assert "**Nothing is compared.**" in other
 
 
 def test_another_rule_of_convergence_is_no_change_of_the_trainings(

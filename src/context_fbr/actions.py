@@ -173,6 +173,7 @@ def experiments(options: Namespace) -> int:
 def diff(options: Namespace) -> int:
     """What changed between two commits."""
     from context_fbr.comparison.command import diff
+    from context_fbr.markdown_text import plain_line
 
     report = diff(
         options.base,
@@ -185,7 +186,7 @@ def diff(options: Namespace) -> int:
     if not options.fail_on_regression:
         return 0
     for line in report.regressions:
-        print(f"regression: {line}", file=sys.stderr)
+        print(f"regression: {plain_line(line)}", file=sys.stderr)
     return 1 if report.regressions else 0
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from context_fbr import bounded
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
 from context_fbr.profiles import profile_path
@@ -102,7 +103,7 @@ def read_record(folder: Path, document: Document) -> Record:
     path = folder / RECORD
     remedy = f"remove {folder} and run `python benchmarks/paper_cells.py {folder.name}`"
     try:
-        record = Record(**json.loads(path.read_text(encoding="utf-8")))
+        record = Record(**bounded.read_json(path))
         tables = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in record.tables}
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: not found; {remedy}") from None

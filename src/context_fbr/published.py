@@ -5,6 +5,7 @@
 """
 
 import csv
+import errno
 import hashlib
 import io
 import math
@@ -20,7 +21,7 @@ from context_fbr.errors import UserError
 from context_fbr.evidence import Evidence
 from context_fbr.results import KEYS
 from context_fbr.score_columns import SCORES
-from context_fbr.study.complaints import shortened
+from context_fbr.visible import on_one_line
 
 TASKS = {"synthetic": "spheres", "spleen": "spleen"}
 MODELS = {"unet": "unet", "atunet": "attention_unet", "unetr": "unetr"}
@@ -28,6 +29,9 @@ OWN_TEST_SETS = frozenset({"spheres"})
 """The spheres were generated anew for every run: `img12` of two runs is not the same case."""
 TABLE = re.compile(r"(?P<patch>\d+)-(?P<run>\d+)\.csv")
 RATIOS = re.compile(r"foreground_ratios-(?P<patch>\d+)\.csv")
+LONGEST_VALUE = 200  # characters of a wrong value that are shown
+MOST_PROBLEMS = 50
+"""In one table; it is not read beyond them."""
 RUNS = (1, 2, 3)
 """Every cell was run three times."""
 UNDEFINED = {"", "na", "nan", "inf", "+inf"}  # MONAI's words for the distance to an empty mask, and R's
@@ -119,40 +123,60 @@ def _read_table(path: Path, problems: list[str]) -> list[tuple[object, ...]]:
     """The readable rows of a table; the others are reported with their lines."""
     rows: list[tuple[object, ...]] = []
     names: set[str] = set()
+    unreadable: list[str] = []
     line = 1
     try:
-        with io.StringIO(bounded.read_text(path, encoding="utf-8-sig"), newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            if tuple(header) != SCORES:
-                problems.append(f"{path}:1: columns {shortened(str(header))}, expected {list(SCORES)}")
-                return []
-            for row in reader:
-                line = reader.line_num
-                if not row:  # blank lines, as editors leave at the end
-                    continue
-                try:
-                    name, *numbers = row
-                    dice, hausdorff, difference, ratio = (_number(text) for text in numbers)
-                except ValueError as error:
-                    problems.append(f"{path}:{line}: unreadable row {shortened(str(row))} ({error})")
-                    continue
-                if name in names:
-                    problems.append(f"{path}:{line}: the case {name} stands here twice")
-                elif dice is not None and not 0 <= dice <= 1:
-                    problems.append(f"{path}:{line}: Dice {dice} is not between 0 and 1")
-                elif ratio is None or not 0 <= ratio <= 1:
-                    problems.append(f"{path}:{line}: foreground ratio {ratio}, expected 0 to 1")
-                else:
-                    names.add(name)
-                    rows.append((name, dice, hausdorff, difference, ratio))
+        reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+        header = next(reader, [])
+        if tuple(header) != SCORES:
+            problems.append(f"{path}:1: columns {_cut(header)}, expected {list(SCORES)}")
+            return []
+        for row in reader:
+            line = reader.line_num
+            if not row:  # blank lines, as editors leave at the end
+                continue
+            try:
+                name, *numbers = row
+                dice, hausdorff, difference, ratio = (_number(text) for text in numbers)
+            except ValueError as error:
+                unreadable.append(f"{path}:{line}: unreadable row {_cut(row)} ({_cut(error)})")
+                continue
+            if name in names:
+                unreadable.append(f"{path}:{line}: the case {_cut(name)} stands here twice")
+            elif dice is not None and not 0 <= dice <= 1:
+                unreadable.append(f"{path}:{line}: Dice {dice} is not between 0 and 1")
+            elif ratio is None or not 0 <= ratio <= 1:
+                unreadable.append(f"{path}:{line}: foreground ratio {ratio}, expected 0 to 1")
+            else:
+                names.add(name)
+                rows.append((name, dice, hausdorff, difference, ratio))
+            if len(unreadable) == MOST_PROBLEMS:
+                unreadable.append(f"{path}: is not read any further")
+                break
     except csv.Error as error:
-        problems.append(f"{path}:{line + 1}: unreadable row, the file cannot be read to its end ({error})")
+        unreadable.append(f"{path}:{line + 1}: unreadable row, the file cannot be read to its end ({error})")
     except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
+        problems.append(_not_read(path, error))
+    problems += unreadable
     if not rows:
         problems.append(f"{path}: holds no readable row")
     return rows
+
+
+def _text(path: Path) -> str:
+    """A table's text; OSError for what is no regular file of the published folder, or too large for one."""
+    folder = path.parent.parent
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise OSError(errno.EINVAL, f"is a link out of {folder}, put a copy of the file there", str(path))
+    return bounded.read_text(path, encoding="utf-8-sig")
+
+
+def _not_read(path: Path, error: OSError | UnicodeDecodeError) -> str:
+    return f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
+def _cut(value: object) -> str:
+    return on_one_line(str(value)[: LONGEST_VALUE + 1], LONGEST_VALUE)
 
 
 def _number(text: str) -> float | None:
@@ -176,7 +200,7 @@ def _read_ratios(
     for patch, path in sorted(paths.items()):
         values, wrong = [], []
         try:
-            text = bounded.read_text(path, encoding="utf-8-sig")
+            text = _text(path)
             if text and not text.endswith("\n"):
                 problems.append(f"{path}: its last line is cut")
             for number, line in enumerate(text.splitlines(), start=1):
@@ -190,7 +214,7 @@ def _read_ratios(
                 except ValueError:
                     wrong.append(number)
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
+            problems.append(_not_read(path, error))
             continue
         if wrong:
             more = f" and {len(wrong) - 1} more lines" if len(wrong) > 1 else ""

@@ -1,17 +1,16 @@
 """The tables of finished cells as data frames, every one of them checked."""
 
 import csv
-import gzip
 import io
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from context_fbr import score_columns
+from context_fbr import bounded, score_columns
 from context_fbr.cells import Cell
 from context_fbr.errors import raise_problems
 
@@ -47,6 +46,9 @@ BOUNDS = {
 """What a column of numbers can hold; nothing is infinite."""
 MAY_MISS = {"loss", "validation_dice", *CASE_SCORES} - {"fg_ratio"}
 """Columns of which a value can be undefined."""
+MOST_BYTES, MOST_ROWS = 64 * 2**20, 2_000_000
+"""Of a table, unpacked."""
+LONGEST_HEADER = 500  # characters that are shown
 UNIQUE = (["baseline", "filename"], [*KEYS, "filename"], ["filename"], ["epoch", "learning_rate"])
 """Columns of which no two rows of a table have the same values; the first that the table has."""
 
@@ -120,14 +122,7 @@ def read_table(path: Path, columns: dict[str, str], problems: list[str]) -> pd.D
     A table that is missing or damaged is added to `problems`, and an empty one returned.
     """
     try:
-        header, *rows = _fields(path)
-        if header != list(columns):
-            raise ValueError(f"columns {header}, expected {list(columns)}")
-        if not rows:
-            raise ValueError("holds no rows")
-        for line, row in enumerate(rows, start=2):
-            if len(row) != len(columns):
-                raise ValueError(f"line {line} has {len(row)} fields, expected {len(columns)}")
+        rows = _rows(path, columns)
         values = zip(columns.items(), zip(*rows, strict=True), strict=True)
         frame = pd.DataFrame({name: _column(name, kind, texts) for (name, kind), texts in values})
         if found := faults(frame):
@@ -163,14 +158,29 @@ def _range(low: float, high: float) -> str:
     return f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
 
 
-def _fields(path: Path) -> list[list[str]]:
-    content = path.read_bytes()
-    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+def _rows(path: Path, columns: Iterable[str]) -> list[list[str]]:
+    """The rows below the header, every one as wide as it."""
+    content = bounded.read(path, MOST_BYTES)
+    text = (bounded.gunzip(content, MOST_BYTES) if path.suffix == ".gz" else content).decode()
     if "\0" in text:
         raise ValueError("holds a NUL byte")
     if not text.endswith("\n"):
         raise ValueError("its last line is cut")
-    return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    expected = list(columns)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header = next(reader)
+    if header != expected:
+        raise ValueError(f"columns {str(header)[:LONGEST_HEADER]}, expected {expected}")
+    rows: list[list[str]] = []
+    for line, row in enumerate(reader, start=2):
+        if len(row) != len(expected):
+            raise ValueError(f"line {line} has {len(row)} fields, expected {len(expected)}")
+        if len(rows) == MOST_ROWS:
+            raise ValueError(f"holds more than {MOST_ROWS:,} rows")
+        rows.append(row)
+    if not rows:
+        raise ValueError("holds no rows")
+    return rows
 
 
 def _column(name: str, kind: str, texts: Sequence[str]) -> pd.Series:

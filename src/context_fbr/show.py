@@ -1,11 +1,12 @@
 """The results as tables for the terminal or for the README, from the files that git keeps."""
 
 import csv
-import json
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from context_fbr import bounded
 from context_fbr.errors import UserError
 from context_fbr.evidence import is_baseline
 from context_fbr.names import name_of
@@ -45,11 +46,12 @@ def render(folder: Path, markdown: bool) -> str:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return bounded.read_json(path)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run `dvc repro`, or name the folder that holds it") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: is damaged ({error}); run `dvc repro`") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: is damaged ({reason}); run `dvc repro`") from error
 
 
 def _results(models: dict[str, Any]) -> list[Row]:
@@ -86,15 +88,21 @@ def _paper(path: Path) -> list[Row]:
     rows: list[Row] = [
         ("task", "network", "patch", "seeds", "run here", "published, three runs", "outside of these runs by")
     ]
-    with path.open(newline="", encoding="utf-8") as file:
-        for line in csv.DictReader(file):
-            number = {key: float(value) for key, value in line.items() if _is_number(value)}
-            names = [name_of(line["model"]), "any", "", _of(number, "dice_mean"), "", ""]
-            if not is_baseline(line["model"]):
-                names[1:3] = [line["patch_size"], line["seeds"]]
-                names[4:] = [_of(number, "published"), f"{number['outside_published_range']:.3f}"]
-            rows.append((line["task"], *names))
+    for line in csv.DictReader(io.StringIO(_text(path), newline="")):
+        number = {key: float(value) for key, value in line.items() if _is_number(value)}
+        names = [name_of(line["model"]), "any", "", _of(number, "dice_mean"), "", ""]
+        if not is_baseline(line["model"]):
+            names[1:3] = [line["patch_size"], line["seeds"]]
+            names[4:] = [_of(number, "published"), f"{number['outside_published_range']:.3f}"]
+        rows.append((line["task"], *names))
     return rows
+
+
+def _text(path: Path) -> str:
+    try:
+        return bounded.read_text(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}; run `dvc repro`") from error
 
 
 def _of(number: dict[str, float], name: str) -> str:

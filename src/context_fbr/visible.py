@@ -1,5 +1,7 @@
 """Text from outside, such as a file's name, printed on one line and without control characters."""
 
+LONGEST = 200
+
 
 def visible(text: str) -> str:
     r"""Return the text with control characters, line breaks and undecodable bytes as Python's escapes.
@@ -7,4 +9,9 @@ def visible(text: str) -> str:
     The escape character becomes `\x1b`, the Latin-1 byte of an `é` in a file's name `\udce9`. What can be
     printed stays as it is.
     """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def on_one_line(text: str, longest: int = LONGEST) -> str:
+    """As `visible`, cut to a length."""
+    return visible(text) if len(text) <= longest else f"{visible(text[:longest])}..."

@@ -1,7 +1,10 @@
 """`context-fbr diff`: compare two commits and write what was found."""
 
+import json
 import os
 from pathlib import Path
+from string import Formatter
+from urllib.parse import quote
 
 from context_fbr import atomic
 from context_fbr.comparison import markdown, tree
@@ -14,6 +17,8 @@ from context_fbr.study.document import Document
 from context_fbr.study.regression import Regression
 
 DIFFERENCES = "differences.png"
+STANDARD_OUTPUT = Path("-")
+PLACEHOLDERS = ("commit", "path")
 
 
 def diff(
@@ -32,8 +37,8 @@ def diff(
     Args:
         base: a revision.
         head: a revision; None is this folder with its uncommitted changes.
-        markdown_file: for the Markdown.
-        json_file: for the JSON.
+        markdown_file: for the Markdown; `-`: standard output.
+        json_file: for the JSON; `-`: standard output, in the stead of the Markdown.
         figures: a new folder, which gets each figure that differs as it was on both sides, and one of the
             differences.
         image_url: address of a figure on the web, with {commit} and {path} in it.
@@ -43,6 +48,10 @@ def diff(
     """
     if figures and image_url:
         raise UserError("--figures and --image-url both say where the figures are; give one of them")
+    if markdown_file == json_file == STANDARD_OUTPUT:
+        raise UserError("--markdown - and --json - both go to standard output; name a file for one of them")
+    if image_url:
+        _check_placeholders(image_url)
     document = Document.read()
     settings = document.section(("analysis",), Analysis)
     limits = document.section(("regression",), Regression)
@@ -53,26 +62,48 @@ def diff(
     if figures:
         _write_figures(report, sides, figures, settings.confidence)
         beside = Path(os.path.relpath(figures, markdown_file.parent if markdown_file else Path()))
-        drawn = (beside / DIFFERENCES).as_posix() if (figures / DIFFERENCES).exists() else None
+        drawn = quote((beside / DIFFERENCES).as_posix()) if (figures / DIFFERENCES).exists() else None
 
         def address(path: str, side: str) -> str | None:
             there = _figure(figures, side, path).exists()
-            return _figure(beside, side, path).as_posix() if there else None
+            return quote(_figure(beside, side, path).as_posix()) if there else None
 
     elif image_url:
 
         def address(path: str, side: str) -> str | None:
             known = sides[side].commit and sides[side].read(path) is not None
-            return image_url.format(commit=sides[side].commit, path=path) if known else None
+            commit = sides[side].commit
+            return image_url.format(commit=commit, path=quote(path)) if known else None
 
     text = markdown.render(report, settings.confidence, address, drawn)
-    if json_file:
-        write_json(json_file, tree.tree_of(report, settings.confidence))
-    if markdown_file:
+    facts = tree.tree_of(report, settings.confidence)
+    if json_file == STANDARD_OUTPUT:
+        print(json.dumps(facts, indent=1, allow_nan=False))
+    elif json_file:
+        write_json(json_file, facts)
+    if markdown_file and markdown_file != STANDARD_OUTPUT:
         atomic.write_text(markdown_file, text)
-    else:
+    elif json_file != STANDARD_OUTPUT:
         print(text, end="")
     return report
+
+
+def _check_placeholders(url: str) -> None:
+    """Refuse what `str.format` would stumble over.
+
+    Raises:
+        UserError: if there is another placeholder than {commit} and {path}, or a brace alone.
+    """
+    try:
+        fields = [field for _, field, form, conversion in Formatter().parse(url) if field is not None]
+        unknown = [field for field in fields if field not in PLACEHOLDERS]
+        plain = all(not form and not conversion for _, field, form, conversion in Formatter().parse(url))
+    except ValueError as error:
+        raise UserError(f"--image-url {url}: {error}; write {{{{ and }}}} for braces of its own") from None
+    if unknown or not plain:
+        shown = ", ".join(f"{{{field}}}" for field in unknown) or "a format behind a placeholder"
+        known = " and ".join(f"{{{field}}}" for field in PLACEHOLDERS)
+        raise UserError(f"--image-url {url}: {shown} is not known; the placeholders are {known}")
 
 
 def _write_figures(report: Report, sides: dict[str, Snapshot], folder: Path, confidence: float) -> None:

@@ -1,16 +1,18 @@
 """What went into the results and differs: parameters, code, data, packages."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from context_fbr.comparison.snapshot import Snapshot, changed_files
 from context_fbr.errors import UserError
 from context_fbr.study.document import parse
+from context_fbr.visible import on_one_line
 
-ABSENT = "(absent)"
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -77,28 +79,31 @@ def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
     """Dotted keys with their values; a list is one value."""
     if isinstance(node, dict) and node:
         for key, value in node.items():
-            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+            yield from _leaves(value, _shortened(f"{prefix}.{key}" if prefix else str(key)))
     elif prefix:
         yield prefix, "null" if node is None else str(node)
 
 
+def _shortened(name: str) -> str:
+    """A dotted key; a long one, which would stand before each key below it, ends in a digest instead."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}~{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:12]}"
+
+
 def _code(base: Snapshot, head: Snapshot) -> Iterator[CodeChange]:
-    stages: dict[str, list[str]] = {}
+    stages: dict[str, dict[str, None]] = {}
     for snapshot in (base, head):
         for stage, entry in _stages(snapshot, "dvc.yaml").items():
             for dep in _list(snapshot, "dvc.yaml", stage, entry, "deps"):
                 path = dep if isinstance(dep, str) else str(next(iter(dep)))
-                stages.setdefault(path, [])
-                stages[path] += [stage] if stage not in stages[path] else []
+                stages.setdefault(path, {})[stage] = None
     for path in changed_files(base, head):
         if path == "dvc.yaml":
             yield CodeChange(path, ())
-        elif found := {
-            stage: None
-            for dep, own in stages.items()
-            if path == dep or path.startswith(f"{dep}/")  # a folder of tables, for example
-            for stage in own
-        }:
+            continue
+        folders = [str(folder) for folder in PurePosixPath(path).parents]  # of tables, for example
+        if found := {stage: None for dep in (path, *folders) for stage in stages.get(dep, ())}:
             yield CodeChange(path, tuple(found))
 
 
@@ -111,14 +116,16 @@ def _data(snapshot: Snapshot) -> dict[str, str]:
                     if Path(path).parts[:2] in (("data", "raw"), ("data", "prepared")):
                         found[path] = f"{md5[:7]} ({out.get('nfiles', 1)} files, {size:,} bytes)"
                 case _:
-                    raise UserError(f"{snapshot.place('dvc.lock')}: {stage}.outs: holds what is no output")
+                    raise UserError(
+                        f"{snapshot.place('dvc.lock')}: {on_one_line(stage)}.outs: holds what is no output"
+                    )
     return found
 
 
 def _list(snapshot: Snapshot, file: str, stage: str, entry: dict[str, Any], key: str) -> list[Any]:
     values = entry.get(key) or []
     if not isinstance(values, list) or not all(isinstance(value, str | dict) and value for value in values):
-        raise UserError(f"{snapshot.place(file)}: {stage}.{key}: is no list of files")
+        raise UserError(f"{snapshot.place(file)}: {on_one_line(stage)}.{key}: is no list of files")
     return values
 
 
@@ -129,9 +136,20 @@ def _packages(snapshot: Snapshot) -> dict[str, str]:
 
 def _stages(snapshot: Snapshot, path: str) -> dict[str, dict[str, Any]]:
     stages = _yaml(snapshot, path).get("stages", {})
-    if not isinstance(stages, dict) or not all(isinstance(entry, dict) for entry in stages.values()):
+    if not isinstance(stages, dict) or not all(
+        isinstance(name, str) and isinstance(entry, dict) for name, entry in stages.items()
+    ):
         raise UserError(f"{snapshot.place(path)}: stages: is not a mapping of names to stages")
     return stages
+
+
+def grid(snapshot: Snapshot) -> dict[str, list[Any]] | None:
+    """The lists of `grid` in a snapshot's params.yaml; None if there are none: it is no study's."""
+    found = _yaml(snapshot, "params.yaml").get("grid")
+    axes = ("tasks", "models", "patch_sizes", "seeds")
+    if not isinstance(found, dict) or not all(isinstance(found.get(axis), list) for axis in axes):
+        return None
+    return {axis: found[axis] for axis in axes}
 
 
 def _yaml(snapshot: Snapshot, path: str) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """A comparison as Markdown: what a reviewer of a change wants to know, the answer first."""
 
-import html
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import PurePosixPath
 
 from context_fbr.cells import Cell
 from context_fbr.comparison.inputs import Change
 from context_fbr.comparison.report import Report
 from context_fbr.comparison.scores import BETTER, COMMON_UNCHANGED, UNCHANGED, UNDECIDED, WORSE, ScoreChange
+from context_fbr.comparison.snapshot import Snapshot
 from context_fbr.intervals import Interval
+from context_fbr.markdown_text import Line, code, html_code, image, link_target, markdown_line, name
 from context_fbr.names import name_of
 from context_fbr.text_tables import Row, interval_text, table
 
@@ -15,7 +19,14 @@ FigureAddress = Callable[[str, str], str | None]
 """Where the figure of a path is to be found, `before` or `after`; None if that side has none."""
 
 LONG_LIST = 20
-VERDICTS = (BETTER, WORSE, UNDECIDED, UNCHANGED, COMMON_UNCHANGED)
+MOST_LINES = 100
+"""Of a list of sentences or figures; the JSON has all."""
+MOST_ROWS = 2_000
+"""Of a table or a list of files."""
+FEW_FILES = 3
+"""Of a folder and a kind: so many are named."""
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e-?[0-9]+)?|[0-9]+(\.[0-9]+){2}")
+"""Versions, too."""
 
 
 def render(
@@ -31,17 +42,20 @@ def render(
 def _blocks(
     report: Report, confidence: float, address: FigureAddress | None, differences: str | None
 ) -> Iterator[str]:
-    yield f"## What changed: {report.base} → {report.head}"
-    yield from (f"**Note:** {note}." for note in report.notes)
+    yield f"## What changed: {_side(report.base)} → {_side(report.head)}"
+    yield from (f"**Note:** {markdown_line(note)}." for note in report.notes)
     yield _verdict(report)
     if report.regressions:
-        yield "\n".join(f"* {line}" for line in report.regressions)
+        yield _list(report.regressions)
     if report.suspicions:
         yield "Beyond the limits, too, but their intervals do not exclude that nothing changed:"
-        yield "\n".join(f"* {line}" for line in report.suspicions)
+        yield _list(report.suspicions)
+    if report.improvements:
+        yield "Better by more than the limits:"
+        yield _list(report.improvements)
     if report.same:
         return
-    yield from _inputs(report)
+    # Before the inputs, of which a change can bring any number.
     if report.configurations:
         yield "### Results"
         yield (
@@ -50,30 +64,84 @@ def _blocks(
             "interval. Up is good for Dice, down for Hausdorff distance (voxels)."
         )
         if differences:
-            yield f"![Differences of Dice and Hausdorff distance with their intervals]({differences})"
+            alt = "Differences of Dice and Hausdorff distance with their intervals"
+            yield f"![{alt}]({link_target(differences)})"
         yield table(list(_results(report)), markdown=True)
     yield from _cells(report)
+    yield from _inputs(report)
     yield from _figures(report, address)
     if report.other_results:
-        lines = [f"* `{path}`" for path in report.other_results]
-        yield _details(f"{len(lines)} other results that differ", "\n".join(lines))
+        yield _details(
+            f"{len(report.other_results)} other results that differ", "\n".join(_files(report.other_results))
+        )
     if report.inputs.code:
         lines = [
-            f"* `{code.path}`" + (f" ({', '.join(code.stages)})" if code.stages else "")
-            for code in report.inputs.code
+            f"* {code(change.path)}" + (f" ({_names(change.stages)})" if change.stages else "")
+            for change in report.inputs.code
         ]
-        yield _folded("### Code, and the stages that depend on it", "\n".join(lines), len(lines))
+        yield _folded("### Code, and the stages that depend on it", "\n".join(_first(lines)), len(lines))
+
+
+def _side(side: Snapshot) -> str:
+    """A revision; a branch can bear any name."""
+    if side.commit is None or side.commit.startswith(side.name):
+        return str(side)
+    return f"{name(side.name)} ({side.commit[:7]})"
+
+
+def _list(lines: Sequence[Line]) -> str:
+    shown = [f"* {markdown_line(line)}" for line in lines[:MOST_LINES]]
+    return "\n".join([*shown, *([f"* and {len(lines) - MOST_LINES} more"] if lines[MOST_LINES:] else [])])
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    more = [f"* and {len(lines) - MOST_ROWS} more"] if lines[MOST_ROWS:] else []
+    return [*lines[:MOST_ROWS], *more]
+
+
+def _files(paths: Sequence[str]) -> list[str]:
+    """Files one a line; those of a folder and a kind are counted if they are many."""
+    kinds = {path: _kind(path) for path in paths}
+    counts = Counter(kinds.values())
+    lines = {
+        f"* {code(path)}" if counts[kind] <= FEW_FILES else f"* {counts[kind]} files {code(kind)}": None
+        for path, kind in kinds.items()
+    }
+    return _first(list(lines))
+
+
+def _kind(path: str) -> str:
+    file = PurePosixPath(path)
+    return str(file.parent / f"*{file.suffix}")
+
+
+def _names(stages: Sequence[str]) -> str:
+    shown = ", ".join(map(name, stages[:LONG_LIST]))
+    return shown + (f" and {len(stages) - LONG_LIST} more" if stages[LONG_LIST:] else "")
 
 
 def _verdict(report: Report) -> str:
     if report.same:
         return "Nothing of the study that git keeps differs: parameters, code, data, results and figures."
-    counts = {verdict: report.count(verdict) for verdict in VERDICTS}
-    text = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
-    answer = f"Mean Dice of networks by patch size: {text}." if text else "No result is compared."
+    text = _counts(report)
+    answer = f"Mean Dice of networks by patch size: {text}." if text else "**Nothing is compared.**"
     for change, cells in (("new", report.cells.new), ("gone", report.cells.gone)):
         answer += f" {len(cells)} cells are {change}." if cells else ""
     return f"{answer} **{len(report.regressions) or 'No'} regression{'s' * (len(report.regressions) != 1)}.**"
+
+
+def _counts(report: Report) -> str:
+    """`1 better, 2 worse, 3 up, 1 down, not decided (one seed), 4 unchanged`."""
+    parts = [f"{report.count(verdict)} {verdict}" for verdict in (BETTER, WORSE) if report.count(verdict)]
+    open_ones = [c.dice for c in report.networks if c.dice.verdict == UNDECIDED]
+    signs = [(change.difference.estimate or 0) > 0 for change in open_ones]
+    if signs:
+        seeds = " (one seed)" if any(change.one_seed for change in open_ones) else ""
+        decided = "not decided" if parts else "none decided"
+        parts += [f"{sum(signs)} up", f"{len(signs) - sum(signs)} down", decided + seeds]
+    return ", ".join(
+        [*parts, *(f"{report.count(v)} {v}" for v in (UNCHANGED, COMMON_UNCHANGED) if report.count(v))]
+    )
 
 
 def _inputs(report: Report) -> Iterator[str]:
@@ -83,19 +151,20 @@ def _inputs(report: Report) -> Iterator[str]:
     titles = {"Parameters": inputs.parameters, "Data": inputs.data, "Packages": inputs.packages}
     for title, changes in titles.items():
         if changes:
-            rows: list[Row] = [(title.lower(), "before", "after"), *map(_change, changes)]
+            rows: list[Row] = [(title.lower(), "before", "after"), *map(_change, changes[:MOST_ROWS])]
+            if changes[MOST_ROWS:]:
+                rows.append((f"and {len(changes) - MOST_ROWS} more", "", ""))
             yield _folded(f"### {title}", table(rows, markdown=True), len(changes))
 
 
 def _change(change: Change) -> Row:
-    return (
-        f"`{change.name}`",
-        # A value may hold anything, and a comment of a pull request is read by others.
-        *(
-            "(absent)" if value is None else html.escape(" ".join(value.split()), quote=False)
-            for value in (change.before, change.after)
-        ),
-    )
+    values = ("(absent)" if value is None else _value(value) for value in (change.before, change.after))
+    return (code(change.name), *values)
+
+
+def _value(value: str) -> str:
+    """A number as it is, anything else as code: a comment of a pull request is read by others."""
+    return value if NUMBER.fullmatch(value) else name(value)
 
 
 def _results(report: Report) -> Iterator[Row]:
@@ -105,7 +174,7 @@ def _results(report: Report) -> Iterator[Row]:
     yield ("task", "network", "patch", *heads)
     for c in report.configurations:
         size = "any" if c.patch_size is None else str(c.patch_size)
-        yield (c.task, name_of(c.model), size, *_score(c.dice), *_score(c.hausdorff))
+        yield (name(c.task), name(name_of(c.model)), size, *_score(c.dice), *_score(c.hausdorff))
 
 
 def _score(change: ScoreChange) -> tuple[str, str, str]:
@@ -119,6 +188,8 @@ def _score(change: ScoreChange) -> tuple[str, str, str]:
     word = change.verdict if change.verdict == UNDECIDED else f"**{change.verdict}**"
     if change.difference.low is None:
         word = "no interval"
+        if change.over_cases.low is not None:
+            return sides[0], sides[1], f"{_interval(change.over_cases, '+')} over cases, one seed"
     return sides[0], sides[1], f"{_interval(change.difference, '+')} {word}"
 
 
@@ -142,7 +213,7 @@ def _cells(report: Report) -> Iterator[str]:
 
 
 def _keys(cells: Sequence[Cell]) -> str:
-    shown = ", ".join(f"`{cell.key}`" for cell in cells[:LONG_LIST])
+    shown = ", ".join(code(cell.key) for cell in cells[:LONG_LIST])
     return shown + (f" and {len(cells) - LONG_LIST} more" if len(cells) > LONG_LIST else "")
 
 
@@ -151,15 +222,17 @@ def _figures(report: Report, address: FigureAddress | None) -> Iterator[str]:
         return
     yield "### Figures that differ"
     if address is None:
-        yield "\n".join(f"* `{path}`" for path in report.figures)
+        yield "\n".join(_first([f"* {code(path)}" for path in report.figures]))
         return
-    for path in report.figures:
+    for path in report.figures[:MOST_LINES]:
         images = [address(path, side) for side in ("before", "after")]
         row = [
-            f"![{path}, {side}]({url})" if url else "(none)"
+            image(side, path, url) if url else "(none)"
             for side, url in zip(("before", "after"), images, strict=True)
         ]
-        yield _details(f"<code>{path}</code>", table([("before", "after"), row], markdown=True))
+        yield _details(html_code(path), table([("before", "after"), row], markdown=True))
+    if report.figures[MOST_LINES:]:
+        yield f"and {len(report.figures) - MOST_LINES} more"
 
 
 def _folded(title: str, body: str, length: int) -> str:

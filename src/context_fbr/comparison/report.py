@@ -4,21 +4,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from context_fbr.cells import Cell
+from context_fbr.comparison import inputs as inputs_module
+from context_fbr.comparison import lost
 from context_fbr.comparison.inputs import Inputs, compare_inputs
-from context_fbr.comparison.results import CASES, Results, read_results
+from context_fbr.comparison.lost import place
+from context_fbr.comparison.results import Results, read_results
 from context_fbr.comparison.scores import (
+    BETTER,
     SIGNS,
     WORSE,
     Configuration,
     ScoreChange,
     compare_scores,
-)  # fmt: skip
+    excludes_zero,
+)
 from context_fbr.comparison.snapshot import Snapshot, changed_files
-from context_fbr.names import name_of
+from context_fbr.markdown_text import Line, Name, joined
 from context_fbr.study.analysis import Analysis
 from context_fbr.study.regression import Regression
 
 RESULTS = ("metrics/", "plots/")
+MOST_RULES = 20
+WORDS = {1: BETTER, -1: WORSE}
 UNITS = {"dice": ("Dice", ""), "hausdorff": ("Hausdorff distance", " voxels")}
 
 
@@ -49,10 +56,12 @@ class Report:
     """PNG files under plots/ that differ."""
     other_results: tuple[str, ...]
     """Other files of metrics/ and plots/ that differ."""
-    regressions: tuple[str, ...]
-    suspicions: tuple[str, ...]
+    regressions: tuple[Line, ...]
+    suspicions: tuple[Line, ...]
     """What is worse beyond the limits, but may be chance."""
-    notes: tuple[str, ...]
+    improvements: tuple[Line, ...]
+    """What is better by more than a limit, and not by chance."""
+    notes: tuple[Line, ...]
     """What could not be compared, and why."""
 
     @property
@@ -60,9 +69,14 @@ class Report:
         """Whether nothing differs: every result stands in one of the files."""
         return not (self.inputs or self.figures or self.other_results)
 
+    @property
+    def networks(self) -> list[Configuration]:
+        """The configurations without the baselines."""
+        return [c for c in self.configurations if c.patch_size is not None]
+
     def count(self, verdict: str) -> int:
         """Networks' configurations whose Dice has this verdict."""
-        return sum(c.dice.verdict == verdict for c in self.configurations if c.patch_size is not None)
+        return sum(c.dice.verdict == verdict for c in self.networks)
 
 
 def compare(base: Snapshot, head: Snapshot, settings: Analysis, limits: Regression) -> Report:
@@ -77,7 +91,7 @@ def compare(base: Snapshot, head: Snapshot, settings: Analysis, limits: Regressi
     inputs = compare_inputs(base, head)
     results = [path for path in changed_files(base, head) if path.startswith(RESULTS)]
     figures = tuple(path for path in results if path.endswith(".png"))
-    worse = list(_worse(configurations, limits))
+    beyond = list(_beyond(configurations, limits))
     return Report(
         base,
         head,
@@ -86,8 +100,13 @@ def compare(base: Snapshot, head: Snapshot, settings: Analysis, limits: Regressi
         cells,
         figures,
         tuple(path for path in results if path not in figures),
-        (*(text for text, certain in worse if certain), *_lost(cells, limits, before, after)),
-        tuple(text for text, certain in worse if not certain),
+        (
+            *(line for line, sign, certain in beyond if sign < 0 and certain),
+            *lost.lost(base, head, before, after, configurations, inputs_module.grid(head)),
+            *_unconverged(cells, limits),
+        ),
+        tuple(line for line, sign, certain in beyond if sign < 0 and not certain),
+        tuple(line for line, sign, certain in beyond if sign > 0 and certain),
         tuple(_notes(base, head, before, after, inputs, configurations)),
     )
 
@@ -110,28 +129,35 @@ def _cells(before: Results, after: Results) -> Cells:
     )
 
 
-def _worse(configurations: tuple[Configuration, ...], limits: Regression) -> Iterator[tuple[str, bool]]:
-    """What is worse by more than a limit, and whether the interval, if there is one, excludes no change."""
+def _beyond(
+    configurations: tuple[Configuration, ...], limits: Regression
+) -> Iterator[tuple[Line, int, bool]]:
+    """What differs by more than a limit; 1 if it is better, -1 if worse; and whether this is certain.
+
+    It is if the interval excludes no change: that over seeds and cases or, where a side has a single seed,
+    that over the cases. Without either, the limit alone decides.
+    """
     allowed = {"dice": limits.dice, "hausdorff": limits.hausdorff_voxels}
     for configuration in configurations:
         if configuration.patch_size is None:
             continue  # a baseline is as good as the data let it be
-        place = f"{configuration.task}, {name_of(configuration.model)}, patch {configuration.patch_size}"
-        for name, limit in allowed.items():
-            change: ScoreChange = getattr(configuration, name)
-            found, (word, unit) = change.difference, UNITS[name]
-            if found.estimate is None or SIGNS[name] * found.estimate >= -limit:
+        for score, limit in allowed.items():
+            change: ScoreChange = getattr(configuration, score)
+            found, (word, unit) = change.difference, UNITS[score]
+            if found.estimate is None or abs(found.estimate) <= limit:
                 continue
-            text = f"{place}: {word} {found.estimate:+.3f}{unit}, more than {limit:g} worse"
-            yield text, found.low is None or change.verdict == WORSE
+            sign = 1 if SIGNS[score] * found.estimate > 0 else -1
+            decides = found if found.low is not None else change.over_cases
+            certain = excludes_zero(decides) or (decides.low is None and sign < 0)
+            note = ", over the cases alone: one seed" if change.one_seed else ""
+            text = f": {word} {found.estimate:+.3f}{unit}, more than {limit:g} {WORDS[sign]}{note}"
+            yield (*place(configuration), text), sign, certain
 
 
-def _lost(cells: Cells, limits: Regression, before: Results, after: Results) -> Iterator[str]:
-    lost = [cell.key for cell in cells.no_longer_converged]
-    if len(lost) > limits.unconverged_cells:
-        yield f"no longer converged, more than {limits.unconverged_cells} cells: {', '.join(lost)}"
-    if CASES in after.missing and CASES not in before.missing:
-        yield f"{CASES} is gone"
+def _unconverged(cells: Cells, limits: Regression) -> Iterator[Line]:
+    keys = [cell.key for cell in cells.no_longer_converged]
+    if len(keys) > limits.unconverged_cells:
+        yield (f"no longer converged, more than {limits.unconverged_cells} cells: ", *joined(keys))
 
 
 def _notes(
@@ -141,18 +167,21 @@ def _notes(
     after: Results,
     inputs: Inputs,
     configurations: tuple[Configuration, ...],
-) -> Iterator[str]:
+) -> Iterator[Line]:
     if base.commit == head.commit:
-        yield f"{base} and {head} are the same commit"
+        yield Name(base), " and ", Name(head), " are the same commit"
     for snapshot, results in ((base, before), (head, after)):
         if results.missing:
-            yield f"{snapshot} has no {' and no '.join(results.missing)}"
-    if before.cells and after.cells and not set(before.cells) & set(after.cells):
-        yield "no cell stands in both: nothing is compared"
+            yield Name(snapshot), f" has no {' and no '.join(results.missing)}"
     rules = [c.name for c in inputs.parameters if c.name.startswith(("analysis.", "regression."))]
     if rules:
-        yield f"the rules differ, too ({', '.join(rules)}); both sides are judged by this params.yaml"
+        shown = joined(rules[:MOST_RULES])
+        more = f" and {len(rules) - MOST_RULES} more" if len(rules) > MOST_RULES else ""
+        yield "the rules differ, too (", *shown, f"{more}); both sides are judged by this params.yaml"
     pairs = {c.task: (c.paired_cases, c.cases) for c in configurations}
     for task, (paired, cases) in pairs.items():
         if paired < cases:
-            yield f"{task}: {paired} of {cases} test cases are the same on both sides, the rest is unpaired"
+            yield (
+                Name(task),
+                f": {paired} of {cases} test cases are the same on both sides, the rest is unpaired",
+            )

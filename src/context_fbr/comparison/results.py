@@ -9,12 +9,14 @@ from context_fbr.cells import Cell
 from context_fbr.comparison.snapshot import Snapshot
 from context_fbr.errors import UserError
 from context_fbr.evidence import is_baseline
-from context_fbr.results import KEYS, SCORES, faults
+from context_fbr.results import KEYS, MOST_ROWS, SCORES, faults
 from context_fbr.study.analysis import Analysis
 from context_fbr.summary import has_converged
+from context_fbr.visible import on_one_line
 
 CASES, CELLS = "metrics/cases.csv", "metrics/cells.csv"
 COLUMNS = [*KEYS, *SCORES]
+LONGEST_HEADER = 10_000  # characters
 VALIDATION = {"best_validation_dice": "float64", "last_validation_change": "float64"}
 
 
@@ -70,12 +72,17 @@ def _table(snapshot: Snapshot, path: str, columns: list[str]) -> pd.DataFrame | 
     }
     names = {name: str for name in columns if kinds.get(name) == "str"}
     try:
+        if text.find("\n", 0, LONGEST_HEADER) < 0 <= len(text) - LONGEST_HEADER:
+            raise ValueError("its header is longer than any")
         frame = pd.read_csv(
             io.StringIO(text),
             dtype=names,
             keep_default_na=False,
             na_values={name: [""] for name in columns if name not in names},
+            nrows=MOST_ROWS + 1,
         )
+        if len(frame) > MOST_ROWS:
+            raise ValueError(f"holds more than {MOST_ROWS:,} rows")
         absent = [name for name in columns if name not in frame.columns]
         if absent:
             raise ValueError(f"lacks the columns {', '.join(absent)}")
@@ -87,7 +94,7 @@ def _table(snapshot: Snapshot, path: str, columns: list[str]) -> pd.DataFrame | 
             raise ValueError(found)
         return frame
     except (ValueError, TypeError, OverflowError) as error:  # pandas' own errors are ValueErrors
-        reason = " ".join(str(error).split())
+        reason = on_one_line(" ".join(str(error).split()))
         raise UserError(
             f"{snapshot.place(path)}: cannot be compared: {reason}; it is damaged, or of another version "
             "of this project"

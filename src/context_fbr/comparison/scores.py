@@ -29,8 +29,14 @@ class ScoreChange:
     undefined_before: int
     """Scores that are undefined, as the Hausdorff distance of an empty prediction."""
     undefined_after: int
+    lost: int
+    """Scores of the same seed and case that were defined and are not, less those that became defined."""
     difference: Interval
     """After minus before, of the seeds and cases that both have."""
+    over_cases: Interval
+    """The same with an interval over the cases alone: where a side has one seed, all that can be known."""
+    one_seed: bool
+    """A side has a single seed."""
     verdict: str
     """unchanged: every single score is the same, or every one of the seeds that both have; better or worse:
     the whole interval is; or not decided."""
@@ -112,13 +118,40 @@ def _change(name: str, whole: Pair, common: Pair, confidence: float) -> ScoreCha
     )
     undefined_before, undefined_after = (int(rows[score].isna().sum()) for rows in whole)
     if _equal(*common, [score]):
-        difference = Interval(0.0, 0.0, 0.0)
+        difference = over_cases = Interval(0.0, 0.0, 0.0)
         verdict = UNCHANGED if _equal(*whole, [score]) else COMMON_UNCHANGED
     else:
         first, second = defined_pairs(*common, score)
         difference = interval([Term(1, second), Term(-1, first)], score, confidence)
+        # Without a seed nothing of a row is random to `interval` but its case.
+        fixed = [rows.assign(seed=pd.array([pd.NA] * len(rows), "Int64")) for rows in (second, first)]
+        over_cases = interval([Term(1, fixed[0]), Term(-1, fixed[1])], score, confidence)
         verdict = _verdict(difference, SIGNS[name])
-    return ScoreChange(mean_before, mean_after, undefined_before, undefined_after, difference, verdict)
+    one_seed = any(rows["seed"].nunique() == 1 for rows in common)
+    lost = _lost(*whole, score)
+    return ScoreChange(
+        mean_before,
+        mean_after,
+        undefined_before,
+        undefined_after,
+        lost,
+        difference,
+        over_cases,
+        one_seed,
+        verdict,
+    )
+
+
+def _lost(before: pd.DataFrame, after: pd.DataFrame, score: str) -> int:
+    """Scores that became undefined, less those that became defined, of the same seed and case.
+
+    Without a common one, by how many more are undefined, as a share of those after.
+    """
+    old, new = (rows.set_index(ORDER)[score].isna() for rows in (before, after))
+    both = old.index.intersection(new.index)
+    if len(both):
+        return int(new[both].sum()) - int(old[both].sum())
+    return round(float(new.mean() - old.mean()) * len(new))
 
 
 def _equal(a: pd.DataFrame, b: pd.DataFrame, scores: list[str]) -> bool:
@@ -128,8 +161,13 @@ def _equal(a: pd.DataFrame, b: pd.DataFrame, scores: list[str]) -> bool:
     return first.equals(second)
 
 
+def excludes_zero(interval: Interval) -> bool:
+    """Whether an interval has limits, and no change is not between them."""
+    low, high = interval.low, interval.high
+    return low is not None and high is not None and not low <= 0 <= high
+
+
 def _verdict(difference: Interval, sign: int) -> str:
-    low, high = difference.low, difference.high
-    if low is None or high is None or low <= 0 <= high:
+    if difference.low is None or not excludes_zero(difference):
         return UNDECIDED
-    return BETTER if sign * low > 0 else WORSE
+    return BETTER if sign * difference.low > 0 else WORSE

@@ -1,12 +1,18 @@
 """The project's files as they were at a commit, or as they are now. Nothing but git is asked."""
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from context_fbr import bounded
 from context_fbr.errors import UserError
 
 WORKSPACE = "workspace"
+MOST_BYTES = 32 * 2**20
+"""Of a file that is compared."""
+_HASH = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
 
 @dataclass(frozen=True)
@@ -31,14 +37,17 @@ class Snapshot:
         """
         if self.commit is None:
             try:
-                return Path(path).read_bytes()
+                return bounded.read(Path(path), MOST_BYTES)
             except FileNotFoundError:
                 return None
             except OSError as error:
                 raise UserError(f"{path}: cannot be read: {error.strerror}") from error
         place = f"{self.commit}:./{path}"
-        if _git("cat-file", "-e", place).returncode:
+        size = _git("cat-file", "-s", place)
+        if size.returncode:
             return None
+        if int(size.stdout) > MOST_BYTES:
+            raise UserError(f"{self.place(path)}: holds more than {MOST_BYTES:,} bytes")
         return _checked("cat-file", "blob", place)
 
     def text(self, path: str) -> str | None:
@@ -69,11 +78,20 @@ def snapshot(name: str | None) -> Snapshot:
     if _checked("rev-parse", "--is-shallow-repository").strip() == b"true":
         raise UserError(
             f"{name}: is not in this clone, which is shallow; fetch its history with "
-            f"`git fetch --unshallow`, or that commit alone with `git fetch --depth 1 origin {name}`"
+            f"`git fetch --unshallow`, or {_less_than_all(name)}"
         )
     raise UserError(
         f"{name}: is no commit, branch or tag of this clone; `git fetch` may bring it, see `git log`"
     )
+
+
+def _less_than_all(name: str) -> str:
+    """How to fetch a commit that a shallow clone lacks, without all of its history."""
+    if _HASH.fullmatch(name):
+        return f"that commit alone with `git fetch --depth 1 origin {name}`"
+    if _NAME.fullmatch(name) and not name.startswith("HEAD"):
+        return f"that branch or tag alone with `git fetch --depth 1 origin {name}:{name}`"
+    return "a part of it with `git fetch --deepen 50`"  # HEAD~1 is no name that a server knows
 
 
 def changed_files(base: Snapshot, head: Snapshot) -> list[str]:

@@ -9,6 +9,7 @@ from context_fbr.comparison.report import Report
 from context_fbr.comparison.scores import Configuration, ScoreChange
 from context_fbr.comparison.snapshot import Snapshot
 from context_fbr.intervals import Interval
+from context_fbr.markdown_text import plain_line
 from context_fbr.summary import number
 
 FORMAT = 1
@@ -22,9 +23,10 @@ def tree_of(report: Report, confidence: float) -> dict[str, Any]:
         "head": _snapshot(report.head),
         "same": report.same,
         "confidence": confidence,
-        "regressions": list(report.regressions),
-        "suspicions": list(report.suspicions),
-        "notes": list(report.notes),
+        **{
+            kind: [plain_line(line) for line in getattr(report, kind)]
+            for kind in ("regressions", "suspicions", "improvements", "notes")
+        },
         "inputs": asdict(report.inputs),
         "configurations": [_configuration(c) for c in report.configurations],
         "cells": {name: _keys(cells) for name, cells in vars(report.cells).items()},
@@ -56,7 +58,9 @@ def _score(change: ScoreChange) -> dict[str, Any]:
         "after": _interval(change.after),
         "undefined_before": change.undefined_before,
         "undefined_after": change.undefined_after,
+        "lost": change.lost,
         "difference": _interval(change.difference),
+        "difference_over_cases": _interval(change.over_cases),
         "verdict": change.verdict,
     }
 

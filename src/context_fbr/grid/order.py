@@ -1,10 +1,10 @@
 """Which cells to start first: the longest, or the last of all runs alone while the other places are empty."""
 
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 
+from context_fbr import bounded
 from context_fbr.cells import Cell
 from context_fbr.study.whole import Study
 
@@ -70,7 +70,7 @@ def measurements(cells: Sequence[Cell]) -> dict[Cell, float]:
     found: dict[Cell, float] = {}
     for cell in cells:
         try:
-            content = json.loads(cell.provenance("train").read_text(encoding="utf-8"))
+            content = bounded.read_json(cell.provenance("train"))
             seconds, resumed = float(content["seconds"]), content["resumed"]
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from context_fbr import provenance
+from context_fbr import bounded, provenance
 from context_fbr.cells import Cell
 from context_fbr.mirror.journal import ORIGIN
 from context_fbr.mirror.recorded import md5, output, stages, value
@@ -98,7 +98,7 @@ def provenance_now() -> dict[str, Any]:
 def provenance_of(cell: Cell, stage: str, result: Path) -> dict[str, Any]:
     """What computed a stage of a cell, as far as metrics/provenance knows it of this result."""
     try:
-        content = json.loads(cell.provenance(stage).read_text(encoding="utf-8"))
+        content = bounded.read_json(cell.provenance(stage))
         if content["results"][str(result)]["sha256"] == hashlib.sha256(result.read_bytes()).hexdigest():
             return {name: content[name] for name in KEPT}
     except (OSError, ValueError, KeyError, TypeError):

@@ -2,14 +2,13 @@
 
 import csv
 import hashlib
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from context_fbr import nifti, originals, prepared
+from context_fbr import bounded, nifti, originals, prepared
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
 from context_fbr.mirror.identity import Identity, message, provenance_of
@@ -61,7 +60,7 @@ def record_training(journal: Journal, cell: Cell, identity: Identity) -> None:
     digest = f"train {md5}"
     if journal.digests.get("trained") == digest:
         return
-    summary = json.loads(cell.training.read_text(encoding="utf-8"))
+    summary = bounded.read_json(cell.training)
     name = f"weights-{md5}.pt"
     journal.keep(cell.weights, name)
     journal.append(

@@ -13,6 +13,8 @@ from context_fbr.msd.verify import Report, as_json, verify
 from context_fbr.study.document import PARAMS_FILE, Document, suggestion
 from context_fbr.text_tables import table, visible
 
+STANDARD_OUTPUT = Path("-")
+
 
 def folder_of(name: str) -> Path:
     """The folder that a name on the command line means: itself if it is one, else that of a task.
@@ -44,11 +46,16 @@ def run(name: str, json_file: Path | None) -> int:
         UserError: if the folder is not there, or the JSON file cannot be written.
     """
     report = verify(folder_of(name))
-    print(render(report))
+    if json_file != STANDARD_OUTPUT:
+        print(render(report))
     if json_file:
         # NaN, the range of a volume without a finite voxel, is no JSON
         facts = json.loads(json.dumps(as_json(report)), parse_constant=lambda _: None)
-        atomic.write_text(json_file, json.dumps(facts, indent=1, allow_nan=False) + "\n")
+        text = json.dumps(facts, indent=1, allow_nan=False)
+        if json_file == STANDARD_OUTPUT:
+            print(text)
+        else:
+            atomic.write_text(json_file, text + "\n")
     return 1 if report.count(Severity.ERROR) else 0
 
 

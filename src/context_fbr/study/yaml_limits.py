@@ -78,8 +78,8 @@ class Budget:
         self._total = self._total.plus(weight)
         if self._total.values > MOST_VALUES or self._total.characters > MOST_CHARACTERS:
             raise LimitError(
-                f"holds more than {MOST_VALUES:,} values or {MOST_CHARACTERS:,} characters, aliases (`*name`) "
-                "counted as what they stand for; write out what they shall be",
+                f"holds more than {MOST_VALUES:,} values or {MOST_CHARACTERS:,} characters, aliases "
+                "(`*name`) counted as what they stand for; write out what they shall be",
                 line,
             )
         self._put(weight)

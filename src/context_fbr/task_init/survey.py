@@ -4,7 +4,6 @@ Grids and the range of intensities are known from `verify`; this reads each imag
 at once by threads, and keeps of a case a few thousand numbers.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from context_fbr import nifti
+from context_fbr import bounded, nifti
 from context_fbr.geometry import Box, Geometry, Shape, geometry
 from context_fbr.labels import foreground_mask
 from context_fbr.msd.description import NAME, Description
@@ -145,7 +144,7 @@ def survey(report: Report, foreground: tuple[int, ...], workers: int | None = No
 
 def label_names(folder: Path) -> dict[int, str]:
     """Label values, in their order, and their names in a valid dataset.json."""
-    labels = json.loads((folder / NAME).read_text(encoding="utf-8-sig"))["labels"]
+    labels = bounded.parse_json(bounded.read_text(folder / NAME, encoding="utf-8-sig"))["labels"]
     names = {int(value): on_one_line(name) or "?" for value, name in labels.items()}
     return dict(sorted(names.items()))
 
