@@ -152,7 +152,7 @@ def copy(options: Namespace) -> None:
     from context_fbr.sandbox import copy_project
 
     copy_project(options.folder)
-    print(f"{options.folder}: a copy of the project with a DVC cache of its own")
+    print(f"{visible(str(options.folder))}: a copy of the project with a DVC cache of its own")
 
 
 def show(options: Namespace) -> None:
@@ -209,7 +209,7 @@ def published(options: Namespace) -> int:
         report.write_csv(folder / "ranges.csv", ranges.published_ranges(found.evidence))
         report.write_report(found.evidence, settings, folder, folder)
     runs = len(found.evidence.cells[KEYS].drop_duplicates())
-    print(f"{options.out}: tables, findings and figures of {runs} runs")
+    print(f"{visible(str(options.out))}: tables, findings and figures of {runs} runs")
     return 1 if found.problems else 0
 
 
@@ -240,4 +240,4 @@ def predict(options: Namespace) -> None:
     from context_fbr import predict  # imports torch and monai, which takes seconds
 
     for line in predict.predict(cell, options.images, options.out, options.overwrite):
-        print(line, flush=True)
+        print(visible(line), flush=True)
