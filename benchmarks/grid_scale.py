@@ -55,7 +55,7 @@ def make_study(folder: Path, cells: int) -> list[str]:
     if found != 3:
         raise UserError(f"{params}: the grid has another form than this benchmark expects")
     params.write_text(text)
-    subprocess.run([*GIT, "commit", "-qam", "Grid"], cwd=folder, check=True)
+    subprocess.run([*GIT, "commit", "-qam", "Grid"], cwd=folder, env=environment(folder), check=True)
     return [f"spheres-unet-16-{seed}" for seed in range(1, cells + 1)]
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
-from context_fbr import atomic, profiles, software
+from context_fbr import atomic, git, profiles, software
 from context_fbr.errors import run
 from context_fbr.sandbox import copy_project
 
@@ -66,7 +66,7 @@ def empty_study(folder: Path, profile: str) -> int:
 
 def environment(folder: Path) -> dict[str, str]:
     """DVC with a site cache of its own, which ends with the folder."""
-    return {**os.environ, "DVC_SITE_CACHE_DIR": str(folder.with_name("site")), "DVC_NO_ANALYTICS": "1"}
+    return {**git.environment(), "DVC_SITE_CACHE_DIR": str(folder.with_name("site")), "DVC_NO_ANALYTICS": "1"}
 
 
 def seconds(folder: Path, *command: str) -> float:

@@ -14,10 +14,13 @@ from slurm_cluster import MISSING, WHY_NOT, Cluster, cluster
 from small_disk import small_disk
 from web_server import Server, serve
 
-from context_fbr import score_columns
+from context_fbr import git, score_columns
 from context_fbr.cells import Cell
 from context_fbr.study.analysis import Analysis
 from context_fbr.study.document import Document
+
+for _name in git.OF_ONE_REPOSITORY:  # of the hook that may run the tests: they work on other repositories
+    os.environ.pop(_name, None)
 
 if TYPE_CHECKING:
     from benchmarks.request import Request

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from context_fbr import profiles
+from context_fbr import git, profiles
 from context_fbr.sandbox import copy_project
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +58,7 @@ class Workspace:
     def environment(self) -> dict[str, str]:
         """This test's Python first on the path, the copy's own code, DVC's own site cache."""
         return {
-            **os.environ,
+            **git.environment(),  # a hook that runs the tests means another repository
             **GIT_IDENTITY,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": "src",

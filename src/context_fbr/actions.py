@@ -2,8 +2,9 @@
 
 import sys
 from argparse import Namespace
+from pathlib import Path
 
-from context_fbr import atomic, cell_keys
+from context_fbr import atomic, cell_keys, project
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.analysis import Analysis
@@ -66,17 +67,23 @@ def profile(options: Namespace) -> None:
     print(f"{PARAMS_FILE}: {len(changes) or 'no'} values changed, profile {options.name}")
 
 
-def prune(_: Namespace) -> None:
+def prune(options: Namespace) -> None:
     """Remove what left the grid."""
-    from context_fbr.prune import prune
+    from context_fbr import prune
 
-    removed = prune(read_study(Document.read()).grid)
-    for name in removed:
-        print(f"removed {name}")
-    print(
-        f"{len(removed) or 'nothing'} removed"
-        + ("; `dvc repro` brings the analysis up to date" if removed else "")
-    )
+    plan = prune.plan(read_study(Document.read()).grid)
+    for line in plan.lines():
+        print(line)
+    count = len(plan.stages) + len(plan.paths)
+    if options.dry_run or not count:
+        print(f"{count or 'nothing'} to remove")
+        return
+    sys.stdout.flush()
+    removed = 0
+    for name in prune.carry_out(plan):
+        removed += 1
+        print(f"removed {name}", flush=True)
+    print(f"{removed} removed; `dvc repro` brings the analysis up to date")
 
 
 def wandb_push(options: Namespace) -> None:
@@ -93,11 +100,14 @@ def grid_run(options: Namespace) -> None:
     """Bring the study, or some of its cells, up to date."""
     study = read_study(Document.read())
     chosen = cell_keys.chosen(options.cells, study.grid.cells) if options.cells else None
-    from context_fbr.grid import gpus, local  # imports torch, which takes seconds
+    from context_fbr.grid.one_run import one_run
 
-    places = gpus.places(study, options.jobs, options.gpus, options.per_gpu)
-    check_networks(study)
-    local.run(study, places.jobs, chosen, places.environment)
+    with one_run():  # refused before the imports below
+        from context_fbr.grid import gpus, local  # imports torch, which takes seconds
+
+        places = gpus.places(study, options.jobs, options.gpus, options.per_gpu)
+        check_networks(study)
+        local.run(study, places.jobs, chosen, places.environment)
 
 
 def grid_submit(options: Namespace) -> int:
@@ -137,8 +147,10 @@ def grid_cancel(options: Namespace) -> None:
 def grid_collect(_: Namespace) -> None:
     """Bring the cluster's results here."""
     from context_fbr.grid import collect, site
+    from context_fbr.grid.one_run import one_run
 
-    collect.collect(read_study(Document.read()), site.read())
+    with one_run():
+        collect.collect(read_study(Document.read()), site.read())
     print("the study is up to date")
 
 
@@ -217,6 +229,8 @@ def verify(options: Namespace) -> int:
     """Verify a data set."""
     from context_fbr.msd import command
 
+    if not Path(options.name).is_dir():
+        project.require()
     return command.run(options.name, options.json)
 
 
@@ -241,3 +255,24 @@ def predict(options: Namespace) -> None:
 
     for line in predict.predict(cell, options.images, options.out, options.overwrite):
         print(visible(line), flush=True)
+
+
+IN_PROJECT = frozenset(
+    {
+        check,
+        check_lock,
+        profile,
+        prune,
+        wandb_push,
+        grid_run,
+        grid_submit,
+        grid_status,
+        grid_logs,
+        grid_cancel,
+        grid_collect,
+        copy,
+        task_init,
+        predict,
+    }
+)
+"""Commands that run in the folder of params.yaml only; `verify` does if its argument is no folder."""

@@ -1,17 +1,24 @@
 """Files and folders that are there whole or not at all: written beside, flushed to disk, renamed.
 
 What is being written ends in `.partial`, which git and DVC ignore, so that a killed process leaves nothing
-that counts; the next one to write the same thing takes its place.
+that counts; the next one to write the same thing takes its place. A link is followed, and what is replaced
+keeps its mode. A pipe or a device is written to, because it cannot be replaced.
 """
 
 import errno
 import os
+import re
 import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from context_fbr.errors import UserError
+
+CACHED = re.compile(r"/[0-9a-f]{2}/[0-9a-f]{30}$")
+"""Path of an object of DVC's cache, to which DVC links a result: the link is replaced, not the object."""
 
 
 def write_bytes(path: Path, *content: bytes | memoryview) -> None:
@@ -20,12 +27,17 @@ def write_bytes(path: Path, *content: bytes | memoryview) -> None:
     Raises:
         UserError: if the system refuses (full disk, no permission); what was at `path` is left as it was.
     """
+    if _is_special(path):
+        _write_through(path, content)
+        return
+    path = _followed(path)
     with _beside(path) as partial:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             for part in content:
                 file.write(part)
             file.flush()
+            _keep_mode(file.fileno(), path)
             os.fsync(file.fileno())
         partial.replace(path)
 
@@ -68,12 +80,30 @@ def directory(path: Path) -> Iterator[Path]:
     Raises:
         UserError: if the system refuses; what was at `path` is left as it was.
     """
+    path = _followed(path)
     with _beside(path) as partial:
         _remove(partial)
         partial.mkdir(parents=True)
         yield partial
         _remove(path)
         partial.replace(path)
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder if it is not there, and try to write a file in it, which is removed.
+
+    Raises:
+        UserError: if the system refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=".partial"):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written: {error.strerror or error}; make room, correct the permission or "
+            "name another folder"
+        ) from error
 
 
 @contextmanager
@@ -106,8 +136,46 @@ def _beside(path: Path) -> Iterator[Path]:
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
-    elif path.exists():
+    elif os.path.lexists(path):
         path.unlink()
+
+
+def _is_special(path: Path) -> bool:
+    """Return true for a pipe, a terminal or another device, also behind a link such as /dev/stdout."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _write_through(path: Path, content: tuple[bytes | memoryview, ...]) -> None:
+    try:
+        with path.open("wb") as file:
+            for part in content:
+                file.write(part)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: could not be written: {error.strerror or error}") from error
+
+
+def _followed(path: Path) -> Path:
+    """Return where a link leads to; the path itself if it is no link, or one into DVC's cache."""
+    if not path.is_symlink():
+        return path
+    target = os.path.realpath(path)
+    return path if CACHED.search(target) else Path(target)
+
+
+def _keep_mode(file: int, path: Path) -> None:
+    """Give an open file the mode of the one at `path`, which it will replace."""
+    try:
+        before = path.lstat()
+    except OSError:
+        return
+    if stat.S_ISREG(before.st_mode) and before.st_nlink == 1:  # else DVC's cache may have made it read-only
+        os.fchmod(file, stat.S_IMODE(before.st_mode))
 
 
 def _not_written(path: Path, error: OSError) -> UserError:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from context_fbr import actions
+from context_fbr import actions, project
 from context_fbr.errors import run
 
 
@@ -154,6 +154,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(do=actions.predict)
 
     command = commands.add_parser("prune", help="remove results and lock entries of cells that left the grid")
+    command.add_argument("--dry-run", action="store_true", help="list what would be removed, remove nothing")
     command.set_defaults(do=actions.prune)
 
     command = commands.add_parser(
@@ -231,6 +232,8 @@ def _main(arguments: list[str]) -> int | None:
     if others and "passes_on" not in options:
         root.error(f"unrecognized arguments: {' '.join(others)}")
     options.others = others
+    if options.do in actions.IN_PROJECT:
+        project.require()
     status: int | None = options.do(options)
     return status
 

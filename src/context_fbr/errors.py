@@ -2,6 +2,7 @@
 
 import io
 import os
+import pwd
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -9,6 +10,9 @@ from typing import NoReturn
 
 from context_fbr import starters
 from context_fbr.visible import visible
+
+USER_VARIABLES = ("LOGNAME", "USER", "LNAME", "USERNAME")
+"""Of `getpass.getuser`."""
 
 
 class UserError(Exception):
@@ -46,10 +50,26 @@ def raise_problems(problems: Sequence[str]) -> None:
         raise UserError(*problems)
 
 
+def user_has_name() -> bool:
+    """Return true if the system knows a name for this user, as it does not for many a container's."""
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        return False
+    return True
+
+
+def name_user() -> None:
+    """Set USER for a user without a name, for which libraries (`getpass.getuser`) would fail."""
+    if not any(os.environ.get(name) for name in USER_VARIABLES) and not user_has_name():
+        os.environ["USER"] = f"uid{os.getuid()}"
+
+
 def run(main: Callable[[list[str]], int | None], arguments: list[str] | None = None) -> NoReturn:
     """Run a stage or a command; exit with its status, or with 1 and its problems on stderr."""
     starters.watch()
     _print_every_name()
+    name_user()
     try:
         status = main(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()

@@ -13,7 +13,7 @@ from typing import Any
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 
-from context_fbr import code
+from context_fbr import bounded, code
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
 
@@ -33,7 +33,7 @@ def contradictions(recorded: Mapping[str, Mapping[str, Any]]) -> list[str]:
         problems += _code(stage, recorded.get(f"code_{stage}", {}))
     for name, entry, path in _cells(recorded):
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = bounded.read_json(path)
             if not _other_results(entry, content):
                 problems += [f"{name}: {path}: {text}" for text in _differences(name, entry, content)]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -49,7 +49,7 @@ def outdated(recorded: Mapping[str, Mapping[str, Any]]) -> list[str]:
     problems: list[str] = []
     for name, entry, path in _cells(recorded):
         try:
-            differs = _other_results(entry, json.loads(path.read_text(encoding="utf-8")))
+            differs = _other_results(entry, bounded.read_json(path))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # `contradictions` names it
         if differs:

@@ -1,4 +1,7 @@
-"""dvc.lock, edited in DVC's own formatting: entries taken out, entries put in order."""
+"""dvc.lock, edited in DVC's own formatting: entries taken out, entries put in order.
+
+DVC writes it in place. So it is read and written under DVC's own lock, .dvc/tmp/lock.
+"""
 
 from collections.abc import Iterable, Mapping
 from io import StringIO
@@ -9,12 +12,15 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from context_fbr import atomic
+from context_fbr.dvc_lock import locked
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.document import parse
 
 LOCK = Path("dvc.lock")
 SCHEMA = "2.0"
 """Of DVC's lock files."""
+READ_WAIT_S = 30.0
+"""Time for which a reader waits for another DVC process."""
 
 
 def stages() -> list[str]:
@@ -28,7 +34,11 @@ def stages() -> list[str]:
 
 def entries() -> dict[str, dict[str, Any]]:
     """What is recorded of each stage, by its name: cmd, deps, params, outs; errors as in `stages`."""
-    return _read()["stages"] if LOCK.exists() else {}
+    if not LOCK.exists():
+        return {}
+    with locked(READ_WAIT_S):
+        recorded: dict[str, dict[str, Any]] = _read()["stages"]
+        return recorded
 
 
 def outputs(names: Iterable[str]) -> list[Path]:
@@ -39,27 +49,30 @@ def outputs(names: Iterable[str]) -> list[Path]:
 
 def put(new: Mapping[str, Any]) -> None:
     """Put entries in, in the place of those of the same stages; errors as in `stages`."""
-    lock = _read()
-    lock["stages"].update(new)
-    _write(lock)
+    with locked():
+        lock = _read()
+        lock["stages"].update(new)
+        _write(lock)
 
 
 def remove(names: Iterable[str]) -> None:
     """Take entries out; errors as in `stages`."""
-    lock = _read()
-    for name in names:
-        del lock["stages"][name]
-    _write(lock)
+    with locked():
+        lock = _read()
+        for name in names:
+            lock["stages"].pop(name, None)
+        _write(lock)
 
 
 def sort(order: Iterable[str]) -> None:
     """Put the entries in the given order, unknown ones last; errors as in `stages`."""
-    lock = _read()
-    recorded = lock["stages"]
-    known = [name for name in order if name in recorded]
-    for name in [*known, *(name for name in list(recorded) if name not in set(known))]:
-        recorded.move_to_end(name)
-    _write(lock)
+    with locked():
+        lock = _read()
+        recorded = lock["stages"]
+        known = [name for name in order if name in recorded]
+        for name in [*known, *(name for name in list(recorded) if name not in set(known))]:
+            recorded.move_to_end(name)
+        _write(lock)
 
 
 def _read() -> CommentedMap:

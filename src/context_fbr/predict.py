@@ -53,6 +53,7 @@ def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> I
     training = read_training(cell)
     recipe = training.recipe
     jobs = _jobs(images, out, overwrite)
+    atomic.check_folder(out)
     window = document.section(("sliding_window",), SlidingWindow)
     device = prepare_device(document.section(("train",), Training).threads)
     try:

@@ -9,9 +9,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.representer import RoundTripRepresenter
 
-from context_fbr import atomic
+from context_fbr import atomic, line_endings
 from context_fbr.errors import UserError
-from context_fbr.study.document import Document, Location, plain
+from context_fbr.study.document import Document, Location, parse, plain
 from context_fbr.study.whole import read_study
 
 FOLDER = Path("profiles")
@@ -62,9 +62,13 @@ def profile_path(name: str) -> Path:
 
 def apply_overlay(overlay: Path, params: Path) -> list[Change]:
     """As `apply`, with the overlay's file."""
-    document = Document.read(params)
+    Document.read(params)  # says what is wrong with it
+    content = params.read_bytes()
+    ending = line_endings.of(content)
+    # With LF, or ruamel drops line breaks between comments.
+    document = Document(params, parse(content.replace(b"\r\n", b"\n"), str(params)))
     changes = list(_overlay(document.root, Document.read(overlay).root, ()))
-    text = dump(document.root)
+    text = line_endings.joined(dump(document.root), ending)
     read_study(Document(params, YAML().load(text)))  # refuses before anything is written
     if changes:
         atomic.write_text(params, text)

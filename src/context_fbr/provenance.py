@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from context_fbr import atomic, software
+from context_fbr import atomic, bounded, software
 from context_fbr.cells import Cell
 from context_fbr.precision import Precision
 from context_fbr.resume import Inputs
@@ -101,7 +101,7 @@ def write(
 def read(path: Path) -> dict[str, Any]:
     """Return a record; an empty one if there is none that can be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = bounded.read_json(path)
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -164,7 +164,12 @@ def _read_table(path: Path, problems: list[str]) -> list[tuple[object, ...]]:
 
 
 def _text(path: Path) -> str:
-    """A table's text; OSError for what is no regular file of the published folder, or too large for one."""
+    """Return a table's text, which may begin with a byte order mark.
+
+    Raises:
+        OSError: if it is not a regular file of the published folder, or larger than any table.
+        UnicodeDecodeError: if it is not UTF-8.
+    """
     folder = path.parent.parent
     if not path.resolve().is_relative_to(folder.resolve()):
         raise OSError(errno.EINVAL, f"is a link out of {folder}, put a copy of the file there", str(path))

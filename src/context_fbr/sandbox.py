@@ -1,38 +1,39 @@
 """A copy of the project as it is now, uncommitted changes included, with git and DVC cache of its own."""
 
+import os
 import shutil
-import subprocess
 from pathlib import Path
 
+from context_fbr import atomic, git
 from context_fbr.errors import UserError
 
+SETTINGS = ("user.name=context-fbr", "user.email=context-fbr@localhost", "commit.gpgsign=false")
+"""Not the user's commit: neither their name, signature nor hooks."""
 
-def copy_project(target: Path, source: Path = Path()) -> None:
+
+def copy_project(target: Path, source: Path | None = None) -> None:
     """Copy what git tracks or would track in `source` into the new folder `target`, and commit it there.
 
+    Args:
+        target: is there whole, or not at all.
+        source: None is the current folder.
+
     Raises:
-        UserError: if `target` is there already, or `source` is no git repository.
+        UserError: if `target` is there already, `source` is no git repository, or the system refuses.
     """
-    if target.exists():
+    if os.path.lexists(target):
         raise UserError(f"{target}: is there already; remove it or name another folder")
-    listed = subprocess.run(
-        ["git", "-C", str(source), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        check=False,
-    )
+    root = source or Path()
+    listed = git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", folder=source)
     if listed.returncode:
-        raise UserError(f"{source.resolve()}: git cannot list its files: {listed.stderr.decode().strip()}")
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (source / name).is_file():  # a tracked file may be deleted
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source / name, target / name)
-    # Not the user's commit: neither their name, signature nor hooks.
-    settings = ("user.name=context-fbr", "user.email=context-fbr@localhost", "commit.gpgsign=false")
-    git = [
-        "git",
-        "-C",
-        str(target),
-        *(word for s in (*settings, "core.hooksPath=/dev/null") for word in ("-c", s)),
-    ]
-    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Copy"]):
-        subprocess.run([*git, *command], check=True)
+        raise UserError(f"{root.resolve()}: git cannot list its files: {git.reason(listed)}")
+    with atomic.directory(target) as folder:
+        for name in filter(None, os.fsdecode(listed.stdout).split("\0")):
+            if (root / name).is_file():  # a tracked file may be deleted
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(root / name, folder / name)
+        options = [word for s in (*SETTINGS, "core.hooksPath=/dev/null") for word in ("-c", s)]
+        for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Copy"]):
+            done = git.run(*options, *command, folder=folder)
+            if done.returncode:
+                raise UserError(f"{target}: git {command[0]} failed: {git.reason(done)}; nothing was copied")

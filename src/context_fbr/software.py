@@ -1,19 +1,44 @@
 """What software made a result: the commit, what differs from it, and the versions of packages."""
 
-import subprocess
+import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from context_fbr import git
 
-def revision(folder: Path = Path()) -> str | None:
-    """The commit of the checkout around a folder; None outside of git."""
-    return _git(folder, "rev-parse", "--verify", "--quiet", "HEAD").strip() or None
+REVISION = ("rev-parse", "--verify", "--quiet", "HEAD")
 
 
-def changed_files(paths: Iterable[str], folder: Path = Path()) -> tuple[str, ...]:
-    """Files below some paths of the checkout that differ from its commit, new ones among them."""
-    return tuple(line[3:] for line in _git(folder, "status", "--porcelain", "--", *paths).splitlines())
+def revision(folder: Path | None = None) -> str | None:
+    """Return the commit of the checkout around a folder, or the current one; None outside of git.
+
+    None as well where git fails otherwise, with a warning that has git's words.
+    """
+    done = git.run(*REVISION, folder=folder)
+    problem = git_problem(folder)
+    if problem:
+        _warn(problem)
+    return done.stdout.decode().strip() or None
+
+
+def git_problem(folder: Path | None = None) -> str | None:
+    """Return why git cannot name the commit, with what to do; None if it can, or nothing is there to name."""
+    done = git.run(*REVISION, folder=folder)
+    if done.returncode in (0, 1) or git.is_absent(done):  # 1: there is no commit yet
+        return None
+    return git.reason(done)
+
+
+def changed_files(paths: Iterable[str], folder: Path | None = None) -> tuple[str, ...]:
+    """Return the files below some paths of the checkout that differ from its commit, new ones among them.
+
+    None where git fails, with a warning, unless `revision` has given it.
+    """
+    done = git.run("status", "--porcelain", "--", *paths, folder=folder)
+    if done.returncode and not git.is_absent(done) and not git_problem(folder):
+        _warn(git.reason(done))
+    return tuple(line[3:] for line in done.stdout.decode(errors="backslashreplace").splitlines())
 
 
 def versions(packages: Iterable[str]) -> dict[str, str | None]:
@@ -28,9 +53,5 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    except OSError:
-        return ""
+def _warn(reason: str) -> None:
+    print(f"warning: git: {reason}; what this computes will name no commit", file=sys.stderr, flush=True)

@@ -7,7 +7,6 @@ only numbers are read from them.
 
 import hashlib
 import io
-import json
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from ruamel.yaml.comments import CommentedMap
 
-from context_fbr import networks
+from context_fbr import bounded, fetching, networks
 from context_fbr.cells import TRAINING_FORMAT, Cell
 from context_fbr.errors import UserError
 from context_fbr.recipe import Recipe, from_json
@@ -58,7 +57,7 @@ def read_training(cell: Cell) -> Training:
     path = cell.training
     again = f"train it again with `dvc repro -f train@{cell.key}`"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = bounded.read_json(path)
         if content["format"] != TRAINING_FORMAT:
             raise UserError(f"{path}: format {content['format']!r}, expected {TRAINING_FORMAT}; {again}")
         if content["cell"] != cell.key:
@@ -72,7 +71,7 @@ def read_training(cell: Cell) -> Training:
             raise ValueError(f"training_spacing_mm is {spacing!r}")
         return Training(cell, network, weights, from_json(content["recipe"]), spacings)
     except FileNotFoundError:
-        remedy = f"`dvc pull train@{cell.key}` or `dvc repro train@{cell.key}`"
+        remedy = fetching.remedy(f"train@{cell.key}")
         raise UserError(f"{path}: not found: the cell is not trained; {remedy}") from None
     except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: is damaged, or of another version ({error!r}); {again}") from error

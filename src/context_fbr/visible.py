@@ -1,4 +1,4 @@
-"""Text from outside, such as a file's name, printed on one line and without control characters."""
+"""Names and values from outside, such as a file's name, made fit to print on one line."""
 
 LONGEST = 200
 
@@ -13,5 +13,5 @@ def visible(text: str) -> str:
 
 
 def on_one_line(text: str, longest: int = LONGEST) -> str:
-    """As `visible`, cut to a length."""
+    """Return the text as `visible` does, cut to a length."""
     return visible(text) if len(text) <= longest else f"{visible(text[:longest])}..."

@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from context_fbr import bounded
+from context_fbr import bounded, git
 from context_fbr.errors import UserError
 
 WORKSPACE = "workspace"
@@ -108,7 +108,7 @@ def changed_files(base: Snapshot, head: Snapshot) -> list[str]:
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["git", *arguments], capture_output=True, check=False)
+    return git.run(*arguments)
 
 
 def _checked(*arguments: str) -> bytes:

@@ -1,10 +1,13 @@
 """git and params.yaml."""
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from context_fbr import converted_files, software
 from context_fbr.doctor.results import Result, Status, guarded
-from context_fbr.errors import UserError
+from context_fbr.errors import UserError, user_has_name
+from context_fbr.grid import folders
 from context_fbr.study.document import PARAMS_FILE, Document
 from context_fbr.study.whole import read_study
 
@@ -18,11 +21,19 @@ def check() -> Iterator[Result]:
     """The parameters, and whether a result can be traced to a commit."""
     yield from guarded("params.yaml", lambda: [_params()])
     yield from guarded("git", _git)
+    yield from guarded("line endings", _line_endings)
+    yield from guarded("user", _user)
+    yield from guarded("folders", _folders)
 
 
 def git_result(origin: "Origin") -> Result:
     """What the provenance of a result made now would say."""
     if origin.revision is None:
+        failure = software.git_problem()
+        if failure:
+            words, _, to_do = failure.partition("; run ")
+            found = f"git fails: {words}; the provenance of results will name no commit"
+            return Result("git", Status.DOUBTFUL, found, to_do or "look at `git status` here")
         found = "no commit here, or no git: the provenance of results will name none"
         return Result("git", Status.DOUBTFUL, found, "work in a clone of the repository, made by `git clone`")
     if origin.changed:
@@ -37,6 +48,26 @@ def _git() -> Iterator[Result]:
     from context_fbr import provenance  # imports torch, without which the parameters can be checked
 
     yield git_result(provenance.start())
+
+
+def _line_endings() -> Iterator[Result]:
+    problem = converted_files.problem()
+    if problem:
+        found, _, to_do = problem.removeprefix("line endings: ").partition("; ")
+        yield Result("line endings", Status.WRONG, found, to_do)
+
+
+def _folders() -> Iterator[Result]:
+    links = folders.linked_folders() if folders.PIPELINE.exists() else []
+    if links:
+        found, _, to_do = folders.problem(links).partition("; ")
+        yield Result("folders", Status.WRONG, found, to_do)
+
+
+def _user() -> Iterator[Result]:
+    if not user_has_name():
+        found = f"user {os.getuid()} has no name on this machine; {os.environ.get('USER')} is used here"
+        yield Result("user", Status.DOUBTFUL, found, "for other programs: `export USER=NAME`, with any name")
 
 
 def _params() -> Result:

@@ -71,6 +71,14 @@ class Board:
             if not self._is_terminal:
                 print(f"[{self._ended}/{len(self._rows)}] {key} {state} in {seconds:.0f} s", flush=True)
 
+    def print(self, text: str) -> None:
+        """Print a line above the table at once, or into the log."""
+        if self._is_terminal:
+            self._console.print(text, markup=False, highlight=False)
+            self._live.refresh()
+        else:
+            print(text, flush=True)
+
     def _change(self, key: str, **changes: object) -> None:
         self._rows[key] = replace(self._rows[key], **changes)  # type: ignore[arg-type]
 

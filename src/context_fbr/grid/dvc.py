@@ -10,6 +10,7 @@ from pathlib import Path
 from context_fbr import starters
 from context_fbr.errors import UserError
 
+STOPPING = "stopping: finished work is kept, run the same command to resume"
 COMMAND = (sys.executable, "-m", "dvc")
 
 
@@ -66,7 +67,13 @@ def stage_names() -> list[str]:
 def repro(*arguments: str) -> bool:
     """Run `dvc repro ARGUMENTS` in this terminal; True if it succeeded."""
     print(f"$ dvc repro {' '.join(arguments)}", flush=True)
-    return call("repro", *arguments) == 0
+    with subprocess.Popen([*COMMAND, "repro", *arguments], env=environment()) as process:
+        try:
+            return process.wait() == 0
+        except KeyboardInterrupt:
+            print(STOPPING, flush=True)
+            process.wait()  # interrupted as well; a DVC that is killed may leave half of dvc.lock
+            raise
 
 
 def call(*arguments: str) -> int:

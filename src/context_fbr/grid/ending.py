@@ -1,15 +1,14 @@
 """The last line of a run: whether its results are those of the commit."""
 
-import subprocess
 from pathlib import Path
 
-from context_fbr import software
+from context_fbr import git, software
 
 RESULTS = ("dvc.lock", "metrics", "plots")
 MAX_NAMED = 8
 
 
-def against_commit(folder: Path = Path()) -> str:
+def against_commit(folder: Path | None = None) -> str:
     """Return one line that says which results differ from those of the commit around a folder.
 
     dvc.lock holds the hash of every model, prediction and table, so that it stands for all that git does not
@@ -18,11 +17,11 @@ def against_commit(folder: Path = Path()) -> str:
     commit = software.revision(folder)
     if commit is None:
         return "the study is up to date; there is no commit to compare its results with"
-    command = ["git", "-C", str(folder), "status", "--porcelain=v1", "-z", "--no-renames", "--", *RESULTS]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = ("--porcelain=v1", "-z", "--no-renames", "--untracked-files=all")
+    done = git.run("status", *options, "--", *RESULTS, folder=folder)
     if done.returncode:
-        return f"the study is up to date; git cannot compare its results: {done.stderr.strip()}"
-    names = [line[3:] for line in done.stdout.split("\0") if line]
+        return f"the study is up to date; git cannot compare its results: {git.reason(done)}"
+    names = [line[3:] for line in done.stdout.decode(errors="backslashreplace").split("\0") if line]
     if not names:
         return f"the study is up to date; all results are identical to those of commit {commit[:10]}"
     more = f" and {len(names) - MAX_NAMED} others" if len(names) > MAX_NAMED else ""

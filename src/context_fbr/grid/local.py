@@ -16,7 +16,7 @@ from types import MappingProxyType
 from context_fbr import lockfile
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
-from context_fbr.grid import done, dvc, ending, order, output
+from context_fbr.grid import done, dvc, ending, folders, order, output
 from context_fbr.grid.board import Board
 from context_fbr.grid.processes import Processes, signals_as_exceptions
 from context_fbr.grid.table import State
@@ -118,8 +118,9 @@ def refuse_to_lose_data(study: Study, tasks: Collection[str] | None = None) -> N
         tasks: whose data DVC will bring up to date; None for all of the grid.
 
     Raises:
-        UserError: with every folder that somebody filled by hand.
+        UserError: with every folder that somebody filled by hand, or that is a link out of the project.
     """
+    folders.refuse_links()
     known = lockfile.stages()
     raise_problems(
         [
@@ -169,6 +170,7 @@ def run_cells(cells: Sequence[Cell], jobs: int, environment: Mapping[str, str]) 
                 while worker.is_alive():  # a join without time-out would not hear Ctrl-C
                     worker.join(timeout=0.2)
         except BaseException:
+            board.print(dvc.STOPPING)
             processes.stop()
             for worker in workers:
                 worker.join(timeout=5)

@@ -3,13 +3,12 @@
 import os
 import shlex
 import shutil
-import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from context_fbr import lockfile, software, unfinished
+from context_fbr import git, lockfile, software, unfinished
 from context_fbr.errors import UserError
 from context_fbr.grid import batches, done, dvc, slurm
 from context_fbr.grid.batches import Batch
@@ -30,8 +29,10 @@ def commit() -> str:
     Raises:
         UserError: with the files that are in none; or if this folder is not the top of a git repository.
     """
-    top = subprocess.run(["git", "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=False)
-    if top.returncode or Path(top.stdout.strip()).resolve() != Path().resolve():
+    top = git.run("rev-parse", "--show-toplevel")
+    if top.returncode and not git.is_absent(top):
+        raise UserError(f"{Path().resolve()}: git cannot name its commit: {git.reason(top)}")
+    if top.returncode or Path(os.fsdecode(top.stdout).rstrip("\n")).resolve() != Path().resolve():
         raise UserError(f"{Path().resolve()}: is not the top folder of a git repository; jobs need a commit")
     revision = software.revision()
     if revision is None:
@@ -95,12 +96,12 @@ def _snapshot(batch: Batch) -> None:
     code = batch.folder / "code"
     code.parent.mkdir(parents=True)
     for command in (
-        ["git", "clone", "-q", "--no-checkout", str(Path().absolute()), str(code)],
-        ["git", "-C", str(code), "checkout", "-q", "--detach", batch.revision],
+        ["clone", "-q", "--no-checkout", str(Path().absolute()), str(code)],
+        ["-C", str(code), "checkout", "-q", "--detach", batch.revision],
     ):
-        cloned = subprocess.run(command, capture_output=True, text=True, check=False)
+        cloned = git.run(*command, folder=batch.folder)
         if cloned.returncode:
-            raise UserError(f"{code}: could not be cloned: {cloned.stderr.strip()}")
+            raise UserError(f"{code}: could not be cloned: {git.reason(cloned)}")
     lock = {name: entry for name, entry in lockfile.entries().items() if name.partition("@")[0] in done.DATA}
     lockfile.write(lock, batch.folder / lockfile.LOCK)  # DVC reads and writes all of it at each stage
     _write_config(batch)

@@ -11,7 +11,7 @@ from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
-from context_fbr import atomic, starters
+from context_fbr import atomic, git, starters
 from context_fbr.cells import Cell
 from context_fbr.errors import StoppedError
 from context_fbr.grid import done
@@ -107,6 +107,8 @@ def _compute_in_clone(job: _Job) -> str | None:
         if job.batch.remote:
             _push(job, stage)
     os.environ |= _environment(job)  # DVC's site cache
+    for name in git.OF_ONE_REPOSITORY:
+        os.environ.pop(name, None)
     with chdir(job.clone):
         if not done.look([job.cell])[0].done:
             raise LostError("ended well, but DVC's cache does not hold its results")
@@ -141,7 +143,7 @@ def _environment(job: _Job) -> dict[str, str]:
         # bash becomes the training; other shells stay, and die of the signals that it hears.
         "SHELL": shutil.which("bash") or "/bin/sh",
     }
-    return {**os.environ, **own, **starters.environment()}
+    return {**git.environment(), **own, **starters.environment()}
 
 
 def _prepare(job: _Job) -> None:

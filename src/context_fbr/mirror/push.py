@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from context_fbr import fetching
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.locks import HeldError
@@ -63,7 +64,7 @@ def _missing(cell: Cell) -> str | None:
     lacking = [str(path) for path in wanted if not path.is_file()]
     if not lacking:
         return None
-    return f"{', '.join(lacking)}: not found; `dvc repro evaluate@{cell.key}` or `dvc pull` brings them"
+    return f"{', '.join(lacking)}: not found; {fetching.remedy(f'evaluate@{cell.key}')}"
 
 
 def _record(cell: Cell, document: Document) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 from context_fbr.cells import Cell
 from context_fbr.code import text_of
+from context_fbr.dvc_lock import locked
 from context_fbr.errors import UserError
 from context_fbr.lockfile import LOCK
 from context_fbr.study.document import Document, parse, plain
@@ -26,7 +27,9 @@ def stages(wanted: str) -> dict[str, Any]:
         if not LOCK.exists():
             return {}
         try:
-            found = parse(LOCK.read_bytes(), str(LOCK), "safe")["stages"]
+            with locked(wait_s=0):
+                content = LOCK.read_bytes()
+            found = parse(content, str(LOCK), "safe")["stages"]
             if found.get(wanted, {}).get("outs"):
                 return found
         except (UserError, TypeError, KeyError, AttributeError):

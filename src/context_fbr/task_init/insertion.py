@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError
 
-from context_fbr import atomic
+from context_fbr import atomic, line_endings
 from context_fbr.errors import UserError
 from context_fbr.study.document import Document, plain
 from context_fbr.study.whole import read_study
@@ -34,7 +34,7 @@ def insert(params: Path, name: str, block: str) -> tuple[int, int]:
             then untouched.
     """
     content = params.read_bytes().decode("utf-8")
-    newline = "\r\n" if "\r\n" in content else "\n"
+    newline = line_endings.of(content.encode())
     lines = content.replace("\r\n", "\n").splitlines()
     before = Document.read(params)
     end = _end_of_tasks(before.root, lines)
