@@ -136,6 +136,12 @@ def parser() -> argparse.ArgumentParser:
         help="label values, segmented together as one class (default: the first that a case has)",
     )
     command.add_argument("--write", action="store_true", help="into params.yaml")
+    command.add_argument(
+        "--write-dataset-json",
+        action="store_true",
+        help="first write DIR/dataset.json, which must not be there, from what the files tell",
+    )
+    command.add_argument("--modality", metavar="NAME", help="for that dataset.json: CT, MRI, ...")
     command.set_defaults(do=actions.task_init)
 
     command = commands.add_parser("predict", help="segment images with a trained cell, each on its own grid")
