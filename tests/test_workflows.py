@@ -209,7 +209,7 @@ def test_the_first_run_comments_and_the_second_updates_the_comment(pull_request:
     lines = scores.read_text().splitlines(keepends=True)
     scores.write_text("".join(line for line in lines if ",unet," not in line))
     pull_request.checkout.commit("Without a network")
-    done = pull_request.compare("HEAD^1", "HEAD", expect=1)  # a regression, after all is written
+    done = pull_request.compare("HEAD~2", "HEAD", expect=1)  # a regression, after all is written
     assert "regression: cells that are gone" in done.stderr
     pull_request.comment()
     first = pull_request.comments
@@ -218,7 +218,7 @@ def test_the_first_run_comments_and_the_second_updates_the_comment(pull_request:
     assert first[2] == f"{MARKER}\n{pull_request.summary}"
     assert "https://github.com/some/where/raw/" in first[2]
 
-    pull_request.compare("HEAD", "HEAD^1", expect=0)  # the other way round: no regression
+    pull_request.compare("HEAD", "HEAD~2", expect=0)  # the other way round: no regression
     pull_request.comment()
     second = pull_request.comments
     assert len(second) == 3
