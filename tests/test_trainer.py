@@ -1,5 +1,6 @@
 """The training loop against a plain one, and what makes it repeatable."""
 
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -106,6 +107,36 @@ def test_dropout_is_a_function_of_seed_and_epoch(document: Document, volumes: li
     first = losses()
     torch.manual_seed(2)
     assert losses() == first
+
+
+class Drawing(torch.nn.Module):
+    """A network that draws a random number in each training step, as dropout does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv3d(1, 2, 1)
+        self.drawn: list[float] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.drawn.append(torch.rand(1).item())
+        return self.layer(images)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_random_numbers_of_a_step_are_named_by_seed_epoch_and_step(
+    document: Document, volumes: list[Volume], seed: int
+) -> None:
+    """Three epochs of two steps: equal masks in every epoch would be another regularisation."""
+    network = Drawing()
+    list(trainer.train(network, volumes, volumes[:1], protocol(document, 3, seed)))
+    expected = []
+    for epoch in (1, 2, 3):
+        for step in (1, 2):
+            generator = torch.Generator().manual_seed(zlib.crc32(f"dropout {seed} {epoch} {step}".encode()))
+            expected.append(torch.rand(1, generator=generator).item())
+    assert network.drawn == expected
+    assert len(set(expected)) == 6
 
 
 def test_every_patch_s_foreground_ratio_is_kept(document: Document, volumes: list[Volume]) -> None:
