@@ -215,6 +215,47 @@ def test_a_mean_has_its_interval_and_its_deviations_over_seeds_and_cases() -> No
     ).all()
 
 
+def test_with_a_test_set_for_each_seed_cases_add_nothing_to_an_interval() -> None:
+    """Distances are the same in both seeds, and what a seed adds to all Dice cancels in a loss: no width is left."""
+    nested = ranges.range_intervals(evidence(nested=True), 0.95).set_index("group")
+    paired = ranges.range_intervals(evidence(), 0.95).set_index("group")
+    for name in ("hausdorff_mean", "hausdorff_loss", "dice_loss"):
+        row = nested.loc["above"]
+        assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((row[name], row[name]), abs=1e-9)
+    assert paired.loc["above", "hausdorff_mean_low"] < paired.loc["above", "hausdorff_mean"]
+    assert np.isnan(paired.loc["above", "dice_loss_low"])  # a single case is within
+
+
+def test_tables_keep_the_order_of_the_results() -> None:
+    own = evidence()
+    parts = [("unetr", 32), ("unetr", 16), ("attention_unet", 32), ("attention_unet", 16)]
+    scores, ratios = (
+        pd.concat([f.assign(model=m, patch_size=s)[::-1] for m, s in parts], ignore_index=True)
+        for f in (own.scores, own.ratios)
+    )
+    both = Evidence(scores, ratios, None)
+    for table in (
+        ranges.cell_ranges(both),
+        ranges.published_ranges(both),
+        ranges.range_intervals(both, 0.95),
+    ):
+        found = table[["model", "patch_size"]].drop_duplicates().itertuples(index=False, name=None)
+        assert list(found) == parts
+        assert table["group"].tolist()[:4] == ["within", "below", "above", "outside"]
+    assert ranges.cell_ranges(both)["seed"].unique().tolist() == [1, 0]
+    assert [
+        tuple(k) for k in ranges.training_ranges(ratios, KEYS[1:3])[["model", "patch_size"]].to_numpy()
+    ] == parts
+
+
+def test_a_table_without_rows_has_its_columns() -> None:
+    own = evidence()
+    found = Evidence(own.scores, own.ratios.iloc[:0], None)
+    table = ranges.published_ranges(found)
+    assert len(table) == 0
+    assert table.columns.tolist() == ranges.published_ranges(own).columns.tolist()
+
+
 @needs_published
 def test_the_published_figures_come_out_to_the_last_digit() -> None:
     found = read_published(PUBLISHED)
