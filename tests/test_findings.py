@@ -367,3 +367,75 @@ def test_converged_cells_that_say_the_opposite_leave_a_verdict_undecided() -> No
     slope = found["larger_patches_unet"]
     assert slope.estimate > 0 > slope.converged_high
     assert (slope.verdict, slope.cells, slope.not_converged) == ("not decided", 9, 3)
+
+
+STATEMENTS = {
+    "larger_patches_{}": (CLAIM, "{} does better with larger patches"),
+    "loses_little_unet": (CLAIM, "UNet loses little outside of the training range"),
+    "loses_more_attention_unet": (CLAIM, "Attention-UNet loses more outside of the training range than UNet"),
+    "wide_range_{}": (CLAIM, "A wide range of foreground ratios in training makes {} robust"),
+    "small_objects_{}": (RIVAL, "Of the test cases outside of the range, {} fails on the small ones"),
+    "equal_size_{}": (
+        RIVAL, "It is not the range: {} does no better on small objects where they are within it",
+    ),
+    "no_context_{}": (RIVAL, "No context is needed: a threshold has as good a Dice as {} at its best"),
+    "no_context_distance_{}": (
+        RIVAL, "No context is needed: a threshold's Hausdorff distance is smaller than that of {}",
+    ),
+}  # fmt: skip
+
+
+def test_each_finding_has_its_kind_its_statement_and_its_place() -> None:
+    """By claim, of the networks in the order of the results; the threshold's distance after its Dice."""
+    expected: dict[str, tuple[str, str]] = {}
+    for name, (kind, statement) in STATEMENTS.items():
+        for model, called in (("unet", "UNet"), ("attention_unet", "Attention-UNet")):
+            expected[name.format(model)] = (kind, statement.format(called))
+    found = findings(study(), SETTINGS)
+    assert [(f.id, (f.kind, f.statement)) for f in found] == list(expected.items())
+    assert {f.task for f in found} == {"t"}
+    assert {f.id for f in found if f.unit == "voxels"} == {
+        f"no_context_distance_{m}" for m in ("unet", "attention_unet")
+    }
+    assert {f.unit for f in found} == {"Dice", "voxels"}
+
+
+def test_each_statistic_names_the_patch_sizes_and_networks_that_it_is_of() -> None:
+    found = {name: finding.statistic for name, finding in by_id(study()).items()}
+    assert found["larger_patches_unet"].endswith(", patch 16, 32, 48")
+    assert found["loses_little_unet"].endswith(", patch 32, 48; little: less than 0.05")
+    assert found["loses_more_attention_unet"] == (
+        "(mean Dice within minus outside) of Attention-UNet minus that of UNet, patch 32, 48"
+    )
+    assert ", patch 16 minus patch 48, " in found["wide_range_unet"]
+    assert found["small_objects_unet"].endswith(", patch 48")
+    assert "below the range of patch 48 " in found["equal_size_unet"]
+    assert found["equal_size_unet"].endswith(
+        ", patch 16, 32, minus that at patch 48; no better: by less than 0.05"
+    )
+    assert found["no_context_attention_unet"].endswith("of patch 48; as well: no worse than by 0.05")
+    assert "of patch 48, the best in Dice, " in found["no_context_distance_attention_unet"]
+
+
+def test_without_the_reference_network_nothing_is_held_against_it() -> None:
+    own = study(threshold=False)
+    alone = replace(
+        own,
+        scores=own.scores[own.scores["model"] == "attention_unet"],
+        ratios=own.ratios[own.ratios["model"] == "attention_unet"],
+    )
+    assert [f.id for f in findings(alone, SETTINGS)] == [
+        f"{name}_attention_unet" for name in ("larger_patches", "wide_range", "small_objects", "equal_size")
+    ]
+
+
+def test_a_network_that_cannot_be_compared_with_the_reference_says_why() -> None:
+    """The reference has no case outside of its range."""
+    own = study()
+    wide = own.ratios["foreground_ratio"].where(
+        own.ratios["model"] != "unet", [0.0, 1.0] * (len(own.ratios) // 2)
+    )
+    found = by_id(replace(own, ratios=own.ratios.assign(foreground_ratio=wide)))["loses_more_attention_unet"]
+    assert (found.estimate, found.verdict, found.cells, found.not_converged) == (None, "not decided", 0, 0)
+    assert found.reason == "no patch size has test cases within and outside for both networks"
+    assert found.statistic.endswith(", no patch size")
