@@ -135,6 +135,18 @@ def test_of_large_maps_two_samples_are_tested() -> None:
     assert second.shape == (2, 2, 64, 32, 16)  # one long edge is enough
 
 
+def test_a_map_is_large_by_its_longest_edge_from_33_voxels_on() -> None:
+    flat = nn.Sequential(nn.Conv3d(1, 2, 3, stride=(1, 4, 4), padding=1), nn.Conv3d(2, 2, 1))
+    assert [layer.shape for layer in precision.layers_of(flat, 8, 48)] == [
+        (2, 1, 48, 48, 48), (2, 2, 48, 12, 12),
+    ]  # fmt: skip
+    for edge, samples in ((31, 8), (32, 8), (33, 2)):
+        (layer,) = precision.layers_of(nn.Conv3d(1, 2, 3), 8, edge)
+        assert layer.shape == (samples, 1, edge, edge, edge)
+    (layer,) = precision.layers_of(nn.Conv3d(1, 2, 3), 1, 33)
+    assert layer.shape[0] == 1
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_a_sliding_window_in_bf16_is_that_in_float32_to_bf16_s_rounding(params: Path, model: str) -> None:
     network = networks.build(Document.read(params), model, 16, seed=1).eval()
