@@ -17,10 +17,7 @@ from context_fbr.cells import Cell
 from context_fbr.epoch import Epoch
 from context_fbr.locks import HeldError
 from context_fbr.mirror import journal, live, media, record, starting
-<<<<<<< HEAD
-=======
 from context_fbr.mirror.identity import Identity
->>>>>>> 03d6e254ded504b0a740b65802b80d192973ae78
 from context_fbr.mirror.journal import JOURNAL, folder_of, writing
 from context_fbr.patches import Volume
 from context_fbr.study.document import Document
@@ -60,26 +57,6 @@ def test_a_journal_is_read_back_with_its_arrays_and_without_a_line_that_a_kill_c
     assert journal.read(path.parent, end) == ([], end)
     assert [message.get("step") for message in messages] == [None, 1, 2]
     assert np.array_equal(journal.arrays_of(path.parent, messages[1])["x"], np.arange(3))
-
-
-def test_a_row_that_a_journal_holds_is_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "provenance_of": lambda *_: {},
-        "batch_of": lambda _: 1,
-        "epochs_of": lambda _: [EPOCH],
-        "better": lambda *_: EPOCH,
-        "rows": lambda *_: [(1, {"train/loss": 0.5}), (2, {"train/loss": 0.25})],
-        "record_training": lambda *_: None,
-        "record_test": lambda *_: None,
-        "message": lambda *_: CONFIG,
-    }.items():
-        monkeypatch.setattr(record, name, value)
-    with writing("run") as own:
-        own.append(row(1, 0.5))
-        for _ in range(2):
-            record.record_files(own, UNET, None, None)  # type: ignore[arg-type]
-    messages, _ = journal.read(folder_of("run"))
-    assert [message["step"] for message in messages if message["kind"] == "row"] == [1, 2]
 
 
 def test_a_journal_is_written_by_one_process_alone() -> None:

@@ -4,7 +4,6 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 import pytest
@@ -110,21 +109,6 @@ def test_dropout_is_a_function_of_seed_and_epoch(document: Document, volumes: li
     assert losses() == first
 
 
-<<<<<<< HEAD
-def test_every_step_of_every_epoch_and_seed_draws_a_dropout_of_its_own(
-    document: Document, volumes: list[Volume], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seeds: list[int] = []
-    seed = torch.manual_seed
-    monkeypatch.setattr(torch, "manual_seed", lambda number: (seeds.append(number), seed(number))[1])
-    for number in (1, 2):
-        network = networks.build(document, "unet", 16, 1)
-        seeds.clear() if number == 1 else None
-        list(trainer.train(network, volumes, volumes[:1], protocol(document, 2, seed=number)))
-    steps = [crc32(f"dropout {s} {e} {n}".encode()) for s in (1, 2) for e in (1, 2) for n in (1, 2)]
-    assert [number for number in seeds if number > 2] == steps
-    assert len(set(steps)) == 8
-=======
 class Drawing(torch.nn.Module):
     """A network that draws a random number in each training step, as dropout does."""
 
@@ -153,7 +137,6 @@ def test_the_random_numbers_of_a_step_are_named_by_seed_epoch_and_step(
             expected.append(torch.rand(1, generator=generator).item())
     assert network.drawn == expected
     assert len(set(expected)) == 6
->>>>>>> 03d6e254ded504b0a740b65802b80d192973ae78
 
 
 def test_every_patch_s_foreground_ratio_is_kept(document: Document, volumes: list[Volume]) -> None:
