@@ -12,9 +12,10 @@ from conftest import CELLS, SETTINGS, score_table
 from context_fbr import analyze, baseline, baselines, nifti, prepared, summary
 from context_fbr.differences import difference_table
 from context_fbr.errors import UserError
-from context_fbr.evidence import Evidence, from_results
+from context_fbr.evidence import Evidence, from_results, is_baseline
 from context_fbr.figures.foreground import ratio_histogram
 from context_fbr.prepare import prepare_case
+from context_fbr.result_files import DIGITS
 from context_fbr.results import Results, read_results
 from context_fbr.score_columns import SCORES, score_row
 from context_fbr.scoring import score
@@ -373,3 +374,102 @@ def test_the_mask_of_a_baseline_has_the_threshold_itself(value: float, expected:
     assert (mask.item(), mask.dtype) == (expected, np.uint8)
     everything = baselines.predict("everything", np.full((1, 1, 2), -9.0), 0.5)
     assert (everything.tolist(), everything.dtype) == ([[[1, 1]]], np.uint8)
+
+
+def test_a_number_of_json_is_whole_or_rounded_and_null_where_it_is_undefined() -> None:
+    assert summary.number(float("nan")) is None
+    assert summary.number(pd.NA) is None
+    assert summary.number(None) is None
+    for value in (3, np.int64(3)):
+        assert (summary.number(value), type(summary.number(value))) == (3, int)
+    assert type(summary.number(3.0)) is float
+    assert summary.number(1 / 3) == round(1 / 3, DIGITS)
+    assert summary.number(np.float32(0.5)) == 0.5
+
+
+def test_a_row_of_the_summary_is_the_one_by_hand() -> None:
+    """UNet at 8, seeds 1 and 2: case a is predicted empty by seed 1, case d has an empty label."""
+    own = compared()
+    rows = own.scores[(own.scores["patch_size"] == 8) & (own.scores["model"] == "unet")].reset_index(
+        drop=True
+    )
+    empty = (rows["filename"] == "a") & (rows["seed"] == 1)
+    no_label = rows["filename"] == "d"
+    rows = rows.assign(
+        dsc=rows["dsc"].mask(empty, 0.0).mask(no_label),
+        hausdorff=rows["hausdorff"].mask(empty | no_label),
+        abs_diff=[0.1, 0.2, 0.3, np.nan, 0.4, 0.5, 0.6, np.nan],
+        hausdorff_mm=np.arange(8.0),
+    )
+    converged = {("t", "unet", 8, 1): True, ("t", "unet", 8, 2): False}
+    found = Evidence(pd.concat([rows, own.scores[own.scores["model"] == "threshold"]]), own.ratios, converged)
+    network, threshold = summary.summarise(found, 0.95).to_dict("records")
+    # Dice by hand: seed 1: 0, 0.47, 0.49; seed 2: 0.49, 0.51, 0.53
+    expected = {
+        "task": "t", "model": "unet", "patch_size": 8, "seeds": 2, "not_converged": 1, "cases": 4, "scores": 8,
+        "undefined_dice": 2, "undefined_hausdorff": 3, "empty_predictions": 1, "abs_diff_mean": 0.35,
+        "hausdorff_mm_mean": 3.5, "dice_mean": (0.47 + 0.49 + 0.49 + 0.51 + 0.53) / 6,
+        "dice_sd_seeds": np.std([0.96 / 3, 1.53 / 3], ddof=1), "dice_sd_cases": np.std([0.245, 0.49, 0.51], ddof=1),
+        "hausdorff_mean": (8.8 + 8.8 + 8.2 + 9.2 + 9.2) / 5,
+    }  # fmt: skip
+    assert {name: network[name] for name in expected} == pytest.approx(expected)
+    assert "surface_dice_mean" not in network
+    alone = {
+        name: threshold[name] for name in ("model", "patch_size", "seeds", "not_converged", "cases", "scores")
+    }
+    assert alone == {
+        "model": "threshold", "patch_size": "all", "seeds": 0, "not_converged": 0, "cases": 4, "scores": 4,
+    }  # fmt: skip
+    nested = Evidence(found.scores, found.ratios, converged, frozenset({"t"}))
+    assert [row["cases"] for row in summary.summarise(nested, 0.95).to_dict("records")] == [8, 4]
+    unknown = Evidence(found.scores, found.ratios, None)
+    assert summary.summarise(unknown, 0.95)["not_converged"].isna().all()
+
+
+def test_the_headline_is_the_dice_at_the_smallest_and_the_largest_patch_and_no_baseline() -> None:
+    table = summary.summarise(compared(), 0.95).iloc[::-1]
+    assert summary.headline(table) == {
+        "cells_not_converged": 1,
+        "t": {"unetr": {"dice_8": 0.6}, "unet": {"dice_8": 0.5, "dice_16": 0.7}},
+    }
+    tree = summary.tree_of(table)
+    assert {model: list(sizes) for model, sizes in tree["t"].items()} == {
+        "threshold": ["all"], "unetr": ["8"], "unet": ["16", "8"],
+    }  # fmt: skip
+    assert "model" not in tree["t"]["unet"]["8"]
+    assert tree["t"]["threshold"]["all"]["dice_sd_seeds"] is None
+
+
+def test_the_threshold_of_a_task_is_the_one_that_its_rows_name() -> None:
+    table = pd.DataFrame({"task": ["b", "b", "a"], "threshold": [0.5, 0.5, 0.25]})
+    assert summary.thresholds(table) == {"a": 0.25, "b": 0.5}
+
+
+def test_evidence_is_of_the_networks_and_of_the_baselines_which_are_not_trained(tables: Path) -> None:
+    results = read_results(CELLS)
+    own = evidence()
+    assert len(own.scores) == 16 + 4
+    assert len(own.cells) == 16
+    assert "padded" not in own.scores.columns
+    assert "threshold" not in own.scores.columns
+    without = own.scores[own.scores["seed"].isna()]
+    assert without["model"].tolist() == ["everything"] * 2 + ["threshold"] * 2
+    assert without["patch_size"].isna().all()
+    assert own.scores.index.tolist() == list(range(20))
+    assert (str(own.scores["seed"].dtype), str(own.scores["patch_size"].dtype)) == ("Int64", "Int64")
+    pd.testing.assert_frame_equal(own.ratios, results.foreground_ratios)
+    failed = ("spheres", "unetr", 8, 2)
+    assert own.converged is not None
+    assert own.converged[failed] is False
+    assert own.not_converged(own.scores) == 2
+    assert own.not_converged(own.scores[own.scores["model"] == "unet"]) == 0
+    sound = own.converged_only()
+    assert len(sound.scores) == 20 - 2 * 2
+    assert len(sound.ratios) == len(own.ratios) - 2 * 4
+    keys = sound.scores[["model", "seed"]].drop_duplicates().itertuples(index=False, name=None)
+    assert ("unetr", 2) not in set(keys)
+    assert sound.converged == own.converged
+    unknown = Evidence(own.scores, own.ratios, None)
+    assert unknown.converged_only() is unknown
+    assert unknown.not_converged(own.scores) is None
+    assert [is_baseline(name) for name in ("everything", "threshold", "unet")] == [True, True, False]

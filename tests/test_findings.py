@@ -439,3 +439,50 @@ def test_a_network_that_cannot_be_compared_with_the_reference_says_why() -> None
     assert (found.estimate, found.verdict, found.cells, found.not_converged) == (None, "not decided", 0, 0)
     assert found.reason == "no patch size has test cases within and outside for both networks"
     assert found.statistic.endswith(", no patch size")
+
+
+WIDE = "mean Dice with the widest training range minus that with the narrowest"
+
+
+def test_equally_wide_ranges_and_unknown_ranges_name_no_patch_size() -> None:
+    own = constant({16: 0.8, 48: 0.8}, 0.5)
+    equal = own.ratios.assign(foreground_ratio=[0.1, 0.3, 0.1, 0.3, 0.1, 0.3] * 2)
+    shifted = own.ratios.assign(foreground_ratio=[0.25, 0.5] * 3 + [0.5, 0.75] * 3)
+    for ratios in (equal, shifted, own.ratios.iloc[:0]):
+        found = by_id(replace(own, ratios=ratios))["wide_range_unet"]
+        assert (found.statistic, found.estimate, found.verdict) == (WIDE, None, "not decided")
+    assert by_id(own)["wide_range_unet"].statistic.startswith(
+        f"{WIDE}, patch 16 minus patch 48, on test cases "
+    )
+
+
+@pytest.mark.parametrize(
+    ("ratios", "estimated"),
+    [
+        ((0.01, 0.02, 0.1, 0.3, 0.4), True),
+        ((0.01, 0.1, 0.3, 0.4), False),  # one case below
+        ((0.01, 0.02, 0.1, 0.4), False),  # one case above
+    ],
+)
+def test_a_group_of_a_single_case_decides_nothing_on_small_objects(
+    ratios: tuple[float, ...], estimated: bool
+) -> None:
+    found = by_id(constant({48: 0.8}, 0.5, np.array(ratios)))["small_objects_unet"]
+    assert (found.estimate is not None) == estimated
+
+
+def test_tasks_are_answered_in_the_order_of_the_results_each_from_its_own_rows() -> None:
+    second = constant({16: 0.3, 32: 0.4}, 0.9)
+    first = replace(constant({16: 0.9, 32: 0.6}, 0.2))
+    both = replace(
+        first,
+        scores=pd.concat([first.scores.assign(task="z"), second.scores.assign(task="a")], ignore_index=True),
+        ratios=pd.concat([first.ratios.assign(task="z"), second.ratios.assign(task="a")], ignore_index=True),
+    )
+    found = findings(both, SETTINGS)
+    assert list(dict.fromkeys(f.task for f in found)) == ["z", "a"]
+    slopes = {f.task: f.estimate for f in found if f.id == "larger_patches_unet"}
+    assert slopes == pytest.approx({"z": -0.3, "a": 0.1}, abs=0.002)
+    thresholds = {f.task: (f.estimate, f.verdict) for f in found if f.id == "no_context_unet"}
+    assert thresholds["z"] == (pytest.approx(-0.7, abs=0.002), "contradicted")
+    assert thresholds["a"] == (pytest.approx(0.5, abs=0.002), "supported")
