@@ -10,7 +10,11 @@ VENV := .venv
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro smoke test test-slow lint bench mutants clean
+.DEFAULT_GOAL := help
+.PHONY: help repro smoke test test-slow lint bench mutants clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 repro: $(READY) ## the study of params.yaml, cells side by side
 	context-fbr grid run $(if $(JOBS),--jobs $(JOBS))

@@ -194,7 +194,7 @@ def _cases(count: int) -> str:
 def _describe(raw: Path) -> Description:
     description, problems = dataset_json.read(raw)
     if description is None:
-        remedy = f"run `dvc repro raw@{raw.name}`, or `dvc pull` the data"
+        remedy = f"run `dvc repro raw@{raw.name}`"
         raise UserError(*(f"{raw / problem.file}: {problem.text}; {remedy}" for problem in problems))
     return description
 
