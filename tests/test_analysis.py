@@ -426,7 +426,7 @@ def test_a_row_of_the_summary_is_the_one_by_hand() -> None:
     assert summary.summarise(unknown, 0.95)["not_converged"].isna().all()
 
 
-def test_the_headline_is_the_dice_at_the_smallest_and_the_largest_patch_and_no_baseline() -> None:
+def test_the_headline_is_the_dice_at_every_patch_and_no_baseline() -> None:
     table = summary.summarise(compared(), 0.95).iloc[::-1]
     assert summary.headline(table) == {
         "cells_not_converged": 1,

@@ -170,16 +170,17 @@ def copy(options: Namespace) -> None:
 def show(options: Namespace) -> None:
     """Print results and findings."""
     from context_fbr import show
+    from context_fbr.text_tables import terminal_width
 
-    print(show.render(options.metrics, markdown=options.markdown))
+    print(show.render(options.metrics, options.markdown, terminal_width()))
 
 
 def experiments(options: Namespace) -> int:
-    """DVC's table of experiments, without what does not matter."""
-    from context_fbr.grid import dvc
+    """Show DVC's experiments."""
+    from context_fbr import experiments
+    from context_fbr.text_tables import terminal_width
 
-    # Not the hashes of a hundred dependencies, whose names have slashes, nor what is the same everywhere.
-    return dvc.call("exp", "show", "--only-changed", "--drop", ".*/|Executor", *options.others)
+    return experiments.show(options.others, terminal_width())
 
 
 def diff(options: Namespace) -> int:

@@ -81,7 +81,10 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(do=actions.show)
 
     command = _add(
-        commands, "experiments", help="`dvc exp show` with the columns that matter; takes its options"
+        commands,
+        "experiments",
+        help="the experiments of DVC: scores, and the parameters that differ",
+        epilog="Options of `dvc exp show` are passed on: --all-commits, -n 3, --csv, --json ...",
     )
     command.set_defaults(do=actions.experiments, passes_on=True)
 
