@@ -10,7 +10,11 @@ VENV := .venv
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro smoke test test-slow lint bench clean
+.DEFAULT_GOAL := help
+.PHONY: help repro smoke test test-slow lint bench mutants clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 repro: $(READY) ## the study of params.yaml, cells side by side
 	context-fbr grid run $(if $(JOBS),--jobs $(JOBS))
@@ -38,8 +42,12 @@ lint: $(READY) ## format, lint and types
 bench: $(READY) ## timings, in pairs: make bench PARTS="step cell" DEVICE=cuda REPEATS=5
 	python -m benchmarks $(PARTS) $(if $(DEVICE),--device $(DEVICE)) $(if $(REPEATS),--repeats $(REPEATS))
 
+mutants: $(READY) ## small mistakes that the fast tests should catch, for hours: make mutants MODULES="sampling scoring"
+	$(VENV)/bin/python -m pip install --quiet $(PIP_OPTIONS) -c constraints.txt -e '.[dev,mutants]'
+	nice -n 19 python -m benchmarks.mutants $(MODULES)
+
 clean: ## remove what the targets made, results and DVC cache stay
-	rm -rf $(VENV) smoke .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
+	rm -rf $(VENV) .mutants smoke .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which with make PYTHON=python3.12")'

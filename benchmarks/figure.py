@@ -4,9 +4,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-
-from context_fbr.figures.style import COLOURS, GREY, MARKERS, STYLE, png
+from context_fbr.figures.style import COLOURS, GREY, MARKERS, drawing, png, subplots
 from context_fbr.names import name_of
 
 NETWORKS = ("unet", "attention_unet", "unetr")
@@ -16,8 +14,8 @@ def draw(path: Path) -> bytes:
     """A line for each row of the table at `path`, as PNG: median ratio, least to greatest."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(7.0, 1.2 + 0.3 * len(rows)))
+    with drawing():
+        figure, axis = subplots(figsize=(7.0, 1.2 + 0.3 * len(rows)))
         for place, row in enumerate(rows):
             median, least, greatest = (float(row[f"ratio_{kind}"]) for kind in ("median", "min", "max"))
             number = 1 + NETWORKS.index(row["network"]) if row["network"] in NETWORKS else 0

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -22,7 +21,7 @@ from benchmarks.request import Request
 from benchmarks.table import FOLDER, STAMP, Table
 from context_fbr import atomic, networks
 from context_fbr.cells import Cell
-from context_fbr.figures.style import COLOURS, GREY, MARKERS, STYLE, png
+from context_fbr.figures.style import COLOURS, GREY, MARKERS, drawing, png, subplots
 from context_fbr.inference import window_corners
 from context_fbr.names import name_of
 from context_fbr.study.raw import SpheresRaw
@@ -114,8 +113,8 @@ def draw(path: Path) -> bytes:
     """The table at `path` as PNG: a panel for each thing that varies, the floor dashed."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(POINTS), figsize=(9.0, 3.2), sharey=True)
+    with drawing():
+        figure, axes = subplots(1, len(POINTS), figsize=(9.0, 3.2), sharey=True)
         for axis, varied in zip(axes, POINTS, strict=True):
             for number, model in enumerate(NETWORKS):
                 own = [row for row in rows if (row["varied"], row["network"]) == (varied, model)]

@@ -27,6 +27,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+from context_fbr import errors  # noqa: E402
+
+errors.name_user()  # before MONAI, which asks for it when it is imported
+
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 

@@ -9,13 +9,18 @@ import pandas as pd
 import pytest
 from conftest import CELLS, SETTINGS, score_table
 
-from context_fbr import analyze, baselines, summary
+from context_fbr import analyze, baseline, baselines, nifti, prepared, summary
+from context_fbr.differences import difference_table
 from context_fbr.errors import UserError
-from context_fbr.evidence import Evidence, from_results
+from context_fbr.evidence import Evidence, from_results, is_baseline
 from context_fbr.figures.foreground import ratio_histogram
+from context_fbr.prepare import prepare_case
+from context_fbr.result_files import DIGITS
 from context_fbr.results import Results, read_results
 from context_fbr.score_columns import SCORES, score_row
 from context_fbr.scoring import score
+from context_fbr.splits import Source
+from context_fbr.study.preparation import Prepare, Split
 
 
 def evidence() -> Evidence:
@@ -186,3 +191,285 @@ def test_baselines_are_scored_as_networks_are() -> None:
             name, expected.dice, expected.hausdorff_voxels, expected.absolute_difference,
         )  # fmt: skip
         assert row.fg_ratio == label.mean()
+
+
+HISTORIES = [
+    # validations in the order of epochs, the best of them, change from the one before the last to the last
+    ((0.5, 0.8, 0.7, 0.72), 0.8, 0.02),
+    ((0.9, 0.8, 0.7, 0.4), 0.9, 0.3),
+    ((0.1, 0.2, 0.3, 0.85), 0.85, 0.55),
+    ((0.7, 0.7, 0.7, 0.7), 0.7, 0.0),
+    ((0.6,), 0.6, None),
+    ((), None, None),
+]
+
+
+@pytest.mark.parametrize(("validations", "best", "change"), HISTORIES)
+def test_a_cell_is_judged_by_its_best_and_its_last_two_validations(
+    tables: Path, validations: tuple[float, ...], best: float | None, change: float | None
+) -> None:
+    """Every second epoch is validated, and the last one is."""
+    rows = "".join(f"{2 * n - 1},0.1,0.5,\n{2 * n},0.1,0.4,{dice}\n" for n, dice in enumerate(validations, 1))
+    header = "epoch,learning_rate,loss,validation_dice"
+    CELLS[3].history.write_text(f"{header}\n{rows or f'1,0.1,0.5,{chr(10)}'}")
+    row = summary.cell_table(read_results(CELLS), SETTINGS).iloc[3]
+    assert (row["model"], row["patch_size"], row["seed"]) == ("unet", 16, 2)
+    for name, expected in (("best_validation_dice", best), ("last_validation_change", change)):
+        assert np.isnan(row[name]) if expected is None else row[name] == pytest.approx(expected)
+    steady = change is not None and change < SETTINGS.convergence_tolerance
+    assert row["converged"] == (steady and best >= SETTINGS.minimum_validation_dice)
+    assert row["epochs"] == max(2 * len(validations), 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "best", "converged"),
+    [
+        (0.0199, 0.6, True),
+        (0.02, 0.6, False),  # the tolerance itself is too much
+        (0.0199, 0.5999, False),  # the least Dice itself is enough
+        (None, 0.9, False),
+        (0.0, None, False),
+        (0.0, 1.0, True),
+    ],
+)
+def test_convergence_has_a_tolerance_below_and_a_dice_at_or_above(
+    change: float | None, best: float | None, converged: bool
+) -> None:
+    cells = pd.DataFrame(
+        {"last_validation_change": [change], "best_validation_dice": [best]}, dtype="float64"
+    )
+    assert summary.has_converged(cells, SETTINGS).tolist() == [converged]
+
+
+def scored(model: str, size: int | None, seed: int | None, dice: float, distance: float) -> pd.DataFrame:
+    """Four cases about a mean Dice and a mean Hausdorff distance."""
+    return pd.DataFrame(
+        {
+            "task": "t", "model": model, "patch_size": size, "seed": seed, "filename": list("abcd"),
+            "dsc": dice + np.array([-0.03, -0.01, 0.01, 0.03]), "hausdorff": distance + np.array([-1, 0, 0, 1.0]),
+            "abs_diff": 0.1, "fg_ratio": 0.1,
+        }
+    ).astype({"patch_size": "Int64", "seed": "Int64"})  # fmt: skip
+
+
+def compared() -> Evidence:
+    """Mean Dice and distance: UNet 0.50, 9 at patch 8 and 0.70, 5 at 16; UNETR 0.60, 7 at 8; threshold 0.65, 8."""
+    cells = [("unet", 8, 0.50, 9.0), ("unet", 16, 0.70, 5.0), ("unetr", 8, 0.60, 7.0)]
+    frames = [
+        scored(model, size, seed, dice + shift, distance + 10 * shift)
+        for model, size, dice, distance in cells
+        for seed, shift in ((1, -0.02), (2, 0.02))
+    ]
+    scores = pd.concat([*frames, scored("threshold", None, None, 0.65, 8.0)], ignore_index=True)
+    converged = {("t", m, s, n): (m, n) != ("unetr", 2) for m, s, *_ in cells for n in (1, 2)}
+    return Evidence(scores, pd.DataFrame(), converged)
+
+
+def test_a_difference_is_the_second_configuration_minus_the_first() -> None:
+    table = difference_table(compared(), 0.95)
+    sides = table[["varied", "model_a", "patch_size_a", "model_b", "patch_size_b"]].astype(object)
+    found = {
+        tuple(None if pd.isna(value) else value for value in key): row
+        for key, (_, row) in zip(sides.itertuples(index=False, name=None), table.iterrows(), strict=True)
+    }
+    expected = {
+        ("patch_size", "unet", 8, "unet", 16): (0.20, -4.0, 0),
+        ("model", "unet", 8, "unetr", 8): (0.10, -2.0, 1),
+        ("model", "unet", 8, "threshold", None): (0.15, -1.0, 0),
+        ("model", "unet", 16, "threshold", None): (-0.05, 3.0, 0),
+        ("model", "unetr", 8, "threshold", None): (0.05, 1.0, 1),
+    }
+    assert set(found) == set(expected)  # UNet at 16 and UNETR at 8 differ in two things
+    for key, (dice, distance, not_converged) in expected.items():
+        row = found[key]
+        assert row["dice_difference"] == pytest.approx(dice)
+        assert row["hausdorff_difference"] == pytest.approx(distance)
+        assert row["not_converged"] == not_converged
+        for name in ("dice_difference", "hausdorff_difference"):
+            assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+
+
+def test_a_difference_leaves_out_the_cases_that_one_side_has_undefined_and_counts_them() -> None:
+    own = compared()
+    lost = (own.scores["model"] == "unetr") & (own.scores["filename"] == "d") & (own.scores["seed"] == 1)
+    also = (own.scores["model"] == "unet") & (own.scores["filename"] == "a")
+    scores = own.scores.assign(
+        hausdorff=own.scores["hausdorff"].mask(lost | (also & (own.scores["seed"] == 2)))
+    )
+    table = difference_table(Evidence(scores, own.ratios, own.converged), 0.95)
+    row = table[(table["model_a"] == "unet") & (table["model_b"] == "unetr")].iloc[0]
+    assert (row["dice_undefined"], row["hausdorff_undefined"]) == (0, 2)
+    assert row["hausdorff_difference"] == pytest.approx(-2.0)  # of b and c, both at the mean
+    assert row["dice_difference"] == pytest.approx(0.10)
+    nested = Evidence(scores, own.ratios, own.converged, frozenset({"t"}))
+    row = difference_table(nested, 0.95).iloc[1]
+    # Nothing is paired: all that is defined counts.
+    means = scores[scores["patch_size"] == 8].groupby("model")["hausdorff"].mean()
+    assert (row["model_a"], row["model_b"]) == ("unet", "unetr")
+    assert row["hausdorff_difference"] == pytest.approx(means["unetr"] - means["unet"])
+    assert row["hausdorff_difference"] != pytest.approx(-2.0)
+
+
+def bright(folder: Path, name: str, from_value: float) -> tuple[Path, Path]:
+    """A ramp from 0 to 1 whose label is what is at least as bright as a value."""
+    image = np.linspace(0, 1, 6 * 7 * 8, dtype=np.float32).reshape(6, 7, 8)
+    files = Path("imagesTr") / f"{name}.nii.gz", Path("labelsTr") / f"{name}.nii.gz"
+    for path, voxels in zip(files, (image, (image >= from_value).astype(np.uint8)), strict=True):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        nifti.write(folder / path, voxels, np.eye(4))
+    return files
+
+
+def test_the_threshold_is_fitted_on_the_validation_volumes_and_scored_on_the_test_volumes(
+    params: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Foreground begins at 0.25 in training, at 0.5 in validation and at 0.75 in test."""
+    monkeypatch.chdir(params.parent)
+    raw, target = Path("data/raw/spheres"), Path("data/prepared/spheres")
+    settings = Prepare(split=Split(train=1, validation=1, test=1))
+    cases = []
+    for split, value in (("train", 0.25), ("validation", 0.5), ("test", 0.75)):
+        case, image, label, _ = prepare_case(
+            Source(split, split, *bright(raw, split, value)), raw, settings, {0, 1}
+        )
+        prepared.write_volume(target, case, image, label)
+        cases.append(case)
+    prepared.write_cases(target, "spheres", cases, {})
+    baseline.main(["spheres"])
+    table = pd.read_csv("metrics/baselines/spheres.csv").set_index("baseline")
+    assert table["filename"].tolist() == ["test", "test"]
+    assert table["threshold"].tolist() == pytest.approx([0.5, 0.5], abs=2e-3)
+    assert table["threshold"].iloc[0] > 0.498  # the lowest of the equally good thresholds
+    # A quarter of the 336 voxels is foreground, half of them is predicted, and all of them.
+    assert table.loc["threshold", "dsc"] == pytest.approx(2 * 84 / (168 + 84), abs=1e-12)
+    assert table.loc["everything", "dsc"] == pytest.approx(2 * 84 / (336 + 84), abs=1e-12)
+    with pytest.raises(UserError, match=r"expected TASK, for example `spheres`, got \['a', 'b'\]"):
+        baseline.main(["a", "b"])
+
+
+def test_of_equally_good_thresholds_the_lowest_is_taken_and_of_the_mean_not_of_one_volume() -> None:
+    image = np.array([0.0, 0.2, 0.4, 0.9]).reshape(1, 2, 2)
+    label = np.array([0, 0, 1, 1], np.uint8).reshape(1, 2, 2)
+    thresholds = np.array([0.0, 0.1, 0.3, 0.4, 0.5, 1.0])
+    np.testing.assert_allclose(
+        baselines.threshold_dice(image, label, thresholds), [4 / 6, 4 / 5, 1, 1, 2 / 3, 0]
+    )
+    assert baselines.fit_threshold([(image, label)], thresholds) == 0.3
+    other = np.array([0, 0, 0, 1], np.uint8).reshape(1, 2, 2)  # alone it wants 0.5
+    assert baselines.fit_threshold([(image, other)], thresholds) == 0.5
+    assert baselines.fit_threshold([(image, label)] * 3 + [(image, other)], thresholds) == 0.3
+    assert baselines.fit_threshold([(image, label), (image, other), (image, label * 0)], thresholds) == 0.3
+
+
+def test_the_thresholds_to_try_go_from_the_darkest_voxel_to_the_brightest_of_all_volumes() -> None:
+    volumes = [(np.array([-2.0, 1.0]), np.zeros(2)), (np.array([0.0, 3.0]), np.zeros(2))]
+    found = baselines.candidates(volumes)
+    assert (len(found), found[0], found[-1], found[500]) == (1001, -2.0, 3.0, 0.5)
+    assert np.diff(found) == pytest.approx(np.full(1000, 0.005))
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.49, 0), (0.5, 1), (0.51, 1)])
+def test_the_mask_of_a_baseline_has_the_threshold_itself(value: float, expected: int) -> None:
+    mask = baselines.predict("threshold", np.full((1, 1, 1), value), 0.5)
+    assert (mask.item(), mask.dtype) == (expected, np.uint8)
+    everything = baselines.predict("everything", np.full((1, 1, 2), -9.0), 0.5)
+    assert (everything.tolist(), everything.dtype) == ([[[1, 1]]], np.uint8)
+
+
+def test_a_number_of_json_is_whole_or_rounded_and_null_where_it_is_undefined() -> None:
+    assert summary.number(float("nan")) is None
+    assert summary.number(pd.NA) is None
+    assert summary.number(None) is None
+    for value in (3, np.int64(3)):
+        assert (summary.number(value), type(summary.number(value))) == (3, int)
+    assert type(summary.number(3.0)) is float
+    assert summary.number(1 / 3) == round(1 / 3, DIGITS)
+    assert summary.number(np.float32(0.5)) == 0.5
+
+
+def test_a_row_of_the_summary_is_the_one_by_hand() -> None:
+    """UNet at 8, seeds 1 and 2: case a is predicted empty by seed 1, case d has an empty label."""
+    own = compared()
+    rows = own.scores[(own.scores["patch_size"] == 8) & (own.scores["model"] == "unet")].reset_index(
+        drop=True
+    )
+    empty = (rows["filename"] == "a") & (rows["seed"] == 1)
+    no_label = rows["filename"] == "d"
+    rows = rows.assign(
+        dsc=rows["dsc"].mask(empty, 0.0).mask(no_label),
+        hausdorff=rows["hausdorff"].mask(empty | no_label),
+        abs_diff=[0.1, 0.2, 0.3, np.nan, 0.4, 0.5, 0.6, np.nan],
+        hausdorff_mm=np.arange(8.0),
+    )
+    converged = {("t", "unet", 8, 1): True, ("t", "unet", 8, 2): False}
+    found = Evidence(pd.concat([rows, own.scores[own.scores["model"] == "threshold"]]), own.ratios, converged)
+    network, threshold = summary.summarise(found, 0.95).to_dict("records")
+    # Dice by hand: seed 1: 0, 0.47, 0.49; seed 2: 0.49, 0.51, 0.53
+    expected = {
+        "task": "t", "model": "unet", "patch_size": 8, "seeds": 2, "not_converged": 1, "cases": 4, "scores": 8,
+        "undefined_dice": 2, "undefined_hausdorff": 3, "empty_predictions": 1, "abs_diff_mean": 0.35,
+        "hausdorff_mm_mean": 3.5, "dice_mean": (0.47 + 0.49 + 0.49 + 0.51 + 0.53) / 6,
+        "dice_sd_seeds": np.std([0.96 / 3, 1.53 / 3], ddof=1), "dice_sd_cases": np.std([0.245, 0.49, 0.51], ddof=1),
+        "hausdorff_mean": (8.8 + 8.8 + 8.2 + 9.2 + 9.2) / 5,
+    }  # fmt: skip
+    assert {name: network[name] for name in expected} == pytest.approx(expected)
+    assert "surface_dice_mean" not in network
+    alone = {
+        name: threshold[name] for name in ("model", "patch_size", "seeds", "not_converged", "cases", "scores")
+    }
+    assert alone == {
+        "model": "threshold", "patch_size": "all", "seeds": 0, "not_converged": 0, "cases": 4, "scores": 4,
+    }  # fmt: skip
+    nested = Evidence(found.scores, found.ratios, converged, frozenset({"t"}))
+    assert [row["cases"] for row in summary.summarise(nested, 0.95).to_dict("records")] == [8, 4]
+    unknown = Evidence(found.scores, found.ratios, None)
+    assert summary.summarise(unknown, 0.95)["not_converged"].isna().all()
+
+
+def test_the_headline_is_the_dice_at_every_patch_and_no_baseline() -> None:
+    table = summary.summarise(compared(), 0.95).iloc[::-1]
+    assert summary.headline(table) == {
+        "cells_not_converged": 1,
+        "t": {"unetr": {"dice_8": 0.6}, "unet": {"dice_8": 0.5, "dice_16": 0.7}},
+    }
+    tree = summary.tree_of(table)
+    assert {model: list(sizes) for model, sizes in tree["t"].items()} == {
+        "threshold": ["all"], "unetr": ["8"], "unet": ["16", "8"],
+    }  # fmt: skip
+    assert "model" not in tree["t"]["unet"]["8"]
+    assert tree["t"]["threshold"]["all"]["dice_sd_seeds"] is None
+
+
+def test_the_threshold_of_a_task_is_the_one_that_its_rows_name() -> None:
+    table = pd.DataFrame({"task": ["b", "b", "a"], "threshold": [0.5, 0.5, 0.25]})
+    assert summary.thresholds(table) == {"a": 0.25, "b": 0.5}
+
+
+def test_evidence_is_of_the_networks_and_of_the_baselines_which_are_not_trained(tables: Path) -> None:
+    results = read_results(CELLS)
+    own = evidence()
+    assert len(own.scores) == 16 + 4
+    assert len(own.cells) == 16
+    assert "padded" not in own.scores.columns
+    assert "threshold" not in own.scores.columns
+    without = own.scores[own.scores["seed"].isna()]
+    assert without["model"].tolist() == ["everything"] * 2 + ["threshold"] * 2
+    assert without["patch_size"].isna().all()
+    assert own.scores.index.tolist() == list(range(20))
+    assert (str(own.scores["seed"].dtype), str(own.scores["patch_size"].dtype)) == ("Int64", "Int64")
+    pd.testing.assert_frame_equal(own.ratios, results.foreground_ratios)
+    failed = ("spheres", "unetr", 8, 2)
+    assert own.converged is not None
+    assert own.converged[failed] is False
+    assert own.not_converged(own.scores) == 2
+    assert own.not_converged(own.scores[own.scores["model"] == "unet"]) == 0
+    sound = own.converged_only()
+    assert len(sound.scores) == 20 - 2 * 2
+    assert len(sound.ratios) == len(own.ratios) - 2 * 4
+    keys = sound.scores[["model", "seed"]].drop_duplicates().itertuples(index=False, name=None)
+    assert ("unetr", 2) not in set(keys)
+    assert sound.converged == own.converged
+    unknown = Evidence(own.scores, own.ratios, None)
+    assert unknown.converged_only() is unknown
+    assert unknown.not_converged(own.scores) is None
+    assert [is_baseline(name) for name in ("everything", "threshold", "unet")] == [True, True, False]

@@ -2,7 +2,9 @@
 
 import contextlib
 import csv
+import json
 import math
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -18,6 +20,7 @@ from benchmarks import (
     data_parts,
     figure,
     generated,
+    mutants,
     network_parts,
     pairs,
     table,
@@ -288,3 +291,54 @@ def test_a_run_writes_rows_and_figure(
     assert bench.FIGURE.read_bytes().startswith(b"\x89PNG")
     assert "step unet 16: " in capsys.readouterr().out
     assert prepared.folder("spheres").exists() is False
+
+
+def test_every_module_of_the_mistakes_and_every_file_of_its_tests_is_there() -> None:
+    root = mutants.ROOT
+    for module, tests in mutants.TESTS.items():
+        assert (root / "src" / "context_fbr" / f"{module}.py").is_file()
+        assert all((root / "tests" / f"test_{name}.py").is_file() for name in tests.split())
+    assert all((root / name).exists() for name in mutants.COPIED)
+
+
+def test_mistakes_that_tests_do_not_notice_are_survivors_and_untried_ones_are_an_error(
+    tmp_path: Path,
+) -> None:
+    meta = tmp_path / "mutants/src/context_fbr/comparison/scores.py.meta"
+    meta.parent.mkdir(parents=True)
+    codes: dict[str, int | None] = {"failed": 1, "too long": 36, "passed": 0, "no test": 33}
+    meta.write_text(json.dumps({"exit_code_by_key": codes}))
+    found = mutants.tally(tmp_path, "comparison/scores")
+    assert (found.mutants, found.caught, found.percent) == (4, 2, 50.0)
+    assert found.survivors == ("passed", "no test")
+    meta.write_text(json.dumps({"exit_code_by_key": {**codes, "not tried": None}}))
+    with pytest.raises(UserError, match="comparison/scores: 1 of 5 mistakes were not tried; run it again"):
+        mutants.tally(tmp_path, "comparison/scores")
+    with pytest.raises(UserError, match="scorin: is not one of the modules; did you mean scoring"):
+        mutants.main(["scorin"])
+
+
+def test_a_changed_test_makes_the_survivors_of_its_module_undecided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "project"
+    for name in mutants.COPIED:
+        (root / name).write_text(name) if "." in name else (root / name).mkdir(parents=True)
+    for name, text in {"pyproject.toml": "[project]\n", "tests/test_sampling.py": "1"}.items():
+        (root / name).write_text(text)
+    monkeypatch.setattr(mutants, "ROOT", root)
+    monkeypatch.setattr(mutants, "HOME", root / ".mutants")
+    folder = mutants.prepare("sampling")
+    settings = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]["mutmut"]
+    assert settings["only_mutate"] == ["src/context_fbr/sampling.py"]
+    assert settings["pytest_add_cli_args_test_selection"] == ["tests/test_sampling.py"]
+    meta = mutants._meta(folder, "sampling")
+    meta.parent.mkdir(parents=True)
+    before = {"caught": 1, "passed": 0, "no test": 33}
+    meta.write_text(json.dumps({"exit_code_by_key": before}))
+    mutants.prepare("sampling")
+    assert json.loads(meta.read_text())["exit_code_by_key"] == before
+    (root / "tests/test_sampling.py").write_text("2")
+    mutants.prepare("sampling")
+    assert (folder / "tests/test_sampling.py").read_text() == "2"
+    assert json.loads(meta.read_text())["exit_code_by_key"] == {"caught": 1, "passed": None, "no test": None}

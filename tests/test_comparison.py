@@ -18,7 +18,10 @@ from pipeline import GIT_IDENTITY
 from scipy import stats
 
 from context_fbr import cli, errors
+from context_fbr.comparison import scores as comparison_scores
 from context_fbr.comparison.scores import compare_scores
+from context_fbr.comparison.snapshot import changed_files, snapshot
+from context_fbr.intervals import Interval
 from context_fbr.results import KEYS, SCORES
 
 CASES = [f"case_{i}" for i in range(6)]
@@ -477,3 +480,80 @@ def test_neither_dvc_nor_torch_is_needed(repository: Repository) -> None:
         command, cwd=repository.path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_json_of_a_comparison_has_each_score_s_own_numbers(repository: Repository) -> None:
+    """One Dice goes up by 0.06, one distance goes down by 0.6 voxels, and both have other means."""
+    after = scores(LEVELS + SHIFTS)
+    after.loc[after["filename"] == "case_5", "hausdorff"] = np.nan
+    repository.commit(pd.concat([scores(LEVELS), baseline(0.3)]))
+    repository.commit(pd.concat([after, baseline(0.2)]), 0.5)
+    repository.diff("HEAD~1", "HEAD", "--json", "diff.json")
+    tree = json.loads((repository.path / "diff.json").read_text())
+    network, threshold = tree["configurations"]
+    assert {name: network[name] for name in ("task", "model", "patch_size", "seeds", "cases", "paired_cases")} == {
+        "task": "spheres", "model": "unet", "patch_size": 16, "seeds": 2, "cases": 6, "paired_cases": 6,
+    }  # fmt: skip
+    dice, distance = network["dice"], network["hausdorff_voxels"]
+    assert (dice["before"]["estimate"], dice["after"]["estimate"]) == (0.8, 0.86)
+    assert (dice["undefined_before"], dice["undefined_after"]) == (0, 0)
+    assert dice["difference"]["estimate"] == 0.06
+    assert 0 < dice["difference"]["low"] < 0.06 < dice["difference"]["high"]
+    assert distance["before"]["estimate"] == 2.0
+    five = (1 - (LEVELS + SHIFTS)[:5]).mean()
+    assert distance["after"]["estimate"] == pytest.approx(10 * five, abs=1e-6)
+    assert (distance["undefined_before"], distance["undefined_after"]) == (0, 2)
+    assert distance["difference"]["estimate"] == pytest.approx(-10 * SHIFTS[:5].mean(), abs=1e-6)
+    assert distance["difference"]["low"] < distance["difference"]["high"] < 0
+    assert (dice["verdict"], distance["verdict"]) == ("better", "better")
+    assert (threshold["model"], threshold["patch_size"], threshold["seeds"]) == ("threshold", None, 0)
+    assert threshold["dice"]["difference"]["estimate"] == -0.1
+    assert (tree["format"], tree["same"], tree["confidence"]) == (1, False, 0.95)
+    assert (tree["base"]["name"], tree["head"]["name"]) == ("HEAD~1", "HEAD")
+    assert tree["cells"]["no_longer_converged"] == ["spheres-unet-16-1", "spheres-unet-16-2"]
+    assert tree["other_results"] == ["metrics/cases.csv", "metrics/cells.csv"]
+    assert tree["figures"] == []
+    assert len(tree["regressions"]) == 1
+
+
+def baseline(dice: float) -> pd.DataFrame:
+    """The same Dice for every case, without patch size and seed."""
+    rows = scores(np.full(len(CASES), dice), (1,), model="threshold")
+    return rows.assign(patch_size=pd.NA, seed=pd.NA).astype({"patch_size": "Int64", "seed": "Int64"})
+
+
+def test_a_new_file_that_git_ignores_is_no_difference(repository: Repository) -> None:
+    """Ignored: what programs leave about. New: what the user has not added yet."""
+    (repository.path / ".gitignore").write_text("/plots/cache/\n*.tmp\n")
+    repository.commit(scores(LEVELS))
+    for name in ("plots/cache/old.png", "metrics/x.tmp", "plots/new.png"):
+        (repository.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository.path / name).write_bytes(b"x")
+    with chdir(repository.path):
+        base, here = snapshot("HEAD"), snapshot(None)
+        assert changed_files(base, here) == ["plots/new.png"]
+        repository.git("add", "-A")
+        assert changed_files(base, here) == ["plots/new.png"]
+        repository.git("commit", "-qm", "New")
+        assert changed_files(base, snapshot("HEAD")) == ["plots/new.png"]
+        assert changed_files(base, base) == []
+        (repository.path / "plots/new.png").unlink()
+        assert changed_files(snapshot("HEAD"), here) == ["plots/new.png"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dice", "hausdorff"),
+    [
+        (0.01, 0.3, "better", "worse"),
+        (-0.3, -0.01, "worse", "better"),
+        (0.0, 0.3, "not decided", "not decided"),
+        (-0.3, 0.0, "not decided", "not decided"),
+        (-0.1, 0.1, "not decided", "not decided"),
+    ],
+)
+def test_a_change_is_decided_by_an_interval_beside_0(
+    low: float, high: float, dice: str, hausdorff: str
+) -> None:
+    found = Interval((low + high) / 2, low, high)
+    assert comparison_scores._verdict(found, comparison_scores.SIGNS["dice"]) == dice
+    assert comparison_scores._verdict(found, comparison_scores.SIGNS["hausdorff"]) == hausdorff

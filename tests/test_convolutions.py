@@ -88,3 +88,27 @@ def test_a_volume_without_a_batch_is_no_batch_of_one() -> None:
     own = convolutions.guard(nn.Conv3d(1, 2, 3))
     volume = torch.rand(1, 8, 8, 8)  # one channel
     torch.testing.assert_close(own(volume), own(volume[None])[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [nn.Conv3d, nn.ConvTranspose3d])
+@pytest.mark.parametrize(
+    ("edges", "dtype"),
+    [
+        ((2, 8, 8), torch.float32),
+        ((8, 2, 8), torch.float32),
+        ((8, 8, 1), torch.float32),
+        ((2, 2, 2), torch.float32),
+        ((3, 8, 8), torch.bfloat16),
+        ((3, 3, 3), torch.bfloat16),
+    ],
+)
+def test_in_bf16_a_map_with_one_edge_of_two_voxels_computes_in_float32(
+    kind: type[nn.Module], edges: tuple[int, int, int], dtype: torch.dtype
+) -> None:
+    """The shortest edge decides: a flat map has the kernel that is wrong, too."""
+    layer = convolutions.guard(kind(2, 3, 3, padding=1))
+    inputs = torch.rand(2, 2, *edges)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = layer(inputs)
+    assert output.dtype == dtype
+    torch.testing.assert_close(output.float(), layer(inputs), rtol=0.05, atol=0.05)

@@ -149,6 +149,30 @@ def test_a_single_seed_or_a_single_case_has_no_limits(scores: np.ndarray) -> Non
         assert (found.low, found.high) == (None, None)
 
 
+def test_two_seeds_or_two_cases_have_the_widest_limits_that_there_are(scores: np.ndarray) -> None:
+    """One degree of freedom: 12.7 standard errors, of two seeds on the same cases, and of two cases alike."""
+    two_seeds = np.repeat([[0.4], [0.5]], 5, axis=1)
+    found = interval([Term(1, frame(two_seeds))], "score", 0.95)
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 1, 0.45, stats.sem([0.4, 0.5])))
+    two_cases = frame(np.array([[0.4, 0.5]])).assign(seed=pd.NA, patch_size=pd.NA)
+    found = interval([Term(1, two_cases)], "score", 0.95)
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 1, 0.45, stats.sem([0.4, 0.5])))
+    assert stats.t.ppf(0.975, 1) == pytest.approx(12.706, abs=1e-3)
+
+
+def test_a_small_group_that_varies_most_leaves_few_degrees_of_freedom() -> None:
+    """Four cases far apart against ten close ones: Welch's degrees of freedom are near 3, not 9."""
+    few, many = np.array([[-3.0, -1.0, 1.0, 3.0]]), np.linspace(-0.1, 0.1, 10)[None]
+    terms = [
+        Term(sign, frame(values, prefix=prefix).assign(seed=pd.NA, patch_size=pd.NA))
+        for sign, values, prefix in ((1, many, "m"), (-1, few, "f"))
+    ]
+    found = interval(terms, "score", 0.95)
+    welch = stats.ttest_ind(many[0], few[0], equal_var=False)
+    assert 3.0 < welch.df < 3.1
+    assert (found.low, found.high) == pytest.approx(tuple(welch.confidence_interval(0.95)))
+
+
 def test_limits_stay_inside_of_what_is_possible_and_equal_scores_have_no_width(scores: np.ndarray) -> None:
     found = interval([Term(1, frame(1 - 0.1 * np.abs(scores)))], "score", 0.95, bounds=(0.9, 0.93))
     assert (found.low, found.high) == (0.9, 0.93)

@@ -17,6 +17,7 @@ from context_fbr.cells import Cell
 from context_fbr.epoch import Epoch
 from context_fbr.locks import HeldError
 from context_fbr.mirror import journal, live, media, record, starting
+from context_fbr.mirror.identity import Identity
 from context_fbr.mirror.journal import JOURNAL, folder_of, writing
 from context_fbr.patches import Volume
 from context_fbr.study.document import Document
@@ -56,26 +57,6 @@ def test_a_journal_is_read_back_with_its_arrays_and_without_a_line_that_a_kill_c
     assert journal.read(path.parent, end) == ([], end)
     assert [message.get("step") for message in messages] == [None, 1, 2]
     assert np.array_equal(journal.arrays_of(path.parent, messages[1])["x"], np.arange(3))
-
-
-def test_a_row_that_a_journal_holds_is_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "provenance_of": lambda *_: {},
-        "batch_of": lambda _: 1,
-        "epochs_of": lambda _: [EPOCH],
-        "better": lambda *_: EPOCH,
-        "rows": lambda *_: [(1, {"train/loss": 0.5}), (2, {"train/loss": 0.25})],
-        "record_training": lambda *_: None,
-        "record_test": lambda *_: None,
-        "message": lambda *_: CONFIG,
-    }.items():
-        monkeypatch.setattr(record, name, value)
-    with writing("run") as own:
-        own.append(row(1, 0.5))
-        for _ in range(2):
-            record.record_files(own, UNET, None, None)  # type: ignore[arg-type]
-    messages, _ = journal.read(folder_of("run"))
-    assert [message["step"] for message in messages if message["kind"] == "row"] == [1, 2]
 
 
 def test_a_journal_is_written_by_one_process_alone() -> None:
@@ -171,3 +152,54 @@ def test_what_fails_is_told_once_and_ends_only_its_own_part(
         f"parameters/{name}/{part}" for name in ("weight", "bias") for part in ("counts", "edges")
     }
     assert json.loads((folder / JOURNAL).read_text().splitlines()[0])["name"] == UNET.key
+
+
+@pytest.fixture
+def finished_cell(tables: Path) -> Cell:
+    """Tables, weights and summary of a cell; two patches an epoch, four epochs of which two have patches."""
+    cell = Cell("spheres", "unet", 16, 1)
+    cell.history.write_text("epoch,learning_rate,loss,validation_dice\n1,0.1,0.9,\n2,0.1,0.5,0.7\n")
+    cell.weights.parent.mkdir(parents=True)
+    cell.weights.write_bytes(b"weights")
+    cell.training.write_text(
+        json.dumps({"best_epoch": 2, "best_validation_dice": 0.7, "network_parameters": 3, "epochs": 2})
+    )
+    return cell
+
+
+def test_what_a_journal_has_of_a_cell_is_not_written_again_and_another_last_step_is_told(
+    finished_cell: Cell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = Document.read(ROOT / "tests" / "study.yaml")
+    config = {"network": {}, "data": {"raw": {}, "prepare": {}}, "hashes": {"raw": None, "prepared": None}}
+    identity = Identity("run", finished_cell.key, "group", (), config)
+
+    def steps() -> list[int]:
+        return [m["step"] for m in journal.read(folder_of("run"))[0] if m["kind"] == "row"]
+
+    for _ in range(2):
+        with writing("run") as own:
+            record.record_files(own, finished_cell, document, identity)
+        assert steps() == [1, 2]
+        assert "another one" not in capsys.readouterr().err
+    with (folder_of("run") / JOURNAL).open() as file:
+        assert [json.loads(line)["kind"] for line in file] == [
+            "config",
+            "config",
+            "row",
+            "row",
+            "trained",
+            "tested",
+        ]
+    finished_cell.history.write_text(finished_cell.history.read_text().replace("0.5,0.7", "0.25,0.7"))
+    (folder_of("run") / JOURNAL).write_text("".join(kept_until_rows(folder_of("run") / JOURNAL)))
+    with writing("run") as own:
+        record.record_files(own, finished_cell, document, identity)
+    assert steps() == [1, 2]
+    assert "step 2 was another one in an attempt before" in capsys.readouterr().err
+
+
+def kept_until_rows(path: Path) -> list[str]:
+    """A journal whose last message is that of its last step."""
+    with path.open() as file:
+        return [line for line in file if json.loads(line)["kind"] in ("config", "row")]

@@ -47,19 +47,6 @@ def test_in_bf16_every_convolution_but_those_on_maps_of_two_voxels_computes_in_b
     assert all(weight.grad.dtype == weight.dtype == torch.float32 for weight in learnt)
 
 
-@pytest.mark.parametrize(
-    ("shape", "kind"),
-    [((2, 8, 8), torch.float32), ((8, 8, 2), torch.float32), ((3, 3, 3), torch.bfloat16)],
-    ids=str,
-)
-def test_a_map_with_one_edge_of_two_voxels_stays_in_float32(
-    shape: tuple[int, int, int], kind: torch.dtype
-) -> None:
-    convolution = convolutions.guard(nn.Sequential(nn.Conv3d(1, 1, 1)))
-    with precision.autocast(CPU, "bf16"):
-        assert convolution(torch.rand(2, 1, *shape)).dtype == kind
-
-
 def test_the_guard_changes_no_bit_of_a_batch_in_float32_and_no_name_of_a_weight(params: Path) -> None:
     guarded = networks.build(Document.read(params), "unet", 16, seed=1).eval()
     plain = convolutions.unguard(copy.deepcopy(guarded))
@@ -133,6 +120,18 @@ def test_of_large_maps_two_samples_are_tested() -> None:
     flat = nn.Sequential(nn.Conv3d(1, 2, 3, stride=(1, 2, 4), padding=1), nn.Conv3d(2, 2, 1))
     _, second = precision.layers_of(flat, 8, 64)
     assert second.shape == (2, 2, 64, 32, 16)  # one long edge is enough
+
+
+def test_a_map_is_large_by_its_longest_edge_from_33_voxels_on() -> None:
+    flat = nn.Sequential(nn.Conv3d(1, 2, 3, stride=(1, 4, 4), padding=1), nn.Conv3d(2, 2, 1))
+    assert [layer.shape for layer in precision.layers_of(flat, 8, 48)] == [
+        (2, 1, 48, 48, 48), (2, 2, 48, 12, 12),
+    ]  # fmt: skip
+    for edge, samples in ((31, 8), (32, 8), (33, 2)):
+        (layer,) = precision.layers_of(nn.Conv3d(1, 2, 3), 8, edge)
+        assert layer.shape == (samples, 1, edge, edge, edge)
+    (layer,) = precision.layers_of(nn.Conv3d(1, 2, 3), 1, 33)
+    assert layer.shape[0] == 1
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -75,12 +75,14 @@ def test_folders_that_editors_and_systems_make_are_passed_over(folder: Path, nam
 def test_a_table_that_would_never_end_is_one_problem(folder: Path, table: str) -> None:
     path = folder / "synthetic-unet" / table
     path.unlink()
-    path.symlink_to("/dev/zero")
-    first = next(text for text in read_published(folder).problems if text.startswith(f"{path}: "))
-    assert first == f"{path}: cannot be read: is not a regular file"
-    path.unlink()
-    os.mkfifo(path)
-    assert first in read_published(folder).problems
+    for make, text in (
+        (lambda: path.symlink_to("/dev/zero"), "is a link out of"),
+        (lambda: os.mkfifo(path), "expected a regular file"),
+    ):
+        make()
+        first = next(text for text in read_published(folder).problems if text.startswith(f"{path}: "))
+        assert text in first
+        path.unlink()
 
 
 def test_every_fault_is_reported_with_its_place_and_the_rest_is_kept(folder: Path) -> None:

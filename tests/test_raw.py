@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from msd_dataset import Dataset
+from pipeline import ROOT
 from web_server import NAME, Server
 
 from context_fbr import actions, atomic, raw
@@ -367,6 +368,7 @@ def test_a_data_set_that_was_put_into_data_raw_by_hand_is_not_emptied_by_a_run(s
     task(folder="zoo")
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("tasks: [spheres]", "tasks: [spheres, zoo]", 1))
+    shutil.copy(ROOT / "dvc.yaml", study)
     whole = read_study(Document.read())
     local.refuse_to_lose_data(whole)  # nothing there
     shutil.copytree("zoo", RAW)

@@ -37,6 +37,7 @@ from context_fbr import (
     prune,
     sandbox,
     software,
+    trained,
 )  # fmt: skip
 from context_fbr.cells import Cell
 from context_fbr.doctor import checkout
@@ -610,7 +611,7 @@ def test_masks_that_cannot_be_written_are_refused_before_the_first_image(
 ) -> None:
     """D5."""
     params.rename("params.yaml")
-    monkeypatch.setattr(predict, "read_recipe", lambda _: None)
+    monkeypatch.setattr(predict, "read_training", lambda _: SimpleNamespace(recipe=None))
     monkeypatch.setattr(predict, "load_network", lambda *_: pytest.fail("an image would be segmented"))
     with pytest.raises(UserError, match=r"^/proc/masks: cannot be written"):
         list(predict.predict(KEPT, [write("a.nii.gz")], Path("/proc/masks"), overwrite=False))
@@ -788,7 +789,7 @@ def test_dvc_pull_is_advised_only_where_there_is_a_remote(
     assert (f"dvc pull train@{KEPT.key}" in remedy) is pulled
     assert f"dvc repro train@{KEPT.key}" in remedy
     with pytest.raises(UserError) as caught:
-        predict.read_recipe(KEPT)
+        trained.read_training(KEPT)
     assert remedy in str(caught.value)
 
 

@@ -155,7 +155,8 @@ def test_pinned_versions_satisfy_the_ranges_of_pyproject() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = dict(line.lower().split("==") for line in lines if "==" in line)
     assert pins["torch"] == "2.13.0"
-    for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    extras = project["optional-dependencies"]
+    for text in [*project["dependencies"], *extras["dev"], *extras["mutants"]]:
         requirement = Requirement(text)
         name = requirement.name.lower()
         pinned = pins.get(name, pins.get(name.replace("-", "_"), pins.get(name.replace("_", "-"))))

@@ -16,8 +16,13 @@ from conftest import ROOT, TINY
 from small_disk import fill, small_disk
 from stage_server import Ended, StageServer, serve
 
-from context_fbr import profiles, training_state
+from context_fbr import profiles, resume, training_state
 from context_fbr.cells import Cell
+from context_fbr.errors import StoppedError
+from context_fbr.resume import Place
+from context_fbr.steps import Step
+from context_fbr.stopping import StopRequest
+from context_fbr.trainer import State
 
 MODELS = ["unet", "attention_unet", "unetr"]
 EPOCHS = 8
@@ -385,3 +390,88 @@ def test_a_full_disk_while_work_is_saved_is_one_error_the_old_state_stays_and_a_
         assert server.run("evaluate", *arguments).status == 0
         assert [path for path in disk.rglob("*") if path.is_file()] == []
     assert study.results("unet") == study.truth("unet")
+
+
+def test_the_digest_of_a_volume_is_another_for_whatever_a_training_sees_of_it() -> None:
+    image, label = np.arange(24, dtype=np.float32).reshape(2, 3, 4), np.zeros((2, 3, 4), np.uint8)
+    other_image, other_label = image.copy(), label.copy()
+    other_image[1, 2, 3] += 1e-6 * other_image[1, 2, 3]
+    other_label[0, 0, 1] = 1
+    variants = [
+        ("a", image, label, 0.0),
+        ("b", image, label, 0.0),
+        ("a", other_image, label, 0.0),
+        ("a", image, other_label, 0.0),
+        ("a", image, label, -0.25),
+        ("a", image, label, -0.2500001),
+        ("a", image.reshape(3, 2, 4), label.reshape(3, 2, 4), 0.0),
+        ("a", image.astype(np.float64), label, 0.0),
+        ("a", image, label.astype(np.int8), 0.0),
+    ]
+    digests = [resume.volume_digest(*variant) for variant in variants]
+    assert len(set(digests)) == len(variants)
+    assert resume.volume_digest("a", np.asfortranarray(image), label, 0.0) == digests[0]
+
+
+class Clock:
+    """A clock that a test sets; to save takes a given time."""
+
+    def __init__(self) -> None:
+        self.now, self.cost, self.saved = 1000.0, 0.0, 0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def save(self, *_: object) -> None:
+        self.saved += 1
+        self.now += self.cost
+
+
+@pytest.mark.parametrize(
+    ("every_s", "cost", "waits", "saved"),
+    [
+        # seconds between two calls, and whether each one saves
+        (10.0, 0.1, (9.9, 0.1, 9.9, 0.1), (False, True, False, True)),  # 50 x 0.1 is less than 10
+        (
+            10.0,
+            1.0,
+            (10.0, 10.0, 39.9, 0.1, 49.9, 0.1),
+            (True, False, False, True, False, True),
+        ),  # 50 x 1 is more
+        (0.0, 5.0, (0.0, 0.0, 0.0), (True, True, True)),  # 0 saves at every call, whatever it costs
+    ],
+    ids=["seldom", "costly", "always"],
+)
+def test_saving_waits_for_its_time_and_takes_no_more_than_its_share(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    every_s: float,
+    cost: float,
+    waits: tuple[float, ...],
+    saved: tuple[bool, ...],
+) -> None:
+    clock = Clock()
+    clock.cost = cost
+    monkeypatch.setattr(training_state, "time", clock)
+    monkeypatch.setattr(training_state, "save", clock.save)
+    state = State(1, (), (), -1.0, {}, {})
+    keeper = training_state.Keeper(Place(tmp_path, "x"), "it", every_s, StopRequest(), [])
+    found = []
+    for wait in waits:
+        clock.now += wait
+        found.append(keeper.pause(lambda: state))
+    assert tuple(found) == saved
+    assert clock.saved == sum(saved)
+
+
+def test_a_request_to_stop_saves_before_its_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clock, request = Clock(), StopRequest()
+    monkeypatch.setattr(training_state, "time", clock)
+    monkeypatch.setattr(training_state, "save", clock.save)
+    keeper = training_state.Keeper(Place(tmp_path, "x"), "it", 1000, request, [])
+    step = Step(("a",), (1,), 0.5, 0.5, False)
+    assert not keeper.pause(lambda: State(3, (step,), (), -1.0, {}, {}))
+    request.reason = "SIGTERM"
+    with pytest.raises(StoppedError, match="it: saved in epoch 3 after step 1"):
+        keeper.pause(lambda: State(3, (step,), (), -1.0, {}, {}))
+    assert clock.saved == 1

@@ -1,5 +1,6 @@
 """Patches: pure, inside of the volume, and distributed as MONAI's and as the published ones."""
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
-from monai.transforms import RandCropByPosNegLabeld
+from monai.transforms import RandCropByPosNegLabeld, SpatialCrop
+from monai.transforms.utils import correct_crop_centers
 from scipy.stats import ks_2samp
 
 from context_fbr import sampling, spheres
@@ -150,3 +152,96 @@ def test_foreground_ratios_at_the_paper_s_protocol_are_the_published_ones(raw: S
             # The published file has six digits.
             allowed = 4.6 * np.std(values, ddof=1) * np.sqrt(1 + 1 / draws) + 2e-6
             assert abs(published.loc[size, name] - np.mean(values)) <= allowed, (size, name, values)
+
+
+def test_the_order_and_the_places_of_an_epoch_are_these() -> None:
+    """Golden values: another stream of random numbers is another study."""
+    label = np.zeros((6, 7, 8), np.uint8)
+    label[1:3, 2:4, 3:5] = 1
+    image = np.arange(label.size, dtype=np.float32).reshape(label.shape)
+    where = sampling.candidates("spheres_003", image, label)
+    assert sampling.epoch_order(7, 2, 8).tolist() == [0, 7, 1, 3, 4, 2, 6, 5]
+    assert sampling.patch_corners(where, 3, 6, 0.5, seed=7, epoch=2).tolist() == [
+        [2, 0, 5], [0, 2, 2], [1, 0, 4], [0, 1, 3], [1, 2, 0], [3, 4, 1],
+    ]  # fmt: skip
+
+
+def test_the_streams_of_random_numbers_are_named_by_purpose_seed_epoch_and_case() -> None:
+    """The draw by hand: first which patches are centred on foreground, then which voxel of it."""
+    label = np.zeros((5, 5, 5), np.uint8)
+    label[1:4, 1:4, 1:4] = 1
+    where = sampling.candidates("b", np.ones(label.shape), label)
+    generator = np.random.default_rng([12, 3, 4, zlib.crc32(b"b")])
+    on_foreground, picks = generator.random(40) < 0.25, generator.random(40)
+    places = {True: np.argwhere(label == 1), False: np.argwhere(label == 0)}
+    expected = [
+        places[bool(own)][int(pick * len(places[bool(own)]))]
+        for own, pick in zip(on_foreground, picks, strict=True)
+    ]
+    np.testing.assert_array_equal(sampling.patch_corners(where, 1, 40, 0.25, seed=3, epoch=4), expected)
+    order = np.random.default_rng([11, 3, 4]).permutation(9)
+    np.testing.assert_array_equal(sampling.epoch_order(3, 4, 9), order)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 9])
+@pytest.mark.parametrize("centre", [(4, 5, 6), (0, 0, 0), (8, 9, 10), (0, 9, 5)])
+def test_a_patch_is_cut_where_monai_cuts_one_with_this_centre(
+    size: int, centre: tuple[int, int, int]
+) -> None:
+    shape = (9, 10, 11)
+    label = np.zeros(shape, np.uint8)
+    label[centre] = 1
+    where = sampling.candidates("a", np.zeros(shape), label)
+    (corner,) = sampling.patch_corners(where, size, 1, 1.0, seed=1, epoch=1).tolist()
+    moved = correct_crop_centers(list(centre), (size,) * 3, shape)
+    cut = SpatialCrop(roi_center=moved, roi_size=(size,) * 3).slices
+    assert corner == [axis.start for axis in cut]
+
+
+@pytest.mark.parametrize(("probability", "kind"), [(0.0, 0), (1.0, 1)])
+def test_at_the_ends_of_the_probability_all_centres_are_of_one_kind(probability: float, kind: int) -> None:
+    label = np.zeros((4, 4, 4), np.uint8)
+    label[:2] = 1
+    where = sampling.candidates("a", np.ones(label.shape), label)
+    corners = sampling.patch_corners(where, 1, 100, probability, seed=1, epoch=1)
+    assert {int(label[tuple(corner)]) for corner in corners} == {kind}
+
+
+@pytest.mark.parametrize(
+    ("kind", "probability"), [(0, 1.0), (1, 0.0)], ids=["no foreground", "no background"]
+)
+def test_a_volume_of_one_kind_gives_it_against_the_probability(kind: int, probability: float) -> None:
+    label = np.full((3, 3, 3), kind, np.uint8)
+    where = sampling.candidates("a", np.ones(label.shape), label)
+    assert (where.foreground.size, where.background.size) == ((0, 27) if kind == 0 else (27, 0))
+    corners = sampling.patch_corners(where, 1, 60, probability, seed=1, epoch=1)
+    assert len({tuple(corner) for corner in corners.tolist()}) > 15
+
+
+@pytest.mark.parametrize("nothing", [-1.5, 0.0, 2.0])
+def test_candidates_are_foreground_and_what_is_brighter_than_nothing(nothing: float) -> None:
+    label = np.array([0, 0, 0, 1, 2, 0], np.uint8).reshape(1, 2, 3)
+    image = nothing + np.array([0, 1, -1, -5, 3, 1e-3]).reshape(1, 2, 3)
+    where = sampling.candidates("a", image, label, nothing)
+    assert (where.name, where.shape) == ("a", (1, 2, 3))
+    assert (where.foreground.tolist(), where.background.tolist()) == ([3, 4], [1, 5])
+    assert where.foreground.dtype == where.background.dtype == np.int32
+    assert sampling.candidates("a", image, label * 0, nothing - 9).background.tolist() == list(range(6))
+    with pytest.raises(UserError, match=rf"^a: no voxel is foreground or above {nothing + 5:g}: "):
+        sampling.candidates("a", image, label * 0, nothing + 5)
+
+
+def test_an_image_without_a_given_background_has_0() -> None:
+    image = np.array([-1.0, 0.0, 0.5, 1.0, 2.0, 0.0]).reshape(1, 2, 3)
+    assert sampling.candidates("a", image, np.zeros(image.shape)).background.tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 5), (5, 3, 5), (5, 5, 3)])
+def test_a_patch_may_be_as_large_as_the_shortest_edge_and_no_larger(shape: tuple[int, int, int]) -> None:
+    where = sampling.candidates("a", np.ones(shape), np.zeros(shape))
+    axis = shape.index(3)
+    corners = sampling.patch_corners(where, 3, 50, 0.5, seed=1, epoch=1)
+    assert np.delete(corners, axis, axis=1).max() == 2
+    assert (corners[:, axis] == 0).all()
+    with pytest.raises(UserError, match=r"take patch sizes up to 3 in grid.patch_sizes"):
+        sampling.patch_corners(where, 4, 1, 0.5, seed=1, epoch=1)

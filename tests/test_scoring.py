@@ -137,3 +137,30 @@ def test_the_surface_is_what_an_erosion_takes_away() -> None:
             mask = generator.random(shape) < density
             assert np.array_equal(scoring.surface(mask), mask & ~binary_erosion(mask))
             assert np.array_equal(nearest.where(mask), np.argwhere(mask))
+
+
+def test_masks_are_cut_to_the_smallest_box_that_holds_both_and_are_nothing_where_both_are_empty() -> None:
+    prediction, label = np.zeros((7, 8, 9)), np.zeros((7, 8, 9), np.uint8)
+    prediction[2, 3, 5], prediction[3, 5, 5] = 0.5, -2
+    label[4, 4, 6], label[4, 4, 7] = 1, 255
+    cut = scoring.crop_to_union(prediction, label)
+    for mask, whole in zip(cut, (prediction, label), strict=True):
+        assert mask.dtype == bool
+        np.testing.assert_array_equal(mask, whole[2:5, 3:6, 5:8] != 0)
+    np.testing.assert_array_equal(
+        scoring.crop_to_union(prediction, prediction * 0)[0], prediction[2:4, 3:6, 5:6] != 0
+    )
+    assert [mask.shape for mask in scoring.crop_to_union(label * 0, label * 0)] == [(0, 0, 0)] * 2
+    corners = np.zeros((2, 3, 4), bool)
+    corners[0, 0, 0] = corners[1, 2, 3] = True
+    assert scoring.crop_to_union(corners, corners)[0].shape == (2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("shared", "predicted", "true", "expected"),
+    [(0, 0, 1, 0.0), (1, 1, 1, 1.0), (1, 2, 4, 1 / 3), (3, 4, 5, 2 / 3), (0, 5, 0, None), (0, 0, 0, None)],
+)
+def test_dice_is_twice_what_is_shared_of_both(
+    shared: int, predicted: int, true: int, expected: float | None
+) -> None:
+    assert scoring.dice(shared, predicted, true) == (None if expected is None else pytest.approx(expected))

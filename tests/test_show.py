@@ -1,6 +1,7 @@
 """Results as tables, from the files that git keeps alone."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -27,9 +28,9 @@ def folder(written: Path, tmp_path: Path) -> Path:
 
 def test_each_network_has_a_row_each_patch_size_a_column_and_baselines_stand_beside(folder: Path) -> None:
     lines = show.render(folder, markdown=False).splitlines()
-    assert lines[0] == "t: mean test Dice, with its 95% interval"
-    assert lines[2].split() == ["network", "patch", "16", "patch", "32", "patch", "48"]
-    unet, attention, threshold = lines[4:7]
+    first = lines.index("t: mean test Dice, with its 95% interval")
+    assert lines[first + 2].split() == ["network", "patch", "16", "patch", "32", "patch", "48"]
+    unet, attention, threshold = lines[first + 4 : first + 7]
     assert unet.startswith("UNet ")
     assert "; 1 of 3 not converged" in attention
     assert threshold.count("0.997 [0.996, 0.997]") == 3
@@ -68,8 +69,9 @@ def test_what_is_missing_damaged_or_of_another_version_is_one_error(folder: Path
 
 
 def test_the_paper_s_cells_are_shown_where_there_are_any(folder: Path) -> None:
-    shutil.copy(ROOT / "metrics" / "paper_means.csv", folder)
+    text = (ROOT / "metrics" / "paper_means.csv").read_text()
+    (folder / "paper_means.csv").write_text(text.replace("\nspheres,", "\nt,"))  # the task of this study
     text = show.render(folder, markdown=False)
     assert "cells of the paper profile beside the published runs" in text
-    row = next(line for line in text.splitlines() if line.startswith("spheres  UNet") and "32" in line)
+    row = next(line for line in text.splitlines() if re.match("t +UNet ", line) and " 32 " in line)
     assert "0.982 [0.980, 0.983]" in row  # the published runs

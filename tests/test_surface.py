@@ -9,7 +9,7 @@ import pytest
 import surface_distance
 from surface_distance import metrics as oracle
 
-from context_fbr import nearest, surface_elements
+from context_fbr import nearest, surface, surface_elements
 from context_fbr.surface import SurfaceScores, score_surface
 
 SPACINGS = [(1.0, 1.0, 1.0), (0.79, 0.79, 5.0), (2.5, 0.7, 1.5), (1.5, 1.5, 2.0)]
@@ -124,3 +124,48 @@ def test_the_areas_are_those_of_the_oracle_s_table() -> None:
         ours = surface_elements.areas(spacing)
         theirs = lookup_tables.create_table_neighbour_code_to_surface_area(spacing)
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_scores_of_two_single_voxels_are_these() -> None:
+    """Two voxels that are 3 voxels apart along y: the eight corners of one are 3 x 0.5 mm from those of the other."""
+    prediction, label = np.zeros((5, 9, 5), bool), np.zeros((5, 9, 5), bool)
+    prediction[2, 1, 2] = label[2, 4, 2] = True
+    spacing = (2.0, 0.5, 4.0)
+    far = score_surface(prediction, label, spacing, 1.0)
+    # Of each surface four corners are 2 voxels from the other's nearest ones, and four are 3 voxels.
+    assert (far.hausdorff_mm, far.hd95_mm, far.volume_difference_ml) == (1.5, 1.5, 0.0)
+    assert far.surface_dice == 0.5
+    assert score_surface(prediction, label, spacing, 0.999).surface_dice == 0.0
+    assert score_surface(prediction, label, spacing, 1.499).surface_dice == 0.5
+    assert score_surface(prediction, label, spacing, 1.5).surface_dice == 1.0
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ((95.0, 5.0), 1.0),  # exactly 95 % of the area keep within 1 mm
+        ((94.9, 5.1), 2.0),
+        ((1.0, 99.0), 2.0),
+        ((99.0, 1.0), 1.0),
+    ],
+)
+def test_the_percentile_is_the_least_distance_that_95_percent_of_the_area_keep_within(
+    weights: tuple[float, float], expected: float
+) -> None:
+    distances, areas = np.array([2.0, 1.0]), np.array(weights[::-1])
+    assert surface._percentile(distances, areas) == expected
+    assert surface._percentile(np.array([3.0]), np.array([0.1])) == 3.0
+
+
+def test_each_way_between_two_surfaces_counts_and_the_greater_distance_is_taken() -> None:
+    """A far voxel of one mask: its own surface is far from the other's, and not the other way round."""
+    label = np.zeros((12, 5, 5), bool)
+    label[1:4, 1:4, 1:4] = True
+    more = label.copy()
+    more[10, 2, 2] = True
+    for prediction, truth, sign in ((more, label, 1), (label, more, -1)):
+        scores = score_surface(prediction, truth, (1.0, 1.0, 1.0), 1.0)
+        # From the corner at 10.5 to the face at 3.5, where the surface has an element at every corner of it.
+        assert scores.hausdorff_mm == 7.0
+        assert scores.volume_difference_ml == pytest.approx(sign * 0.001)
+        assert 0.8 < scores.surface_dice < 1.0

@@ -1,16 +1,16 @@
 """The training loop against a plain one, and what makes it repeatable."""
 
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 import pytest
 import torch
 from monai.losses import DiceLoss
 
-from context_fbr import networks, patches, sampling, trainer
+from context_fbr import networks, patches, sampling, steps, trainer
 from context_fbr.cell_training import follow
 from context_fbr.cells import Cell
 from context_fbr.device import prepare_device
@@ -109,19 +109,34 @@ def test_dropout_is_a_function_of_seed_and_epoch(document: Document, volumes: li
     assert losses() == first
 
 
-def test_every_step_of_every_epoch_and_seed_draws_a_dropout_of_its_own(
-    document: Document, volumes: list[Volume], monkeypatch: pytest.MonkeyPatch
+class Drawing(torch.nn.Module):
+    """A network that draws a random number in each training step, as dropout does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv3d(1, 2, 1)
+        self.drawn: list[float] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.drawn.append(torch.rand(1).item())
+        return self.layer(images)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_random_numbers_of_a_step_are_named_by_seed_epoch_and_step(
+    document: Document, volumes: list[Volume], seed: int
 ) -> None:
-    seeds: list[int] = []
-    seed = torch.manual_seed
-    monkeypatch.setattr(torch, "manual_seed", lambda number: (seeds.append(number), seed(number))[1])
-    for number in (1, 2):
-        network = networks.build(document, "unet", 16, 1)
-        seeds.clear() if number == 1 else None
-        list(trainer.train(network, volumes, volumes[:1], protocol(document, 2, seed=number)))
-    steps = [crc32(f"dropout {s} {e} {n}".encode()) for s in (1, 2) for e in (1, 2) for n in (1, 2)]
-    assert [number for number in seeds if number > 2] == steps
-    assert len(set(steps)) == 8
+    """Three epochs of two steps: equal masks in every epoch would be another regularisation."""
+    network = Drawing()
+    list(trainer.train(network, volumes, volumes[:1], protocol(document, 3, seed)))
+    expected = []
+    for epoch in (1, 2, 3):
+        for step in (1, 2):
+            generator = torch.Generator().manual_seed(zlib.crc32(f"dropout {seed} {epoch} {step}".encode()))
+            expected.append(torch.rand(1, generator=generator).item())
+    assert network.drawn == expected
+    assert len(set(expected)) == 6
 
 
 def test_every_patch_s_foreground_ratio_is_kept(document: Document, volumes: list[Volume]) -> None:
@@ -361,3 +376,167 @@ def test_a_training_in_bf16_follows_that_in_float32_and_has_the_same_bits_twice(
         losses[name] = [epoch.loss for epoch in trainer.train(network, volumes, volumes[:1], own)]
     assert losses["bf16"] == losses["again"] != losses["float32"]
     assert losses["bf16"] == pytest.approx(losses["float32"], abs=0.01)
+
+
+def step(
+    loss: float, norm: float = 1.0, cases: tuple[str, ...] = ("b", "a", "b"), skipped: bool = False
+) -> Step:
+    return Step(cases, (1,) * len(cases), loss, norm, skipped)
+
+
+def test_numbers_of_steps_are_read_in_their_order_also_where_the_last_batch_is_smaller() -> None:
+    labels = torch.zeros((3, 1, 2, 2, 2), dtype=torch.uint8)
+    labels[0] = 1
+    labels[2, 0, 0, 1] = 1
+    on_device = [
+        steps.OnDevice.of(("a", "b", "c"), labels, torch.tensor(0.5), torch.tensor(2.0), False),
+        steps.OnDevice.of(("d",), labels[2:], torch.tensor(0.25), torch.tensor(4.0), True),
+    ]
+    assert steps.read(on_device) == [
+        Step(("a", "b", "c"), (8, 0, 2), 0.5, 2.0, False), Step(("d",), (2,), 0.25, 4.0, True),
+    ]  # fmt: skip
+    assert steps.read([]) == []
+    many = torch.ones((1, 1, 8, 8, 8), dtype=torch.uint8)  # 512 voxels are more than a uint8 can count
+    assert steps.OnDevice.of(
+        ("a",), many, torch.zeros(()), torch.zeros(()), False
+    ).foreground_voxels.tolist() == [512]
+
+
+def test_the_norm_of_a_gradient_is_euclidean_over_all_weights_that_have_one() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Linear(1, 2, bias=False), torch.nn.Linear(2, 1, bias=False), torch.nn.Linear(1, 1)
+    )
+    network[0].weight.grad = torch.tensor([[3.0], [0.0]])
+    network[1].weight.grad = torch.tensor([[0.0, -4.0]])
+    assert steps.gradient_norm(network).item() == 5.0
+
+
+@pytest.mark.parametrize(
+    ("loss", "norm", "finite"),
+    [
+        (0.5, 1.0, True),
+        (np.nan, 1.0, False),
+        (0.5, np.nan, False),
+        (0.5, np.inf, False),
+        (-np.inf, np.inf, False),
+    ],
+)
+def test_a_step_is_finite_if_both_of_its_numbers_are(loss: float, norm: float, finite: bool) -> None:
+    assert step(loss, norm).is_finite is finite
+
+
+def test_the_first_bad_step_is_told_with_the_eight_losses_before_it() -> None:
+    good = [step(n / 10) for n in range(1, 11)]
+    steps.check([], 1, [])
+    steps.check(good, 1, [])
+    steps.check([*good, step(np.nan, skipped=True)], 1, [])
+    with pytest.raises(UserError) as stopped:
+        steps.check(
+            [*good, step(np.nan, skipped=True), step(np.inf), step(np.nan)], 3, [float(n) for n in range(12)]
+        )
+    text = str(stopped.value)
+    assert text.startswith(
+        "epoch 3, step 12: the loss is inf on cases ['a', 'b']; losses of the steps before it: "
+    )
+    assert (
+        "before it: 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, nan; mean losses of the epochs before: 4, 5, 6, 7, 8, 9, 10, 11."
+        in text
+    )
+    with pytest.raises(UserError) as stopped:
+        steps.check([step(0.25, np.nan), step(np.nan)], 1, [])
+    text = str(stopped.value)
+    assert "epoch 1, step 1: the gradient's norm is nan at a loss of 0.25 on" in text
+    assert "before it: none; mean losses of the epochs before: none." in text
+
+
+def test_the_mean_loss_is_that_of_the_steps_that_were_not_skipped() -> None:
+    assert steps.mean_loss([step(0.25), step(np.nan, skipped=True), step(0.75), step(0.5)], 1) == 0.5
+    with pytest.raises(UserError, match="epoch 4: all 2 steps were skipped"):
+        steps.mean_loss([step(np.nan, skipped=True)] * 2, 4)
+
+
+def test_an_epoch_goes_on_after_the_batches_that_are_done(document: Document, volumes: list[Volume]) -> None:
+    plan = protocol(document)
+    whole = list(patches.batches(volumes, plan, 2))
+    order = sampling.epoch_order(plan.seed, 2, 4)
+    names = [f"case {number}" for number in order for _ in range(plan.settings.patches_per_volume)]
+    assert [name for batch in whole for name in batch.names] == names
+    for done in range(4):
+        rest = list(patches.batches(volumes, plan, 2, done))
+        assert [batch.names for batch in rest] == [batch.names for batch in whole[done:]]
+        for ours, theirs in zip(rest, whole[done:], strict=True):
+            assert torch.equal(ours.images, theirs.images)
+            assert torch.equal(ours.labels, theirs.labels)
+    assert [batch.names for batch in patches.batches(volumes, plan, 3)] != [batch.names for batch in whole]
+    batch = whole[0]
+    assert (batch.images.shape, batch.labels.shape) == ((4, 1, 16, 16, 16), (4, 1, 16, 16, 16))
+    assert (batch.images.dtype, batch.labels.dtype) == (torch.float32, torch.uint8)
+    assert batch.images.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_a_volume_that_is_smaller_than_a_patch_is_padded_with_its_background() -> None:
+    image, label = np.full((2, 4, 4), 3, np.float32), np.ones((2, 4, 4), np.uint8)
+    volume = patches.load_volume("a", image, label, torch.device("cpu"), 4, -1.5)
+    assert (volume.image.shape, volume.label.shape, volume.where.shape) == ((4, 4, 4), (4, 4, 4), (4, 4, 4))
+    assert (volume.image[[0, 3]] == -1.5).all()
+    assert (volume.image[1:3] == 3).all()
+    assert (int(volume.label.sum()), int(volume.label[1:3].sum())) == (32, 32)
+    assert (volume.background, volume.where.name) == (-1.5, "a")
+    assert (volume.where.foreground.size, volume.where.background.size) == (32, 0)
+    plain = patches.load_volume("a", image, label, torch.device("cpu"))
+    assert (plain.image.shape, plain.background) == ((2, 4, 4), 0.0)
+
+
+class Fixed(torch.nn.Module):
+    """A network that finds foreground where the image is above 0.5; it learns nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        foreground = images - 0.5 + 0 * self.weight
+        return torch.cat([-foreground, foreground], dim=1)
+
+
+def test_validation_is_the_mean_dice_by_hand_and_pauses_after_each_volume(document: Document) -> None:
+    """Dice 2/3, 0, 1, and one that is undefined."""
+    volumes = []
+    for predicted, true in ((4, 2), (0, 3), (5, 5), (1, 0)):
+        image, label = np.zeros((16, 16, 16), np.float32), np.zeros((16, 16, 16), np.uint8)
+        image[3, 3, :predicted] = 1
+        label[3, 3, :true] = 1
+        volume = patches.load_volume(f"{predicted}", image + 0.1, label, torch.device("cpu"))
+        volumes.append(replace(volume, image=volume.image - 0.1))
+    pauses: list[int] = []
+    score = trainer.validate(Fixed(), volumes, protocol(document), lambda: pauses.append(1))
+    assert score == pytest.approx((2 / 3 + 0 + 1) / 3, abs=1e-12)
+    assert len(pauses) == 4
+    network = Fixed().train()
+    trainer.validate(network, volumes[:1], protocol(document))
+    assert not network.training
+
+
+def test_a_network_that_learns_nothing_keeps_the_weights_of_its_first_validation(
+    document: Document, volumes: list[Volume]
+) -> None:
+    """Equal is not better; an epoch without validation hands out nothing."""
+    epochs = list(trainer.train(Fixed(), volumes, volumes[:2], protocol(document, 5, every=2)))
+    assert [epoch.number for epoch in epochs if epoch.weights is not None] == [2]
+    assert [epoch.number for epoch in epochs if epoch.validation_dice is not None] == [2, 4, 5]
+    assert len({epoch.validation_dice for epoch in epochs[1::2]}) == 1
+    rates = trainer.learning_rates(protocol(document).settings, 5)
+    assert [epoch.learning_rate for epoch in epochs] == list(rates)
+    assert all(len(epoch.step_losses) == 2 for epoch in epochs)
+    for epoch in epochs:
+        assert epoch.loss == pytest.approx(np.mean(epoch.step_losses), rel=1e-12)
+        assert epoch.skipped_steps == 0
+
+
+def test_a_score_of_0_is_better_than_none(document: Document, volumes: list[Volume]) -> None:
+    class Nothing(Fixed):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.cat([images * 0 + 1 + 0 * self.weight, images * 0], dim=1)
+
+    (epoch,) = trainer.train(Nothing(), volumes, volumes[:1], protocol(document, 1))
+    assert (epoch.validation_dice, epoch.weights is None) == (0.0, False)

@@ -1,17 +1,25 @@
 """Names from outside in all that is printed: on one line, without control characters, in any encoding."""
 
 import io
+import json
 import sys
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from msd_dataset import Dataset
+from ruamel.yaml import YAML
 
 from context_fbr import errors, starters
+from context_fbr.cli import _main
 from context_fbr.errors import UserError
 from context_fbr.msd import command
+from context_fbr.msd.unpack import unpack
 from context_fbr.msd.verify import verify
+from context_fbr.study.document import Document
+from context_fbr.study.raw import FolderRaw, read_raw
 from context_fbr.text_tables import table
 from context_fbr.visible import visible
 
@@ -85,6 +93,52 @@ def test_each_error_is_one_line_whatever_names_are_in_it(monkeypatch: pytest.Mon
     assert len(err.splitlines()) == 2
     assert "\x1b" not in err
     assert "\u202e" not in err
+
+
+def test_what_task_init_prints_is_printable_and_its_block_names_the_folder(
+    params: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A16."""
+    monkeypatch.chdir(params.parent)
+    dataset = Dataset.make(params.parent / HOSTILE)
+    for folder in ("imagesTr", "labelsTr"):
+        dataset.file(folder, "b").rename(dataset.file(folder, HOSTILE))
+    text = json.dumps(dataset.description()).replace("/b.nii.gz", json.dumps(f"/{HOSTILE}.nii.gz")[1:-1])
+    content = json.loads(text) | {
+        "labels": {"0": "background", "1": HOSTILE},
+        "modality": {"0": f"MRI{HOSTILE}"},
+        "name": HOSTILE,
+    }
+    dataset.describe(content)
+    _main(["task", "init", HOSTILE, "--name", "zoo"])
+    printed = capsys.readouterr()
+    lines = [*printed.out.split("\n"), *printed.err.split("\n")]
+    assert [line for line in lines if not line.isprintable()] == []
+    block = YAML(typ="safe").load(printed.out)
+    assert block["zoo"]["raw"] == {"source": "folder", "folder": HOSTILE}
+    _main(["task", "init", HOSTILE, "--name", "zoo", "--write"])
+    assert read_raw(Document.read(), "zoo") == FolderRaw(source="folder", folder=HOSTILE)
+
+
+@pytest.mark.parametrize("suffix", ["tar", "zip"])
+def test_names_in_an_archive_are_printed_escaped(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A16: what is left out, and what is refused."""
+    path = tmp_path / f"a.{suffix}"
+    for other, status in ((HOSTILE, 0), (f"../{HOSTILE}", 1)):
+        with tarfile.open(path, "w") if suffix == "tar" else zipfile.ZipFile(path, "w") as file:
+            for name in ("zoo/dataset.json", "zoo/imagesTr/a.nii.gz", other):
+                if isinstance(file, zipfile.ZipFile):
+                    file.writestr(name, "x")
+                else:
+                    file.addfile(tarfile.TarInfo(name))
+        target = tmp_path / f"{suffix}{status}"
+        target.mkdir()
+        ended, _, err = run(lambda _, to=target: unpack(path, to), "utf-8", monkeypatch)
+        assert ended == status
+        assert "a\\x1b[2J\\nerror: b\\u202ec\\x7f" in err
+        assert all(line.isprintable() for line in err.split("\n"))
 
 
 def test_the_report_of_a_data_set_is_printable_whatever_its_files_are_called(tmp_path: Path) -> None:

@@ -134,25 +134,33 @@ class PullRequest:
     checkout: Workspace
     scratch: Path
 
-    def compare(
-        self, base: str, head: str, expect: int, **environment: str
+    def script(
+        self, name: str, *arguments: str, expect: int, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run the script of the workflow as its step does."""
+        """Run a script of the workflows as its step does."""
         tools = self.scratch / "tools"
         values = {
             **self.checkout.environment(),
             "GITHUB_REPOSITORY": "some/where",
             "GITHUB_STEP_SUMMARY": str(self.scratch / "summary.md"),
-            "GH_TOKEN": "secret",
             "GH_STORE": str(self.scratch / "comments.json"),
-            "PULL_REQUEST": "7",
             **environment,
         }
         values["PATH"] = f"{tools}{os.pathsep}{values['PATH']}"
-        script = self.checkout.path / ".github/scripts/compare.sh"
-        done = run(script, base, head, cwd=self.checkout.path, env=values)
+        script = self.checkout.path / ".github/scripts" / name
+        done = run(script, *arguments, cwd=self.checkout.path, env=values)
         assert done.returncode == expect, done.stdout + done.stderr
         return done
+
+    def compare(self, base: str, head: str, expect: int) -> subprocess.CompletedProcess[str]:
+        return self.script("compare.sh", base, head, str(self.text), expect=expect)
+
+    def comment(self, number: str = "7", expect: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        return self.script("comment.sh", number, str(self.text), expect=expect, GH_TOKEN="secret", **more)
+
+    @property
+    def text(self) -> Path:
+        return self.scratch / "comment.md"
 
     @property
     def summary(self) -> str:
@@ -197,15 +205,21 @@ def pull_request(merged: Workspace, tmp_path: Path) -> PullRequest:
 
 
 def test_the_first_run_comments_and_the_second_updates_the_comment(pull_request: PullRequest) -> None:
-    done = pull_request.compare("HEAD^1", "HEAD", expect=1)  # a regression, after all is written
-    assert "regression: spheres, UNet" in done.stderr
+    scores = pull_request.checkout.path / "metrics/cases.csv"
+    lines = scores.read_text().splitlines(keepends=True)
+    scores.write_text("".join(line for line in lines if ",unet," not in line))
+    pull_request.checkout.commit("Without a network")
+    done = pull_request.compare("HEAD~2", "HEAD", expect=1)  # a regression, after all is written
+    assert "regression: cells that are gone" in done.stderr
+    pull_request.comment()
     first = pull_request.comments
     assert len(first) == 3
     assert first[2].startswith(f"{MARKER}\n## What changed")
     assert first[2] == f"{MARKER}\n{pull_request.summary}"
     assert "https://github.com/some/where/raw/" in first[2]
 
-    pull_request.compare("HEAD", "HEAD^1", expect=0)  # the other way round: no regression
+    pull_request.compare("HEAD", "HEAD~2", expect=0)  # the other way round: no regression
+    pull_request.comment()
     second = pull_request.comments
     assert len(second) == 3
     assert second[:2] == first[:2]
@@ -214,33 +228,25 @@ def test_the_first_run_comments_and_the_second_updates_the_comment(pull_request:
     assert [call.split()[0] for call in pull_request.store["calls"]] == ["GET", "POST", "GET", "PATCH"]
 
 
-def test_a_token_that_may_only_read_leaves_the_summary_and_the_status_of_the_comparison(
-    pull_request: PullRequest,
-) -> None:
-    done = pull_request.compare("HEAD", "HEAD^1", expect=0, GH_READ_ONLY="1")
-    assert "may not comment" in done.stdout
-    pull_request.compare("HEAD^1", "HEAD", expect=1, GH_READ_ONLY="1")
+def test_a_comment_that_fails_is_an_error(pull_request: PullRequest) -> None:
+    pull_request.text.write_text("text\n")
+    assert "HTTP 502" in pull_request.comment(expect=1, GH_FAILS="1").stderr
+    assert "HTTP 403" in pull_request.comment(expect=1, GH_READ_ONLY="1").stderr
+    assert "expected the number" in pull_request.comment("7/../../x", expect=1).stderr
     assert len(pull_request.comments) == 2
-    assert pull_request.summary.count("## What changed") == 2
 
 
-def test_a_comment_that_fails_for_another_reason_is_an_error(pull_request: PullRequest) -> None:
-    done = pull_request.compare("HEAD", "HEAD^1", expect=1, GH_FAILS="1")
-    assert "HTTP 502" in done.stderr
-    assert "error: the comment could not be written" in done.stderr
-    assert "## What changed" in pull_request.summary
-
-
-def test_without_a_pull_request_there_is_the_summary_alone(pull_request: PullRequest) -> None:
-    pull_request.compare("HEAD", "HEAD^1", expect=0, PULL_REQUEST="")
+def test_a_comparison_needs_no_token_and_writes_the_summary_alone(pull_request: PullRequest) -> None:
+    pull_request.script("compare.sh", "HEAD", "HEAD^1", expect=0)
     assert pull_request.store["calls"] == []
     assert "## What changed" in pull_request.summary
+    assert not pull_request.text.exists()
 
 
 def test_an_unknown_base_is_the_error_of_the_comparison_and_writes_nothing(pull_request: PullRequest) -> None:
     done = pull_request.compare("nowhere", "HEAD", expect=1)
     assert done.stderr.startswith("error: ")
-    assert pull_request.store["calls"] == []
+    assert not pull_request.text.exists()
     assert not (pull_request.scratch / "summary.md").exists()
 
 
@@ -250,6 +256,7 @@ def test_a_comment_is_cut_to_what_github_takes_and_the_summary_is_whole(pull_req
     checkout.edit("params.yaml", "networks: ", "networks: # grown\n" + networks + "# ")
     checkout.commit("Many networks")
     pull_request.compare("HEAD^1", "HEAD", expect=0)
+    pull_request.comment()
     comment = pull_request.comments[2]
     assert 60_000 < len(comment) <= 65_536
     note, rest = comment.removeprefix(f"{MARKER}\n> ").split("\n\n", 1)
@@ -257,6 +264,59 @@ def test_a_comment_is_cut_to_what_github_takes_and_the_summary_is_whole(pull_req
     assert pull_request.summary.startswith(rest)
     assert "network_1499" in pull_request.summary
     assert "network_1499" not in comment
+
+
+def test_the_pull_request_of_a_commit_is_found_in_git_and_fetched_without_a_checkout(tmp_path: Path) -> None:
+    """As GitHub keeps it: refs/pull/N/head and refs/pull/N/merge; main alone is checked out."""
+    origin = Workspace(tmp_path / "origin")
+    origin.path.mkdir()
+    git = lambda *words: origin.run("git", *words).stdout.strip()  # noqa: E731
+    git("init", "-q", "-b", "main")
+    (origin.path / ".github").mkdir()
+    shutil.copytree(ROOT / ".github/scripts", origin.path / ".github/scripts")
+    (origin.path / "a").write_text("main")
+    origin.commit("Main")
+    git("checkout", "-q", "-b", "change")
+    (origin.path / "a").write_text("theirs")
+    origin.commit("Change")
+    head = git("rev-parse", "HEAD")
+    git("checkout", "-q", "main")
+    git("merge", "-q", "--no-ff", "-m", "Merge", "change")
+    merge = git("rev-parse", "HEAD")
+    git("update-ref", "refs/pull/12/merge", merge)
+    git("update-ref", "refs/pull/12/head", head)
+    git("reset", "-q", "--hard", "HEAD^1")
+    git("update-ref", "refs/pull/9/head", head)  # closed: it has no merge
+    git("branch", "-D", "-q", "change")
+    checkout = tmp_path / "checkout"
+    run("git", "clone", "-q", "--depth", "1", origin.path.as_uri(), checkout)
+
+    def fetch(commit: str) -> subprocess.CompletedProcess[str]:
+        return run(checkout / ".github/scripts/fetch-pull-request.sh", commit, cwd=checkout)
+
+    assert fetch(head).stdout == "number=12\n"
+    assert run("git", "rev-parse", "FETCH_HEAD", cwd=checkout).stdout.strip() == merge
+    assert (checkout / "a").read_text() == "main"
+    moved = fetch(git("rev-parse", "main"))
+    assert (moved.returncode, moved.stdout) == (0, "")
+    assert fetch("--upload-pack=x").returncode == 1
+    git("update-ref", "refs/pull/12/merge", git("rev-parse", "main"))  # not of this head any longer
+    assert (fetch(head).returncode, fetch(head).stdout) == (0, "")
+
+
+def test_what_runs_code_of_a_pull_request_has_no_token_and_what_writes_runs_none() -> None:
+    for path in WORKFLOWS:
+        workflow = YAML(typ="safe").load(path.read_text())
+        events = workflow.get("on", workflow.get(True))
+        for job in workflow["jobs"].values():
+            writes = "write" in job["permissions"].values()
+            if "pull_request" in events:
+                assert not writes
+                assert "token" not in json.dumps(job)
+            if "workflow_run" in events:
+                assert "ref" not in json.dumps([step.get("with") for step in job["steps"]])
+                assert "download-artifact" not in json.dumps(job)
+                assert writes is ("token" in json.dumps(job))
 
 
 @pytest.mark.slow

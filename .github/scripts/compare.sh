@@ -1,16 +1,13 @@
 #!/usr/bin/env bash
-# The results of HEAD against those of BASE, in the job summary and in one comment of the pull request.
+# The results of HEAD against those of BASE, in the job summary and, for a comment, in a file.
 #
-#   compare.sh BASE HEAD
+#   compare.sh BASE HEAD [FILE]
 #
 # Exits with the status of `context-fbr diff --fail-on-regression`, after both are written. Takes from the
-# environment what GitHub sets (GITHUB_STEP_SUMMARY, GITHUB_REPOSITORY, GITHUB_SERVER_URL) and what the workflow
-# gives (GH_TOKEN; PULL_REQUEST, its number; COMMENT_AUTHOR, whose comment is updated). Without a number, or with
-# a token that may not write (a pull request from a fork), there is the summary alone.
+# environment what GitHub sets (GITHUB_STEP_SUMMARY, GITHUB_REPOSITORY, GITHUB_SERVER_URL); needs no token.
 set -euo pipefail
 
-base=$1 head=$2
-marker='<!-- context-fbr diff -->'
+base=$1 head=$2 comment=${3:-}
 server=${GITHUB_SERVER_URL:-https://github.com}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -37,32 +34,9 @@ context-fbr diff "$base" "$head" --markdown "$scratch/diff.md" --fail-on-regress
 # GitHub takes 1 MiB of summary a step.
 shorten "$scratch/diff.md" 1048576 'Shortened to the length of a summary: context-fbr diff prints all of it.' \
     >>"${GITHUB_STEP_SUMMARY:-/dev/stdout}"
-[ -n "${PULL_REQUEST:-}" ] || exit "$status"
-
 # GitHub takes 65,536 characters of a comment; bytes are at least as many.
-{
-    printf '%s\n' "$marker"
-    shorten "$scratch/diff.md" 65000 'Shortened to the length of a comment: the summary of the job has all of it.'
-} >"$scratch/comment.md"
-export marker COMMENT_AUTHOR=${COMMENT_AUTHOR:-github-actions[bot]} # read by the filter
-filter='.[] | select(.user.login == env.COMMENT_AUTHOR and (.body | startswith(env.marker))) | .id'
-comments=repos/$GITHUB_REPOSITORY/issues/$PULL_REQUEST/comments
-write() {
-    local found
-    found=$(gh api --paginate "$comments" --jq "$filter") || return
-    if [ -n "$found" ]; then
-        gh api --method PATCH "repos/$GITHUB_REPOSITORY/issues/comments/${found%%$'\n'*}" \
-            --field "body=@$scratch/comment.md" --silent
-    else
-        gh api --method POST "$comments" --field "body=@$scratch/comment.md" --silent
-    fi
-}
-if ! write 2>"$scratch/problem"; then
-    cat "$scratch/problem" >&2
-    if ! grep -q 'Resource not accessible by' "$scratch/problem"; then
-        echo "error: the comment could not be written, see above; the summary has it" >&2
-        exit 1
-    fi
-    echo "This token may not comment: the comparison is in the job summary alone."
+if [ -n "$comment" ]; then
+    shorten "$scratch/diff.md" 64000 'Shortened to the length of a comment: the summary of the job has all of it.' \
+        >"$comment"
 fi
 exit "$status"

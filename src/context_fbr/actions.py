@@ -63,7 +63,7 @@ def profile(options: Namespace) -> None:
 
     changes = profiles.apply(options.name, PARAMS_FILE)
     for change in changes:
-        print(change)
+        print(visible(str(change)))
     print(f"{PARAMS_FILE}: {len(changes) or 'no'} values changed, profile {options.name}")
 
 
@@ -164,22 +164,23 @@ def copy(options: Namespace) -> None:
     from context_fbr.sandbox import copy_project
 
     copy_project(options.folder)
-    print(f"{options.folder}: a copy of the project with a DVC cache of its own")
+    print(f"{visible(str(options.folder))}: a copy of the project with a DVC cache of its own")
 
 
 def show(options: Namespace) -> None:
     """Print results and findings."""
     from context_fbr import show
+    from context_fbr.text_tables import terminal_width
 
-    print(show.render(options.metrics, markdown=options.markdown))
+    print(show.render(options.metrics, options.markdown, terminal_width()))
 
 
 def experiments(options: Namespace) -> int:
-    """DVC's table of experiments, without what does not matter."""
-    from context_fbr.grid import dvc
+    """Show DVC's experiments."""
+    from context_fbr import experiments
+    from context_fbr.text_tables import terminal_width
 
-    # Not the hashes of a hundred dependencies, whose names have slashes, nor what is the same everywhere.
-    return dvc.call("exp", "show", "--only-changed", "--drop", ".*/|Executor", *options.others)
+    return experiments.show(options.others, terminal_width())
 
 
 def diff(options: Namespace) -> int:
@@ -221,7 +222,7 @@ def published(options: Namespace) -> int:
         report.write_csv(folder / "ranges.csv", ranges.published_ranges(found.evidence))
         report.write_report(found.evidence, settings, folder, folder)
     runs = len(found.evidence.cells[KEYS].drop_duplicates())
-    print(f"{options.out}: tables, findings and figures of {runs} runs")
+    print(f"{visible(str(options.out))}: tables, findings and figures of {runs} runs")
     return 1 if found.problems else 0
 
 
@@ -238,7 +239,14 @@ def task_init(options: Namespace) -> None:
     """Propose the block of a task."""
     from context_fbr.task_init import command
 
-    command.run(options.folder, options.name, options.foreground, options.write)
+    command.run(
+        options.folder,
+        options.name,
+        options.foreground,
+        options.write,
+        options.write_dataset_json,
+        options.modality,
+    )
 
 
 def predict(options: Namespace) -> None:
@@ -247,7 +255,7 @@ def predict(options: Namespace) -> None:
     from context_fbr import predict  # imports torch and monai, which takes seconds
 
     for line in predict.predict(cell, options.images, options.out, options.overwrite):
-        print(line, flush=True)
+        print(visible(line), flush=True)
 
 
 IN_PROJECT = frozenset(

@@ -1,9 +1,12 @@
 """`context-fbr`: the tools around the pipeline. `dvc repro` runs the pipeline itself."""
 
 import argparse
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from context_fbr import actions, project
+from context_fbr.command_parser import Parser, add_examples
 from context_fbr.errors import run
 
 
@@ -21,15 +24,23 @@ def _positive(text: str) -> int:
     return value
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    root = argparse.ArgumentParser(prog="context-fbr", description=__doc__)
-    commands = root.add_subparsers(required=True, metavar="COMMAND")
+def _add(commands: Any, name: str, help: str, **options: Any) -> argparse.ArgumentParser:  # noqa: A002
+    """Add a command, whose own help begins with its line in the list."""
+    added: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help, **options)
+    return added
 
-    command = commands.add_parser("check", help="validate params.yaml, networks and patch sizes included")
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command line."""
+    root = Parser(prog="context-fbr", description=__doc__, usage="context-fbr COMMAND ...")
+    root.add_argument("--version", action="version", version=f"context-fbr {version('context-fbr')}")
+    commands = root.add_subparsers(prog="context-fbr", metavar="COMMAND", help=argparse.SUPPRESS)
+
+    command = _add(commands, "check", help="validate params.yaml, networks and patch sizes included")
     command.set_defaults(do=actions.check)
 
-    command = commands.add_parser(
+    command = _add(
+        commands,
         "doctor",
         help="say what of this machine and this folder is fine, doubtful or wrong, and what to do",
     )
@@ -46,17 +57,18 @@ def parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(do=actions.doctor)
 
-    command = commands.add_parser(
+    command = _add(
+        commands,
         "check-lock",
         help="whether dvc.lock describes the code, parameters and committed results; needs no data",
     )
     command.set_defaults(do=actions.check_lock)
 
-    command = commands.add_parser("profile", help="write profiles/NAME.yaml into params.yaml, comments kept")
+    command = _add(commands, "profile", help="write profiles/NAME.yaml into params.yaml, comments kept")
     command.add_argument("name", metavar="NAME", help="smoke, desk or paper")
     command.set_defaults(do=actions.profile)
 
-    command = commands.add_parser("show", help="print the results and the findings as tables")
+    command = _add(commands, "show", help="print the results and the findings as tables")
     command.add_argument(
         "metrics",
         nargs="?",
@@ -68,13 +80,18 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--markdown", action="store_true", help="as in the README")
     command.set_defaults(do=actions.show)
 
-    command = commands.add_parser(
-        "experiments", help="`dvc exp show` with the columns that matter; takes its options"
+    command = _add(
+        commands,
+        "experiments",
+        help="the experiments of DVC: scores, and the parameters that differ",
+        epilog="Options of `dvc exp show` are passed on: --all-commits, -n 3, --csv, --json ...",
     )
     command.set_defaults(do=actions.experiments, passes_on=True)
 
-    command = commands.add_parser(
-        "diff", help="what changed between two commits: inputs, results with intervals, cells, figures"
+    command = _add(
+        commands,
+        "diff",
+        help="what changed between two commits: inputs, results with intervals, cells, figures",
     )
     command.add_argument("base", metavar="BASE", help="a commit, branch or tag")
     command.add_argument(
@@ -93,8 +110,8 @@ def parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(do=actions.diff)
 
-    command = commands.add_parser(
-        "published", help="analyse a folder of the published results with this study's methods"
+    command = _add(
+        commands, "published", help="analyse a folder of the published results with this study's methods"
     )
     command.add_argument("folder", type=Path, metavar="DIR")
     command.add_argument(
@@ -107,23 +124,24 @@ def parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(do=actions.published)
 
-    command = commands.add_parser(
-        "verify", help="read every file of a data set in MSD layout and say all that is wrong with it"
+    command = _add(
+        commands,
+        "verify",
+        help="read every file of a data set in MSD layout and say all that is wrong with it",
     )
     command.add_argument("name", metavar="TASK|DIR", help="a folder, or a task: data/raw/TASK")
     command.add_argument("--json", type=Path, metavar="FILE", help="the same facts for programs")
     command.set_defaults(do=actions.verify)
 
-    task = commands.add_parser("task", help="tasks of params.yaml").add_subparsers(
-        required=True, metavar="COMMAND"
-    )
-    command = task.add_parser(
+    task = _add(commands, "task", help="tasks of params.yaml").add_subparsers(metavar="COMMAND")
+    command = _add(
+        task,
         "init",
         help="look at a data set in MSD layout and propose its block of params.yaml",
-        epilog="The block goes to standard output, indented as it stands below `tasks:`, to be pasted there; "
-        "the report of `verify` and the tables go to standard error. With --write the block goes into "
-        "params.yaml, behind the last task, and nothing else of the file changes. A data set with errors "
-        "gets no block.",
+        epilog="The block goes to standard output, indented as below `tasks:`, for you to paste there.\n"
+        "The report of `verify` and the tables go to standard error. With --write the block goes\n"
+        "into params.yaml, after the last task, and nothing else of the file changes. A data set\n"
+        "with errors gets no block.",
     )
     command.add_argument("folder", type=Path, metavar="DIR", help="holds dataset.json, imagesTr and labelsTr")
     command.add_argument(
@@ -136,9 +154,15 @@ def parser() -> argparse.ArgumentParser:
         help="label values, segmented together as one class (default: the first that a case has)",
     )
     command.add_argument("--write", action="store_true", help="into params.yaml")
+    command.add_argument(
+        "--write-dataset-json",
+        action="store_true",
+        help="first write DIR/dataset.json, which must not be there, from what the files tell",
+    )
+    command.add_argument("--modality", metavar="NAME", help="for that dataset.json: CT, MRI, ...")
     command.set_defaults(do=actions.task_init)
 
-    command = commands.add_parser("predict", help="segment images with a trained cell, each on its own grid")
+    command = _add(commands, "predict", help="segment images with a trained cell, each on its own grid")
     command.add_argument("cell", metavar="CELL", help="for example spleen-unet-96-1")
     command.add_argument(
         "images", nargs="+", type=Path, metavar="IMAGE", help="a .nii or .nii.gz file, or a folder of them"
@@ -147,31 +171,29 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--overwrite", action="store_true", help="replace masks that are there already")
     command.set_defaults(do=actions.predict)
 
-    command = commands.add_parser("prune", help="remove results and lock entries of cells that left the grid")
+    command = _add(commands, "prune", help="remove results and lock entries of cells that left the grid")
     command.add_argument("--dry-run", action="store_true", help="list what would be removed, remove nothing")
     command.set_defaults(do=actions.prune)
 
-    command = commands.add_parser(
-        "copy", help="copy the project, as it is now, into an empty folder to try things"
+    command = _add(
+        commands, "copy", help="copy the project, as it is now, into an empty folder to try things"
     )
     command.add_argument("folder", type=Path, metavar="DIR")
     command.set_defaults(do=actions.copy)
 
-    wandb = commands.add_parser("wandb", help="Weights & Biases, a mirror of results").add_subparsers(
-        required=True, metavar="COMMAND"
+    wandb = _add(commands, "wandb", help="Weights & Biases, a mirror of results").add_subparsers(
+        metavar="COMMAND"
     )
-    command = wandb.add_parser(
-        "push", help="tell W&B of finished cells from their files; what it knows is not told again"
+    command = _add(
+        wandb, "push", help="tell W&B of finished cells from their files; what it knows is not told again"
     )
     command.add_argument(
         "cells", nargs="*", metavar="CELL", help="keys, or patterns such as 'spheres-unet-*' (default: all)"
     )
     command.set_defaults(do=actions.wandb_push)
 
-    grid = commands.add_parser("grid", help="many cells at once").add_subparsers(
-        required=True, metavar="COMMAND"
-    )
-    command = grid.add_parser("run", help="bring the study up to date, cells side by side on this machine")
+    grid = _add(commands, "grid", help="many cells at once").add_subparsers(metavar="COMMAND")
+    command = _add(grid, "run", help="bring the study up to date, cells side by side on this machine")
     command.add_argument(
         "cells",
         nargs="*",
@@ -192,8 +214,8 @@ def parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(do=actions.grid_run)
 
-    command = grid.add_parser(
-        "submit", help="submit the cells that are not done to a Slurm cluster, see grid.toml"
+    command = _add(
+        grid, "submit", help="submit the cells that are not done to a Slurm cluster, see grid.toml"
     )
     command.add_argument("cells", nargs="*", metavar="CELL", help="only these; those that failed, too")
     command.add_argument(
@@ -201,22 +223,23 @@ def parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(do=actions.grid_submit)
 
-    command = grid.add_parser("status", help="how the cells stand on the cluster")
+    command = _add(grid, "status", help="how the cells stand on the cluster")
     command.add_argument("cells", nargs="*", metavar="CELL")
     command.add_argument("--watch", action="store_true", help="until they have ended")
     command.set_defaults(do=actions.grid_status)
 
-    command = grid.add_parser("logs", help="what a cell's last job said")
+    command = _add(grid, "logs", help="what a cell's last job said")
     command.add_argument("cell", metavar="CELL")
     command.add_argument("-f", "--follow", action="store_true", help="go on while it runs")
     command.set_defaults(do=actions.grid_logs)
 
-    command = grid.add_parser("cancel", help="end the jobs of cells; what they have computed is kept")
+    command = _add(grid, "cancel", help="end the jobs of cells; what they have computed is kept")
     command.add_argument("cells", nargs="*", metavar="CELL", help="default: all")
     command.set_defaults(do=actions.grid_cancel)
 
-    command = grid.add_parser("collect", help="bring the cluster's results here and analyse them")
+    command = _add(grid, "collect", help="bring the cluster's results here and analyse them")
     command.set_defaults(do=actions.grid_collect)
+    add_examples(root)
     return root
 
 
@@ -224,7 +247,10 @@ def _main(arguments: list[str]) -> int | None:
     root = parser()
     options, others = root.parse_known_args(arguments)
     if others and "passes_on" not in options:
-        root.error(f"unrecognized arguments: {' '.join(others)}")
+        options.parser.refuse(others)
+    if "do" not in options:
+        options.parser.print_help()
+        return 0
     options.others = others
     if options.do in actions.IN_PROJECT:
         project.require()

@@ -11,6 +11,10 @@ from typing import NoReturn
 from context_fbr import starters
 from context_fbr.visible import visible
 
+# Every process imports this module before matplotlib, which MONAI imports as well. The backend of a
+# notebook's terminal is often not installed here, and the import would fail. Figures are files: Agg draws.
+os.environ["MPLBACKEND"] = "agg"
+
 USER_VARIABLES = ("LOGNAME", "USER", "LNAME", "USERNAME")
 """Of `getpass.getuser`."""
 

@@ -9,21 +9,27 @@ def remedy(stage: str) -> str:
     Reads DVC's configuration, and asks no server. A remote that is a folder has to be there.
     """
     make = f"`dvc repro {stage}`, or `make repro` for the whole study"
-    url = _remote_url()
+    url = _remote_url(Path())
     if url is None:
         return f"DVC has no remote here to pull it from; compute it: {make}"
-    if _is_local(url) and not Path(url).is_dir():
+    if not _is_there(url):
         return f"DVC's remote {url} is not there, so it cannot be pulled; compute it: {make}"
     return f"`dvc pull {stage}` or `dvc repro {stage}`"
 
 
-def _remote_url() -> str | None:
+def has_remote(folder: Path) -> bool:
+    """Return true if a folder's DVC has a default remote; one that is a folder has to be there."""
+    url = _remote_url(folder)
+    return url is not None and _is_there(url)
+
+
+def _remote_url(folder: Path) -> str | None:
     """Return the address of DVC's default remote; None if there is none, or DVC cannot tell."""
     from dvc.config import Config  # takes half a second
     from dvc.exceptions import DvcException
 
     try:
-        config = Config(dvc_dir=str(Path(".dvc").absolute()))
+        config = Config(dvc_dir=str((folder / ".dvc").absolute()))
     except DvcException:
         return None
     name = config["core"].get("remote")
@@ -31,5 +37,6 @@ def _remote_url() -> str | None:
     return str(url) if url else None
 
 
-def _is_local(url: str) -> bool:
-    return "://" not in url and not url.startswith("remote:")
+def _is_there(url: str) -> bool:
+    """Return true if a remote is a folder that is there, or a server, which is not asked."""
+    return "://" in url or Path(url).is_dir()

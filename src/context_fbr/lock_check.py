@@ -4,11 +4,11 @@ Needs neither a DVC cache nor a remote. What only the cache holds is compared by
 a stage must have read what the stage before it wrote.
 """
 
-import subprocess
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from context_fbr import lockfile
+from context_fbr import converted_files, git, lockfile
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.grid import dvc
 from context_fbr.lock_provenance import contradictions, folder_hash, outdated
@@ -38,6 +38,8 @@ def check() -> None:
     known = {name: recorded[name] for name in stages if name in recorded}
     problems += inconsistencies(known)
     problems += [*contradictions(known), *outdated(known)]
+    if problems and (endings := converted_files.problem()):
+        problems.append(endings)
     if problems:
         problems.append(
             "dvc.lock does not describe this checkout: run `make repro` (`context-fbr prune` before it, if"
@@ -69,8 +71,7 @@ def _ignored_by_git(paths: Iterable[str]) -> set[str]:
     """
     # With a slash as well: a pattern for folders does not match the name of a folder that is not there.
     asked = "".join(f"{path}\0{path}/\0" for path in sorted(paths))
-    command = ["git", "check-ignore", "--stdin", "-z"]
-    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False)
+    done = git.run("check-ignore", "--stdin", "-z", content=os.fsencode(asked))
     if done.returncode not in (0, 1):  # 1: none of them
-        raise UserError(f"git check-ignore failed: {done.stderr.strip()}")
-    return {name.removesuffix("/") for name in done.stdout.split("\0") if name}
+        raise UserError(f"git check-ignore failed: {git.reason(done)}")
+    return {name.removesuffix("/") for name in os.fsdecode(done.stdout).split("\0") if name}

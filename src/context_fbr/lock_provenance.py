@@ -108,9 +108,11 @@ def _differences(name: str, entry: Mapping[str, Any], content: Mapping[str, Any]
 
 def _code(stage: str, entry: Mapping[str, Any]) -> Iterator[str]:
     """Yield a problem if the recorded file of a stage's code is not that of this checkout."""
-    text = code.text_of(stage).encode()
-    md5 = hashlib.md5(text, usedforsecurity=False).hexdigest()
     path = f"data/code/{stage}.json"
-    if any(out["path"] == path and out["md5"] != md5 for out in entry.get("outs", ())):
+    written = [out["md5"] for out in entry.get("outs", ()) if out["path"] == path]
+    if not written:
+        return
+    text = code.text_of(stage).encode()
+    if written != [hashlib.md5(text, usedforsecurity=False).hexdigest()]:
         name = f"code_{stage}"
         yield f"{name}: {path}: describes other code than that of this checkout; run `dvc repro -f {name}`"

@@ -24,6 +24,7 @@ from context_fbr.recipe import Recipe
 from context_fbr.splits import Source, assign_splits, in_no_split
 from context_fbr.stage_inputs import StageInputs
 from context_fbr.study.preparation import Prepare
+from context_fbr.visible import visible
 from context_fbr.workers import usable_workers
 
 BYTES_PER_SOURCE_VOXEL = 24
@@ -133,7 +134,7 @@ def prepare(task: str, inputs: StageInputs) -> None:
     unused = in_no_split(raw, sources)
     if unused:
         names = ", ".join(unused[:SHOWN]) + (", ..." if len(unused) > SHOWN else "")
-        print(f"{task}: {_cases(len(unused))} in no split: {names}", flush=True)
+        print(f"{task}: {_cases(len(unused))} in no split: {visible(names)}", flush=True)
     warnings: list[str] = []
     if description.is_ct and settings.crop and settings.window is None:
         text = "crops a CT to what is above 0 HU, as there is no window: fat, lungs and air count as nothing"
@@ -147,7 +148,7 @@ def prepare(task: str, inputs: StageInputs) -> None:
             cases += [done.case] if done.case else []
         raise_problems(problems)
         for warning in warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(f"warning: {visible(warning)}", file=sys.stderr)
         lowest = min(case.lowest_intensity for case in cases if case.split == "train")
         recipe = Recipe(settings, description.modalities, lowest)
         prepared.write_cases(target, task, cases, recipe.as_json())
@@ -193,7 +194,7 @@ def _cases(count: int) -> str:
 def _describe(raw: Path) -> Description:
     description, problems = dataset_json.read(raw)
     if description is None:
-        remedy = f"run `dvc repro raw@{raw.name}`, or `dvc pull` the data"
+        remedy = f"run `dvc repro raw@{raw.name}`"
         raise UserError(*(f"{raw / problem.file}: {problem.text}; {remedy}" for problem in problems))
     return description
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,15 @@ from context_fbr.summary import ALL_SIZES
 from context_fbr.text_tables import Row, interval_text, table
 
 
-def render(folder: Path, markdown: bool) -> str:
-    """Mean Dice by network and patch size with intervals, and the findings, of the tables in `folder`.
+def render(folder: Path, markdown: bool, width: int | None = None) -> str:
+    """Return mean Dice by network and patch size with intervals, and the findings, of the tables in `folder`.
+
+    On a terminal the best patch size of each network comes first.
+
+    Args:
+        folder: of summary.json and findings.json, perhaps of differences.csv and paper_means.csv.
+        markdown: as in the README, without the best patch sizes.
+        width: of the terminal, as in `text_tables.table`.
 
     Raises:
         UserError: if the tables are missing or damaged.
@@ -25,18 +32,27 @@ def render(folder: Path, markdown: bool) -> str:
     try:
         blocks = []
         level = findings["confidence"]
+        differences = [] if markdown else _differences(folder / "differences.csv")
         for task, models in summary.items():
+            if not markdown:
+                blocks.append(f"{task}: the patch size with the best mean test Dice")
+                blocks.append(table(_best(task, models, differences), markdown, width))
             blocks.append(
                 f"**{task}**" if markdown else f"{task}: mean test Dice, with its {level:.0%} interval"
             )
-            blocks.append(table(_results(models), markdown))
+            blocks.append(table(_results(models), markdown, width))
             own = [finding for finding in findings["findings"] if finding["task"] == task]
-            blocks.append(table(_findings(own), markdown))
+            known = [finding for finding in own if finding["estimate"] is not None]
+            if known:
+                blocks.append(table(_findings(known), markdown, width))
+            blocks += _without_data([finding for finding in own if finding["estimate"] is None])
         paper = folder / "paper_means.csv"
-        if paper.is_file():
+        head, *rows = _paper(paper) if paper.is_file() else [()]
+        rows = [row for row in rows if row[0] in summary]  # not beside another study
+        if rows:
             if not markdown:
                 blocks.append("cells of the paper profile beside the published runs: mean test Dice")
-            blocks.append(table(_paper(paper), markdown))
+            blocks.append(table([head, *rows], markdown, width))
         return "\n\n".join(blocks)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
@@ -63,6 +79,54 @@ def _results(models: dict[str, Any]) -> list[Row]:
         else:
             rows.append((name_of(model), *(_dice(leaves[str(s)]) if str(s) in leaves else "" for s in sizes)))
     return rows
+
+
+def _best(task: str, models: dict[str, Any], differences: Sequence[Mapping[str, str]]) -> list[Row]:
+    """Return the best patch size of each network, and how much the next best one is worse."""
+    rows: list[Row] = [("network", "best patch", "mean test Dice", "better than the next best by")]
+    for model, leaves in models.items():
+        known = {size: leaf for size, leaf in leaves.items() if leaf["dice_mean"] is not None}
+        if is_baseline(model) or not known:
+            continue
+        best, *others = sorted(known, key=lambda size: -known[size]["dice_mean"])
+        by = _difference(task, model, best, others[0], differences) if others else ""
+        rows.append((name_of(model), best, _dice(known[best]), f"{by} (patch {others[0]})" if by else ""))
+    return rows
+
+
+def _difference(
+    task: str, model: str, best: str, next_best: str, differences: Sequence[Mapping[str, str]]
+) -> str:
+    """Return the difference of two patch sizes with its interval; empty if the table has none."""
+    for row in differences:
+        sizes = (row["patch_size_a"], row["patch_size_b"])
+        if (row["task"], row["model_a"], row["model_b"]) == (task, model, model) and set(sizes) == {
+            best,
+            next_best,
+        }:
+            sign = 1 if sizes[1] == best else -1
+            value, low, high = (
+                sign * float(row[name]) if row[name] else None
+                for name in ("dice_difference", "dice_difference_low", "dice_difference_high")
+            )
+            if low is not None and high is not None:
+                low, high = min(low, high), max(low, high)
+            return interval_text(value, low, high, "+")
+    return ""
+
+
+def _differences(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(_text(path), newline=""))) if path.is_file() else []
+
+
+def _without_data(found: Sequence[dict[str, Any]]) -> list[str]:
+    """Return one line for each reason for which findings cannot be computed."""
+    reasons: dict[str, list[str]] = {}
+    for finding in found:
+        reasons.setdefault(finding["reason"] or finding["verdict"], []).append(finding["id"])
+    return [
+        f"{len(ids)} findings without data ({reason}): {', '.join(ids)}" for reason, ids in reasons.items()
+    ]
 
 
 def _dice(leaf: dict[str, Any]) -> str:

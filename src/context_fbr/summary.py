@@ -119,16 +119,16 @@ def tree_of(summary: pd.DataFrame) -> dict[str, Any]:
 
 
 def headline(summary: pd.DataFrame) -> dict[str, Any]:
-    """The few numbers that stand for the study: Dice at the smallest and the largest patch, by network.
+    """Return the few numbers that stand for the study: mean Dice of each network at each patch size.
 
-    And, for they say how far to trust the others, the cells that have not converged.
+    Also the number of cells that have not converged, which says how far to trust the others.
     """
     tree: dict[str, Any] = {"cells_not_converged": int(summary["not_converged"].sum())}
     networks = summary[summary["patch_size"] != ALL_SIZES]
     for (task, model), rows in networks.groupby(["task", "model"], sort=False):
         sizes = rows.sort_values("patch_size")
         tree.setdefault(str(task), {})[str(model)] = {
-            f"dice_{row.patch_size}": number(row.dice_mean) for row in (sizes.iloc[0], sizes.iloc[-1])
+            f"dice_{row.patch_size}": number(row.dice_mean) for row in sizes.itertuples()
         }
     return tree
 

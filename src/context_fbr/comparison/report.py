@@ -90,7 +90,7 @@ def compare(base: Snapshot, head: Snapshot, settings: Analysis, limits: Regressi
     cells = _cells(before, after)
     inputs = compare_inputs(base, head)
     results = [path for path in changed_files(base, head) if path.startswith(RESULTS)]
-    figures = tuple(path for path in results if path.endswith(".png"))
+    figures = tuple(path for path in results if path.startswith("plots/") and path.endswith(".png"))
     beyond = list(_beyond(configurations, limits))
     return Report(
         base,

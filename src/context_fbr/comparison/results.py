@@ -87,7 +87,8 @@ def _table(snapshot: Snapshot, path: str, columns: list[str]) -> pd.DataFrame | 
         if absent:
             raise ValueError(f"lacks the columns {', '.join(absent)}")
         frame = frame[columns].astype({name: kinds[name] for name in columns if name in kinds})
-        keyless = frame[["patch_size", "seed"]].isna().any(axis=1) & ~frame["model"].map(is_baseline)
+        trained = ~frame["model"].map(is_baseline).astype(bool)
+        keyless = trained & frame[["patch_size", "seed"]].isna().any(axis=1)
         if keyless.any():
             raise ValueError(f"line {keyless.to_numpy().argmax() + 2} has no patch size or no seed")
         if found := faults(frame):

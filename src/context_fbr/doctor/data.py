@@ -15,7 +15,7 @@ from dvc_data.hashfile.tree import Tree
 from dvc_objects.fs.generic import test_links
 from tqdm import tqdm
 
-from context_fbr import lockfile
+from context_fbr import fetching, lockfile
 from context_fbr.doctor.results import Result, Status, first_line, guarded
 
 SAMPLE_BYTES = 200_000_000
@@ -147,7 +147,7 @@ def _lock() -> Result:
 def _cache(repo: Repo, full: bool) -> Iterator[Result]:
     found = objects(repo)
     total = len(found.present) + len(found.missing) + len(found.damaged_lists)
-    has_remote = bool(repo.config["core"].get("remote"))
+    has_remote = fetching.has_remote(Path(repo.root_dir))
     unrecorded = f"; {found.unrecorded} results have not been made yet" if found.unrecorded else ""
     if found.missing:
         text = f"{len(found.missing)} of {total} objects of dvc.lock are missing, of {_some(found.missing)}"

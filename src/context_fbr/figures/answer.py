@@ -1,11 +1,10 @@
 """The answer: mean test Dice against patch size by network."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
 from context_fbr.evidence import is_baseline
-from context_fbr.figures.style import GREY, SIZE_LABEL, STYLE, dice_limits, look, png
+from context_fbr.figures.style import GREY, SIZE_LABEL, dice_limits, drawing, look, png, subplots
 from context_fbr.names import name_of
 
 BASELINE_LINES = {"threshold": ":", "everything": (0, (1, 4))}
@@ -21,8 +20,8 @@ def dice_by_patch_size(means: pd.DataFrame, seeds: pd.DataFrame, confidence: flo
         confidence: of the intervals, for the legend.
     """
     tasks = list(means["task"].unique())
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(tasks), figsize=(1.8 + 5.2 * len(tasks), 4.4), squeeze=False)
+    with drawing():
+        figure, axes = subplots(1, len(tasks), figsize=(1.8 + 5.2 * len(tasks), 4.4), squeeze=False)
         for axis, task in zip(axes[0], tasks, strict=True):
             _panel(axis, means[means["task"] == task], seeds[seeds["task"] == task])
             axis.plot([], [], color=GREY, linewidth=2.2, label=f"{confidence:.0%} interval")
@@ -39,7 +38,7 @@ def _panel(axis: Axes, means: pd.DataFrame, seeds: pd.DataFrame) -> None:
         own = networks[networks["model"] == model].sort_values("patch_size")
         shift = 0.14 * (number - (len(models) - 1) / 2)
         x = own["patch_size"].map(places) + shift
-        style = look(models, model)
+        style = look(model)
         axis.plot(x, own["dice"], **style, label=name_of(model))
         known = own["low"].notna()
         axis.vlines(x[known], own["low"][known], own["high"][known], color=style["color"], linewidth=2.2)

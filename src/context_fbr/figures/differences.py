@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from context_fbr.comparison.scores import (
@@ -15,7 +14,7 @@ from context_fbr.comparison.scores import (
     Configuration,
     ScoreChange,
 )
-from context_fbr.figures.style import COLOURS, GREY, STYLE, png
+from context_fbr.figures.style import COLOURS, GREY, drawing, png, subplots
 from context_fbr.names import name_of
 
 LOOKS: dict[str, dict[str, Any]] = {
@@ -33,10 +32,8 @@ def score_differences(configurations: Sequence[Configuration], confidence: float
         f"{c.task}, {name_of(c.model)}" + (f", patch {c.patch_size}" if c.patch_size is not None else "")
         for c in configurations
     ]
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            1, len(SCORES), sharey=True, figsize=(9.5, 1.4 + 0.32 * len(configurations))
-        )
+    with drawing():
+        figure, axes = subplots(1, len(SCORES), sharey=True, figsize=(9.5, 1.4 + 0.32 * len(configurations)))
         for axis, name in zip(axes, SCORES, strict=True):
             _panel(axis, name, [getattr(c, name) for c in configurations])
         axes[0].set_yticks(range(len(labels)), labels)

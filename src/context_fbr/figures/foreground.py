@@ -1,13 +1,12 @@
 """Scores and training ranges against the foreground ratio."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from context_fbr.evidence import Evidence
-from context_fbr.figures.style import COLOURS, GREY, RATIO_LABEL, STYLE, dice_limits, look, png
+from context_fbr.figures.style import COLOURS, GREY, RATIO_LABEL, dice_limits, drawing, look, png, subplots
 from context_fbr.names import name_of
 from context_fbr.ranges import with_groups
 from context_fbr.results import GROUP
@@ -67,8 +66,8 @@ def scores_by_foreground_ratio(cases: pd.DataFrame, histogram: pd.DataFrame, ran
     sizes = sorted(cases["patch_size"].unique())
     models = list(cases["model"].unique())
     first = _axis_start(cases["fg_ratio"])
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
+    with drawing():
+        figure, axes = subplots(
             3,
             len(sizes),
             figsize=(1.4 + 2.9 * len(sizes), 7.0),
@@ -88,7 +87,7 @@ def scores_by_foreground_ratio(cases: pd.DataFrame, histogram: pd.DataFrame, ran
                     axis.axvspan(left, float(span["high"].max()), color=GREY, alpha=0.13, linewidth=0)
                 for model in models:
                     own = cases[(cases["patch_size"] == size) & (cases["model"] == model)]
-                    style = look(models, model)
+                    style = look(model)
                     axis.scatter(
                         own["fg_ratio"],
                         own[score],
@@ -108,7 +107,7 @@ def scores_by_foreground_ratio(cases: pd.DataFrame, histogram: pd.DataFrame, ran
         for axis in axes[2]:
             _log_ratio_axis(axis, first)
         for model in models:
-            style = look(models, model)
+            style = look(model)
             axes[0, -1].scatter(
                 [],
                 [],
@@ -158,8 +157,8 @@ def ranges_against_cases(evidence: Evidence, task: str) -> tuple[pd.DataFrame, b
 
 def _ranges_figure(table: pd.DataFrame, tests: pd.DataFrame) -> bytes:
     first = _axis_start(tests["fg_ratio"])
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(8.2, 1.5 + 0.5 * len(table)))
+    with drawing():
+        figure, axis = subplots(figsize=(8.2, 1.5 + 0.5 * len(table)))
         for place, row in enumerate(table.itertuples(), start=1):
             low, quartile_1, median, quartile_3 = (
                 max(value, first) for value in (row.low, row.quartile_1, row.median, row.quartile_3)

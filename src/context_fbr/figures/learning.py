@@ -1,9 +1,8 @@
 """How the cells trained."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
-from context_fbr.figures.style import COLOURS, GREY, STYLE, png
+from context_fbr.figures.style import GREY, drawing, png, seed_look, subplots
 from context_fbr.names import name_of
 
 
@@ -12,8 +11,8 @@ def learning_curves(history: pd.DataFrame) -> bytes:
     rows = list(history[["task", "model"]].drop_duplicates().itertuples(index=False))
     sizes = sorted(history["patch_size"].unique())
     seeds = list(history["seed"].unique())
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
+    with drawing():
+        figure, axes = subplots(
             len(rows),
             len(sizes),
             figsize=(1.6 + 2.6 * len(sizes), 0.6 + 2.0 * len(rows)),
@@ -27,12 +26,12 @@ def learning_curves(history: pd.DataFrame) -> bytes:
                 for number, seed in enumerate(seeds):
                     own = cell[cell["seed"] == seed]
                     validated = own.dropna(subset=["validation_dice"])
-                    colour = COLOURS[number % len(COLOURS)]
-                    axis.plot(own["epoch"], own["loss"], color=colour, linestyle=":", linewidth=1)
+                    style = seed_look(number)
+                    axis.plot(own["epoch"], own["loss"], color=style["color"], linestyle=":", linewidth=1)
                     axis.plot(
                         validated["epoch"],
                         validated["validation_dice"],
-                        color=colour,
+                        **style,
                         marker=".",
                         label=f"seed {seed}",
                     )

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from context_fbr.figures.style import COLOURS, STYLE, png
+from context_fbr.figures.style import COLOURS, drawing, png, subplots
 from context_fbr.names import name_of
 
 LABEL, PREDICTION = COLOURS[4], COLOURS[5]
@@ -38,8 +38,8 @@ def overlays(panels: Sequence[Panel]) -> bytes:
     """A row for each patch size, for each network a column with its median and one with its worst case."""
     sizes = sorted({panel.patch_size for panel in panels})
     columns = list(dict.fromkeys((panel.model, panel.place) for panel in panels))
-    with plt.rc_context({**STYLE, "axes.grid": False}):
-        figure, axes = plt.subplots(
+    with drawing({"axes.grid": False}):
+        figure, axes = subplots(
             len(sizes),
             len(columns),
             figsize=(1.75 * len(columns), 2.15 * len(sizes) + 0.4),
@@ -65,8 +65,8 @@ def overlays(panels: Sequence[Panel]) -> bytes:
                 -0.1, 0.5, f"patch {size}", rotation=90, ha="right", va="center", transform=axis.transAxes
             )
         handles = [
-            plt.Line2D([], [], color=LABEL, linewidth=1.6, label="label"),
-            plt.Line2D([], [], color=PREDICTION, linewidth=1.6, linestyle="--", label="prediction"),
+            Line2D([], [], color=LABEL, linewidth=1.6, label="label"),
+            Line2D([], [], color=PREDICTION, linewidth=1.6, linestyle="--", label="prediction"),
         ]
         figure.legend(handles=handles, loc="lower center", ncols=2, bbox_to_anchor=(0.5, -0.04))
         figure.tight_layout(h_pad=1.0)

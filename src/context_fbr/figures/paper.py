@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from context_fbr.figures.style import GREY, STYLE, dice_limits, look, png
+from context_fbr.figures.style import GREY, dice_limits, drawing, look, png, subplots
 from context_fbr.names import name_of
 
 SHIFT = 0.12  # published runs to the left, ours to the right of the patch size
@@ -28,12 +27,12 @@ def beside_published(
     models = list(published["model"].unique())
     places = {size: place for place, size in enumerate(sorted(runs["patch_size"].unique()))}
     threshold = means[means["model"] == "threshold"]["dice_mean"]
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(models), figsize=(2.2 + 3.2 * len(models), 3.8), squeeze=False)
+    with drawing():
+        figure, axes = subplots(1, len(models), figsize=(2.2 + 3.2 * len(models), 3.8), squeeze=False)
         for axis, model in zip(axes[0], models, strict=True):
             ours, theirs = means[means["model"] == model], published[published["model"] == model]
             own = runs[runs["model"] == model]
-            _panel(axis, own, ours, theirs, places, look(models, model), confidence)
+            _panel(axis, own, ours, theirs, places, look(model), confidence)
             for dice in threshold:
                 axis.axhline(dice, color=GREY, linestyle=":", label=f"{name_of('threshold')}, {dice:.3f}")
             axis.set(title=name_of(model), xlabel="patch size (voxels)")

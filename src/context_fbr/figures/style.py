@@ -1,22 +1,26 @@
 """What all figures share: colours that the colour-blind tell apart, markers that grey print tells apart."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any
+from zlib import crc32
 
 import matplotlib as mpl
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart by the colour-blind; markers and dashes tell lines apart in grey too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (3, 1, 1, 1)), (0, (5, 1)))
+KNOWN = ("unet", "attention_unet", "unetr")
+"""Networks with the first colours, markers and dashes."""
 GREY = "#555555"
+SEED_GREYS = ("#111111", "#777777", "#AAAAAA")
+"""Of seeds: the colours belong to the networks."""
 RATIO_LABEL = "foreground ratio (foreground voxels / all voxels)"
 SIZE_LABEL = "patch size (voxels, edge of the cube)"
 STYLE: dict[Any, Any] = {
@@ -30,14 +34,39 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def look(models: Sequence[str], model: str) -> dict[str, Any]:
-    """Colour, marker and dashes of a network, by its place among all."""
-    number = list(models).index(model)
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "marker": MARKERS[number % len(MARKERS)],
-        "linestyle": DASHES[number % len(DASHES)],
-    }
+@contextmanager
+def drawing(extra: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None]:
+    """Draw with this project's settings alone, whatever the user's matplotlibrc and backend are."""
+    backend = {"backend", "backend_fallback", "interactive", "toolbar"}
+    settings: dict[Any, Any] = {n: value for n, value in mpl.rcParamsDefault.items() if n not in backend}
+    settings.update(STYLE)
+    settings.update(extra)
+    with mpl.rc_context(settings):
+        yield
+
+
+def subplots(rows: int = 1, columns: int = 1, *, figsize: tuple[float, float], **options: Any) -> Any:
+    """Return a figure and its axes, as `pyplot.subplots` does, without pyplot's global state."""
+    figure = Figure(figsize=figsize)
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, **options)
+
+
+def look(model: str) -> dict[str, Any]:
+    """Return colour, marker and dashes of a network: the same in every figure of every study."""
+    if model in KNOWN:
+        colour = marker = dashes = KNOWN.index(model)
+    else:
+        number, first = crc32(model.encode()), len(KNOWN)
+        colour = first + number % (len(COLOURS) - first)
+        marker = number // 7 % len(MARKERS)
+        dashes = number // 61 % len(DASHES)
+    return {"color": COLOURS[colour], "marker": MARKERS[marker], "linestyle": DASHES[dashes]}
+
+
+def seed_look(number: int) -> dict[str, Any]:
+    """Return grey and dashes of the n-th seed (from 0)."""
+    return {"color": SEED_GREYS[number % len(SEED_GREYS)], "linestyle": DASHES[number % 3]}
 
 
 def dice_limits(values: Iterable[float]) -> tuple[float, float]:
@@ -48,8 +77,7 @@ def dice_limits(values: Iterable[float]) -> tuple[float, float]:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG, without date and version, and closed."""
+    """Return the figure as PNG, without date and version."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
-    plt.close(figure)
     return buffer.getvalue()

@@ -90,4 +90,4 @@ class Board:
                 for row in self._rows.values()
             ]
         # One line is left free, or a terminal that scrolls would keep a copy of the first one.
-        return table(rows, self._console.height - 1, now - self._start)
+        return table(rows, self._console.height - 1, now - self._start, self._console.width)

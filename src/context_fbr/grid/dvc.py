@@ -35,7 +35,7 @@ class Change:
 def changes() -> list[Change]:
     """What `dvc status` says of every stage; errors as in `stage_names`."""
     found: list[Change] = []
-    for stage, entries in json.loads(_ask("status", "--json")).items():
+    for stage, entries in json.loads(ask("status", "--json")).items():
         for entry in entries:
             if isinstance(entry, str):  # `changed command`, `always changed`
                 state, _, what = entry.partition(" ")
@@ -61,7 +61,7 @@ def stage_names() -> list[str]:
     Raises:
         UserError: with DVC's own words, if it cannot tell.
     """
-    return _ask("stage", "list", "--name-only").split()
+    return ask("stage", "list", "--name-only").split()
 
 
 def repro(*arguments: str) -> bool:
@@ -81,7 +81,8 @@ def call(*arguments: str) -> int:
     return subprocess.run([*COMMAND, *arguments], env=environment(), check=False).returncode
 
 
-def _ask(*arguments: str) -> str:
+def ask(*arguments: str) -> str:
+    """Return what a command of DVC prints; errors as in `stage_names`."""
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         said = done.stderr.strip() or done.stdout.strip()

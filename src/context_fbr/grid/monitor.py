@@ -37,7 +37,7 @@ def look(cells: Sequence[Cell], fetched_from: str | None = None) -> list[Standin
 
 def show(standings: Sequence[Standing], console: Console) -> None:
     """Print the table of all cells, and what went wrong with some."""
-    console.print(table(rows(standings), height=len(standings) + 4, seconds=_since(standings)))
+    console.print(table(rows(standings), len(standings) + 4, _since(standings), console.width))
     for standing in standings:
         if standing.state in (State.FAILED, State.LOST) and standing.note:
             console.print(f"{standing.work.cell.key}: {standing.note}", markup=False, soft_wrap=True)
@@ -60,7 +60,7 @@ def watch(
             changed = between is not None and between(standings)
             shown = rows(standings)
             if console.is_terminal:
-                live.update(table(shown, console.height, _since(standings)), refresh=True)
+                live.update(table(shown, console.height, _since(standings), console.width), refresh=True)
             else:
                 _say_changes(shown, said, console)
             if not changed and not any(standing.state in states.OPEN for standing in standings):

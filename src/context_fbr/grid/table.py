@@ -59,35 +59,68 @@ class Row:
     """When, in seconds of any clock."""
 
 
-def table(rows: Sequence[Row], height: int, seconds: float) -> RenderableType:
-    """Rows and a summary in `height` lines, or in four if that is less.
+LEFT_OUT_FIRST = ("note", "", "time", "epoch", "state", "Dice")
+"""Columns in the order in which they make room on a narrow terminal; the cell's key always stays."""
+GAP = 2  # blanks between two columns
+
+
+def table(rows: Sequence[Row], height: int, seconds: float, width: int = 1000) -> RenderableType:
+    """Return rows and a summary in `height` lines, or in four if that is less.
 
     Args:
         rows: all cells; those that wait in the order in which they will start.
         height: lines that there are.
         seconds: since the beginning.
+        width: columns of the terminal; those of the table that have no room are left out.
     """
     shown = visible(rows, max(height - 2, 2))  # without the header and the summary
     cells = Table(box=None, pad_edge=False, expand=False)
-    noted = any(row.note for row in shown)
-    for name in ("cell", "state", "epoch", "", "Dice", "time", *(["note"] if noted else [])):
+    names = _fitting(shown, width)
+    for name in names:
         right = name in ("epoch", "Dice", "time")
         cells.add_column(name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
     for row in shown:
-        note = [Text(row.note.partition("\n")[0])] if noted else []
-        cells.add_row(
-            Text(row.key),
-            Text(row.state, STYLES.get(row.state, "dim")),
-            "" if row.epoch is None else f"{row.epoch}/{row.epochs}",
-            "" if row.epoch is None else ProgressBar(row.epochs, row.epoch, BAR_COLUMNS),
-            "" if row.dice is None else f"{row.dice:.3f}",
-            "" if row.seconds is None else clock(row.seconds),
-            *note,
-        )
+        known = {
+            "cell": Text(row.key),
+            "": "" if row.epoch is None else ProgressBar(row.epochs, row.epoch, BAR_COLUMNS),
+            **{name: Text(text) for name, text in _texts(row).items()},
+            "state": Text(row.state, STYLES.get(row.state, "dim")),
+        }
+        cells.add_row(*(known[name] for name in names))
     hidden = len(rows) - len(shown)
     more = [Text(f"and {hidden} cells that have no room here", "dim", no_wrap=True)] if hidden else []
     last = Text(summary(rows, seconds), no_wrap=True, overflow="ellipsis")
     return Group(cells, *more, last)
+
+
+def _texts(row: Row) -> dict[str, str]:
+    """Return the columns of a row that are text, by name."""
+    return {
+        "state": row.state,
+        "epoch": "" if row.epoch is None else f"{row.epoch}/{row.epochs}",
+        "Dice": "" if row.dice is None else f"{row.dice:.3f}",
+        "time": "" if row.seconds is None else clock(row.seconds),
+        "note": row.note.partition("\n")[0],
+    }
+
+
+def _fitting(rows: Sequence[Row], width: int) -> list[str]:
+    """Return the columns for which a terminal has room; a note may be cut, nothing else."""
+    names = ["cell", "state", "epoch", "", "Dice", "time", "note"]
+    texts = [_texts(row) for row in rows]
+    widths = {
+        name: max([len(name), *(len(text[name]) for text in texts)]) for name in names if name in texts[0]
+    }
+    widths |= {"cell": max(len(row.key) for row in rows), "": BAR_COLUMNS}
+    if not any(row.note for row in rows):
+        names.remove("note")
+    widths["note"] = min(widths["note"], len("note"))
+    for name in LEFT_OUT_FIRST:
+        if sum(widths[name] for name in names) + GAP * (len(names) - 1) <= width:
+            break
+        if name in names:
+            names.remove(name)
+    return names
 
 
 def visible(rows: Sequence[Row], lines: int) -> list[Row]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from context_fbr import atomic
+from context_fbr import atomic, fetching
 from context_fbr.errors import UserError
 from context_fbr.msd.inspection import Facts
 from context_fbr.msd.problems import Severity
@@ -35,7 +35,7 @@ def folder_of(name: str) -> Path:
         )
     folder = Path("data/raw") / name
     if not folder.is_dir():
-        raise UserError(f"{folder}: not found; run `dvc repro raw@{name}` first, or `dvc pull` the data")
+        raise UserError(f"{folder}: not found; {fetching.remedy(f'raw@{name}')}")
     return folder
 
 

@@ -14,8 +14,6 @@ from context_fbr.msd import unusable
 from context_fbr.msd.problems import Problem, error, warning
 
 NAME = "dataset.json"
-MOST_BYTES = 64_000_000
-"""Of a file that is read: the Decathlon's largest has 100 kB."""
 
 _ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _CT = re.compile(r"\b(CT|CTA|CECT|NCCT|HRCT|LDCT)\b|computed tomography", re.IGNORECASE)
@@ -68,11 +66,14 @@ def read(folder: Path) -> tuple[Description | None, list[Problem]]:
         start = look(path)
         if start.kind in (file_kinds.DANGLING, file_kinds.NO_FILE):
             return None, [error("no description", "", NAME, start.kind.text, start.kind.remedy)]
-        stored = bounded.read(path, MOST_BYTES)
+        stored = bounded.read(path)
         content = bounded.parse_json(stored.decode("utf-8-sig"))
         file = _File.model_validate(content)
     except FileNotFoundError:
-        return None, [error("no description", "", NAME, "is missing", unusable.DAMAGED)]
+        remedy = unusable.DAMAGED
+        if (folder / "imagesTr").is_dir():
+            remedy += f"; `context-fbr task init {folder} --write-dataset-json` writes what the files tell"
+        return None, [error("no description", "", NAME, "is missing", remedy)]
     except OSError as found:
         remedy = "mend its permission or its disk, or copy it again"
         return None, [error("no description", "", NAME, f"cannot be read: {found.strerror}", remedy)]

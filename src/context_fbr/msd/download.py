@@ -20,6 +20,7 @@ from typing import Any
 from context_fbr import atomic
 from context_fbr.msd import disk
 from context_fbr.progress import progress
+from context_fbr.visible import visible
 
 PAUSES_S = (1.0, 3.0, 10.0)
 TIMEOUT_S = 60.0
@@ -75,7 +76,8 @@ def download(url: str, partial: Path, unpack_in: Path, pauses_s: Sequence[float]
             if failures > len(pauses_s):
                 raise DownloadError(str(error)) from error
             pause = pauses_s[failures - 1]
-            print(f"download {url}: {error}; next attempt in {pause:g} s", file=sys.stderr, flush=True)
+            text = f"download {url}: {error}; next attempt in {pause:g} s"
+            print(visible(text), file=sys.stderr, flush=True)
             time.sleep(pause)
         else:
             return
@@ -127,7 +129,8 @@ def _receive(response: Any, url: str, partial: Path, offset: int, unpack_in: Pat
         if not start or int(start[1]) != offset:
             forget(partial)
             raise _BrokenError("the server sent another part than asked for: from the start")
-        print(f"download {url}: resumed after {offset / 1e6:.0f} MB", file=sys.stderr, flush=True)
+        text = f"download {url}: resumed after {offset / 1e6:.0f} MB"
+        print(visible(text), file=sys.stderr, flush=True)
     else:
         offset = 0
     length = response.headers.get("Content-Length")

@@ -4,7 +4,7 @@ Of each image some thousand different blocks of 2 x 2 x 2 voxels are kept as has
 with the smallest hashes, constant blocks aside. An image that lies within another has all of its blocks
 there, so its smallest hash leads to the other one, and the place of a block that occurs there once gives the
 shift. What these propose is then read again and compared voxel by voxel, so nothing is reported by chance.
-Missed are parts of less than a ten thousandth of an image, and images in which every block occurs twice.
+Missed are parts of less than a four hundredth of an image, and images in which every block occurs twice.
 """
 
 import math
@@ -20,7 +20,7 @@ from context_fbr.geometry import Affine, Shape
 from context_fbr.msd.description import case_name
 from context_fbr.msd.problems import Problem, error
 
-KEPT = 1 << 14  # blocks of an image
+KEPT = 1 << 12  # blocks of an image; 25 bytes each
 _ALL = 1 << 32  # above every hash of 32 bits
 _REMEDY = "remove one of the two: a patient in training and test makes scores too good"
 
@@ -33,7 +33,7 @@ class Blocks:
     keys: np.ndarray
     """(n,) uint64, ascending, different: a hash that decides which blocks are kept, and below it another."""
     places: np.ndarray
-    """(n, 3): the first voxel of a block of each key."""
+    """(n, 3) int32: the first voxel of a block of each key."""
     once: np.ndarray
     """(n,) bool: whether the image has one block only of this key."""
     limit: int
@@ -68,7 +68,7 @@ def blocks_of(voxels: np.ndarray, affine: Affine) -> Blocks | None:
     if not keys.size:
         return None
     shape = np.empty(3, np.int64)
-    turned = np.empty_like(places)
+    turned = np.empty(places.shape, np.int32)
     for axis in range(3):
         to, place = int(axes[axis]), places[:, 2 - axis]
         shape[to] = voxels.shape[axis]

@@ -16,6 +16,7 @@ from context_fbr.msd import layout, rules
 from context_fbr.msd.description import NAME, Description, case_name
 from context_fbr.msd.inspection import Damage, Facts, inspect, memory_to_read
 from context_fbr.msd.layout import CaseFiles
+from context_fbr.msd.other_layouts import other_layout
 from context_fbr.msd.overlaps import Image, overlap_problems
 from context_fbr.msd.problems import Problem, Severity, error, ordered
 from context_fbr.progress import progress
@@ -62,6 +63,8 @@ def verify(folder: Path, workers: int | None = None, name: str | None = None) ->
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: is no folder; name one that holds {NAME}, imagesTr and labelsTr")
+    if problem := other_layout(folder):
+        return Report(folder, None, 0, (), (problem,))
     description, problems = dataset_json.read(folder)
     files, found = layout.read(folder)
     problems += found + layout.pairing_problems(files)

@@ -17,7 +17,8 @@ from ruamel.yaml.events import (
 
 from context_fbr.bounded import MOST_LEVELS
 
-MOST_VALUES = 500_000
+MOST_VALUES = 200_000
+"""The dvc.lock of a thousand cells holds fewer."""
 MOST_CHARACTERS = 10_000_000
 
 

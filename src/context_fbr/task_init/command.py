@@ -17,12 +17,21 @@ from context_fbr.msd.verify import Report, verify
 from context_fbr.study.document import PARAMS_FILE, Document, suggestion
 from context_fbr.study.whole import NAME, Study, read_study
 from context_fbr.task_init import block, tables
+from context_fbr.task_init.description import write_description
 from context_fbr.task_init.insertion import indentation, insert
 from context_fbr.task_init.proposal import fewest_cases, propose
 from context_fbr.task_init.survey import survey, training_pairs
+from context_fbr.visible import visible
 
 
-def run(folder: Path, name: str | None, foreground: tuple[int, ...] | None, write: bool) -> None:
+def run(
+    folder: Path,
+    name: str | None,
+    foreground: tuple[int, ...] | None,
+    write: bool,
+    write_dataset_json: bool = False,
+    modality: str | None = None,
+) -> None:
     """Propose a block.
 
     Args:
@@ -30,6 +39,8 @@ def run(folder: Path, name: str | None, foreground: tuple[int, ...] | None, writ
         name: of the task; by default from dataset.json, else from the folder.
         foreground: label values; by default the first that a case has.
         write: into params.yaml instead of printing it.
+        write_dataset_json: whether to write the data set's dataset.json, which it lacks, first.
+        modality: for that dataset.json.
 
     Raises:
         UserError: if params.yaml or the data set is not valid, the name is taken, or the label values are not
@@ -37,7 +48,13 @@ def run(folder: Path, name: str | None, foreground: tuple[int, ...] | None, writ
     """
     study = read_study(Document.read())
     indent = indentation(study.document)
+    if modality and not write_dataset_json:
+        raise UserError("--modality goes with --write-dataset-json; else it is read from dataset.json")
     name = _check(folder, name, foreground, study)
+    if write_dataset_json:
+        write_description(folder, name, modality)
+        print(f"{visible(str(folder / DATASET_JSON))}: written; name its labels", file=sys.stderr)
+        _check(folder, name, foreground, study)
     report = verify(folder)
     print(verification.render(report), file=sys.stderr)
     if report.count(Severity.ERROR):
