@@ -11,7 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from context_fbr import atomic
+from context_fbr import atomic, bounded
 from context_fbr.dvc_lock import locked
 from context_fbr.errors import UserError, raise_problems
 from context_fbr.study.document import parse
@@ -78,7 +78,7 @@ def sort(order: Iterable[str]) -> None:
 def _read() -> CommentedMap:
     remedy = f"bring it back with `git checkout {LOCK}`"
     try:
-        lock = parse(LOCK.read_bytes(), str(LOCK))
+        lock = parse(bounded.read(LOCK), str(LOCK))
     except OSError as error:
         raise UserError(f"{LOCK}: cannot be read: {error.strerror or error}; {remedy}") from error
     except UserError as error:
@@ -122,7 +122,7 @@ def write(recorded: Mapping[str, Any], path: Path) -> None:
 
 def _write(lock: CommentedMap) -> None:
     text = _text(lock)
-    if text != LOCK.read_text(encoding="utf-8"):
+    if text != bounded.read_text(LOCK):
         atomic.write_text(LOCK, text)
 
 

@@ -8,6 +8,7 @@ from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
+from context_fbr import bounded
 from context_fbr.cells import Cell
 from context_fbr.code import text_of
 from context_fbr.dvc_lock import locked
@@ -28,11 +29,11 @@ def stages(wanted: str) -> dict[str, Any]:
             return {}
         try:
             with locked(wait_s=0):
-                content = LOCK.read_bytes()
+                content = bounded.read(LOCK)
             found = parse(content, str(LOCK), "safe")["stages"]
             if found.get(wanted, {}).get("outs"):
                 return found
-        except (UserError, TypeError, KeyError, AttributeError):
+        except (OSError, UserError, TypeError, KeyError, AttributeError):
             pass
         time.sleep(0.1)
     return found
