@@ -1,13 +1,12 @@
 """Where the unfinished work of all cells lies, and which of it nobody will continue."""
 
-import json
 import os
 import re
 from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
-from context_fbr import locks
+from context_fbr import bounded, locks
 from context_fbr.cells import Cell
 from context_fbr.errors import UserError
 
@@ -52,6 +51,6 @@ def _begun(key: str, stage: str) -> float:
     """When the run began that made the results of a cell's stage, in seconds; 0 if nobody knows."""
     try:
         path = Cell.from_key(key).provenance(stage)
-        return datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["started"]).timestamp()
+        return datetime.fromisoformat(bounded.read_json(path)["started"]).timestamp()
     except (UserError, OSError, ValueError, KeyError, TypeError):
         return 0.0
