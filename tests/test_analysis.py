@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import CELLS, SETTINGS, score_table
+from scipy import stats
 
 from context_fbr import analyze, baseline, baselines, nifti, prepared, summary
 from context_fbr.differences import difference_table
@@ -308,6 +309,31 @@ def test_a_difference_leaves_out_the_cases_that_one_side_has_undefined_and_count
     assert (row["model_a"], row["model_b"]) == ("unet", "unetr")
     assert row["hausdorff_difference"] == pytest.approx(means["unetr"] - means["unet"])
     assert row["hausdorff_difference"] != pytest.approx(-2.0)
+
+
+def test_with_test_sets_of_their_own_a_difference_is_welch_s_of_the_trainings_means() -> None:
+    own = compared()
+    sway = own.scores["filename"].map({"a": 0.02, "b": -0.02, "c": 0.01, "d": -0.01})
+    scores = own.scores.assign(dsc=own.scores["dsc"] + sway.where(own.scores["patch_size"] == 16, 0.0))
+    own = Evidence(scores, own.ratios, own.converged)
+    nested = Evidence(scores, own.ratios, own.converged, frozenset({"t"}))
+    row = difference_table(nested, 0.9).iloc[0]
+    welch = stats.ttest_ind([0.68, 0.72], [0.48, 0.52], equal_var=False).confidence_interval(0.9)
+    assert (row["dice_difference_low"], row["dice_difference_high"]) == pytest.approx(tuple(welch))
+    paired = difference_table(own, 0.9).iloc[0]
+    assert paired["dice_difference_low"] < welch.low - 1e-4  # what varies over cases counts, too
+
+
+def test_differences_keep_the_order_of_the_results() -> None:
+    own = compared()
+    again = own.scores[own.scores["model"] != "threshold"].assign(task="a")
+    table = difference_table(Evidence(pd.concat([own.scores[::-1], again]), own.ratios, None), 0.95)
+    keys = table[["task", "model_a", "model_b"]].itertuples(index=False, name=None)
+    assert list(keys) == [
+        ("t", "threshold", "unetr"), ("t", "threshold", "unet"), ("t", "threshold", "unet"), ("t", "unetr", "unet"),
+        ("t", "unet", "unet"), ("a", "unet", "unet"), ("a", "unet", "unetr"),
+    ]  # fmt: skip
+    assert table["patch_size_a"].iloc[4] == 16
 
 
 def bright(folder: Path, name: str, from_value: float) -> tuple[Path, Path]:

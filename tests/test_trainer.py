@@ -487,6 +487,9 @@ def test_a_volume_that_is_smaller_than_a_patch_is_padded_with_its_background() -
     assert (volume.where.foreground.size, volume.where.background.size) == (32, 0)
     plain = patches.load_volume("a", image, label, torch.device("cpu"))
     assert (plain.image.shape, plain.background) == ((2, 4, 4), 0.0)
+    thin = patches.load_volume("a", image[:1], label[:1], torch.device("meta"))
+    assert (thin.image.shape, thin.label.shape) == ((1, 4, 4), (1, 4, 4))
+    assert thin.image.device.type == thin.label.device.type == "meta"
 
 
 class Fixed(torch.nn.Module):
