@@ -34,7 +34,7 @@ COPIED = ("src", "tests", "benchmarks", "docs", "params.yaml", "dvc.yaml", "dvc.
 """What the tests of these modules read."""
 TESTS = {
     "sampling": "sampling",
-    "patches": "trainer padding sampling",
+    "patches": "trainer padding",
     "trainer": "trainer",
     "steps": "trainer",
     "scoring": "scoring surface",

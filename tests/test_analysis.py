@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import CELLS, SETTINGS, score_table
+from scipy import stats
 
 from context_fbr import analyze, baseline, baselines, nifti, prepared, summary
 from context_fbr.differences import difference_table
@@ -310,6 +311,31 @@ def test_a_difference_leaves_out_the_cases_that_one_side_has_undefined_and_count
     assert row["hausdorff_difference"] != pytest.approx(-2.0)
 
 
+def test_with_test_sets_of_their_own_a_difference_is_welch_s_of_the_trainings_means() -> None:
+    own = compared()
+    sway = own.scores["filename"].map({"a": 0.02, "b": -0.02, "c": 0.01, "d": -0.01})
+    scores = own.scores.assign(dsc=own.scores["dsc"] + sway.where(own.scores["patch_size"] == 16, 0.0))
+    own = Evidence(scores, own.ratios, own.converged)
+    nested = Evidence(scores, own.ratios, own.converged, frozenset({"t"}))
+    row = difference_table(nested, 0.9).iloc[0]
+    welch = stats.ttest_ind([0.68, 0.72], [0.48, 0.52], equal_var=False).confidence_interval(0.9)
+    assert (row["dice_difference_low"], row["dice_difference_high"]) == pytest.approx(tuple(welch))
+    paired = difference_table(own, 0.9).iloc[0]
+    assert paired["dice_difference_low"] < welch.low - 1e-4  # what varies over cases counts, too
+
+
+def test_differences_keep_the_order_of_the_results() -> None:
+    own = compared()
+    again = own.scores[own.scores["model"] != "threshold"].assign(task="a")
+    table = difference_table(Evidence(pd.concat([own.scores[::-1], again]), own.ratios, None), 0.95)
+    keys = table[["task", "model_a", "model_b"]].itertuples(index=False, name=None)
+    assert list(keys) == [
+        ("t", "threshold", "unetr"), ("t", "threshold", "unet"), ("t", "threshold", "unet"), ("t", "unetr", "unet"),
+        ("t", "unet", "unet"), ("a", "unet", "unet"), ("a", "unet", "unetr"),
+    ]  # fmt: skip
+    assert table["patch_size_a"].iloc[4] == 16
+
+
 def bright(folder: Path, name: str, from_value: float) -> tuple[Path, Path]:
     """A ramp from 0 to 1 whose label is what is at least as bright as a value."""
     image = np.linspace(0, 1, 6 * 7 * 8, dtype=np.float32).reshape(6, 7, 8)
@@ -473,3 +499,54 @@ def test_evidence_is_of_the_networks_and_of_the_baselines_which_are_not_trained(
     assert unknown.converged_only() is unknown
     assert unknown.not_converged(own.scores) is None
     assert [is_baseline(name) for name in ("everything", "threshold", "unet")] == [True, True, False]
+
+
+def test_every_number_of_a_cell_s_row_is_the_one_by_hand(tables: Path) -> None:
+    """Case a of Dice 0.36 and distance 2, case b predicted empty; then one missed, one with an empty label."""
+    first = {
+        "cases": 2, "dice": 0.18, "hausdorff_voxels": 2.0, "abs_diff": 0.75, "undefined_dice": 0,
+        "undefined_hausdorff": 1, "empty_predictions": 1, "hausdorff_mm": 4.0, "hd95_mm": 2.0, "surface_dice": 0.18,
+        "volume_difference_ml": -0.125, "padded_cases": 1, "epochs": 4, "training_ratio_mean": 0.25,
+        "training_ratio_min": 0.0, "training_ratio_max": 0.5, "training_ratio_zero_share": 0.25,
+    }  # fmt: skip
+    row = summary.cell_table(read_results(CELLS), SETTINGS).iloc[3]
+    assert {name: float(row[name]) for name in first} == pytest.approx(first)
+    CELLS[3].scores.write_text(score_table("a,0.0,9,1.5,0.1", "b,,,,0.0"))
+    table = summary.cell_table(read_results(CELLS), SETTINGS)
+    second = {
+        "cases": 2, "dice": 0.0, "hausdorff_voxels": 9.0, "abs_diff": 1.5, "undefined_dice": 1,
+        "undefined_hausdorff": 1, "empty_predictions": 0, "padded_cases": 0,
+    }  # fmt: skip
+    assert {name: float(table.iloc[3][name]) for name in second} == pytest.approx(second)
+    assert np.isnan(table.iloc[3]["hausdorff_mm"])
+    assert table["undefined_dice"].tolist() == [0, 0, 0, 1, 0, 0, 0, 0]
+    shuffled = read_results(CELLS[::-1])
+    keys = summary.cell_table(shuffled, SETTINGS)[["model", "patch_size", "seed"]].itertuples(
+        index=False, name=None
+    )
+    assert list(keys) == [(c.model, c.patch_size, c.seed) for c in CELLS[::-1]]
+    of_cells = summary.convergence(summary.cell_table(shuffled, SETTINGS))
+    assert list(of_cells) == [("spheres", c.model, c.patch_size, c.seed) for c in CELLS[::-1]]
+    assert list(of_cells.values()) == [c.model != "unetr" or c.seed != 2 for c in CELLS[::-1]]
+
+
+def test_published_tables_without_our_columns_have_rows_of_theirs_alone(tables: Path) -> None:
+    results = read_results(CELLS)
+    published = Results(
+        results.history, results.foreground_ratios,
+        results.scores[[*results.scores.columns[:4], *SCORES]], results.baselines,
+    )  # fmt: skip
+    table = summary.cell_table(published, SETTINGS)
+    assert not {"padded_cases", "hausdorff_mm", "surface_dice"} & set(table.columns)
+    assert "dsc" not in summary.cell_table(results, SETTINGS).columns
+
+
+def test_a_mean_with_test_sets_of_their_own_has_the_interval_of_the_trainings_means() -> None:
+    own = compared()
+    rows = summary.summarise(Evidence(own.scores, own.ratios, None, frozenset({"t"})), 0.9).iloc[0]
+    for name, means in (("dice_mean", [0.48, 0.52]), ("hausdorff_mean", [8.8, 9.2])):
+        limits = stats.t.interval(0.9, 1, np.mean(means), stats.sem(means))
+        assert (rows[f"{name}_low"], rows[f"{name}_high"]) == pytest.approx(limits)
+    paired = summary.summarise(own, 0.9).iloc[0]
+    assert paired["dice_mean_low"] < rows["dice_mean_low"]
+    assert paired["hausdorff_mean_low"] < rows["hausdorff_mean_low"]

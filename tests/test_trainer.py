@@ -447,6 +447,8 @@ def test_the_first_bad_step_is_told_with_the_eight_losses_before_it() -> None:
     text = str(stopped.value)
     assert "epoch 1, step 1: the gradient's norm is nan at a loss of 0.25 on" in text
     assert "before it: none; mean losses of the epochs before: none." in text
+    with pytest.raises(UserError, match=r"step 3: .* before it: 0\.1, 0\.2; .* before: 0\.5\."):
+        steps.check([*good[:2], step(np.nan)], 2, [0.5])
 
 
 def test_the_mean_loss_is_that_of_the_steps_that_were_not_skipped() -> None:
@@ -485,6 +487,9 @@ def test_a_volume_that_is_smaller_than_a_patch_is_padded_with_its_background() -
     assert (volume.where.foreground.size, volume.where.background.size) == (32, 0)
     plain = patches.load_volume("a", image, label, torch.device("cpu"))
     assert (plain.image.shape, plain.background) == ((2, 4, 4), 0.0)
+    thin = patches.load_volume("a", image[:1], label[:1], torch.device("meta"))
+    assert (thin.image.shape, thin.label.shape) == ((1, 4, 4), (1, 4, 4))
+    assert thin.image.device.type == thin.label.device.type == "meta"
 
 
 class Fixed(torch.nn.Module):
