@@ -157,3 +157,12 @@ def test_a_stage_reads_what_the_stage_before_it_wrote_or_is_named() -> None:
         ["b", "data/a"],
         ["b", "tables"],
     ]
+
+
+def test_an_entry_without_a_hash_is_an_inconsistency_and_no_error() -> None:
+    recorded = {
+        "raw@a": {"outs": [{"path": "data/raw/a"}, {"path": "data/raw/b", "md5": "1"}]},
+        "prepare@a": {"deps": [{"path": "data/raw/a", "md5": "2"}, {"path": "data/raw/b"}]},
+    }
+    (problem,) = inconsistencies(recorded)
+    assert problem.startswith("prepare@a: data/raw/b: ")

@@ -8,6 +8,7 @@ import pytest
 
 from context_fbr import locks, unfinished
 from context_fbr.cells import Cell
+from context_fbr.errors import UserError
 from context_fbr.prune import prune
 from context_fbr.study.whole import Grid
 
@@ -121,3 +122,19 @@ def test_provenance_of_a_cell_goes_with_it() -> None:
         path.write_text("{}")
     prune(GRID)
     assert (KEPT.provenance("train").exists(), GONE.provenance("train").exists()) == (True, False)
+
+
+def test_a_lock_file_without_end_is_one_error() -> None:
+    Path("dvc.lock").unlink()
+    Path("dvc.lock").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"^dvc\.lock: cannot be read: is a device"):
+        prune(GRID)
+
+
+def test_provenance_without_end_is_as_if_there_were_none() -> None:
+    old, newer = place(KEPT, f"train-{'a' * 16}.0", 60), place(KEPT, f"train-{'b' * 16}.0", 50)
+    path = KEPT.provenance("train")
+    path.parent.mkdir(parents=True)
+    path.write_text("[" * 1_000_000)
+    prune(GRID)
+    assert (old.exists(), newer.exists()) == (False, True)

@@ -75,3 +75,9 @@ def test_the_paper_s_cells_are_shown_where_there_are_any(folder: Path) -> None:
     assert "cells of the paper profile beside the published runs" in text
     row = next(line for line in text.splitlines() if re.match("t +UNet ", line) and " 32 " in line)
     assert "0.982 [0.980, 0.983]" in row  # the published runs
+
+
+def test_a_table_with_a_field_without_end_is_one_error(folder: Path) -> None:
+    (folder / "paper_means.csv").write_text("a" * 140_000)
+    with pytest.raises(UserError, match="of another version"):
+        show.render(folder, markdown=False)

@@ -54,11 +54,12 @@ def inconsistencies(recorded: Mapping[str, Mapping[str, Any]]) -> list[str]:
     Two merged versions of dvc.lock, or a cell that ran without the analysis after it, leave such entries. A
     folder of folders is left out: its hash cannot be told from theirs.
     """
-    written = {out["path"]: out["md5"] for entry in recorded.values() for out in entry.get("outs", ())}
+    outs = [out for entry in recorded.values() for out in entry.get("outs", ())]
+    written = {out["path"]: out["md5"] for out in outs if "md5" in out}
     return [
         f"{name}: {path}: read in another state than the stages in dvc.lock wrote it"
         for name, entry in recorded.items()
-        for path, md5 in ((dep["path"], dep["md5"]) for dep in entry.get("deps", ()))
+        for path, md5 in ((dep["path"], dep.get("md5")) for dep in entry.get("deps", ()))
         if (expected := written.get(path) or folder_hash(path, written)) and md5 != expected
     ]
 

@@ -109,7 +109,7 @@ def _differences(name: str, entry: Mapping[str, Any], content: Mapping[str, Any]
 def _code(stage: str, entry: Mapping[str, Any]) -> Iterator[str]:
     """Yield a problem if the recorded file of a stage's code is not that of this checkout."""
     path = f"data/code/{stage}.json"
-    written = [out["md5"] for out in entry.get("outs", ()) if out["path"] == path]
+    written = [out.get("md5") for out in entry.get("outs", ()) if out["path"] == path]
     if not written:
         return
     text = code.text_of(stage).encode()

@@ -54,7 +54,7 @@ def render(folder: Path, markdown: bool, width: int | None = None) -> str:
                 blocks.append("cells of the paper profile beside the published runs: mean test Dice")
             blocks.append(table([head, *rows], markdown, width))
         return "\n\n".join(blocks)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, csv.Error) as error:
         raise UserError(
             f"{folder}: its tables are of another version ({error!r}); run `dvc repro`"
         ) from error
