@@ -30,7 +30,7 @@ from context_fbr.study.document import suggestion
 
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".mutants"
-COPIED = ("src", "tests", "benchmarks", "docs", "params.yaml", "dvc.yaml", "dvc.lock", "README.md")
+COPIED = ("src", "tests", "benchmarks", "docs", "params.yaml", "README.md")
 """What the tests of these modules read."""
 TESTS = {
     "sampling": "sampling",

@@ -550,3 +550,19 @@ def test_a_mean_with_test_sets_of_their_own_has_the_interval_of_the_trainings_me
     paired = summary.summarise(own, 0.9).iloc[0]
     assert paired["dice_mean_low"] < rows["dice_mean_low"]
     assert paired["hausdorff_mean_low"] < rows["hausdorff_mean_low"]
+
+
+def test_a_validation_counts_where_its_epoch_has_no_loss_and_none_at_all_is_no_convergence(
+    tables: Path,
+) -> None:
+    """All steps of an epoch may have been skipped."""
+    CELLS[3].history.write_text(
+        "epoch,learning_rate,loss,validation_dice\n1,0.1,0.9,0.8\n2,0.1,0.5,0.9\n3,0.1,,0.95\n"
+    )
+    row = summary.cell_table(read_results(CELLS), SETTINGS).iloc[3]
+    assert (row["best_validation_dice"], row["last_validation_change"]) == pytest.approx((0.95, 0.05))
+    for cell in CELLS:
+        cell.history.write_text("epoch,learning_rate,loss,validation_dice\n1,0.1,0.9,0.8\n")
+    table = summary.cell_table(read_results(CELLS), SETTINGS)
+    assert table["converged"].tolist() == [False] * 8
+    assert table["last_validation_change"].isna().all()

@@ -486,3 +486,18 @@ def test_tasks_are_answered_in_the_order_of_the_results_each_from_its_own_rows()
     thresholds = {f.task: (f.estimate, f.verdict) for f in found if f.id == "no_context_unet"}
     assert thresholds["z"] == (pytest.approx(-0.7, abs=0.002), "contradicted")
     assert thresholds["a"] == (pytest.approx(0.5, abs=0.002), "supported")
+
+
+def test_a_network_of_which_no_cell_has_converged_has_findings_without_a_converged_estimate() -> None:
+    own = study()
+    found = by_id(replace(own, converged={key: key[1] != "attention_unet" for key in own.converged}))
+    slope = found["larger_patches_attention_unet"]
+    assert (slope.verdict, slope.cells, slope.not_converged) == ("not decided", 9, 9)
+    assert slope.estimate == pytest.approx(0.1 / np.log2(1.5), rel=0.5)
+    assert (slope.converged_estimate, slope.converged_low, slope.converged_high) == (None, None, None)
+    little = found["loses_little_unet"]
+    assert (little.verdict, little.reason) == ("supported", "")
+    assert little.low < little.estimate < little.high
+    assert (little.converged_estimate, little.converged_low, little.converged_high) == (
+        little.estimate, little.low, little.high,
+    )  # fmt: skip
