@@ -34,7 +34,7 @@ def stage(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ("raw", [], "expected TASK"),
         ("raw", ["liver"], "params.yaml:"),
-        ("prepare", ["spheres"], "dataset.json: is missing; run `dvc repro raw@spheres`, or `dvc pull` the data"),
+        ("prepare", ["spheres"], "dataset.json: is missing; run `dvc repro raw@spheres`"),
         ("baseline", ["spheres"], "cases.json: not found; run `dvc repro prepare@spheres` first"),
         ("train", ["spheres", "unet", "16"], "expected TASK MODEL PATCH_SIZE SEED"),
         ("train", ["spheres", "unet", "16", "1"], "cases.json: not found; run `dvc repro prepare@spheres` first"),
