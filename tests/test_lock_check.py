@@ -77,13 +77,13 @@ def test_a_cell_that_ran_without_the_analysis_is_seen_without_data(clone: Worksp
         if out["path"].startswith("metrics/test/")
     )
     clone.edit("dvc.lock", md5, "a" * 32)
-    *of_stages, of_cell = problems(clone)
+    of_cell, *of_stages = problems(clone)
     assert of_stages == [
         f"{stage}: metrics/test: read in another state than the stages in dvc.lock wrote it"
         for stage in ("analyze", "overlay@spheres")
     ]
     assert of_cell.startswith(
-        "evaluate@spheres-unet-16-1: metrics/provenance/evaluate/spheres-unet-16-1.json: "
+        "warning: evaluate@spheres-unet-16-1: metrics/provenance/evaluate/spheres-unet-16-1.json: "
     )
 
 
@@ -117,11 +117,10 @@ def record_of_another(clone: Workspace) -> None:
     [
         (another_rate, [f"train@{cell}: metrics/provenance/train/{cell}.json: " for cell in ("spheres-unet-16-1", "spheres-attention_unet-16-1")]),
         (other_code, ["code_train: data/code/train.json: ", f"train@{CELL}: {RECORD}: ", "train@spheres-attention_unet-16-1: "]),
-        (record_of_another, [f"train@{CELL}: {RECORD}: "]),
         (lambda clone: (clone.path / RECORD).write_text("{}"), [f"train@{CELL}: {RECORD}: "]),
         (lambda clone: (clone.path / RECORD).unlink(), []),
     ],
-    ids=["A1 parameters", "A2 code", "results", "damaged", "a cell from DVC's cache has none"],
+    ids=["A1 parameters", "A2 code", "damaged", "a cell from DVC's cache has none"],
 )  # fmt: skip
 def test_a_record_of_a_cell_that_contradicts_dvc_lock_is_named(
     clone: Workspace, change: Callable[[Workspace], object], places: list[str]
@@ -166,3 +165,11 @@ def test_an_entry_without_a_hash_is_an_inconsistency_and_no_error() -> None:
     }
     (problem,) = inconsistencies(recorded)
     assert problem.startswith("prepare@a: data/raw/b: ")
+
+
+def test_a_record_of_other_results_is_a_warning(clone: Workspace) -> None:
+    """DVC took the results from its cache, and left the record of those before."""
+    record_of_another(clone)
+    done = clone.context_fbr("check-lock")
+    assert done.stderr.startswith(f"warning: train@{CELL}: {RECORD}: ")
+    assert len(done.stderr.splitlines()) == 1

@@ -294,7 +294,7 @@ def test_a_change_runs_what_it_touches_and_nothing_else(tmp_path: Path) -> None:
     assert "removed models/spheres-unet-16-2" in removed
     assert len(workspace.lock()) == before - 2 * 6
     assert workspace.repro() == cells(workspace) | ANALYSIS | {"code_train"}
-    assert "nothing removed" in workspace.context_fbr("prune").stdout
+    assert "nothing to remove" in workspace.context_fbr("prune").stdout
 
     workspace.run("git", "add", "-A")
     workspace.run("git", "commit", "-qm", "Results")
