@@ -408,7 +408,7 @@ BOMBS = (
     "[" * 120_000, "{a: " * 40_000, "stages: " + "[" * 120_000 + "]" * 120_000, "schema: '2.0'\nstages:\n" + "\n".join(f"{' ' * i}a:" for i in range(2, 3000)),
     f"s: &s {'x' * 20_000}\na: &a [{', '.join(['*s'] * 100)}]\nb: &b [{', '.join(['*a'] * 100)}]\nstages: {{c: *b}}\n", "stages: &s\n  <<: *s\n",
     "schema: '2.0'\nstages:\n" + "".join(entry(f"train@zz-y-{n}-1", f"models/zz-y-{n}-1") for n in range(2_000)), "9" * 200_000, "stages: 1", "- 1", "",
-    "schema: '2.0'\nstages: {" + ", ".join(f"raw@a{n}: {{}}" for n in range(2_000)) + "}", "? " * 50_000, "- " * 60_000, "&a " * 1000, "\x00" * 1000, "!!python/object:os.system ls",
+    "schema: '2.0'\nstages: {" + ", ".join(f"raw@a{n}: {{}}" for n in range(100)) + "}", "? " * 50_000, "- " * 60_000, "&a " * 1000, "\x00" * 1000, "!!python/object:os.system ls",
 )  # fmt: skip
 ODD_FILES = ("fifo", "/dev/zero", "/dev/full", "folder", "itself", "dangling", "/etc/passwd")
 
