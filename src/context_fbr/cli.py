@@ -185,7 +185,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="COMMAND"
     )
     command = _add(
-        wandb, "push", help="tell W&B of finished cells from their files; what it knows is not told again"
+        wandb, "push", help="upload finished cells to W&B from their files; skips what it has already"
     )
     command.add_argument(
         "cells", nargs="*", metavar="CELL", help="keys, or patterns such as 'spheres-unet-*' (default: all)"

@@ -140,7 +140,7 @@ def carry_out(plan: Plan) -> Iterator[str]:
             kept.add(path)
             file = error.filename if isinstance(error.filename, str) else str(path)
             problems.append(
-                f"{path}: could not be removed: {error.strerror or error} ({file}); mend that, then run "
+                f"{path}: could not be removed: {error.strerror or error} ({file}); repair that, then run "
                 "`context-fbr prune` again"
             )
         else:

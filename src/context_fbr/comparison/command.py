@@ -38,7 +38,7 @@ def diff(
         base: a revision.
         head: a revision; None is this folder with its uncommitted changes.
         markdown_file: for the Markdown; `-`: standard output.
-        json_file: for the JSON; `-`: standard output, in the stead of the Markdown.
+        json_file: for the JSON; `-` prints it on standard output instead of the Markdown.
         figures: a new folder, which gets each figure that differs as it was on both sides, and one of the
             differences.
         image_url: address of a figure on the web, with {commit} and {path} in it.

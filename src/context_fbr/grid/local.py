@@ -118,7 +118,7 @@ def refuse_to_lose_data(study: Study, tasks: Collection[str] | None = None) -> N
         tasks: whose data DVC will bring up to date; None for all of the grid.
 
     Raises:
-        UserError: with every folder that somebody filled by hand, or that is a link out of the project.
+        UserError: with every folder that was filled by hand, or that is a link out of the project.
     """
     folders.refuse_links()
     known = lockfile.stages()
