@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
+import published_tables
 import torch
 from conftest import ROOT, SETTINGS, TINY
 from msd_dataset import Dataset
@@ -57,7 +58,6 @@ PIPELINE = """stages:
     deps: ["data/raw/${item.task}", src/context_fbr/train.py]
     outs: ["models/${key}"]
 """
-HEADER = '"filename","dsc","hausdorff","abs_diff","fg_ratio"\n'
 Snapshot = dict[str, tuple[object, ...]]
 
 
@@ -126,7 +126,7 @@ def make(path: Path) -> None:
     _params(project)
     _cells(project)
     _metrics(project / "metrics")
-    _published(project / "published")
+    published_tables.write(project / "published")
     Dataset.make(project / "zoo")
     git(project, "init", "-q", "-b", "main", "--template=")
     git(project, "add", "-A")
@@ -181,19 +181,6 @@ def _metrics(folder: Path) -> None:
         "task,model,patch_size,seeds,cases,dice_mean,dice_low,dice_high,published_mean,published_low,"
         "published_high,outside_published_range\nspheres,unet,32,3,9,0.98,0.97,0.99,0.98,0.97,0.99,0\n"
     )
-
-
-def _published(folder: Path) -> None:
-    """Two networks and two patch sizes in the published layout."""
-    for number, model in enumerate(("unet", "atunet")):
-        place = folder / f"synthetic-{model}"
-        place.mkdir(parents=True)
-        for patch in (32, 64):
-            for run in (1, 2, 3):
-                (place / f"synthetic-{model}-{patch}-{run}.csv").write_text(
-                    HEADER + f'"img0","0.9{run}","1","0.1","0.1"\n"img1","0.5","Inf","0.1","0.02"\n'
-                )
-            (place / f"foreground_ratios-{patch}.csv").write_text(f"0.05\n0.3{number}{patch}\n")
 
 
 def snapshot(path: Path) -> Snapshot:

@@ -7,31 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import published_tables
 import pytest
 from conftest import ROOT
+from published_tables import HEADER
 from test_ranges import PUBLISHED, needs_published
 
 from context_fbr.cli import parser
 from context_fbr.errors import UserError
 from context_fbr.published import read_published
 
-HEADER = '"filename","dsc","hausdorff","abs_diff","fg_ratio"\n'
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two networks, two patch sizes, three runs of two cases each."""
-    root = tmp_path / "published"
-    for number, model in enumerate(("unet", "atunet")):
-        place = root / f"synthetic-{model}"
-        place.mkdir(parents=True)
-        for patch in (32, 64):
-            for run in (1, 2, 3):
-                (place / f"synthetic-{model}-{patch}-{run}.csv").write_text(
-                    HEADER + f'"img0","0.9{run}","1","0.1","0.1"\n"img1","0.5","Inf","0.1","0.02"\n'
-                )
-            (place / f"foreground_ratios-{patch}.csv").write_text(f"0.05\n0.3{number}{patch}\n")
-    return root
+    return published_tables.write(tmp_path / "published")
 
 
 def test_what_is_sound_is_read_without_a_word(folder: Path) -> None:

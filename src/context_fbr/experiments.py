@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from context_fbr.grid import dvc
 from context_fbr.text_tables import Row, table
 
@@ -90,25 +92,19 @@ def _column(state: Mapping[str, Any], name: str, executor: str = "") -> Column:
     error = "failed" if state.get("error") else ""
     return Column(
         name,
-        dict(_leaves(_merged(data.get("metrics")))),
-        dict(_leaves(_merged(data.get("params")))),
+        _dotted(data.get("metrics")),
+        _dotted(data.get("params")),
         executor if executor and executor != "success" else error,
     )
 
 
-def _merged(files: Any) -> dict[str, Any]:
+def _dotted(files: Any) -> dict[str, Any]:
+    """Return the values of metrics or parameters of all files by dotted name; a list is one value."""
     merged: dict[str, Any] = {}
     for content in (files or {}).values():
         merged |= content.get("data") or {}
-    return merged
-
-
-def _leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from _leaves(value, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, tree
+    rows = pd.json_normalize(merged).to_dict("records")
+    return {str(name): value for row in rows for name, value in row.items()}
 
 
 def _text(value: Any) -> str:
