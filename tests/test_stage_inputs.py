@@ -1,5 +1,6 @@
 """No result is recorded for inputs that it was not computed from: a stage compares them at start and end."""
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -111,6 +112,58 @@ def test_a_long_stage_warns_once_of_each_state_and_not_of_what_was_undone(
     assert found == [0, 1, 0, 0, 1]
     stage_inputs.ChangeWarnings(inputs, every_s=60).look()  # too early
     assert capsys.readouterr().err == ""
+
+
+def test_a_change_after_the_results_are_written_fails_the_stage_too(inputs: StageInputs) -> None:
+    with (
+        pytest.raises(UserError, match=r"params\.yaml:69: train\.learning_rate"),
+        stage_inputs.unchanged("train", **CELL.item),
+    ):
+        rate("0.5")
+
+
+def stamps(workspace: Workspace) -> dict[str, tuple[int, int]]:
+    """Inode and time of everything that stages write."""
+    paths = (
+        path for name in ("data", "models", "metrics", "plots") for path in (workspace.path / name).rglob("*")
+    )
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("stage", "arguments", "call"),
+    [
+        ("raw", ["spheres"], 1),
+        ("prepare", ["spheres"], 1),
+        ("train", list(CELL.item.values()), 2),  # the first is after its imports
+        ("evaluate", list(CELL.item.values()), 2),
+        ("baseline", ["spheres"], 1),
+        ("analyze", [], 1),
+        ("overlay", ["spheres"], 1),
+        ("paper", [], 1),
+    ],
+)
+def test_a_stage_compares_its_inputs_before_it_writes_anything(
+    whole: Workspace, monkeypatch: pytest.MonkeyPatch, stage: str, arguments: list[str], call: int
+) -> None:
+    monkeypatch.chdir(whole.path)
+    before, calls = stamps(whole), []
+
+    def check(_: StageInputs) -> None:
+        calls.append(stage)
+        if len(calls) == call:
+            raise UserError("changed")
+
+    monkeypatch.setattr(StageInputs, "check", check)
+    with pytest.raises(UserError, match="changed"):
+        importlib.import_module(f"context_fbr.{stage}").main(arguments)
+    assert stamps(whole) == before
+
+
+@pytest.fixture(scope="module")
+def whole(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The finished study, which no stage that fails changes."""
+    return finished.copy(tmp_path_factory.mktemp("whole") / "study")
 
 
 def test_a_stage_does_not_start_with_code_that_dvc_does_not_know(inputs: StageInputs) -> None:
