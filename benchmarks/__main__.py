@@ -20,12 +20,14 @@ from benchmarks.overhead import overhead
 from benchmarks.request import Measurement, Request
 from benchmarks.table import FOLDER, STAMP, Table
 from benchmarks.tracking import cost
-from context_fbr import atomic, networks
-from context_fbr.device import DEVICE_VARIABLE, prepare_device
-from context_fbr.errors import UserError, raise_problems, run
-from context_fbr.paper_cells import paper_document
-from context_fbr.study.document import suggestion
-from context_fbr.study.whole import read_study
+from context_fbr.analysis.run_records import paper_document
+from context_fbr.config.complaints import suggestion
+from context_fbr.config.study import read_study
+from context_fbr.core import atomic
+from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.networks import factory
+from context_fbr.networks.device import DEVICE_VARIABLE, prepare_device
+from context_fbr.runtime.entry import run_command
 
 KEY = ("part", "network", "patch_size", "device", "precision")
 RESULTS = Table(
@@ -87,7 +89,7 @@ def main(arguments: list[str]) -> None:
             allowed = suggestion(model, read_study(document).networks)
             raise UserError(f"--network {model}: is none of profiles/paper.yaml; {allowed}")
         for size in options.patch_size or ():
-            networks.check(document, model, size)
+            factory.check(document, model, size)
     os.environ[DEVICE_VARIABLE] = options.device
     request = Request(
         document,
@@ -114,4 +116,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

@@ -3,7 +3,7 @@
 python -m benchmarks.bf16_gradients
 
 Writes benchmarks/bf16_gradients.csv: the relative error of a convolution's gradients in bf16, without and
-with the guard of context_fbr.convolutions, which keeps small maps in float32.
+with the guard of context_fbr.networks.convolutions, which keeps small maps in float32.
 """
 
 import datetime
@@ -13,19 +13,21 @@ from pathlib import Path
 
 import torch
 
-from context_fbr import atomic, convolutions, gradients, networks, precision
-from context_fbr.device import describe, prepare_device
-from context_fbr.errors import raise_problems, run
-from context_fbr.profiles import profile_path
-from context_fbr.progress import progress
-from context_fbr.study.document import Document
-from context_fbr.study.whole import read_study
-from context_fbr.tables import csv_text
+from context_fbr.config.document import Document
+from context_fbr.config.profiles import profile_path
+from context_fbr.config.study import read_study
+from context_fbr.core import atomic
+from context_fbr.core.csv_text import csv_text
+from context_fbr.core.errors import raise_problems
+from context_fbr.core.progress import progress
+from context_fbr.networks import convolutions, factory, gradient_check, precision
+from context_fbr.networks.device import describe, prepare_device
+from context_fbr.runtime.entry import run_command
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "benchmarks" / "bf16_gradients.csv"
 PROFILES = ("desk", "paper")
-LIMIT = gradients.LIMITS[torch.bfloat16]
+LIMIT = gradient_check.LIMITS[torch.bfloat16]
 COLUMNS = (
     "profile", "network", "patch_size", "convolution", "channels", "stride", "batch", "error",
     "error_guarded", "limit", "device", "date",
@@ -48,15 +50,15 @@ def rows(device: torch.device) -> list[tuple[object, ...]]:
         batch = study.train.batch_volumes * study.train.patches_per_volume
         for model in study.grid.models:
             for size in study.grid.patch_sizes:
-                network = networks.build(document, model, size, seed=1).to(device)
+                network = factory.build(document, model, size, seed=1).to(device)
                 layers = precision.layers_of(network, batch, size)
                 found += [((profile, model, size), layer) for layer in layers]
     table = []
     for where, layer in progress(found, len(found), "gradients", "convolution"):
         plain = replace(layer, module=unguarded(layer.module))
-        error = gradients.error(plain, device, torch.bfloat16)
+        error = gradient_check.error(plain, device, torch.bfloat16)
         guarded = min(layer.shape[2:]) <= convolutions.SMALL  # elsewhere both are the same
-        errors = (error, gradients.error(layer, device, torch.bfloat16) if guarded else error)
+        errors = (error, gradient_check.error(layer, device, torch.bfloat16) if guarded else error)
         stride = getattr(layer.module, "stride", ("",))[0]
         what = (str(layer), layer.channels, stride, layer.shape[0])
         ends = (LIMIT, describe(device), datetime.date.today())
@@ -77,4 +79,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

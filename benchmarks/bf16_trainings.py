@@ -21,17 +21,21 @@ import pandas as pd
 import torch
 
 from benchmarks.paper_cells import generate
-from context_fbr import atomic, networks, patches, precision, scoring, trainer
-from context_fbr.cells import Cell
-from context_fbr.device import describe, prepare_device
-from context_fbr.errors import UserError, run
-from context_fbr.inference import segment
-from context_fbr.intervals import Term, interval
-from context_fbr.precision import Precision
-from context_fbr.profiles import profile_path
-from context_fbr.study.document import Document
-from context_fbr.study.whole import read_study
-from context_fbr.tables import csv_text
+from context_fbr.analysis.confidence_intervals import Term, interval
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.profiles import profile_path
+from context_fbr.config.study import read_study
+from context_fbr.core import atomic
+from context_fbr.core.csv_text import csv_text
+from context_fbr.core.errors import UserError
+from context_fbr.metrics import overlap
+from context_fbr.networks import factory, precision
+from context_fbr.networks.device import describe, prepare_device
+from context_fbr.networks.precision import Precision
+from context_fbr.networks.sliding_window import segment
+from context_fbr.runtime.entry import run_command
+from context_fbr.training import batches, loop
 
 ROOT = Path(__file__).parents[1]
 TASK = "spheres"
@@ -50,15 +54,15 @@ def train_cell(cell: Cell) -> tuple[list[tuple[object, ...]], pd.DataFrame]:
     """Train and test a cell of the desk profile in both precisions.
 
     Returns:
-        A row for each precision, and a table with the columns of `context_fbr.results.GROUP`, seed, filename,
-        and Dice in each precision.
+        A row for each precision, and a table with the columns of `analysis.results.CONFIG_COLUMNS`,
+        seed, filename and Dice in each precision.
     """
     document = Document.read(profile_path("desk"))
     study = read_study(document)
     device = prepare_device(study.train.threads)
     volumes = generate(document, cell.task)
     loaded = {
-        wanted: [patches.load_volume(n, i, la, device) for n, split, i, la in volumes if split == wanted]
+        wanted: [batches.load_volume(n, i, la, device) for n, split, i, la in volumes if split == wanted]
         for wanted in ("train", "validation")
     }
     epochs = study.tasks[cell.task].train.epochs
@@ -66,17 +70,17 @@ def train_cell(cell: Cell) -> tuple[list[tuple[object, ...]], pd.DataFrame]:
     rows, dice = [], {}
     for kind in BOTH:
         settings = study.train.model_copy(update={"precision": kind})
-        plan = trainer.Protocol(settings, study.sliding_window, epochs, cell.patch_size, cell.seed)
-        network = networks.build(document, cell.model, cell.patch_size, cell.seed).to(device)
+        plan = loop.Protocol(settings, study.sliding_window, epochs, cell.patch_size, cell.seed)
+        network = factory.build(document, cell.model, cell.patch_size, cell.seed).to(device)
         precision.check(network, f"networks.{cell.model}", kind, batch, cell.patch_size)
         start = time.perf_counter()
-        history = list(trainer.train(network, loaded["train"], loaded["validation"], plan))
+        history = list(loop.train(network, loaded["train"], loaded["validation"], plan))
         seconds = time.perf_counter() - start
         best = [epoch for epoch in history if epoch.weights is not None][-1]
         network.load_state_dict(dict(best.weights or {}))
         network.eval()
         dice[kind] = {
-            name: scoring.score(
+            name: overlap.score(
                 segment(network, torch.from_numpy(image).to(device), cell.patch_size, study.sliding_window)
                 .cpu()
                 .numpy(),
@@ -139,4 +143,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

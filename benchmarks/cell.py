@@ -21,12 +21,12 @@ from benchmarks.generated import Dice, Size
 from benchmarks.pairs import Pairs
 from benchmarks.request import Measurement, Request
 from benchmarks.table import FOLDER, STAMP, Table
-from context_fbr.cells import Cell
-from context_fbr.intervals import Interval, Term, interval
-from context_fbr.study.analysis import Analysis
-from context_fbr.study.preparation import Prepare
-from context_fbr.study.raw import SpheresRaw
-from context_fbr.study.training import TaskTraining
+from context_fbr.analysis.confidence_intervals import Interval, Term, interval
+from context_fbr.config.analysis import Analysis
+from context_fbr.config.cell import Cell
+from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.raw import SpheresRaw
+from context_fbr.config.training import TaskTraining
 
 REDUCED_PART = 5
 """One in so many volumes."""

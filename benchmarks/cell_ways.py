@@ -7,11 +7,11 @@ import numpy as np
 from benchmarks.generated import Dice, Study
 from benchmarks.original import data, evaluation, training
 from benchmarks.request import Request
-from context_fbr import networks
-from context_fbr.cells import Cell
-from context_fbr.convolutions import unguard
-from context_fbr.patches import Protocol
-from context_fbr.study.training import TaskTraining
+from context_fbr.config.cell import Cell
+from context_fbr.config.training import TaskTraining
+from context_fbr.networks import factory
+from context_fbr.networks.convolutions import unguard
+from context_fbr.training.batches import Protocol
 
 SPLITS = ("train", "validation", "test")
 
@@ -29,7 +29,7 @@ def original(request: Request, study: Study, cell: Cell, folder: Path, workers: 
     epochs = study.document.section(("tasks", study.task, "train"), TaskTraining).epochs
     protocol = Protocol(request.training, request.window, epochs, cell.patch_size, cell.seed)
     learn, check, test = (study.items(split) for split in SPLITS)
-    network = networks.rebuild(study.document, cell.model, cell.patch_size, cell.seed)
+    network = factory.rebuild(study.document, cell.model, cell.patch_size, cell.seed)
     training.train(
         unguard(network).to(request.device),
         data.training_loader(learn, protocol, workers),

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from context_fbr.intervals import Interval, Term, interval
-from context_fbr.progress import progress
-from context_fbr.result_files import write_csv
+from context_fbr.analysis.confidence_intervals import Interval, Term, interval
+from context_fbr.analysis.result_files import write_csv
+from context_fbr.core.progress import progress
 
 KINDS = ("normal", "exponential", "spheres")
 STUDIES = 500

@@ -16,14 +16,16 @@ from benchmarks.generated import Size
 from benchmarks.original import data, volumes
 from benchmarks.pairs import Pairs, units
 from benchmarks.request import Measurement, Request
-from context_fbr import nifti, patches, spheres
-from context_fbr.cell_training import load_split
-from context_fbr.cells import Cell
-from context_fbr.patches import Patches, Protocol
+from context_fbr.config.cell import Cell
+from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.raw import SpheresRaw
+from context_fbr.core import nifti
+from context_fbr.datasets import spheres
 from context_fbr.prepare import prepare_case
-from context_fbr.splits import Source
-from context_fbr.study.preparation import Prepare
-from context_fbr.study.raw import SpheresRaw
+from context_fbr.preprocessing.splits import Source
+from context_fbr.training import batches
+from context_fbr.training.batches import Patches, Protocol
+from context_fbr.training.cell import load_split
 
 SCAN = (250, 250, 60)
 SCAN_AFFINE = np.array([[-1.2, 0, 0, 150], [0, -1.2, 0, 150], [0, 0, 5.0, -150], [0, 0, 0, 1]])
@@ -127,7 +129,7 @@ def cut_patches(request: Request) -> Iterator[Measurement]:
             yield Measurement("patches", "", size, a_batch)
 
 
-def _batches(learn: list[patches.Volume], protocol: Protocol) -> Iterator[Patches]:
+def _batches(learn: list[batches.Volume], protocol: Protocol) -> Iterator[Patches]:
     """Of one epoch after the other."""
     for epoch in range(1, protocol.epochs + 1):
-        yield from patches.batches(learn, protocol, epoch)
+        yield from batches.batches(learn, protocol, epoch)

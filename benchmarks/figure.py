@@ -4,8 +4,8 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from context_fbr.analysis.display_names import name_of
 from context_fbr.figures.style import COLOURS, GREY, MARKERS, drawing, png, subplots
-from context_fbr.names import name_of
 
 NETWORKS = ("unet", "attention_unet", "unetr")
 

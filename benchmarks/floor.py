@@ -16,9 +16,9 @@ from benchmarks.network_parts import STEPS, our_step
 from benchmarks.pairs import seconds
 from benchmarks.request import Request
 from benchmarks.table import FOLDER, STAMP, Table
-from context_fbr import networks
-from context_fbr.precision import autocast
-from context_fbr.progress import progress
+from context_fbr.core.progress import progress
+from context_fbr.networks import factory
+from context_fbr.networks.precision import autocast
 
 SHAPES = ((8, 32, 32), (8, 64, 16), (8, 128, 16), (4, 128, 32), (2, 64, 48), (1, 32, 96), (8, 256, 8))
 """Batch, channels in and out, edge: of convolutions that may be fast, 7 to 116 GFLOP each."""
@@ -40,7 +40,7 @@ def step_gflop(request: Request, model: str, size: int, batch: int) -> float:
 
     Counted on the meta device, where nothing is computed.
     """
-    network = networks.build(request.document, model, size, seed=1).to("meta").train()
+    network = factory.build(request.document, model, size, seed=1).to("meta").train()
     shape = (batch, 1, size, size, size)
     loss_function = DiceLoss(to_onehot_y=True, softmax=True)
     with FlopCounterMode(display=False) as counter:

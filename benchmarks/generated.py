@@ -12,21 +12,18 @@ import numpy as np
 
 from benchmarks.original import data, volumes
 from benchmarks.request import Request
-from context_fbr import (
-    cell_evaluation,
-    cell_training,
-    nifti,
-    prepare,
-    prepared,
-    profiles,
-    raw,
-    stage_inputs,
-)
-from context_fbr.cells import Cell
-from context_fbr.stopping import StopRequest
-from context_fbr.study.document import Document
-from context_fbr.study.raw import SpheresRaw
-from context_fbr.study.whole import read_study
+from context_fbr import prepare, raw
+from context_fbr.config import profiles
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.raw import SpheresRaw
+from context_fbr.config.study import read_study
+from context_fbr.core import nifti
+from context_fbr.evaluation import cell as cell_evaluation
+from context_fbr.preprocessing import prepared
+from context_fbr.runtime import stage_inputs
+from context_fbr.runtime.stop_signals import StopRequest
+from context_fbr.training import cell as cell_training
 
 Dice = dict[str, float]
 """Of each test case; a generated one has foreground, so it is defined."""

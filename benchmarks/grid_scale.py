@@ -26,10 +26,11 @@ from pathlib import Path
 from benchmarks import table
 from benchmarks.pipeline import empty_study, environment
 from benchmarks.table import FOLDER, STAMP, Table
-from context_fbr import software
-from context_fbr.errors import UserError, run
-from context_fbr.grid import slurm
-from context_fbr.grid.worker import BEGUN, TIME
+from context_fbr.core.errors import UserError
+from context_fbr.runtime import git
+from context_fbr.runtime.entry import run_command
+from context_fbr_tools.slurm import squeue
+from context_fbr_tools.slurm.worker import BEGUN, TIME
 
 KEY = ("cells", "what")
 TABLE = Table(FOLDER / "grid_scale.csv", (*KEY, "seconds", "peak_gb", *STAMP), KEY)
@@ -95,10 +96,10 @@ def measure(cells: int, scratch: Path) -> Iterator[tuple[str, tuple[float, float
     """Each step and what it costs, in the order in which they are taken."""
     folder = scratch / "study"
     keys = make_study(folder, cells)
-    own = (sys.executable, "-c", "from context_fbr.cli import main; main()", "grid")
+    own = (sys.executable, "-c", "from context_fbr_tools.cli import main; main()", "grid")
     dvc = (sys.executable, "-m", "dvc")
     # The data first, so that `submit` finds them, as it does from the second time on.
-    cost(folder, *dvc, "repro", "code_train", "code_evaluate", "raw", "prepare")
+    cost(folder, *dvc, "repro", "code", "raw", "prepare")
     (folder / "grid.toml").write_text(SITE + '[sbatch]\nbegin = "now+1day"\n')
     yield "submit", cost(folder, *own, "submit")
     yield "status, all waiting", cost(folder, *own, "status")
@@ -134,9 +135,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--cells", type=int, nargs="+", default=[1000], metavar="N", help="default 1000")
     options = parser.parse_args(arguments)
     os.chdir(ROOT)
-    slurm.check()
-    commit = software.revision() or ""
-    changed = [f for f in software.changed_files(("src", "benchmarks")) if not f.endswith(table.RESULTS)]
+    squeue.check()
+    commit = git.revision() or ""
+    changed = [f for f in git.changed_files(("src", "benchmarks")) if not f.endswith(table.RESULTS)]
     stamp = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "date": datetime.date.today().isoformat(),
@@ -152,4 +153,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

@@ -19,12 +19,13 @@ from benchmarks.floor import best_rate, step_gflop
 from benchmarks.generated import Size
 from benchmarks.request import Request
 from benchmarks.table import FOLDER, STAMP, Table
-from context_fbr import atomic, networks
-from context_fbr.cells import Cell
+from context_fbr.analysis.display_names import name_of
+from context_fbr.config.cell import Cell
+from context_fbr.config.raw import SpheresRaw
+from context_fbr.core import atomic
 from context_fbr.figures.style import COLOURS, GREY, MARKERS, drawing, png, subplots
-from context_fbr.inference import window_corners
-from context_fbr.names import name_of
-from context_fbr.study.raw import SpheresRaw
+from context_fbr.networks import factory
+from context_fbr.networks.sliding_window import window_corners
 
 KEY = ("network", "varied", "value", "device", "precision")
 TABLE = Table(
@@ -59,7 +60,7 @@ def cell_gflop(request: Request, model: str, point: Point) -> float:
     steps = point.epochs * -(-point.volumes // settings.batch_volumes)
     windows = len(window_corners(edge, point.patch_size, window.overlap)) ** 3
     segmented = point.epochs * (point.volumes // 2) + point.volumes
-    network = networks.build(request.document, model, point.patch_size, seed=1).to("meta").eval()
+    network = factory.build(request.document, model, point.patch_size, seed=1).to("meta").eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.empty((1, 1) + (point.patch_size,) * 3, device="meta"))
     forward = counter.get_total_flops() / 1e9

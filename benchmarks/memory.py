@@ -16,15 +16,19 @@ from pathlib import Path
 
 from benchmarks import table
 from benchmarks.table import FOLDER, STAMP, Table
-from context_fbr import allocator, networks, prepared, trainer
-from context_fbr.cell_training import load_split
-from context_fbr.cells import Cell
-from context_fbr.device import prepare_device
-from context_fbr.errors import UserError, run
-from context_fbr.patches import Protocol
-from context_fbr.study.document import Document
-from context_fbr.study.training import SlidingWindow, Training
-from context_fbr.study.whole import read_study
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.study import read_study
+from context_fbr.config.training import SlidingWindow, Training
+from context_fbr.core import allocator
+from context_fbr.core.errors import UserError
+from context_fbr.networks import factory
+from context_fbr.networks.device import prepare_device
+from context_fbr.preprocessing import prepared
+from context_fbr.runtime.entry import run_command
+from context_fbr.training import loop
+from context_fbr.training.batches import Protocol
+from context_fbr.training.cell import load_split
 
 KEY = ("task", "part", "network", "patch_size", "device", "freed_memory")
 TABLE = Table(FOLDER / "memory.csv", (*KEY, "volumes", "peak_gb", *STAMP), KEY)
@@ -73,10 +77,10 @@ def train(cell: Cell, volumes_only: bool, give_back: bool) -> None:
     check, _ = load_split(cell, "validation", device)
     if volumes_only:
         return
-    network = networks.build(document, cell.model, cell.patch_size, cell.seed).to(device)
+    network = factory.build(document, cell.model, cell.patch_size, cell.seed).to(device)
     protocol = Protocol(settings, window, 1, cell.patch_size, cell.seed)
     largest = max(check, key=lambda volume: volume.image.numel())
-    for _ in trainer.train(network, learn[: STEPS * settings.batch_volumes], [largest], protocol):
+    for _ in loop.train(network, learn[: STEPS * settings.batch_volumes], [largest], protocol):
         pass
 
 
@@ -145,4 +149,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

@@ -24,9 +24,10 @@ from pathlib import Path
 
 from benchmarks import table
 from benchmarks.table import FOLDER, Table
-from context_fbr import software
-from context_fbr.errors import UserError, run
-from context_fbr.study.document import suggestion
+from context_fbr.config.complaints import suggestion
+from context_fbr.core.errors import UserError
+from context_fbr.runtime import git
+from context_fbr.runtime.entry import run_command
 
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".mutants"
@@ -63,8 +64,8 @@ LEFT_OUT = (
     "writes_valid or null_not_nan or distributed_as_monai or attention_unet or unetr or on_a_gpu or bf16"
     " or neither_dvc_nor_torch"
 )
-"""Tests that take seconds for each mistake (whole figures, large samples, the other two networks), or that start
-Python where mutmut's settings are missing."""
+"""Tests that take seconds for each mistake (whole figures, large samples, the other two networks), or that
+start Python where mutmut's settings are missing."""
 CAUGHT = {1, 3, 36, 24, -24, 152, 255}  # a test failed, or pytest, or it took too long
 SURVIVED, UNTESTED = 0, 33
 RESULTS = Table(
@@ -195,7 +196,7 @@ def main(arguments: list[str]) -> None:
     for module in options.modules or TESTS:
         found = mutate(module)
         numbers = (module, found.mutants, found.caught, len(found.survivors), found.percent)
-        date, commit = datetime.date.today().isoformat(), software.revision()
+        date, commit = datetime.date.today().isoformat(), git.revision()
         rows.append(dict(zip(RESULTS.columns, (*numbers, date, commit and commit[:7]), strict=True)))
         table.replace(RESULTS, rows)
     for row in (dict(zip(RESULTS.columns, RESULTS.columns, strict=True)), *rows):
@@ -203,4 +204,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

@@ -12,12 +12,15 @@ from benchmarks import pairs
 from benchmarks.original import evaluation, training
 from benchmarks.pairs import Pairs, units
 from benchmarks.request import Configuration, Measurement, Request
-from context_fbr import inference, networks, patches, precision, spheres, trainer
-from context_fbr.convolutions import unguard
-from context_fbr.epoch import Epoch
-from context_fbr.patches import Protocol, Volume
-from context_fbr.scoring import score as score_masks
-from context_fbr.study.raw import SpheresRaw
+from context_fbr.config.raw import SpheresRaw
+from context_fbr.datasets import spheres
+from context_fbr.metrics.overlap import score as score_masks
+from context_fbr.networks import factory, precision
+from context_fbr.networks import sliding_window as inference
+from context_fbr.networks.convolutions import unguard
+from context_fbr.training import batches, loop
+from context_fbr.training.batches import Protocol, Volume
+from context_fbr.training.history import Epoch
 
 STEPS: Sequence[Configuration] = (("unet", 32), ("attention_unet", 32), ("unetr", 32), ("unet", 64))
 WINDOWS: Sequence[Configuration] = (("unet", 32), ("unet", 64), ("unet", 96))
@@ -38,7 +41,7 @@ def volume(request: Request, stream: int, index: int) -> tuple[np.ndarray, np.nd
 def batch_volumes(request: Request) -> list[Volume]:
     """As many training volumes as one batch has, on the device."""
     return [
-        patches.load_volume(f"{request.task}_{i:03d}", *volume(request, spheres.TRAINING, i), request.device)
+        batches.load_volume(f"{request.task}_{i:03d}", *volume(request, spheres.TRAINING, i), request.device)
         for i in range(request.training.batch_volumes)
     ]
 
@@ -50,21 +53,21 @@ def our_step(request: Request, model: str, size: int, steps: int) -> Callable[[]
     """
     epochs = steps + 1  # the last would be validated, and is never run
     settings = request.training.model_copy(update={"validate_every_epochs": epochs})
-    network = networks.build(request.document, model, size, SEED).to(request.device)
+    network = factory.build(request.document, model, size, SEED).to(request.device)
     batch = settings.batch_volumes * settings.patches_per_volume
     precision.check(network, f"networks.{model}", settings.precision, batch, size)
     protocol = Protocol(settings, request.window, epochs, size, SEED)
-    course = trainer.train(network, batch_volumes(request), [], protocol)
+    course = loop.train(network, batch_volumes(request), [], protocol)
     return lambda: next(course)
 
 
 def original_step(request: Request, model: str, size: int) -> Callable[[], float]:
     """A function that runs a step on always the same patches, which were cut before; its loss."""
-    network = unguard(networks.build(request.document, model, size, SEED)).to(request.device).train()
+    network = unguard(factory.build(request.document, model, size, SEED)).to(request.device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=request.training.learning_rate)
     loss_function = DiceLoss(to_onehot_y=True, softmax=True)
     protocol = Protocol(request.training, request.window, epochs=1, patch_size=size, seed=SEED)
-    (batch,) = islice(patches.batches(batch_volumes(request), protocol, epoch=1), 1)
+    (batch,) = islice(batches.batches(batch_volumes(request), protocol, epoch=1), 1)
     images, labels = batch.images.contiguous(), batch.labels.float()
     return lambda: training.step(network, optimizer, loss_function, images, labels)
 
@@ -92,7 +95,7 @@ def sliding_window(request: Request) -> Iterator[Measurement]:
     image = torch.from_numpy(volume(request, spheres.TEST, 0)[0]).to(request.device)
     for model, size in request.configurations(WINDOWS):
         theirs, own = (
-            networks.build(request.document, model, size, SEED).to(request.device).eval() for _ in range(2)
+            factory.build(request.document, model, size, SEED).to(request.device).eval() for _ in range(2)
         )
         unguard(theirs)
         own.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as after a training

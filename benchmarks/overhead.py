@@ -30,19 +30,14 @@ from benchmarks.pairs import seconds
 from benchmarks.passes import Passes, watched
 from benchmarks.request import Request
 from benchmarks.table import FOLDER, STAMP, Table
-from context_fbr import (
-    cell_evaluation,
-    cell_training,
-    networks,
-    stage_inputs,
-    trained,
-    trainer,
-    training_state,
-)
-from context_fbr.cells import Cell
-from context_fbr.stopping import StopRequest
-from context_fbr.study.resume import Resume
-from context_fbr.study.training import TaskTraining
+from context_fbr.config.cell import Cell
+from context_fbr.config.training import Resume, TaskTraining
+from context_fbr.evaluation import cell as cell_evaluation
+from context_fbr.networks import factory
+from context_fbr.runtime import stage_inputs
+from context_fbr.runtime.stop_signals import StopRequest
+from context_fbr.training import cell as cell_training
+from context_fbr.training import checkpoint, loop, weights
 
 EPOCHS = 10
 NETWORK, OTHER = "network", "overhead"
@@ -50,14 +45,15 @@ NETWORK, OTHER = "network", "overhead"
 KEY = ("network", "patch_size", "device", "precision")
 TABLE = Table(FOLDER / "overhead.csv", (*KEY, "part", "seconds", "share", "epochs_measured", *STAMP), KEY)
 PROCESSES = (
-    "from context_fbr import cell_training as stage, networks; build = networks.build",
-    "from context_fbr import cell_evaluation as stage, networks; build = networks.rebuild",
+    "from context_fbr.training import cell as stage; from context_fbr.networks.factory import build",
+    "from context_fbr.evaluation import cell as stage; "
+    "from context_fbr.networks.factory import rebuild as build",
 )
 """What the stages import, and how each makes its network."""
 BUILD = """
 import sys
 from pathlib import Path
-from context_fbr.study.document import Document
+from context_fbr.config.document import Document
 build(Document.read(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3]), 1).to(sys.argv[4])
 """
 
@@ -92,11 +88,11 @@ class _Watch:
 
         return run
 
-    def pause(self, keeper: Any, state: Callable[[], trainer.State]) -> bool:
+    def pause(self, keeper: Any, state: Callable[[], loop.TrainingState]) -> bool:
         """After the first step, save a state: Adam has its moments by then. No other is saved."""
         self.pauses += 1
         if self.pauses == 2:
-            self.timed("save", lambda: training_state.save(keeper._place, state(), []))()
+            self.timed("save", lambda: checkpoint.save(keeper._place, state(), []))()
         return False
 
 
@@ -122,17 +118,17 @@ def stages(request: Request, study: Study, cell: Cell) -> tuple[float, _Watch, f
         for place, name, by in (
             (cell_training, "load_split", learns.timed("data", cell_training.load_split)),
             (cell_training, "follow", learns.timed("epochs", cell_training.follow)),
-            (trainer, "validate", learns.timed("validation", trainer.validate)),
-            (training_state.Keeper, "pause", lambda keeper, state: learns.pause(keeper, state)),
-            (networks, "build", learns.timed("build", learns.watching(stack, networks.build))),
+            (loop, "validate", learns.timed("validation", loop.validate)),
+            (checkpoint.Checkpointer, "pause", lambda keeper, state: learns.pause(keeper, state)),
+            (factory, "build", learns.timed("build", learns.watching(stack, factory.build))),
         ):
             stack.enter_context(patch.object(place, name, by))
         inputs = stage_inputs.read("train", cell.item)
         train_s = seconds(lambda: cell_training.train(cell, inputs, StopRequest()), request.device)
     with contextlib.chdir(study.folder), ExitStack() as stack:
         for place, name, by in (
-            (networks, "rebuild", tests.timed("build", networks.rebuild)),
-            (trained, "load_network", tests.watching(stack, trained.load_network)),
+            (factory, "rebuild", tests.timed("build", factory.rebuild)),
+            (weights, "load_network", tests.watching(stack, weights.load_network)),
         ):
             stack.enter_context(patch.object(place, name, by))
         inputs = stage_inputs.read("evaluate", cell.item)
@@ -192,7 +188,7 @@ def parts(
 def _saving(request: Request, save_s: float, training_s: float) -> float:
     """What the saved states of a training take."""
     every_s = request.document.section(("resume",), Resume).save_every_minutes * 60
-    return training_s // max(every_s, training_state.SHARE * save_s) * save_s
+    return training_s // max(every_s, checkpoint.SHARE * save_s) * save_s
 
 
 def overhead(request: Request, stamp: Mapping[str, object]) -> Iterator[str]:

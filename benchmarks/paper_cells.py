@@ -27,38 +27,33 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from context_fbr import errors  # noqa: E402
+from context_fbr.runtime import entry  # noqa: E402
 
-errors.name_user()  # before MONAI, which asks for it when it is imported
+entry.name_user()  # before MONAI, which asks for it when it is imported
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from context_fbr import (  # noqa: E402
-    atomic,
-    baselines,
-    networks,
-    paper_cells,
-    patches,
-    precision,
-    resume,
-    software,
-    spheres,
-    trainer,
-    training_state,
-)
-from context_fbr.cells import Cell  # noqa: E402
-from context_fbr.device import describe, prepare_device  # noqa: E402
-from context_fbr.errors import StoppedError, UserError, run  # noqa: E402
-from context_fbr.history import foreground_ratio_table, history_table  # noqa: E402
-from context_fbr.inference import segment  # noqa: E402
-from context_fbr.resume import Place  # noqa: E402
-from context_fbr.score_columns import SCORES, score_row  # noqa: E402
-from context_fbr.scoring import score  # noqa: E402
-from context_fbr.stopping import StopRequest, stop_requests  # noqa: E402
-from context_fbr.study.document import Document  # noqa: E402
-from context_fbr.study.whole import read_study  # noqa: E402
-from context_fbr.tables import csv_text  # noqa: E402
+from context_fbr.analysis import run_records  # noqa: E402
+from context_fbr.config.cell import Cell  # noqa: E402
+from context_fbr.config.document import Document  # noqa: E402
+from context_fbr.config.study import read_study  # noqa: E402
+from context_fbr.core import atomic  # noqa: E402
+from context_fbr.core.csv_text import csv_text  # noqa: E402
+from context_fbr.core.errors import StoppedError, UserError  # noqa: E402
+from context_fbr.datasets import spheres  # noqa: E402
+from context_fbr.evaluation import baselines  # noqa: E402
+from context_fbr.metrics.columns import SCORES, score_row  # noqa: E402
+from context_fbr.metrics.overlap import score  # noqa: E402
+from context_fbr.networks import factory, precision  # noqa: E402
+from context_fbr.networks.device import describe, prepare_device  # noqa: E402
+from context_fbr.networks.sliding_window import segment  # noqa: E402
+from context_fbr.runtime import git, resume  # noqa: E402
+from context_fbr.runtime.entry import run_command  # noqa: E402
+from context_fbr.runtime.resume import CheckpointDir  # noqa: E402
+from context_fbr.runtime.stop_signals import StopRequest, stop_requests  # noqa: E402
+from context_fbr.training import batches, checkpoint, loop  # noqa: E402
+from context_fbr.training.history import foreground_ratio_table, history_table  # noqa: E402
 
 SAVE_EVERY_S = 60.0
 PACKAGES = ("torch", "monai", "numpy")
@@ -109,7 +104,7 @@ def run_cell(
     cell: Cell,
     volumes: Sequence[Volume],
     device: torch.device,
-    place: Place,
+    place: CheckpointDir,
     request: StopRequest,
 ) -> tuple[dict[str, bytes], dict[str, float]]:
     """Train and evaluate a cell; its tables by file name, and seconds by part.
@@ -124,23 +119,23 @@ def run_cell(
     """
     study = read_study(document)
     epochs = study.tasks[cell.task].train.epochs
-    protocol = trainer.Protocol(study.train, study.sliding_window, epochs, cell.patch_size, cell.seed)
+    protocol = loop.Protocol(study.train, study.sliding_window, epochs, cell.patch_size, cell.seed)
     loaded = {
-        wanted: [patches.load_volume(n, i, la, device) for n, split, i, la in volumes if split == wanted]
+        wanted: [batches.load_volume(n, i, la, device) for n, split, i, la in volumes if split == wanted]
         for wanted in ("train", "validation")
     }
-    network = networks.build(document, cell.model, cell.patch_size, cell.seed).to(device)
+    network = factory.build(document, cell.model, cell.patch_size, cell.seed).to(device)
     batch = study.train.batch_volumes * study.train.patches_per_volume
     precision.check(network, f"networks.{cell.model}", study.train.precision, batch, cell.patch_size)
-    resumed, history, problems = training_state.load(place)
+    resumed, history, problems = checkpoint.load(place)
     for problem in problems:
         print(f"{cell.key}: cannot go on from {problem}")
     if resumed is not None:
         print(f"{cell.key}: goes on in epoch {resumed.epoch} after step {len(resumed.steps)}", flush=True)
     watch = Watch("train", read_seconds(place))
-    kept = training_state.Keeper(place, cell.key, SAVE_EVERY_S, request, history)
+    kept = checkpoint.Checkpointer(place, cell.key, SAVE_EVERY_S, request, history)
 
-    def pause(state: Callable[[], trainer.State]) -> None:
+    def pause(state: Callable[[], loop.TrainingState]) -> None:
         try:
             saved = kept.pause(state)
         except StoppedError:
@@ -150,7 +145,7 @@ def run_cell(
             write_seconds(place, watch)
 
     best = next((epoch.validation_dice or 0.0 for epoch in history if epoch.weights is not None), 0.0)
-    for epoch in trainer.train(network, loaded["train"], loaded["validation"], protocol, resumed, pause):
+    for epoch in loop.train(network, loaded["train"], loaded["validation"], protocol, resumed, pause):
         if epoch.weights is not None:  # only the best weights are kept
             history[:] = [replace(old, weights=None) for old in history]
             best = epoch.validation_dice or 0.0
@@ -172,10 +167,10 @@ def run_cell(
             mask = segment(network, torch.from_numpy(image).to(device), cell.patch_size, study.sliding_window)
             rows.append(scored(name, mask.cpu().numpy(), label))
     tables = {
-        paper_cells.SCORES: csv_text(SCORES, rows).encode(),
-        paper_cells.HISTORY: history_table(history).encode(),
+        run_records.SCORES: csv_text(SCORES, rows).encode(),
+        run_records.HISTORY: history_table(history).encode(),
         # mtime 0: the same ratios are the same bytes
-        paper_cells.RATIOS: gzip.compress(foreground_ratio_table(history).encode(), mtime=0),
+        run_records.RATIOS: gzip.compress(foreground_ratio_table(history).encode(), mtime=0),
     }
     return tables, trained | watch.read()
 
@@ -185,12 +180,12 @@ def scored(name: str, mask: np.ndarray, label: np.ndarray) -> tuple[object, ...]
     return score_row(name, score(mask, label), int((label > 0).sum()) / label.size)
 
 
-def write_seconds(place: Place, watch: Watch) -> None:
+def write_seconds(place: CheckpointDir, watch: Watch) -> None:
     """Keep the time that a training took so far."""
     atomic.write_text(place.folder / SECONDS, json.dumps(watch.read()))
 
 
-def read_seconds(place: Place) -> dict[str, float]:
+def read_seconds(place: CheckpointDir) -> dict[str, float]:
     """The time that was kept; nothing if there is none."""
     try:
         return dict(json.loads((place.folder / SECONDS).read_text()))
@@ -202,7 +197,7 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
     """Run a cell or a task's baselines and write its folder, unless it is there already."""
     target = folder / name
     if target.exists():
-        paper_cells.read_record(target, document)
+        run_records.read_record(target, document)
         print(f"{name}: is there already")
         return
     threads = read_study(document).train.threads
@@ -210,24 +205,24 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
     watch, code = Watch("data"), resume.code_digest()
     volumes = generate(document, name.split("-")[0])
     seconds = watch.read()
-    data = paper_cells.data_digest(volumes)
-    parameters = paper_cells.digest(document, name)
+    data = run_records.data_digest(volumes)
+    parameters = run_records.digest(document, name)
     if name.endswith("-baselines"):
         watch = Watch("evaluate")
         validation = [(image, label) for _, split, image, label in volumes if split == "validation"]
         threshold = baselines.fit_threshold(validation, baselines.candidates(validation))
         test = ((image, (n, label)) for n, split, image, label in volumes if split == "test")
         table = baselines.evaluate(test, threshold, SCORES, lambda mask, case: scored(case[0], mask, case[1]))
-        tables = {paper_cells.BASELINES: table.encode()}
+        tables = {run_records.BASELINES: table.encode()}
         seconds |= watch.read()
     else:
         cell = Cell.from_key(name)
         inputs = resume.inputs_of({"paper": parameters, "threads": threads}, data, device, code)
-        with stop_requests() as request, resume.place("paper", cell, inputs, state) as place:
+        with stop_requests() as request, resume.checkpoint_dir("paper", cell, inputs, state) as place:
             tables, more = run_cell(document, cell, volumes, device, place, request)
         seconds |= more
-    record = paper_cells.Record(
-        format=paper_cells.FORMAT,
+    record = run_records.Record(
+        format=run_records.FORMAT,
         name=name,
         parameters=parameters,
         data=data,
@@ -235,14 +230,14 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
         revision=revision,
         device=describe(device),
         threads=threads,
-        versions={"python": platform.python_version(), **software.versions(PACKAGES)},
+        versions={"python": platform.python_version(), **git.versions(PACKAGES)},
         date=datetime.date.today().isoformat(),
         seconds={part: round(value, 1) for part, value in seconds.items()},
     )
     with atomic.directory(target) as partial:
         for table, content in tables.items():
             atomic.write_bytes(partial / table, content)
-        atomic.write_text(partial / paper_cells.RECORD, paper_cells.record_text(record))
+        atomic.write_text(partial / run_records.RECORD, run_records.record_text(record))
     print(
         f"{name}: written to {target}, {sum(v for k, v in seconds.items() if not k.endswith('cpu')):.0f} s",
         flush=True,
@@ -251,8 +246,8 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
 
 def revision() -> str | None:
     """The commit of this checkout, with `+` if the code was changed; None outside of git."""
-    commit = software.revision(ROOT)
-    changed = software.changed_files(("src", "benchmarks/paper_cells.py", "profiles"), ROOT)
+    commit = git.revision(ROOT)
+    changed = git.changed_files(("src", "benchmarks/paper_cells.py", "profiles"), ROOT)
     return commit and commit + ("+" if changed else "")
 
 
@@ -285,7 +280,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     state = options.state.resolve()
     os.chdir(ROOT)
-    document = paper_cells.paper_document()
+    document = run_records.paper_document()
     study = read_study(document)
     generated = [task for task in study.grid.tasks if isinstance(study.tasks[task].raw, spheres.SpheresRaw)]
     known = [cell.key for cell in study.grid.cells if cell.task in generated]
@@ -303,9 +298,9 @@ def main(arguments: list[str]) -> int:
         raise UserError("this is no git checkout: say which commit the code is, with --revision")
     if len(options.names) > 1:
         return run_all(options.names, options.jobs, {"--state": str(state), "--revision": options.revision})
-    run_name(document, options.names[0], paper_cells.FOLDER, state, options.revision)
+    run_name(document, options.names[0], run_records.FOLDER, state, options.revision)
     return 0
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

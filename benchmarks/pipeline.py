@@ -23,9 +23,11 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
-from context_fbr import atomic, git, profiles, software
-from context_fbr.errors import run
-from context_fbr.sandbox import copy_project
+from context_fbr.config import profiles
+from context_fbr.core import atomic
+from context_fbr.runtime import git
+from context_fbr.runtime.entry import run_command
+from context_fbr_tools.dvc.project_copy import copy_project
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "benchmarks" / "pipeline.csv"
@@ -81,8 +83,8 @@ def seconds(folder: Path, *command: str) -> float:
 
 def measure(profile: str, repeats: int) -> list[list[object]]:
     """The rows of a profile."""
-    commit = software.revision(ROOT) or ""
-    changed = "+" if software.changed_files(("src", "dvc.yaml"), ROOT) else ""
+    commit = git.revision(ROOT) or ""
+    changed = "+" if git.changed_files(("src", "dvc.yaml"), ROOT) else ""
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
     scratch = Path(tempfile.mkdtemp(prefix="pipeline-"))
     try:
@@ -125,4 +127,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

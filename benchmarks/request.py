@@ -7,9 +7,9 @@ from itertools import product
 import torch
 
 from benchmarks.pairs import Pairs
-from context_fbr.precision import Precision
-from context_fbr.study.document import Document
-from context_fbr.study.training import SlidingWindow, Training
+from context_fbr.config.document import Document
+from context_fbr.config.training import SlidingWindow, Training
+from context_fbr.networks.precision import Precision
 
 Configuration = tuple[str, int]
 """Network and patch size."""

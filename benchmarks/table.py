@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from context_fbr import atomic, software
-from context_fbr.device import describe
-from context_fbr.errors import UserError
-from context_fbr.tables import csv_text
+from context_fbr.core import atomic
+from context_fbr.core.csv_text import csv_text
+from context_fbr.core.errors import UserError
+from context_fbr.networks.device import describe
+from context_fbr.runtime import git
 
 FOLDER = Path("benchmarks")
 RESULTS = (".csv", ".png", "paper_cells/")
@@ -33,8 +34,8 @@ def stamp(device: torch.device) -> dict[str, object]:
     """Machine, date and commit, which ends in `+` if code differs from it."""
     number = torch.get_num_threads()
     threads = "" if device.type == "cuda" else f", {number} thread{'s' if number > 1 else ''}"
-    commit = software.revision()
-    changed = [f for f in software.changed_files(("src", "benchmarks")) if not f.endswith(RESULTS)]
+    commit = git.revision()
+    changed = [f for f in git.changed_files(("src", "benchmarks")) if not f.endswith(RESULTS)]
     return {
         "machine": describe(device) + threads,
         "date": datetime.date.today().isoformat(),

@@ -20,13 +20,14 @@ from benchmarks import generated, table
 from benchmarks.cell import size_of
 from benchmarks.request import Request
 from benchmarks.table import FOLDER, STAMP, Table
-from context_fbr import networks, tracking, trainer
-from context_fbr.cell_training import follow, load_split
-from context_fbr.cells import Cell
-from context_fbr.epoch import Epoch
-from context_fbr.patches import Protocol, Volume
-from context_fbr.progress import progress
-from context_fbr.study.document import Document
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.core.progress import progress
+from context_fbr.networks import factory
+from context_fbr.training import loop, tracking
+from context_fbr.training.batches import Protocol, Volume
+from context_fbr.training.cell import follow, load_split
+from context_fbr.training.history import Epoch
 
 REPEATS = 7
 KEY = ("mode", "network", "patch_size", "device", "precision")
@@ -50,8 +51,8 @@ def train(
         RuntimeError: if W&B was not told of every step: a mirror that gave up costs nothing.
     """
     training, validation = volumes
-    network = networks.build(document, cell.model, cell.patch_size, cell.seed).to(training[0].image.device)
-    epochs = trainer.train(network, training, validation, protocol)
+    network = factory.build(document, cell.model, cell.patch_size, cell.seed).to(training[0].image.device)
+    epochs = loop.train(network, training, validation, protocol)
     if mode == NONE:
         start = time.perf_counter()
         for _ in epochs:

@@ -101,9 +101,9 @@ def _work(job: dict[str, Any]) -> None:
     from importlib import import_module
     from types import SimpleNamespace
 
-    from context_fbr import cli
-    from context_fbr.errors import run
-    from context_fbr.grid import dvc
+    from context_fbr.runtime.entry import run_command
+    from context_fbr_tools import cli
+    from context_fbr_tools.dvc import process as dvc
 
     log = os.open(job["log"], os.O_WRONLY | os.O_APPEND)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -115,7 +115,7 @@ def _work(job: dict[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + SPARE_BYTES,) * 2)
     dvc.subprocess = SimpleNamespace(run=_forked_dvc)  # type: ignore[attr-defined]
     main = import_module(f"context_fbr.{job['stage']}").main if job["stage"] else cli._main
-    run(main, job["arguments"])
+    run_command(main, job["arguments"])
 
 
 def _measured(pid: int) -> tuple[int, float, float, int]:

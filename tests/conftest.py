@@ -14,10 +14,11 @@ from slurm_cluster import MISSING, WHY_NOT, Cluster, cluster
 from small_disk import small_disk
 from web_server import Server, serve
 
-from context_fbr import git, score_columns
-from context_fbr.cells import Cell
-from context_fbr.study.analysis import Analysis
-from context_fbr.study.document import Document
+from context_fbr.config.analysis import Analysis
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.metrics import columns
+from context_fbr.runtime import git
 
 for _name in git.OF_ONE_REPOSITORY:  # of the hook that may run the tests: they work on other repositories
     os.environ.pop(_name, None)
@@ -60,8 +61,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def score_table(*rows: str) -> str:
     """A cell's table of scores from the published columns of its rows; what is ours is undefined."""
-    ours = len(score_columns.CASE_SCORES) - len(score_columns.SCORES)
-    return "\n".join([",".join(score_columns.CELL_SCORES), *(f"{row}{',' * ours},0" for row in rows), ""])
+    ours = len(columns.CASE_SCORES) - len(columns.SCORES)
+    return "\n".join([",".join(columns.CELL_SCORES), *(f"{row}{',' * ours},0" for row in rows), ""])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -160,7 +161,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         dice = 0.1 * cell.seed + cell.patch_size / 100
         physical = [f"{2 * cell.seed},{cell.seed},{dice},0.25", ",,0.0,-0.5"]  # of cases a and b
         cell.scores.write_text(
-            f"{','.join(score_columns.CELL_SCORES)}\n"
+            f"{','.join(columns.CELL_SCORES)}\n"
             f"a,{dice},{cell.seed},0.5,0.1,{physical[0]},{dice},{physical[0]},1\n"
             f"b,0.0,,1.0,0.01,{physical[1]},0.0,{physical[1]},0\n"
         )
@@ -171,7 +172,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("threshold,0.99,b,1.0,0,0,0.01", 1.0),
     ]
     Path("metrics/baselines/spheres.csv").write_text(
-        f"baseline,threshold,{','.join(score_columns.CASE_SCORES)}\n"
+        f"baseline,threshold,{','.join(columns.CASE_SCORES)}\n"
         + "".join(f"{row},18,9,{dice},1.5,{dice},18,9,{dice},1.5\n" for row, dice in rows)
     )
     return tmp_path

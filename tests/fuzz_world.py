@@ -19,14 +19,16 @@ from test_comparison import LEVELS, scores
 from test_findings import study
 from trained_cells import write
 
-from context_fbr import networks, profiles, summary
-from context_fbr.cells import Cell
-from context_fbr.findings import findings
-from context_fbr.recipe import Recipe
-from context_fbr.result_files import write_json
-from context_fbr.results import KEYS
-from context_fbr.study.document import Document
-from context_fbr.study.preparation import Preparation
+from context_fbr.analysis import summary
+from context_fbr.analysis.findings import findings
+from context_fbr.analysis.result_files import write_json
+from context_fbr.analysis.results import CELL_COLUMNS
+from context_fbr.config import profiles
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.preprocessing import Preparation
+from context_fbr.networks import factory
+from context_fbr.preprocessing.recipe import Recipe
 
 PLAIN, CT, STALE = (Cell("spheres", "unet", 16, seed) for seed in (1, 2, 3))
 """Trained on generated spheres, on CT with another spacing, and one that left the grid."""
@@ -150,7 +152,7 @@ def _cells(project: Path) -> None:
     try:
         document = Document.read()
         for cell, recipe in RECIPES.items():
-            network = networks.rebuild(document, cell.model, cell.patch_size, cell.seed)
+            network = factory.rebuild(document, cell.model, cell.patch_size, cell.seed)
             network(torch.rand((2, 1, 16, 16, 16), generator=torch.Generator().manual_seed(1)))
             weights = io.BytesIO()
             torch.save(network.state_dict(), weights)
@@ -173,7 +175,7 @@ def _metrics(folder: Path) -> None:
     write_json(folder / "findings.json", {"confidence": SETTINGS.confidence, "findings": found})
     results = scores(LEVELS)
     results.to_csv(folder / "cases.csv", index=False)
-    cells = results[KEYS].drop_duplicates()
+    cells = results[CELL_COLUMNS].drop_duplicates()
     cells.assign(best_validation_dice=0.95, last_validation_change=0.001).to_csv(
         folder / "cells.csv", index=False
     )

@@ -9,8 +9,8 @@ import nibabel
 import numpy as np
 from nibabel.orientations import axcodes2ornt, ornt_transform
 
-from context_fbr import atomic, nifti
-from context_fbr.msd.description import NAME
+from context_fbr.core import atomic, nifti
+from context_fbr.datasets.dataset_json import NAME
 
 LABELS = ("background", "core", "rim", "dot")
 SCALE = 250.0  # intensity of white matter at gain 1

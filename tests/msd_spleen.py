@@ -21,12 +21,13 @@ import nibabel
 import numpy as np
 from ct_phantom import ct_image
 
-from context_fbr import atomic
-from context_fbr.errors import UserError, raise_problems, run
-from context_fbr.msd.description import NAME, case_name
-from context_fbr.nifti import GZIP
-from context_fbr.progress import progress
-from context_fbr.workers import usable_workers
+from context_fbr.core import atomic
+from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.core.nifti import GZIP
+from context_fbr.core.progress import progress
+from context_fbr.core.resources import usable_workers
+from context_fbr.datasets.dataset_json import NAME, case_name
+from context_fbr.runtime.entry import run_command
 
 __all__ = ["case_names", "ct_image", "pack", "write_dataset"]
 
@@ -154,4 +155,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, configuration, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from context_fbr.errors import UserError
+from context_fbr.core.errors import UserError
 
 # What hypothesis keeps between runs: nothing that counts, and not in the project's folder.
 configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "context-fbr-hypothesis")

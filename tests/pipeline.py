@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from context_fbr import git, profiles
-from context_fbr.sandbox import copy_project
+from context_fbr.config import profiles
+from context_fbr.runtime import git
+from context_fbr_tools.dvc.project_copy import copy_project
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 400
@@ -81,7 +82,7 @@ class Workspace:
     def context_fbr(self, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run the command line of the copy."""
         return self.run(
-            sys.executable, "-c", "from context_fbr.cli import main; main()", *arguments, expect=expect
+            sys.executable, "-c", "from context_fbr_tools.cli import main; main()", *arguments, expect=expect
         )
 
     def repro(self, *arguments: str) -> set[str]:
@@ -104,8 +105,8 @@ def cells(
     workspace: Workspace, stages: tuple[str, ...] = ("train", "evaluate"), **wanted: object
 ) -> set[str]:
     """Stage names of the cells of a workspace's grid with the given task, model, patch_size or seed."""
-    from context_fbr.study.document import Document
-    from context_fbr.study.whole import read_study
+    from context_fbr.config.document import Document
+    from context_fbr.config.study import read_study
 
     grid = read_study(Document.read(workspace.path / "params.yaml")).grid
     return {

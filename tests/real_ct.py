@@ -7,11 +7,11 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from context_fbr import atomic
-from context_fbr.errors import UserError
-from context_fbr.geometry import Box
-from context_fbr.msd.description import NAME
-from context_fbr.nifti import GZIP
+from context_fbr.core import atomic
+from context_fbr.core.errors import UserError
+from context_fbr.core.geometry import Box
+from context_fbr.core.nifti import GZIP
+from context_fbr.datasets.dataset_json import NAME
 
 FILE = "ct_3mm.nii.gz"
 WHOLE: Box = ((0, 122), (0, 101), (0, 112))

@@ -134,7 +134,7 @@ def _work(job: dict[str, Any]) -> None:
     """Be the process of a stage."""
     from importlib import import_module
 
-    from context_fbr.errors import run
+    from context_fbr.runtime.entry import run_command
 
     log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
@@ -143,7 +143,7 @@ def _work(job: dict[str, Any]) -> None:
     os.chdir(job["folder"])
     if job["kill"]:
         _kill_in(*job["kill"])
-    run(import_module(f"context_fbr.{job['stage']}").main, job["arguments"])
+    run_command(import_module(f"context_fbr.{job['stage']}").main, job["arguments"])
 
 
 def _main() -> None:

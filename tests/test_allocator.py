@@ -44,7 +44,7 @@ def test_freed_memory_is_kept_until_it_is_given_back() -> None:
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from context_fbr import allocator
+    from context_fbr.core import allocator
 
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: object())
     allocator.keep()

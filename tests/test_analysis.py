@@ -10,18 +10,22 @@ import pytest
 from conftest import CELLS, SETTINGS, score_table
 from scipy import stats
 
-from context_fbr import analyze, baseline, baselines, nifti, prepared, summary
-from context_fbr.differences import difference_table
-from context_fbr.errors import UserError
-from context_fbr.evidence import Evidence, from_results, is_baseline
-from context_fbr.figures.foreground import ratio_histogram
+from context_fbr import analyze, baseline
+from context_fbr.analysis import summary
+from context_fbr.analysis.differences import difference_table
+from context_fbr.analysis.observations import Evidence, from_results, is_baseline
+from context_fbr.analysis.result_files import DIGITS
+from context_fbr.analysis.results import Results, read_results
+from context_fbr.config.preprocessing import Prepare, Split
+from context_fbr.core import nifti
+from context_fbr.core.errors import UserError
+from context_fbr.evaluation import baselines
+from context_fbr.figures.foreground_ratio import ratio_histogram
+from context_fbr.metrics.columns import SCORES, score_row
+from context_fbr.metrics.overlap import score
 from context_fbr.prepare import prepare_case
-from context_fbr.result_files import DIGITS
-from context_fbr.results import Results, read_results
-from context_fbr.score_columns import SCORES, score_row
-from context_fbr.scoring import score
-from context_fbr.splits import Source
-from context_fbr.study.preparation import Prepare, Split
+from context_fbr.preprocessing import prepared
+from context_fbr.preprocessing.splits import Source
 
 
 def evidence() -> Evidence:

@@ -14,12 +14,12 @@ import pytest
 from msd_dataset import Dataset
 from web_server import CONTENT, NAME, Server
 
-from context_fbr import atomic
-from context_fbr.errors import UserError
-from context_fbr.msd import archive, download
-from context_fbr.msd.archive import find_archive
-from context_fbr.msd.unpack import unpack
-from context_fbr.msd.verify import verify
+from context_fbr.core import atomic
+from context_fbr.core.errors import UserError
+from context_fbr.datasets.archive import acquire, download
+from context_fbr.datasets.archive.acquire import find_archive
+from context_fbr.datasets.archive.unpack import unpack
+from context_fbr.datasets.verify import verify
 
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
 PAUSES_S = (0.01, 0.02)
@@ -571,4 +571,4 @@ def test_a_disk_without_room_for_the_files_is_told_before_anything_is_written(
 
 
 def test_the_variable_is_named_after_the_task() -> None:
-    assert archive.variable("heart_mri") == "CONTEXT_FBR_ARCHIVE_HEART_MRI"
+    assert acquire.variable("heart_mri") == "CONTEXT_FBR_ARCHIVE_HEART_MRI"

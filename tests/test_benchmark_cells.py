@@ -9,8 +9,8 @@ import torch
 from benchmarks import cell, cell_ways, floor, generated, growth, overhead, table, tracking
 from benchmarks.generated import Size
 from benchmarks.request import Request
-from context_fbr.cells import Cell
-from context_fbr.paper_cells import paper_document
+from context_fbr.analysis.run_records import paper_document
+from context_fbr.config.cell import Cell
 
 CPU = torch.device("cpu")
 STAMP = {"machine": "m", "date": "2026-01-01", "commit": "0000000"}

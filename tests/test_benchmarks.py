@@ -28,13 +28,17 @@ from benchmarks import (
 from benchmarks.generated import Size
 from benchmarks.original import data, evaluation, training, volumes
 from benchmarks.request import Request
-from context_fbr import networks, patches, prepared, scoring, spheres
-from context_fbr.errors import UserError
-from context_fbr.inference import segment, sliding_window
-from context_fbr.patches import Protocol
+from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.raw import SpheresRaw
+from context_fbr.core.errors import UserError
+from context_fbr.datasets import spheres
+from context_fbr.metrics import overlap
+from context_fbr.networks import factory
+from context_fbr.networks.sliding_window import segment, sliding_window
 from context_fbr.prepare import prepare_case
-from context_fbr.study.preparation import Prepare
-from context_fbr.study.raw import SpheresRaw
+from context_fbr.preprocessing import prepared
+from context_fbr.training import batches
+from context_fbr.training.batches import Protocol
 
 CPU = torch.device("cpu")
 STAMP = {"machine": "m", "date": "2026-01-01", "commit": "0000000"}
@@ -45,7 +49,7 @@ def protocol_of(request: Request, epochs: int = 1) -> Protocol:
 
 
 def network_of(request: Request) -> torch.nn.Module:
-    return networks.build(request.document, "unet", 16, seed=1)
+    return factory.build(request.document, "unet", 16, seed=1)
 
 
 def test_generated_volumes_have_the_published_distribution(request_: Request) -> None:
@@ -69,7 +73,7 @@ def test_the_loss_of_steps_on_the_same_batch_is_ours(request_: Request) -> None:
     optimizer = torch.optim.Adam(network.parameters(), lr=request_.training.learning_rate)
     ours = network_parts.our_step(request_, "unet", 16, steps=3)
     for epoch in (1, 2, 3):
-        (batch,) = islice(patches.batches(learn, protocol, epoch), 1)
+        (batch,) = islice(batches.batches(learn, protocol, epoch), 1)
         for group in optimizer.param_groups:  # our cosine moves with each epoch of one step
             group["lr"] = request_.training.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / 4)) / 2
         loss = training.step(
@@ -118,7 +122,7 @@ def test_scores_are_ours(request_: Request, wrong: str) -> None:
     dice, hausdorff, difference = evaluation.scores(
         outputs[None], torch.from_numpy(label)[None, None].float()
     )
-    own = scoring.score(outputs.argmax(dim=0).numpy(), label)
+    own = overlap.score(outputs.argmax(dim=0).numpy(), label)
     assert dice == pytest.approx(own.dice, abs=1e-6)
     assert difference == pytest.approx(own.absolute_difference, abs=1e-6)
     assert hausdorff == (math.inf if wrong == "nothing" else pytest.approx(own.hausdorff_voxels, abs=1e-5))
@@ -304,7 +308,7 @@ def test_every_module_of_the_mistakes_and_every_file_of_its_tests_is_there() -> 
 def test_mistakes_that_tests_do_not_notice_are_survivors_and_untried_ones_are_an_error(
     tmp_path: Path,
 ) -> None:
-    meta = tmp_path / "mutants/src/context_fbr/comparison/scores.py.meta"
+    meta = tmp_path / "mutants/src/context_fbr_tools/diff/scores.py.meta"
     meta.parent.mkdir(parents=True)
     codes: dict[str, int | None] = {"failed": 1, "too long": 36, "passed": 0, "no test": 33}
     meta.write_text(json.dumps({"exit_code_by_key": codes}))
@@ -330,7 +334,7 @@ def test_a_changed_test_makes_the_survivors_of_its_module_undecided(
     monkeypatch.setattr(mutants, "HOME", root / ".mutants")
     folder = mutants.prepare("sampling")
     settings = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]["mutmut"]
-    assert settings["only_mutate"] == ["src/context_fbr/sampling.py"]
+    assert settings["only_mutate"] == ["src/context_fbr/training/sampling.py"]
     assert settings["pytest_add_cli_args_test_selection"] == ["tests/test_sampling.py"]
     meta = mutants._meta(folder, "sampling")
     meta.parent.mkdir(parents=True)

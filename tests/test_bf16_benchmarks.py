@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from benchmarks import bf16_gradients, bf16_trainings, pipeline
-from context_fbr import convolutions, precision
+from context_fbr.networks import convolutions, precision
 
 
 def test_bf16_and_float32_are_paired_by_case_and_by_training() -> None:

@@ -16,10 +16,11 @@ from ct_phantom import ct_image
 from pipeline import ROOT
 from scipy.ndimage import binary_erosion
 
-from context_fbr import atomic, baselines
-from context_fbr.errors import UserError
-from context_fbr.msd.unpack import unpack
-from context_fbr.msd.verify import verify
+from context_fbr.core import atomic
+from context_fbr.core.errors import UserError
+from context_fbr.datasets.archive.unpack import unpack
+from context_fbr.datasets.verify import verify
+from context_fbr.evaluation import baselines
 
 DATA = ROOT.parent / "shared" / "data"
 LABELS = DATA / "msd_spleen_labels"

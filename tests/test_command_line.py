@@ -12,14 +12,14 @@ import pytest
 from conftest import ROOT
 from rich.console import Console
 
-from context_fbr import command_parser, experiments, show
-from context_fbr.cli import parser
-from context_fbr.grid.table import Row, State, table
-from context_fbr.text_tables import table as text_table
+from context_fbr_tools.cli import parser
+from context_fbr_tools.grid.table import Row, State, table
+from context_fbr_tools.study import command_parser, experiments, show
+from context_fbr_tools.study.text_tables import table as text_table
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    from context_fbr import cli
+    from context_fbr_tools import cli
 
     with pytest.raises(SystemExit) as ended:
         cli._main(arguments)

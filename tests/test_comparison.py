@@ -17,12 +17,13 @@ from conftest import ROOT
 from pipeline import GIT_IDENTITY
 from scipy import stats
 
-from context_fbr import cli, errors
-from context_fbr.comparison import scores as comparison_scores
-from context_fbr.comparison.scores import compare_scores
-from context_fbr.comparison.snapshot import changed_files, snapshot
-from context_fbr.intervals import Interval
-from context_fbr.results import KEYS, SCORES
+from context_fbr.analysis.confidence_intervals import Interval
+from context_fbr.analysis.results import CELL_COLUMNS, SCORES
+from context_fbr.runtime import entry
+from context_fbr_tools import cli
+from context_fbr_tools.diff import scores as comparison_scores
+from context_fbr_tools.diff.scores import compare_scores
+from context_fbr_tools.diff.snapshot import changed_files, snapshot
 
 CASES = [f"case_{i}" for i in range(6)]
 RATIOS = np.linspace(0.01, 0.3, len(CASES))
@@ -44,7 +45,7 @@ def scores(
         for seed in seeds
     ]  # fmt: skip
     kinds = {"patch_size": "Int64", "seed": "Int64"}
-    return pd.concat(frames, ignore_index=True)[[*KEYS, *SCORES]].astype(kinds)
+    return pd.concat(frames, ignore_index=True)[[*CELL_COLUMNS, *SCORES]].astype(kinds)
 
 
 def test_where_seeds_agree_the_interval_is_that_of_the_paired_t_test() -> None:
@@ -157,7 +158,7 @@ class Repository:
         (self.path / "metrics").mkdir(exist_ok=True)
         if results is not None:
             results.to_csv(self.path / "metrics" / "cases.csv", index=False)
-            cells = results[results["seed"].notna()][KEYS].drop_duplicates()
+            cells = results[results["seed"].notna()][CELL_COLUMNS].drop_duplicates()
             cells = cells.assign(best_validation_dice=validation_dice, last_validation_change=0.001)
             cells.to_csv(self.path / "metrics" / "cells.csv", index=False)
         self.git("add", "-A")
@@ -168,7 +169,7 @@ class Repository:
         """The command line in this process, which starts faster than a new one."""
         out, err = io.StringIO(), io.StringIO()
         with chdir(self.path), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            errors.run(cli._main, ["diff", *arguments])
+            entry.run_command(cli._main, ["diff", *arguments])
         assert ended.value.code == expect, out.getvalue() + err.getvalue()
         return Done(out.getvalue(), err.getvalue())
 
@@ -472,7 +473,7 @@ def test_neither_dvc_nor_torch_is_needed(repository: Repository) -> None:
         "        if name.partition('.')[0] in ('dvc', 'torch', 'monai', 'matplotlib'):\n"
         "            raise AssertionError(name)\n"
         "sys.meta_path.insert(0, Refuse())\n"
-        "from context_fbr.cli import main; main()"
+        "from context_fbr_tools.cli import main; main()"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-c", code, "diff", "HEAD"]

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from context_fbr import convolutions, networks
-from context_fbr.study.document import Document
+from context_fbr.config.document import Document
+from context_fbr.networks import convolutions, factory
 
 SLOW = "aten::slow_conv3d_forward"
 
@@ -24,7 +24,7 @@ def kernels(network: nn.Module, inputs: torch.Tensor) -> set[str]:
 
 @pytest.mark.parametrize("model", ["unet", "attention_unet"])
 def test_one_sample_takes_the_kernels_of_two_where_pytorch_takes_others(params: Path, model: str) -> None:
-    network = networks.build(Document.read(params), model, 16, seed=1).eval()
+    network = factory.build(Document.read(params), model, 16, seed=1).eval()
     patches = torch.rand(2, 1, 16, 16, 16)
     one, two = kernels(network, patches[:1]), kernels(network, patches)
     assert "aten::mkldnn_convolution" in one
@@ -35,7 +35,7 @@ def test_one_sample_takes_the_kernels_of_two_where_pytorch_takes_others(params: 
 
 @pytest.mark.parametrize("model", ["unet", "attention_unet", "unetr"])
 def test_one_sample_has_the_result_that_it_has_among_others(params: Path, model: str) -> None:
-    network = networks.build(Document.read(params), model, 16, seed=1).eval()
+    network = factory.build(Document.read(params), model, 16, seed=1).eval()
     network.to(memory_format=torch.channels_last_3d)
     patches = torch.rand(3, 1, 16, 16, 16)
     with torch.inference_mode():

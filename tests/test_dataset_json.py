@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from msd_dataset import Dataset
 
-from context_fbr.errors import UserError
-from context_fbr.msd import description as dataset_json
-from context_fbr.msd.problems import Problem
-from context_fbr.msd.verify import verify
-from context_fbr.splits import assign_splits
-from context_fbr.study.preparation import Split
+from context_fbr.config.preprocessing import Split
+from context_fbr.core.errors import UserError
+from context_fbr.datasets import dataset_json
+from context_fbr.datasets.problems import Problem
+from context_fbr.datasets.verify import verify
+from context_fbr.preprocessing.splits import assign_splits
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "müller") for form in ("NFC", "NFD"))
 PAIR = '{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}'

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pipeline import ROOT
 
-from context_fbr import profiles
+from context_fbr.config import profiles
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 TRACKED = subprocess.run(

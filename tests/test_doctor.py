@@ -18,20 +18,20 @@ from conftest import ROOT, TINY
 from pipeline import GIT_IDENTITY, Workspace
 from torch import nn
 
-from context_fbr import provenance, resume, unfinished
-from context_fbr.cells import Cell
-from context_fbr.doctor import (
+from context_fbr.config.cell import Cell
+from context_fbr.core.errors import UserError
+from context_fbr.runtime import provenance, resume
+from context_fbr_tools.doctor import (
     checkout,
     command,
-    data,
+    determinism,
     disk,
+    dvc_cache,
     gradients,
-    installation,
     machine,
-    repeatability,
+    packages,
 )
-from context_fbr.doctor.results import Result, Status, guarded
-from context_fbr.errors import UserError
+from context_fbr_tools.doctor.check_result import Result, Status, guarded
 
 CPU = torch.device("cpu")
 GIB = 2**30
@@ -76,8 +76,8 @@ def replace(path: Path, pattern: str, text: str) -> None:
 
 def test_the_versions_that_the_results_were_made_with_are_fine(project: Path) -> None:
     pins = [line for line in (project / "constraints.txt").read_text().splitlines() if "==" in line]
-    assert len(installation._pinned(pins)) == len(pins)
-    found = by_name(installation.check())
+    assert len(packages._pinned(pins)) == len(pins)
+    found = by_name(packages.check())
     assert [result.status for result in found.values()] == [Status.OK] * 3
     assert found["Python"].found.startswith(".".join(map(str, sys.version_info[:3])))
 
@@ -87,7 +87,7 @@ def test_another_version_of_what_computes_is_doubtful_and_another_version_of_a_t
 ) -> None:
     replace(project / "constraints.txt", r"(?m)^numpy==.*$", "numpy==2.0.0")
     replace(project / "constraints.txt", r"(?m)^pytest==.*$", "pytest==1.0")
-    versions = by_name(installation.check())["versions"]
+    versions = by_name(packages.check())["versions"]
     assert versions.status is Status.DOUBTFUL
     assert re.fullmatch(
         r"numpy \S+, not 2\.0\.0; 1 tools beside them differ: results may differ in bits", versions.found
@@ -99,7 +99,7 @@ def test_a_package_that_is_missing_or_too_old_is_wrong_and_so_is_python(project:
     replace(project / "pyproject.toml", r'"isal>=1.7"', '"isal>=99"')
     replace(project / "pyproject.toml", r'"tqdm>=4.66"', '"context-fbr-no-such-package"')
     replace(project / "pyproject.toml", r'requires-python = ">=3.11"', 'requires-python = "<3"')
-    found = by_name(installation.check())
+    found = by_name(packages.check())
     assert (found["Python"].status, found["packages"].status) == (Status.WRONG, Status.WRONG)
     assert re.fullmatch(
         r"isal \S+: needed >=99; context-fbr-no-such-package: missing", found["packages"].found
@@ -109,7 +109,7 @@ def test_a_package_that_is_missing_or_too_old_is_wrong_and_so_is_python(project:
 def test_a_suffix_of_the_build_is_no_other_version() -> None:
     pinned, needed = {"torch": "2.13.0"}, {"torch"}
     for version, status in {"2.13.0+cpu": Status.OK, "2.13.1+cpu": Status.DOUBTFUL}.items():
-        assert installation.versions_result(pinned, {"torch": version}, needed).status is status
+        assert packages.versions_result(pinned, {"torch": version}, needed).status is status
 
 
 # What the device computes
@@ -200,7 +200,7 @@ def test_a_wrong_convolution_in_float32_is_wrong() -> None:
 
 def test_the_cpu_repeats_a_training_and_is_left_with_the_settings_that_it_had() -> None:
     state = torch.get_rng_state()
-    (found,) = repeatability.check(CPU)
+    (found,) = determinism.check(CPU)
     assert found.status is Status.OK
     assert torch.equal(state, torch.get_rng_state())
     assert not torch.are_deterministic_algorithms_enabled()
@@ -231,9 +231,9 @@ class Unpromised(nn.Module):
 
 
 def test_a_training_that_differs_or_may_differ_is_doubtful() -> None:
-    (found,) = repeatability.check(CPU, Restless)
+    (found,) = determinism.check(CPU, Restless)
     assert (found.status, "differ in 2 tensors on cpu" in found.found) == (Status.DOUBTFUL, True)
-    (found,) = repeatability.check(CPU, Unpromised)
+    (found,) = determinism.check(CPU, Unpromised)
     assert (found.status, "does not have a deterministic implementation" in found.found) == (
         Status.DOUBTFUL,
         True,
@@ -349,17 +349,17 @@ def test_a_disk_whose_renames_are_copies_is_wrong(tmp_path: Path, monkeypatch: p
 def test_unfinished_work_is_counted_where_resume_says_that_it_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(unfinished.ROOT_VARIABLE, str(tmp_path / "resume"))
-    assert disk.unfinished_result(unfinished.root()).found.startswith("none")
+    monkeypatch.setenv(resume.ROOT_VARIABLE, str(tmp_path / "resume"))
+    assert disk.unfinished_result(resume.root()).found.startswith("none")
     for seed in (1, 2):
         inputs = resume.inputs_of({}, "data", CPU, "code")
         with (
             pytest.raises(UserError),
-            resume.place("train", Cell("spheres", "unet", 16, seed), inputs) as place,
+            resume.checkpoint_dir("train", Cell("spheres", "unet", 16, seed), inputs) as place,
         ):
             (place.folder / "state.pt").write_bytes(bytes(3_000_000))
             raise UserError("interrupted")
-    found = disk.unfinished_result(unfinished.root())
+    found = disk.unfinished_result(resume.root())
     assert found.found == (
         f"2 in {tmp_path / 'resume'}, 0.006 GB: train@spheres-unet-16-1, train@spheres-unet-16-2"
     )
@@ -425,7 +425,7 @@ def damage(path: Path) -> None:
 
 
 def test_a_sound_dvc_repository_is_fine(workspace: Workspace) -> None:
-    found = by_name(data.check(full=False))
+    found = by_name(dvc_cache.check(full=False))
     assert {name: result.status for name, result in found.items()} == dict.fromkeys(
         ("DVC", "dvc.lock", "DVC remote", "cache: complete", "cache: undamaged"), Status.OK
     )
@@ -447,7 +447,7 @@ def test_a_damaged_object_is_wrong_and_what_is_advised_brings_it_back(
         if (workspace.path / name).read_bytes() == sound:
             shutil.copy(path, workspace.path / name)
     owner = "table.csv" if content == b"a\n" else "folder"
-    result = by_name(data.check(full=False))["cache: undamaged"]
+    result = by_name(dvc_cache.check(full=False))["cache: undamaged"]
     assert (result.status, result.found.startswith(f"1 objects are damaged, of {owner};")) == (
         Status.WRONG,
         True,
@@ -460,7 +460,7 @@ def test_a_damaged_object_is_wrong_and_what_is_advised_brings_it_back(
     assert path.read_bytes() == sound
     assert (workspace.path / "table.csv").read_bytes() == b"a\n"
     assert (workspace.path / "folder" / "b").read_bytes() == b"b\n"
-    assert {result.status for result in data.check(full=True)} == {Status.OK}
+    assert {result.status for result in dvc_cache.check(full=True)} == {Status.OK}
 
 
 @pytest.mark.parametrize("remedy", ["pull", "repro"])
@@ -469,7 +469,7 @@ def test_a_missing_object_is_doubtful_and_what_is_advised_brings_it_back(
 ) -> None:
     path = cached(workspace, b"c\n")
     path.unlink()
-    result = by_name(data.check(full=False))["cache: complete"]
+    result = by_name(dvc_cache.check(full=False))["cache: complete"]
     assert (result.status, result.found) == (
         Status.DOUBTFUL,
         "1 of 4 objects of dvc.lock are missing, of folder",
@@ -481,7 +481,7 @@ def test_a_missing_object_is_doubtful_and_what_is_advised_brings_it_back(
 
 def test_results_that_were_never_made_are_no_missing_objects(workspace: Workspace) -> None:
     (workspace.path / "dvc.lock").unlink()
-    found = by_name(data.check(full=False))
+    found = by_name(dvc_cache.check(full=False))
     assert {result.status for result in found.values()} == {Status.OK}
     assert found["cache: complete"].found == "0 objects of dvc.lock; 2 results have not been made yet"
 
@@ -489,11 +489,11 @@ def test_results_that_were_never_made_are_no_missing_objects(workspace: Workspac
 def test_a_quick_look_reads_the_newest_objects_and_says_how_many_and_a_full_one_reads_all(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "SAMPLE_BYTES", 3)  # the newest one, of 2 bytes
+    monkeypatch.setattr(dvc_cache, "SAMPLE_BYTES", 3)  # the newest one, of 2 bytes
     old = cached(workspace, b"a\n")
     damage(old)
     os.utime(old, (0, 0))
-    quick, full = (by_name(data.check(full))["cache: undamaged"] for full in (False, True))
+    quick, full = (by_name(dvc_cache.check(full))["cache: undamaged"] for full in (False, True))
     assert (quick.status, quick.found) == (Status.OK, "1 of 4 objects read, the newest (--full: all)")
     assert (full.status, full.found) == (
         Status.WRONG,
@@ -504,7 +504,7 @@ def test_a_quick_look_reads_the_newest_objects_and_says_how_many_and_a_full_one_
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_a_remote_whose_folder_is_gone_or_that_does_not_answer_is_doubtful(workspace: Workspace) -> None:
     def remote() -> Result:
-        return by_name(data.check(full=False))["DVC remote"]
+        return by_name(dvc_cache.check(full=False))["DVC remote"]
 
     shutil.rmtree(workspace.path.parent / "shelf")
     assert (remote().status, "is not there" in remote().found) == (Status.DOUBTFUL, True)
@@ -530,21 +530,21 @@ def test_a_password_in_a_remote_s_url_is_not_told_by_its_errors_either(
     def refuse(*_: object) -> bool:
         raise OSError(f"{url}: refused")
 
-    monkeypatch.setattr(data, "_exists", refuse)
-    found = by_name(data.check(full=False))["DVC remote"].found
+    monkeypatch.setattr(dvc_cache, "_exists", refuse)
+    found = by_name(dvc_cache.check(full=False))["DVC remote"].found
     expected = "http://user@127.0.0.1:9/shelf"
     assert found == f"shelf ({expected}): cannot be reached: {expected}: refused"
 
 
 def test_a_remote_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "ANSWER_S", 0.05)
+    monkeypatch.setattr(dvc_cache, "ANSWER_S", 0.05)
     with pytest.raises(TimeoutError, match="no answer"):
-        data._in_time(lambda: bool(time.sleep(0.5)))
+        dvc_cache._in_time(lambda: bool(time.sleep(0.5)))
 
 
 def test_a_dvc_lock_that_is_no_lock_is_wrong_and_the_rest_is_looked_at(workspace: Workspace) -> None:
     (workspace.path / "dvc.lock").write_text("<<<<<<< HEAD\nstages: {}\n")
-    found = by_name(data.check(full=False))
+    found = by_name(dvc_cache.check(full=False))
     assert found["dvc.lock"].status is Status.WRONG
     assert "git checkout dvc.lock" in found["dvc.lock"].found
     assert found["DVC remote"].status is Status.OK
@@ -558,9 +558,9 @@ def test_a_folder_below_the_repository_is_doubtful_and_one_outside_of_it_is_wron
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workspace.path / "folder")
-    assert by_name(data.check(full=False))["DVC"].status is Status.DOUBTFUL
+    assert by_name(dvc_cache.check(full=False))["DVC"].status is Status.DOUBTFUL
     monkeypatch.chdir(tmp_path)
-    (found,) = data.check(full=False)
+    (found,) = dvc_cache.check(full=False)
     assert (found.status, "is a DVC repository" in found.found) == (Status.WRONG, True)
 
 
@@ -663,7 +663,7 @@ def test_outside_of_a_repository_and_without_pytorch_monai_and_dvc_it_says_so_in
     tmp_path: Path,
 ) -> None:
     hide = "import sys; sys.modules.update(torch=None, monai=None, dvc=None); "
-    start = "from context_fbr.cli import main; main()"
+    start = "from context_fbr_tools.cli import main; main()"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
         [sys.executable, "-c", hide + start, "doctor"],

@@ -8,12 +8,15 @@ import torch
 from pipeline import Workspace
 from trained_cells import write
 
-from context_fbr import cell_evaluation, networks, prepared, stage_inputs
-from context_fbr.cells import Cell
-from context_fbr.errors import StoppedError, UserError
-from context_fbr.stopping import StopRequest
-from context_fbr.study.document import Document
-from context_fbr.trained import load_network, read_training
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.core.errors import StoppedError, UserError
+from context_fbr.evaluation import cell
+from context_fbr.networks import factory
+from context_fbr.preprocessing import prepared
+from context_fbr.runtime import stage_inputs
+from context_fbr.runtime.stop_signals import StopRequest
+from context_fbr.training.weights import load_network, read_training
 
 CELL = Cell("spheres", "unet", 16, 1)
 CPU = torch.device("cpu")
@@ -39,7 +42,7 @@ def document(params: Path, monkeypatch: pytest.MonkeyPatch) -> Document:
 
 
 def test_weights_come_back_as_they_were_saved(document: Document) -> None:
-    network = networks.build(document, "unet", 16, seed=5)
+    network = factory.build(document, "unet", 16, seed=5)
     write(CELL, document, saved(network.state_dict()))
     loaded = load_network(read_training(CELL), CPU)
     assert not loaded.training
@@ -50,11 +53,11 @@ def test_weights_come_back_as_they_were_saved(document: Document) -> None:
 def test_a_checkpoint_that_is_not_the_cell_s_is_refused_with_what_to_do(
     document: Document, kind: str
 ) -> None:
-    whole = saved(networks.build(document, "unet", 16, seed=5).state_dict())
+    whole = saved(factory.build(document, "unet", 16, seed=5).state_dict())
     content = {
         "cut": whole[: len(whole) // 2],
         "empty": b"",
-        "other network": saved(networks.build(document, "attention_unet", 16, seed=5).state_dict()),
+        "other network": saved(factory.build(document, "attention_unet", 16, seed=5).state_dict()),
         "no state dict": saved([1, 2]),
         "code": saved(Sentinel()),
     }[kind]
@@ -76,8 +79,8 @@ def test_scoring_a_case_while_the_next_one_is_segmented_changes_no_result(
     before = [path.read_bytes() for path in results]
     for path in results:
         path.unlink()
-    monkeypatch.setattr(cell_evaluation, "AHEAD", {"cpu": 2})
-    cell_evaluation.evaluate(CELL, stage_inputs.read("evaluate", CELL.item), StopRequest())
+    monkeypatch.setattr(cell, "AHEAD", {"cpu": 2})
+    cell.evaluate(CELL, stage_inputs.read("evaluate", CELL.item), StopRequest())
     assert [path.read_bytes() for path in results] == before
 
 
@@ -87,17 +90,17 @@ def test_a_request_to_stop_keeps_the_cases_that_wait_for_their_scores(
     workspace = finished.copy(tmp_path / "study")
     monkeypatch.chdir(workspace.path)
     before = CELL.scores.read_bytes()
-    monkeypatch.setattr(cell_evaluation, "AHEAD", {"cpu": 2})
-    request, segment = StopRequest(), cell_evaluation.segment
+    monkeypatch.setattr(cell, "AHEAD", {"cpu": 2})
+    request, segment = StopRequest(), cell.segment
 
     def stopping(*arguments: object) -> torch.Tensor:
         request.reason = "SIGTERM"
         return segment(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(cell_evaluation, "segment", stopping)
+    monkeypatch.setattr(cell, "segment", stopping)
     cases = len(prepared.read_cases(CELL.task, "test"))
     with pytest.raises(StoppedError, match=f"1 of {cases} cases are evaluated and kept"):
-        cell_evaluation.evaluate(CELL, stage_inputs.read("evaluate", CELL.item), request)
-    cell_evaluation.evaluate(CELL, stage_inputs.read("evaluate", CELL.item), StopRequest())
+        cell.evaluate(CELL, stage_inputs.read("evaluate", CELL.item), request)
+    cell.evaluate(CELL, stage_inputs.read("evaluate", CELL.item), StopRequest())
     assert f"1 of {cases} cases were evaluated before" in capsys.readouterr().out
     assert CELL.scores.read_bytes() == before

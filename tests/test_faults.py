@@ -11,8 +11,9 @@ import pytest
 from conftest import ROOT
 from small_disk import read_only, small_disk
 
-from context_fbr import atomic, profiles
-from context_fbr.errors import UserError
+from context_fbr.config import profiles
+from context_fbr.core import atomic
+from context_fbr.core.errors import UserError
 
 
 @pytest.fixture

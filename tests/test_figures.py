@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from test_findings import study
 
-from context_fbr.figures import answer, foreground, overlays
+from context_fbr.analysis.foreground_ranges import training_ranges
+from context_fbr.analysis.results import CONFIG_COLUMNS
+from context_fbr.figures import dice_by_patch_size, foreground_ratio, overlays
 from context_fbr.figures.overlays import Panel
 from context_fbr.overlay import choose, slice_of
-from context_fbr.ranges import training_ranges
-from context_fbr.results import GROUP
 
 
 def means_and_seeds() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -43,8 +43,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch, module: object) -> list:
 def test_the_answer_has_a_line_a_network_an_interval_where_there_is_one_and_hollow_dots(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kept = drawn(monkeypatch, answer)
-    answer.dice_by_patch_size(*means_and_seeds(), 0.95)
+    kept = drawn(monkeypatch, dice_by_patch_size)
+    dice_by_patch_size.dice_by_patch_size(*means_and_seeds(), 0.95)
     (axis,) = kept[0].axes
     lines = {line.get_label(): line for line in axis.get_lines()}
     assert list(lines["UNet"].get_ydata()) == [0.9, 0.95]
@@ -62,14 +62,14 @@ def test_the_answer_has_a_line_a_network_an_interval_where_there_is_one_and_holl
 def test_legends_stand_outside_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = study()
     for module, draw in (
-        (answer, lambda: answer.dice_by_patch_size(*means_and_seeds(), 0.95)),
-        (foreground, lambda: foreground.ranges_against_cases(evidence, "t")),
+        (dice_by_patch_size, lambda: dice_by_patch_size.dice_by_patch_size(*means_and_seeds(), 0.95)),
+        (foreground_ratio, lambda: foreground_ratio.ranges_against_cases(evidence, "t")),
         (
-            foreground,
-            lambda: foreground.scores_by_foreground_ratio(
-                foreground.case_scores(evidence),
-                foreground.ratio_histogram(evidence),
-                training_ranges(evidence.ratios, GROUP),
+            foreground_ratio,
+            lambda: foreground_ratio.scores_by_foreground_ratio(
+                foreground_ratio.case_scores(evidence),
+                foreground_ratio.ratio_histogram(evidence),
+                training_ranges(evidence.ratios, CONFIG_COLUMNS),
             ),
         ),
     ):
@@ -89,8 +89,8 @@ def test_figures_have_the_same_bytes_when_drawn_twice() -> None:
 
     def everything() -> list[bytes]:
         return [
-            answer.dice_by_patch_size(*means_and_seeds(), 0.95),
-            foreground.ranges_against_cases(evidence, "t")[1],
+            dice_by_patch_size.dice_by_patch_size(*means_and_seeds(), 0.95),
+            foreground_ratio.ranges_against_cases(evidence, "t")[1],
             overlays.overlays([panel("a", 0.5)]),
         ]
 

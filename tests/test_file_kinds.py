@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from context_fbr import file_kinds
+from context_fbr.core import file_kinds
 
 VOXELS = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from conftest import SETTINGS
 
-from context_fbr import verdicts as verdicts_module
-from context_fbr.claims import CLAIM, RIVAL
-from context_fbr.evidence import Evidence
-from context_fbr.findings import Finding, findings
-from context_fbr.intervals import Interval
-from context_fbr.results import KEYS
+from context_fbr.analysis import confidence_intervals as verdicts_module
+from context_fbr.analysis.confidence_intervals import Interval
+from context_fbr.analysis.findings import Finding, findings
+from context_fbr.analysis.hypotheses import CLAIM, RIVAL
+from context_fbr.analysis.observations import Evidence
+from context_fbr.analysis.results import CELL_COLUMNS
 
 SIZES = (16, 32, 48)
 RATIOS = np.geomspace(0.001, 0.5, 20)
@@ -42,11 +42,13 @@ def study(seeds: int = 3, noise: float = 0.004, threshold: bool = True) -> Evide
         for number, ratio in enumerate(RATIOS):
             dice = 0.999 - noise * generator.random()
             rows.append(("t", "threshold", None, None, f"case {number}", dice, 1.0, 0.1, ratio))
-    scores = pd.DataFrame(rows, columns=[*KEYS, "filename", "dsc", "hausdorff", "abs_diff", "fg_ratio"])
+    scores = pd.DataFrame(
+        rows, columns=[*CELL_COLUMNS, "filename", "dsc", "hausdorff", "abs_diff", "fg_ratio"]
+    )
     scores = scores.astype({"patch_size": "Int64", "seed": "Int64"})
-    cells = scores.dropna(subset=["seed"])[KEYS].drop_duplicates().itertuples(index=False, name=None)
+    cells = scores.dropna(subset=["seed"])[CELL_COLUMNS].drop_duplicates().itertuples(index=False, name=None)
     converged = {key: key != ("t", "attention_unet", 16, 0) for key in cells}
-    return Evidence(scores, pd.DataFrame(patches, columns=[*KEYS, "foreground_ratio"]), converged)
+    return Evidence(scores, pd.DataFrame(patches, columns=[*CELL_COLUMNS, "foreground_ratio"]), converged)
 
 
 def by_id(evidence: Evidence) -> dict[str, Finding]:
@@ -155,7 +157,7 @@ def test_with_test_sets_of_their_own_equal_names_pair_nothing() -> None:
     """The findings are those of cells whose cases have names that occur once; paired, they are others."""
     paired = study(noise=0.02, threshold=False)
     nested = replace(paired, nested=frozenset({"t"}))
-    keys = paired.scores[KEYS].astype(str).agg(" ".join, axis=1)
+    keys = paired.scores[CELL_COLUMNS].astype(str).agg(" ".join, axis=1)
     renamed = replace(nested, scores=paired.scores.assign(filename=keys + paired.scores["filename"]))
     assert findings(nested, SETTINGS) == findings(renamed, SETTINGS)
     assert findings(nested, SETTINGS) != findings(paired, SETTINGS)
@@ -238,10 +240,12 @@ def constant(levels: dict[int, float], threshold: float, ratios: np.ndarray = RA
         )
         for n, r in enumerate(ratios)
     ]
-    scores = pd.DataFrame(rows, columns=[*KEYS, "filename", "dsc", "hausdorff", "abs_diff", "fg_ratio"])
+    scores = pd.DataFrame(
+        rows, columns=[*CELL_COLUMNS, "filename", "dsc", "hausdorff", "abs_diff", "fg_ratio"]
+    )
     patches = pd.DataFrame(
         [("t", "unet", size, seed, ratio) for size in levels for seed in range(3) for ratio in RANGES[size]],
-        columns=[*KEYS, "foreground_ratio"],
+        columns=[*CELL_COLUMNS, "foreground_ratio"],
     )
     return Evidence(scores.astype({"patch_size": "Int64", "seed": "Int64"}), patches, None)
 
@@ -296,7 +300,7 @@ def test_equal_size_compares_the_same_cases_up_to_the_largest_that_is_below_the_
             for size, r in ((32, 0.005), (32, 0.9), (48, 0.06), (48, 0.2))
             for seed in range(3)
         ],
-        columns=[*KEYS, "foreground_ratio"],
+        columns=[*CELL_COLUMNS, "foreground_ratio"],
     )
     found = by_id(Evidence(own, patches, None))["equal_size_unet"]
     assert found.estimate == pytest.approx((0.5 + 0.6 + 0.9) / 3 - (0.3 + 0.35 + 0.4) / 3)
@@ -362,7 +366,7 @@ def test_converged_cells_that_say_the_opposite_leave_a_verdict_undecided() -> No
     rising = own["patch_size"].map({16: 0.0, 32: 0.4, 48: 0.8}).astype(float)
     sway = 0.001 * np.random.default_rng(4).standard_normal(len(own))
     scores = own.assign(dsc=np.where(sound, falling, rising) + sway)
-    keys = scores[KEYS].drop_duplicates().itertuples(index=False, name=None)
+    keys = scores[CELL_COLUMNS].drop_duplicates().itertuples(index=False, name=None)
     found = by_id(replace(evidence, scores=scores, converged={key: key[3] > 0 for key in keys}))
     slope = found["larger_patches_unet"]
     assert slope.estimate > 0 > slope.converged_high

@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 from mutations import efforts, fuzz, mutated_bytes
 from trained_cells import write
 
-from context_fbr import case_results, networks, sealed, training_state
-from context_fbr.case_results import CaseResult
-from context_fbr.cells import Cell
-from context_fbr.errors import UserError
-from context_fbr.resume import Place
-from context_fbr.sealed import UnusableError
-from context_fbr.study.document import Document
-from context_fbr.trained import load_network, read_training
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.core.errors import UserError
+from context_fbr.evaluation import case_cache
+from context_fbr.evaluation.case_cache import CaseResult
+from context_fbr.networks import factory
+from context_fbr.runtime import checksummed_file
+from context_fbr.runtime.checksummed_file import CorruptFileError
+from context_fbr.runtime.resume import CheckpointDir
+from context_fbr.training import checkpoint
+from context_fbr.training.weights import load_network, read_training
 
 CELL = Cell("spheres", "net", 8, 1)
 CPU = torch.device("cpu")
@@ -51,7 +54,7 @@ def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Document:
 
 @pytest.fixture
 def weights(document: Document) -> dict[str, torch.Tensor]:
-    return networks.build(document, "net", 8, seed=5).state_dict()
+    return factory.build(document, "net", 8, seed=5).state_dict()
 
 
 def test_weights_cut_at_any_of_twenty_lengths_are_refused(
@@ -143,14 +146,14 @@ def test_a_file_that_is_no_state_of_the_network_is_refused_and_runs_no_code(
 @efforts(150, 5_000)
 def test_a_sealed_file_is_what_was_written_or_unusable(tmp_path: Path, examples: int) -> None:
     path = tmp_path / "state"
-    sealed.write(path, "case", 1, "key", b"content\nof a file")
+    checksummed_file.write(path, "case", 1, "key", b"content\nof a file")
     whole = path.read_bytes()
 
     def read(content: bytes) -> None:
         path.write_bytes(content)
         try:
-            assert bytes(sealed.read(path, "case", 1, "key")) == b"content\nof a file"
-        except UnusableError as error:
+            assert bytes(checksummed_file.read(path, "case", 1, "key")) == b"content\nof a file"
+        except CorruptFileError as error:
             raise UserError(str(error)) from error
 
     tally = fuzz("sealed", examples, mutated_bytes(whole), read, lambda *_: None)
@@ -161,24 +164,24 @@ def test_a_sealed_file_is_what_was_written_or_unusable(tmp_path: Path, examples:
 def test_a_sealed_file_of_another_kind_format_or_key_is_unusable(
     tmp_path: Path, key: tuple[str, int, str]
 ) -> None:
-    sealed.write(tmp_path / "state", "case", 1, "key", b"content")
-    with pytest.raises(UnusableError):
-        sealed.read(tmp_path / "state", *key)
+    checksummed_file.write(tmp_path / "state", "case", 1, "key", b"content")
+    with pytest.raises(CorruptFileError):
+        checksummed_file.read(tmp_path / "state", *key)
 
 
 @efforts(100, 3_000)
 def test_a_damaged_case_is_evaluated_again(tmp_path: Path, examples: int) -> None:
-    place = Place(tmp_path, "d" * 64)
+    place = CheckpointDir(tmp_path, "d" * 64)
     result = CaseResult(("a", 0.5, None, 1), b"\x1f\x8b\n\n")
-    case_results.save(place, "a", "data", result)
+    case_cache.save(place, "a", "data", result)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
 
     def load(content: bytes) -> None:
         path.write_bytes(content)
         try:
-            assert case_results.load(place, "a", "data") == result
-        except UnusableError as error:
+            assert case_cache.load(place, "a", "data") == result
+        except CorruptFileError as error:
             raise UserError(str(error)) from error
 
     fuzz("case results", examples, mutated_bytes(whole), load, lambda *_: None)
@@ -193,10 +196,10 @@ def test_a_whole_state_with_rubbish_in_it_is_said_and_a_training_starts_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    place = Place(tmp_path, "d" * 64)
-    for name in (training_state.NEWEST, training_state.PREVIOUS):
-        sealed.write(tmp_path / name, training_state.KIND, training_state.FORMAT, place.digest, content)
-    state, history, problems = training_state.load(place)
+    place = CheckpointDir(tmp_path, "d" * 64)
+    for name in (checkpoint.NEWEST, checkpoint.PREVIOUS):
+        checksummed_file.write(tmp_path / name, checkpoint.KIND, checkpoint.FORMAT, place.digest, content)
+    state, history, problems = checkpoint.load(place)
     assert (state, history) == (None, [])
     assert len(problems) == 2
     assert not Path("executed").exists()
@@ -204,16 +207,16 @@ def test_a_whole_state_with_rubbish_in_it_is_said_and_a_training_starts_anew(
 
 @efforts(60, 1_000)
 def test_a_damaged_state_is_said(tmp_path: Path, examples: int) -> None:
-    place = Place(tmp_path, "d" * 64)
-    path = tmp_path / training_state.NEWEST
-    sealed.write(
-        path, training_state.KIND, training_state.FORMAT, place.digest, saved({"history": [], "steps": []})
+    place = CheckpointDir(tmp_path, "d" * 64)
+    path = tmp_path / checkpoint.NEWEST
+    checksummed_file.write(
+        path, checkpoint.KIND, checkpoint.FORMAT, place.digest, saved({"history": [], "steps": []})
     )
     whole = path.read_bytes()
 
     def load(content: bytes) -> None:
         path.write_bytes(content)
-        state, _, problems = training_state.load(place)
+        state, _, problems = checkpoint.load(place)
         assert state is None
         if problems:
             raise UserError(*problems)
@@ -232,7 +235,7 @@ SEALED_RUBBISH = (b"", b"x", b"[]", b"{}\n", b'{"data": "data"}\n', b'{"data": "
 
 @pytest.mark.parametrize("content", SEALED_RUBBISH)
 def test_a_whole_file_of_a_case_with_rubbish_in_it_is_unusable(tmp_path: Path, content: bytes) -> None:
-    place = Place(tmp_path, "d" * 64)
-    sealed.write(tmp_path / "a.case", case_results.KIND, case_results.FORMAT, place.digest, content)
-    with pytest.raises(UnusableError):
-        case_results.load(place, "a", "data")
+    place = CheckpointDir(tmp_path, "d" * 64)
+    checksummed_file.write(tmp_path / "a.case", case_cache.KIND, case_cache.FORMAT, place.digest, content)
+    with pytest.raises(CorruptFileError):
+        case_cache.load(place, "a", "data")

@@ -14,15 +14,16 @@ from hypothesis.strategies import SearchStrategy
 from msd_dataset import Dataset
 from mutations import efforts, fuzz, mutated_bytes
 
-from context_fbr import nifti, predict
-from context_fbr.errors import UserError
-from context_fbr.msd.inspection import Damage, Facts, inspect
-from context_fbr.msd.problems import Severity
-from context_fbr.msd.verify import verify
+from context_fbr.config.preprocessing import Preparation, Prepare, Split
+from context_fbr.core import nifti
+from context_fbr.core.errors import UserError
+from context_fbr.datasets.problems import Severity
+from context_fbr.datasets.verify import verify
+from context_fbr.datasets.volume_facts import Damage, Facts, inspect
 from context_fbr.prepare import prepare_case
-from context_fbr.recipe import Recipe
-from context_fbr.splits import Source
-from context_fbr.study.preparation import Preparation, Prepare, Split
+from context_fbr.preprocessing.recipe import Recipe
+from context_fbr.preprocessing.splits import Source
+from context_fbr_tools.study import predict
 
 MOST_BYTES = 64 << 20  # that a file of some kilobytes may take in memory
 FIELDS = {"dim": (40, "h", 8), "datatype": (70, "h", 1), "bitpix": (72, "h", 1), "pixdim": (76, "f", 8), "vox_offset": (108, "f", 1),

@@ -11,13 +11,13 @@ from hypothesis.strategies import SearchStrategy
 from mutations import ODD_SCALARS, efforts, fuzz, mutated_bytes
 from ruamel.yaml import YAML
 
-from context_fbr import networks
-from context_fbr.errors import UserError
-from context_fbr.study.document import Document
-from context_fbr.study.preparation import Prepare
-from context_fbr.study.raw import read_raw
-from context_fbr.study.training import Training
-from context_fbr.study.whole import read_study
+from context_fbr.config.document import Document
+from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.raw import read_raw
+from context_fbr.config.study import read_study
+from context_fbr.config.training import Training
+from context_fbr.core.errors import UserError
+from context_fbr.networks import factory
 
 TEXT = (ROOT / "tests" / "study.yaml").read_text()
 LINES = TEXT.splitlines()
@@ -187,7 +187,7 @@ def test_a_network_with_any_argument_is_built_or_refused_in_time(tmp_path: Path,
         arguments = {"channels": "[8, 16, 32, 64]", "strides": "[2, 2, 2]"} | changes
         lines = [f"    {key}: {value}" for key, value in arguments.items()]
         path.write_text("\n".join(["networks:", "  net:", "    network: UNet", *lines, ""]))
-        return networks.check(Document.read(path), "net", patch_size)
+        return factory.check(Document.read(path), "net", patch_size)
 
     changes = st.dictionaries(st.sampled_from(ARGUMENTS), st.sampled_from(SIZES), min_size=1, max_size=2)
     fuzz(
@@ -212,4 +212,4 @@ def test_a_network_larger_than_any_machine_is_refused_and_its_size_said(
     path = tmp_path / "params.yaml"
     path.write_text(f"networks:\n  net:\n    network: UNet\n    {arguments}\n")
     with pytest.raises(UserError, match=rf"params\.yaml:2: networks\.net: UNet is too large .*{expected}"):
-        networks.check(Document.read(path), "net", 16)
+        factory.check(Document.read(path), "net", 16)

@@ -11,19 +11,22 @@ from mutations import efforts, fuzz, mutated_bytes, mutated_json, mutated_table
 from test_comparison import LEVELS, Repository, repository, scores  # noqa: F401 - a fixture
 from test_published import folder  # noqa: F401 - a fixture
 
-from context_fbr import lockfile, paper_cells, prepared, ranges, summary, trained
-from context_fbr.cells import TRAINING_FORMAT
-from context_fbr.comparison.inputs import compare_inputs
-from context_fbr.comparison.results import read_results as read_compared
-from context_fbr.comparison.snapshot import snapshot
-from context_fbr.errors import UserError
-from context_fbr.evidence import from_results
-from context_fbr.geometry import geometry
-from context_fbr.prepared import Case
-from context_fbr.published import read_published
-from context_fbr.recipe import Recipe
-from context_fbr.results import CELL_SCORES, FOREGROUND_RATIOS, HISTORY, read_results, read_table
-from context_fbr.study.preparation import Preparation
+from context_fbr.analysis import foreground_ranges, run_records, summary
+from context_fbr.analysis.observations import from_results
+from context_fbr.analysis.results import CELL_SCORES, FOREGROUND_RATIOS, HISTORY, read_results, read_table
+from context_fbr.config.cell import TRAINING_FORMAT
+from context_fbr.config.preprocessing import Preparation
+from context_fbr.core.errors import UserError
+from context_fbr.core.geometry import geometry
+from context_fbr.preprocessing import prepared
+from context_fbr.preprocessing.prepared import Case
+from context_fbr.preprocessing.recipe import Recipe
+from context_fbr.training import weights
+from context_fbr_tools.diff.inputs import compare_inputs
+from context_fbr_tools.diff.results import read_results as read_compared
+from context_fbr_tools.diff.snapshot import snapshot
+from context_fbr_tools.dvc import lockfile
+from context_fbr_tools.study.published import read_published
 
 CELL = CELLS[0]
 RECIPE = Recipe(Preparation(window=(-57.0, 164.0), spacing_mm=(1.5, 1.5, 2.0)), ("CT",), -1024.0)
@@ -72,7 +75,7 @@ def test_a_result_table_is_read_or_refused_with_its_name(tables: Path, examples:
         cells = summary.cell_table(results, SETTINGS)
         evidence = from_results(results, summary.convergence(cells))
         assert cells["dice"].dropna().between(0, 1).all()
-        ranges.with_groups(evidence)
+        foreground_ranges.assign_range_group(evidence)
         summary.thresholds(results.baselines)
 
     fuzz(
@@ -150,7 +153,7 @@ def test_a_published_folder_is_read_as_far_as_it_goes_and_every_fault_named(
         assert found.evidence.scores["dsc"].dropna().between(0, 1).all()
         assert found.evidence.scores["fg_ratio"].between(0, 1).all()
         assert not (found.evidence.scores["hausdorff"] < 0).any()
-        ranges.published_ranges(found.evidence)
+        foreground_ranges.published_ranges(found.evidence)
         if found.problems:
             raise UserError(*found.problems)
 
@@ -209,7 +212,7 @@ def test_prepared_voxels_are_read_or_refused(study: Path, examples: int) -> None
 def test_a_training_s_recipe_is_read_or_refused(study: Path, examples: int) -> None:
     def read(content: bytes) -> None:
         CELL.training.write_bytes(content)
-        recipe = trained.read_training(CELL).recipe
+        recipe = weights.read_training(CELL).recipe
         assert all(isinstance(name, str) for name in recipe.modality)
         assert np.isfinite(recipe.lowest_intensity)
 
@@ -281,29 +284,29 @@ def test_what_diff_compares_is_read_or_refused_with_its_file(
 def test_a_record_of_a_paper_cell_is_trusted_only_as_it_was_written(
     tmp_path: Path, params: Path, examples: int
 ) -> None:
-    from context_fbr.study.document import Document
+    from context_fbr.config.document import Document
 
     document = Document.read(params)
     place = tmp_path / CELL.key
     place.mkdir()
     (place / "scores.csv").write_text("a\n")
     tables = {"scores.csv": "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7"}
-    digest = paper_cells.digest(document, CELL.key)
-    record = paper_cells.Record(
+    digest = run_records.digest(document, CELL.key)
+    record = run_records.Record(
         1, CELL.key, digest, "d", tables, "abc", "cpu", 1, {"torch": "2"}, "2026", {"all": 1.0}
     )
-    (place / "record.json").write_text(paper_cells.record_text(record))
-    assert paper_cells.read_record(place, document) == record
+    (place / "record.json").write_text(run_records.record_text(record))
+    assert run_records.read_record(place, document) == record
 
     def read(content: bytes) -> None:
         (place / "record.json").write_bytes(content)
-        found = paper_cells.read_record(place, document)
+        found = run_records.read_record(place, document)
         assert (found.name, found.parameters) == (record.name, record.parameters)
 
     fuzz(
         "record.json",
         examples,
-        mutated_json(paper_cells.record_text(record)),
+        mutated_json(run_records.record_text(record)),
         read,
         lambda _, e: names(e, place),
     )

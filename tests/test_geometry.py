@@ -13,9 +13,9 @@ from pipeline import ROOT
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
-from context_fbr import nifti
-from context_fbr.geometry import Box, Geometry, distance_mm, geometry, shear, to_original, to_prepared
-from context_fbr.study.document import plain
+from context_fbr.config.document import plain
+from context_fbr.core import nifti
+from context_fbr.core.geometry import Box, Geometry, distance_mm, geometry, shear, to_original, to_prepared
 
 LABELS = ROOT.parent / "shared" / "data" / "msd_spleen_labels" / "labelsTr"
 EDGES_MM = (0.5, 0.75, 0.7988, 1.0003, 1.2345, 1.5, 2.0, 3.0, 5.0, 7.0)

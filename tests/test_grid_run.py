@@ -13,17 +13,19 @@ import torch
 from pipeline import Workspace
 from rich.console import Console
 
-from context_fbr import cell_keys, cli
-from context_fbr.cell_training import follow
-from context_fbr.cells import Cell
-from context_fbr.epoch import Epoch
-from context_fbr.errors import UserError
-from context_fbr.grid import dvc, gpus, local, order, output
-from context_fbr.grid.board import Board
-from context_fbr.grid.table import Row, State, clock, table, visible
-from context_fbr.study.document import Document
-from context_fbr.study.whole import Study, read_study
-from context_fbr.tracking import NullTracker
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.study import Study, read_study
+from context_fbr.core.errors import UserError
+from context_fbr.training.cell import follow
+from context_fbr.training.history import Epoch
+from context_fbr.training.tracking import NullTracker
+from context_fbr_tools import cli
+from context_fbr_tools.dvc import process
+from context_fbr_tools.grid import gpus, local, log_lines, order
+from context_fbr_tools.grid.board import Board
+from context_fbr_tools.grid.table import Row, State, clock, table, visible
+from context_fbr_tools.study import select_cells
 
 UNET = Cell("spheres", "unet", 32, 1)
 
@@ -39,7 +41,7 @@ def study(params: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
 
 
 def test_keys_and_patterns_mean_cells_each_once_in_the_order_of_the_grid(study: Study) -> None:
-    found = cell_keys.chosen(
+    found = select_cells.chosen(
         ["spheres-unet-48-1", "spheres-unet-*-1", "spheres-unetr-1[6]-2"], study.grid.cells
     )
     assert [cell.key for cell in found] == [
@@ -50,7 +52,7 @@ def test_keys_and_patterns_mean_cells_each_once_in_the_order_of_the_grid(study: 
 def test_names_of_no_cell_are_refused_together_with_the_nearest_keys(study: Study) -> None:
     names = ["spheres-unet-16-1", "spheres-unet-16-7", "unet", "spleen-*", "unet"]
     with pytest.raises(UserError) as caught:
-        cell_keys.chosen(names, study.grid.cells)
+        select_cells.chosen(names, study.grid.cells)
     outside, no_key, pattern = caught.value.problems
     assert outside.startswith("spheres-unet-16-7: is not in the grid of params.yaml; nearest of the 27")
     assert "spheres-unet-16-1" in outside
@@ -236,7 +238,7 @@ def epoch(number: int, dice: float) -> Epoch:
 def test_what_a_training_prints_in_a_log_is_read_as_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
     follow(UNET, [epoch(4, 0.25), epoch(8, float("nan")), epoch(12, 0.75)], 24, [], NullTracker())
     lines = capsys.readouterr().out.splitlines()
-    found = [output.progress(line, UNET.key) for line in lines]
+    found = [log_lines.progress(line, UNET.key) for line in lines]
     assert [(each.epoch, each.epochs) for each in found if each] == [(4, 24), (8, 24), (12, 24)]
     assert found[0] is not None
     assert found[0].dice == 0.25
@@ -257,12 +259,12 @@ def test_what_a_training_prints_in_a_log_is_read_as_its_progress(capsys: pytest.
             "spheres-unet-32-1: epoch 8/24, loss 0.5, validation Dice 0.5 (best 0.5 at 8)\n"
             "spheres-unet-32-1: epoch 12/24, loss 0.5, validation Dice 0.625 (best 0.625 at 12)\n"
             "spheres-unet-32-1: epoch 16/24, lo",
-            output.Progress(12, 24, 0.625),
+            log_lines.Progress(12, 24, 0.625),
         ),
     ],
 )
-def test_the_last_progress_of_a_text_counts(text: str, found: output.Progress | None) -> None:
-    assert output.progress(text, UNET.key) == found
+def test_the_last_progress_of_a_text_counts(text: str, found: log_lines.Progress | None) -> None:
+    assert log_lines.progress(text, UNET.key) == found
 
 
 CACHED = "Stage '{}@spheres-unet-32-1' is cached - skipping run, checking out outputs\n"
@@ -280,7 +282,7 @@ UNCHANGED = "Stage '{}@spheres-unet-32-1' didn't change, skipping\n"
     ],
 )
 def test_a_cell_is_cached_if_dvc_skipped_both_of_its_stages(text: str, cached: bool) -> None:
-    assert output.is_cached(text, UNET) is cached
+    assert log_lines.is_cached(text, UNET) is cached
 
 
 def drawn(rows: list[Row], height: int = 24, width: int = 100) -> list[str]:
@@ -421,7 +423,7 @@ def test_cells_get_the_devices_and_one_that_fails_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(dvc, "COMMAND", (sys.executable, "-c", STANDS_FOR_DVC))
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", STANDS_FOR_DVC))
     cells = [Cell(task, "unet", 16, 1) for task in ("a", "b", "c")]
     outcomes = local.run_cells(cells, 1, {"CONTEXT_FBR_DEVICE": "cuda:0,cuda:1"})
     log = Path(".dvc/tmp/context-fbr/logs/b-unet-16-1.log")

@@ -8,23 +8,24 @@ from pathlib import Path
 import pytest
 from pipeline import Workspace
 
-from context_fbr.cells import Cell
-from context_fbr.errors import UserError
-from context_fbr.grid import batches, done, monitor, site, slurm, worker
-from context_fbr.grid.batches import Batch
-from context_fbr.grid.done import Work
-from context_fbr.grid.running import Running
-from context_fbr.grid.slurm import Job, SilentError
-from context_fbr.grid.states import Standing, elsewhere, standings
-from context_fbr.grid.table import State
-from context_fbr.grid.task import is_stuck
-from context_fbr.grid.worker import TIME
-from context_fbr.study.document import Document
-from context_fbr.study.whole import read_study
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.study import read_study
+from context_fbr.core.errors import UserError
+from context_fbr_tools.dvc import run_cache
+from context_fbr_tools.dvc.run_cache import CellStatus
+from context_fbr_tools.grid.processes import Running
+from context_fbr_tools.grid.table import State
+from context_fbr_tools.slurm import batches, config, monitor, squeue, worker
+from context_fbr_tools.slurm.batches import Batch
+from context_fbr_tools.slurm.job import is_stuck
+from context_fbr_tools.slurm.squeue import Job, SlurmUnavailableError
+from context_fbr_tools.slurm.states import CellState, elsewhere, standings
+from context_fbr_tools.slurm.worker import TIME
 
-SILENT = SilentError("squeue: no answer in 30 s")
+SILENT = SlurmUnavailableError("squeue: no answer in 30 s")
 CELL = Cell("spheres", "unet", 16, 1)
-WORK = Work(CELL, "a" * 64, done=False)
+WORK = CellStatus(CELL, "a" * 64, done=False)
 MINIMAL = "time_minutes = 60\nmemory_gb = 8\ngpus = 1\n"
 
 
@@ -49,8 +50,12 @@ def job(batch: Batch, state: str, reason: str = "None") -> Job:
 
 
 def stands(
-    known: list[Batch], jobs: list[Job] | SilentError, work: Work = WORK, *, trusted: bool = True
-) -> Standing:
+    known: list[Batch],
+    jobs: list[Job] | SlurmUnavailableError,
+    work: CellStatus = WORK,
+    *,
+    trusted: bool = True,
+) -> CellState:
     return standings([work], known, jobs, trusted=trusted)[0]
 
 
@@ -172,24 +177,24 @@ def test_cells_are_done_only_while_every_object_of_theirs_is_in_the_cache(
     workspace = finished.copy(tmp_path / "study")
     cells = read_study(Document.read(workspace.path / "params.yaml")).grid.cells
     with chdir(workspace.path):
-        first = done.look(cells)
+        first = run_cache.find_results(cells)
         assert [work.done for work in first] == [True, True]
         assert len({work.digest for work in first}) == 2
         # Workspace and dvc.lock are of no matter: only the cache counts.
         workspace.run("rm", "-r", "models", "metrics/test", "dvc.lock")
-        assert done.look(cells) == first
+        assert run_cache.find_results(cells) == first
         lost = next(Path(".dvc/cache/files/md5").glob("*/*.dir"))
         listed = [p for p in Path(".dvc/cache/files/md5").glob("*/*.dir") if "weights.pt" in p.read_text()]
         assert lost.is_file()
         listed[0].unlink()
-        assert sorted(work.done for work in done.look(cells)) == [False, True]
+        assert sorted(work.done for work in run_cache.find_results(cells)) == [False, True]
         workspace.edit("params.yaml", "learning_rate: 0.005", "learning_rate: 0.004")
-        changed = done.look(cells)
+        changed = run_cache.find_results(cells)
         assert not any(work.done for work in changed)
         assert not {work.digest for work in changed} & {work.digest for work in first}
         workspace.run("rm", "-r", "data/prepared")
         with pytest.raises(UserError, match="data/prepared/spheres: is not there"):
-            done.look(cells)
+            run_cache.find_results(cells)
 
 
 def test_squeue_is_read_with_arrays_single_jobs_and_reasons(
@@ -201,11 +206,11 @@ def test_squeue_is_read_with_arrays_single_jobs_and_reasons(
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert slurm.jobs(["fbr-1", "fbr-2"]) == [
+    assert squeue.jobs(["fbr-1", "fbr-2"]) == [
         Job("fbr-1", 3, "17_3", "PENDING", "Resources", ""),
         Job("fbr-2", 0, "18", "RUNNING", "None", "n1"),
     ]
-    assert slurm.jobs([]) == []
+    assert squeue.jobs([]) == []
 
 
 def test_a_program_of_slurm_that_does_not_answer_is_given_up(
@@ -215,12 +220,12 @@ def test_a_program_of_slurm_that_does_not_answer_is_given_up(
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(slurm, "PATIENCE_S", 0.3)
-    with pytest.raises(slurm.SilentError, match="no answer"):
-        slurm.jobs(["fbr-1"])
+    monkeypatch.setattr(squeue, "PATIENCE_S", 0.3)
+    with pytest.raises(squeue.SlurmUnavailableError, match="no answer"):
+        squeue.jobs(["fbr-1"])
     program.write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2\nexit 1\n")
-    with pytest.raises(slurm.SilentError, match="Unable to contact"):
-        slurm.jobs(["fbr-1"])
+    with pytest.raises(squeue.SlurmUnavailableError, match="Unable to contact"):
+        squeue.jobs(["fbr-1"])
 
 
 @pytest.mark.parametrize(
@@ -244,22 +249,22 @@ def test_what_is_wrong_in_grid_toml_is_told_with_its_line(tmp_path: Path, text: 
     path = tmp_path / "grid.toml"
     path.write_text(text)
     with pytest.raises(UserError, match=expected):
-        site.read(path)
+        config.read(path)
 
 
 def test_without_grid_toml_one_is_shown_that_works(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="time_minutes = 720") as error:
-        site.read(tmp_path / "grid.toml")
+        config.read(tmp_path / "grid.toml")
     example = str(error.value).partition("for example:\n")[2]
     (tmp_path / "grid.toml").write_text(example)
-    assert site.read(tmp_path / "grid.toml").gpus == 1
+    assert config.read(tmp_path / "grid.toml").gpus == 1
 
 
 def test_the_site_of_the_documentation_is_valid(tmp_path: Path) -> None:
     page = (Path(__file__).parents[1] / "docs" / "slurm.md").read_text()
     (tmp_path / "grid.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
-    read = site.read(tmp_path / "grid.toml")
-    assert set(site.Site.model_fields) == read.model_fields_set
+    read = config.read(tmp_path / "grid.toml")
+    assert set(config.Site.model_fields) == read.model_fields_set
     assert read.sbatch == {"constraint": "a100"}
 
 
@@ -320,18 +325,18 @@ def test_a_job_that_ends_well_while_somebody_looks_does_not_seem_to_be_lost(
     batch = replace(batch, keys=(CELL.key, other.key), digests=(WORK.digest, WORK.digest))
     batches.write(batch)
     alive = [Job(batch.name, index, f"7_{index}", "RUNNING", "None", "n1") for index in range(2)]
-    monkeypatch.setattr(slurm, "jobs", lambda _: alive)
+    monkeypatch.setattr(squeue, "jobs", lambda _: alive)
     looks: list[list[Cell]] = []
     ending: list[Cell] = []
 
-    def look(cells: list[Cell], _: str | None = None) -> list[Work]:
+    def look(cells: list[Cell], _: str | None = None) -> list[CellStatus]:
         looks.append(cells)
-        found = [Work(cell, WORK.digest, batch.end(cell) is not None) for cell in cells]
+        found = [CellStatus(cell, WORK.digest, batch.end(cell) is not None) for cell in cells]
         if ending:  # just behind the look
             batch.write_end(ending.pop(), "done")
         return found
 
-    monkeypatch.setattr(done, "look", look)
+    monkeypatch.setattr(run_cache, "find_results", look)
     remote = "storage"  # looked at, so that a job's word is not enough
     ending.append(CELL)
     seen = monitor.look([CELL, other], remote)
@@ -339,7 +344,8 @@ def test_a_job_that_ends_well_while_somebody_looks_does_not_seem_to_be_lost(
     assert looks == [[CELL, other], [CELL]]
     (batch.folder / "ends" / f"{CELL.key}.json").unlink()
     before = [
-        Standing(Work(cell, WORK.digest, done=False), State.RUNNING, batch, "", 0) for cell in (CELL, other)
+        CellState(CellStatus(cell, WORK.digest, done=False), State.RUNNING, batch, "", 0)
+        for cell in (CELL, other)
     ]
     batch.write_end(CELL, "done")
     ending.append(other)  # while the first one is looked at

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from context_fbr.cells import Cell
-from context_fbr.errors import UserError
-from context_fbr.grid import batches, cluster, slurm, submit
-from context_fbr.grid.batches import Batch
-from context_fbr.grid.done import Work
-from context_fbr.grid.site import Site
-from context_fbr.grid.states import Standing
-from context_fbr.grid.table import State
-from context_fbr.study.document import Document
-from context_fbr.study.whole import Study, read_study
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.study import Study, read_study
+from context_fbr.core.errors import UserError
+from context_fbr_tools.dvc.run_cache import CellStatus
+from context_fbr_tools.grid.table import State
+from context_fbr_tools.slurm import batches, command, squeue, submit
+from context_fbr_tools.slurm.batches import Batch
+from context_fbr_tools.slurm.config import Site
+from context_fbr_tools.slurm.states import CellState
 
 KEYS = tuple(Cell("spheres", "unet", 16, seed).key for seed in range(1, 1201))
 
@@ -91,9 +91,9 @@ def test_without_names_all_jobs_are_cancelled_and_a_controller_that_goes_away_lo
         f"[ -e {tmp_path}/first ] && {{ echo 'Unable to contact' >&2; exit 1; }}; touch {tmp_path}/first",
     )
     with pytest.raises(UserError, match="Unable to contact; not all jobs are known to be cancelled"):
-        cluster.cancel(None)
+        command.cancel(None)
     ended = [key for key in KEYS if made.end(Cell.from_key(key)) is not None]
-    assert ended == list(KEYS[: slurm.MOST_NAMED])
+    assert ended == list(KEYS[: squeue.MOST_NAMED])
 
 
 def test_cells_are_not_watched_where_slurm_can_never_answer(
@@ -101,21 +101,25 @@ def test_cells_are_not_watched_where_slurm_can_never_answer(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="sbatch: not found; this needs the programs of a Slurm cluster"):
-        cluster.status([Cell.from_key(KEYS[0])], watched=True)
+        command.status([Cell.from_key(KEYS[0])], watched=True)
 
 
 def test_a_cell_is_submitted_again_only_after_a_minute_in_which_it_was_lost_at_every_look() -> None:
     first, second = (Cell.from_key(key) for key in KEYS[:2])
 
-    def look(*lost: Cell, times: int = 1) -> list[Standing]:
+    def look(*lost: Cell, times: int = 1) -> list[CellState]:
         return [
-            Standing(
-                Work(cell, "a", done=False), State.LOST if cell in lost else State.RUNNING, None, "", times
+            CellState(
+                CellStatus(cell, "a", done=False),
+                State.LOST if cell in lost else State.RUNNING,
+                None,
+                "",
+                times,
             )
             for cell in (first, second)
         ]
 
-    lost = cluster._Lost()
+    lost = command._Lost()
     assert lost.ripe(look(first), 100) == []
     assert lost.ripe(look(first, second), 159) == []
     assert lost.ripe(look(first, second), 160) == [first]

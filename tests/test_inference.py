@@ -4,10 +4,11 @@ import pytest
 import torch
 from monai.inferers import sliding_window_inference
 
-from context_fbr import inference, networks
-from context_fbr.inference import segment, sliding_window, window_corners
-from context_fbr.study.document import Document
-from context_fbr.study.training import SlidingWindow
+from context_fbr.config.document import Document
+from context_fbr.config.training import SlidingWindow
+from context_fbr.networks import factory
+from context_fbr.networks import sliding_window as inference
+from context_fbr.networks.sliding_window import segment, sliding_window, window_corners
 
 SETTINGS = SlidingWindow(overlap=0.25, voxels_per_batch=4 * 16**3, precision="float32")
 
@@ -19,7 +20,7 @@ def random_image(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("model", ["unet", "attention_unet", "unetr"])
 @pytest.mark.parametrize("shape", [(16, 16, 16), (40, 16, 21), (40, 12, 9), (10, 16, 33)])
 def test_the_sliding_window_is_monai_s(params: Path, model: str, shape: tuple[int, int, int]) -> None:
-    network = networks.build(Document.read(params), model, 16, seed=1).eval()
+    network = factory.build(Document.read(params), model, 16, seed=1).eval()
     image = random_image(*shape)
     with torch.no_grad():
         theirs = sliding_window_inference(image[None, None], 16, 4, network, overlap=0.25, mode="constant")[0]

@@ -7,7 +7,7 @@ from conftest import ROOT
 from scipy import stats
 
 from benchmarks import coverage
-from context_fbr.intervals import UNDEFINED, Interval, Term, defined_pairs, interval
+from context_fbr.analysis.confidence_intervals import UNDEFINED, Interval, Term, defined_pairs, interval
 
 
 def frame(scores: np.ndarray, size: int = 16, prefix: str = "") -> pd.DataFrame:

@@ -13,11 +13,11 @@ import pytest
 import torch
 from conftest import ROOT
 
-from context_fbr import device, leases
-from context_fbr.errors import UserError
-from context_fbr.grid import gpus as gpus_of_cells
-from context_fbr.study.document import Document
-from context_fbr.study.whole import read_study
+from context_fbr.config.document import Document
+from context_fbr.config.study import read_study
+from context_fbr.core.errors import UserError
+from context_fbr.networks import device
+from context_fbr_tools.grid import gpus as gpus_of_cells
 
 DEVICES = ["GPU-a", "GPU-b", "GPU-c"]
 HOLD = """
@@ -67,12 +67,12 @@ def test_a_process_that_is_killed_gives_its_device_back(tmp_path: Path) -> None:
 
 def test_devices_are_known_by_name_whatever_their_place_in_the_list(tmp_path: Path) -> None:
     """As with CUDA_VISIBLE_DEVICES, which numbers the same GPUs anew for each process."""
-    first = leases.take(["GPU-a", "GPU-b"], tmp_path)
-    second = leases.take(["GPU-a"], tmp_path)  # the only one it may use is taken: it is shared
-    third = leases.take(["GPU-b", "GPU-a"], tmp_path)
+    first = device.acquire_device(["GPU-a", "GPU-b"], tmp_path)
+    second = device.acquire_device(["GPU-a"], tmp_path)  # the only one it may use is taken: it is shared
+    third = device.acquire_device(["GPU-b", "GPU-a"], tmp_path)
     assert (first.index, second.index, third.index) == (0, 0, 0)
     third.release()
-    assert leases.take(["GPU-a", "GPU-b"], tmp_path).index == 1
+    assert device.acquire_device(["GPU-a", "GPU-b"], tmp_path).index == 1
     for lease in (first, second):
         lease.release()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pipeline import Workspace
 
-from context_fbr.lock_check import inconsistencies
+from context_fbr_tools.dvc.lock_check import inconsistencies
 
 NEXT = "error: dvc.lock does not describe this checkout: run `make repro`"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from context_fbr.figures.style import COLOURS, DASHES, MARKERS, look, seed_look
+from context_fbr.figures.style import COLOURS, DASHES, MARKERS, line_style, seed_style
 
 MATPLOTLIBRC = """
 lines.linewidth: 9
@@ -27,8 +27,8 @@ import sys
 from pathlib import Path
 import pandas as pd
 import context_fbr.analyze
-from context_fbr.figures.answer import dice_by_patch_size
-from context_fbr.figures.learning import learning_curves
+from context_fbr.figures.dice_by_patch_size import dice_by_patch_size
+from context_fbr.figures.learning_curves import learning_curves
 root = Path(sys.argv[1])
 means, seeds = (pd.read_csv(root / f"plots/{name}.csv") for name in ("dice_by_patch_size", "dice_by_cell"))
 sys.stdout.buffer.write(dice_by_patch_size(means, seeds, 0.95))
@@ -61,7 +61,7 @@ IMPORTS = "import context_fbr.{0}, matplotlib, context_fbr.figures.style"
 def test_a_backend_that_is_not_installed_stops_no_command(params: Path, backend: str) -> None:
     """MONAI imports matplotlib, too."""
     for script, *arguments in (
-        ("from context_fbr.cli import main; main()", "check"),
+        ("from context_fbr_tools.cli import main; main()", "check"),
         *((IMPORTS.format(stage),) for stage in ("analyze", "overlay", "paper")),
     ):
         done = subprocess.run(
@@ -78,18 +78,20 @@ def test_a_backend_that_is_not_installed_stops_no_command(params: Path, backend:
 def test_a_network_looks_the_same_in_every_study() -> None:
     """U10."""
     for number, model in enumerate(("unet", "attention_unet", "unetr")):
-        assert look(model) == {
+        assert line_style(model) == {
             "color": COLOURS[number],
             "marker": MARKERS[number],
             "linestyle": DASHES[number],
         }
-    others = [look(name) for name in ("segresnet", "swin_unetr", "dynunet", "vnet", "unet_instance")]
-    assert others == [look(name) for name in ("segresnet", "swin_unetr", "dynunet", "vnet", "unet_instance")]
+    others = [line_style(name) for name in ("segresnet", "swin_unetr", "dynunet", "vnet", "unet_instance")]
+    assert others == [
+        line_style(name) for name in ("segresnet", "swin_unetr", "dynunet", "vnet", "unet_instance")
+    ]
     assert not {other["color"] for other in others} & set(COLOURS[:3])
     assert len({tuple(map(str, other.values())) for other in others}) == len(others)
 
 
 def test_seeds_have_no_colour_of_a_network() -> None:
-    seeds = [seed_look(number) for number in range(6)]
+    seeds = [seed_style(number) for number in range(6)]
     assert not {seed["color"] for seed in seeds} & set(COLOURS)
     assert len({(seed["color"], seed["linestyle"]) for seed in seeds[:3]}) == 3

@@ -9,7 +9,7 @@ from conftest import ROOT
 from pipeline import Workspace
 
 from benchmarks import memory
-from context_fbr.errors import UserError
+from context_fbr.core.errors import UserError
 
 
 def test_the_peak_is_that_of_the_process_also_if_it_is_gone_before_the_end() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline import Workspace
 from wandb_files import Told
 
-from context_fbr.score_columns import SCORES
+from context_fbr.metrics.columns import SCORES
 
 UNET, ATTENTION = "spheres-unet-16-1", "spheres-attention_unet-16-1"
 KEYS = (UNET, ATTENTION)
@@ -266,7 +266,7 @@ def test_results_of_another_commit_or_half_of_a_cell_are_not_pushed(
     said = made.context_fbr("wandb", "push", UNET, expect=1).stderr
     assert f"{UNET}: its results are not what dvc.lock says of models/{UNET}; `dvc checkout`" in said
     made.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.006")
-    with (made.path / "src/context_fbr/steps.py").open("a") as file:
+    with (made.path / "src/context_fbr/training/steps.py").open("a") as file:
         file.write("# another code\n")
     said = made.context_fbr("wandb", "push", UNET, expect=1).stderr
     assert f"says of train, models/{UNET}, data/code/train.json" in said

@@ -15,7 +15,7 @@ from slurm_cluster import wait_for
 from test_mirror import TRAIN, UNET
 from wandb_server import WandbServer, Way, wandb_server
 
-from context_fbr.mirror import journal, starting
+from context_fbr_tools.wandb_sync import journal, uploader_process
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +69,7 @@ def test_a_server_is_told_everything_once(untrained: Workspace, monkeypatch: pyt
                 {**trained, "digest": "train other", "summary": {**trained["summary"], "best_dice": 0.5}}
             )
         for _ in range(2):
-            assert starting.tell(own.folder, online=True).returncode == 0
+            assert uploader_process.tell(own.folder, online=True).returncode == 0
             assert (server.summary["best_dice"], server.summary["results/trained"]) == (0.5, "train other")
             assert len(server.artifacts) == made + 3
     assert "warning" not in said

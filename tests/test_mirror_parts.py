@@ -12,15 +12,15 @@ import pytest
 import torch
 from conftest import ROOT
 
-from context_fbr import locks
-from context_fbr.cells import Cell
-from context_fbr.epoch import Epoch
-from context_fbr.locks import HeldError
-from context_fbr.mirror import journal, live, media, record, starting
-from context_fbr.mirror.identity import Identity
-from context_fbr.mirror.journal import JOURNAL, folder_of, writing
-from context_fbr.patches import Volume
-from context_fbr.study.document import Document
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.runtime import locks
+from context_fbr.runtime.locks import HeldError
+from context_fbr.training.batches import Volume
+from context_fbr.training.history import Epoch
+from context_fbr_tools.wandb_sync import backfill, journal, live, media, uploader_process
+from context_fbr_tools.wandb_sync.journal import JOURNAL, folder_of, writing
+from context_fbr_tools.wandb_sync.run_identity import Identity
 
 UNET = Cell("spheres", "unet", 16, 1)
 CONFIG = {"kind": "config", "config": {"provenance_train": {}}}
@@ -79,9 +79,7 @@ def test_a_damaged_journal_is_put_aside() -> None:
 
 
 def test_what_tells_a_journal_loads_no_torch() -> None:
-    script = (
-        "import sys, context_fbr.mirror.teller; sys.exit('torch' in sys.modules or 'wandb' in sys.modules)"
-    )
+    script = "import sys, context_fbr_tools.wandb_sync.uploader; sys.exit('torch' in sys.modules or 'wandb' in sys.modules)"
     environment = {"PYTHONPATH": str(ROOT / "src")}
     assert subprocess.run([sys.executable, "-c", script], env=environment, check=False).returncode == 0
 
@@ -91,15 +89,15 @@ def test_a_run_is_told_by_one_process_at_a_time() -> None:
     with writing("run") as own:
         own.append({**CONFIG, "run": "run", "name": "cell", "group": "group", "tags": []})
     with locks.hold(own.folder / "telling.lock"):
-        process = starting.follow(own.folder, online=False)
+        process = uploader_process.follow(own.folder, online=False)
         assert process.stdin is not None
         process.stdin.write(b"done\n")
         process.stdin.close()
         time.sleep(4)  # for Python and W&B to begin
         assert process.poll() is None
-        assert (own.folder / starting.LOG).read_text() == ""
+        assert (own.folder / uploader_process.LOG).read_text() == ""
     assert process.wait(60) == 0
-    assert starting.said((own.folder / starting.LOG).read_text(), starting.PLACE)
+    assert uploader_process.said((own.folder / uploader_process.LOG).read_text(), uploader_process.PLACE)
 
 
 class Ended:
@@ -127,13 +125,13 @@ def test_what_fails_is_told_once_and_ends_only_its_own_part(
     network = torch.nn.Linear(2, 2)
 
     def follow(folder: Path, _: bool) -> Ended:
-        (folder / starting.LOG).write_text("at: https://there\nfailed: no key\n")
+        (folder / uploader_process.LOG).write_text("at: https://there\nfailed: no key\n")
         return Ended()
 
     def no_room(*_: object) -> None:
         raise RuntimeError("no room")
 
-    monkeypatch.setattr(starting, "follow", follow)
+    monkeypatch.setattr(uploader_process, "follow", follow)
     monkeypatch.setattr(media, "example", no_room)
     for shift in (0.0, 0.25):
         with live.of_training(UNET, document, network, Volume.__new__(Volume), []) as tracker:
@@ -179,7 +177,7 @@ def test_what_a_journal_has_of_a_cell_is_not_written_again_and_another_last_step
 
     for _ in range(2):
         with writing("run") as own:
-            record.record_files(own, finished_cell, document, identity)
+            backfill.record_files(own, finished_cell, document, identity)
         assert steps() == [1, 2]
         assert "another one" not in capsys.readouterr().err
     with (folder_of("run") / JOURNAL).open() as file:
@@ -194,7 +192,7 @@ def test_what_a_journal_has_of_a_cell_is_not_written_again_and_another_last_step
     finished_cell.history.write_text(finished_cell.history.read_text().replace("0.5,0.7", "0.25,0.7"))
     (folder_of("run") / JOURNAL).write_text("".join(kept_until_rows(folder_of("run") / JOURNAL)))
     with writing("run") as own:
-        record.record_files(own, finished_cell, document, identity)
+        backfill.record_files(own, finished_cell, document, identity)
     assert steps() == [1, 2]
     assert "step 2 was another one in an attempt before" in capsys.readouterr().err
 

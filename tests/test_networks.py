@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from context_fbr import convolutions, networks
-from context_fbr.errors import UserError
-from context_fbr.study.document import Document
-from context_fbr.study.training import Network
+from context_fbr.config.document import Document
+from context_fbr.config.training import Network
+from context_fbr.core.errors import UserError
+from context_fbr.networks import convolutions, factory
 
 Change = Callable[[str, str], Document]
 
@@ -18,7 +18,7 @@ def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone(
 ) -> None:
     document = Document.read(params)
     state = torch.random.get_rng_state()
-    first, second, other = (networks.build(document, model, 16, seed).state_dict() for seed in (1, 1, 2))
+    first, second, other = (factory.build(document, model, 16, seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(state, torch.random.get_rng_state())
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
@@ -30,7 +30,7 @@ def test_the_paper_s_networks_have_the_published_shape(params: Path) -> None:
     from conftest import ROOT
     from monai.networks.nets import UNETR, AttentionUnet, UNet
 
-    from context_fbr import profiles
+    from context_fbr.config import profiles
 
     profiles.apply_overlay(ROOT / "profiles" / "paper.yaml", params)
     document = Document.read(params)
@@ -41,7 +41,7 @@ def test_the_paper_s_networks_have_the_published_shape(params: Path) -> None:
         "unetr": UNETR(1, 2, (32, 32, 32), 16, 768, 3072, 12, "perceptron", "instance", res_block=True),
     }
     for model, network in theirs.items():
-        ours = networks.build(document, model, 32, seed=1)
+        ours = factory.build(document, model, 32, seed=1)
         assert str(ours) == str(convolutions.guard(network))
 
 
@@ -56,7 +56,7 @@ def test_the_paper_s_networks_have_the_published_shape(params: Path) -> None:
 )
 def test_any_class_of_monai_works_by_name(change: Change, block: str) -> None:
     document = change("  unetr:\n", f"  other: {block}\n  unetr:\n")
-    network = networks.build(document, "other", 64, seed=1).eval()
+    network = factory.build(document, "other", 64, seed=1).eval()
     with torch.inference_mode():
         assert network(torch.zeros(1, 1, 64, 64, 64)).shape == (1, 2, 64, 64, 64)
 
@@ -88,7 +88,7 @@ def test_a_wrong_network_is_named_with_what_is_accepted(
 ) -> None:
     document = change(before, after)
     with pytest.raises(UserError, match=expected):
-        networks.build(document, "unet", patch_size, seed=1)
+        factory.build(document, "unet", patch_size, seed=1)
 
 
 LOADING = pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_a_network_that_would_load_weights_is_refused_before_it_is_built(
     change: Change, monkeypatch: pytest.MonkeyPatch, block: str, key: str, argument: str
 ) -> None:
     document = change("  unetr:\n", f"  other: {block}\n  unetr:\n")
-    monkeypatch.setattr(networks, "_construct", None)
-    monkeypatch.setattr(networks, "_failure", None)
-    for use in (networks.check, lambda *place: networks.rebuild(*place, seed=1)):
+    monkeypatch.setattr(factory, "_construct", None)
+    monkeypatch.setattr(factory, "_failure", None)
+    for use in (factory.check, lambda *place: factory.rebuild(*place, seed=1)):
         with pytest.raises(UserError) as refused:
             use(document, "other", 16)
         problem, *_ = [problem for problem in refused.value.problems if "loads weights" in problem]
@@ -155,11 +155,11 @@ def test_a_network_that_would_load_weights_is_refused_before_it_is_built(
 def test_an_argument_that_loads_nothing_is_accepted(change: Change, block: str) -> None:
     document = change("  unetr:\n", f"  other: {block}\n  unetr:\n")
     spec = document.section(("networks", "other"), Network)
-    assert networks._constructor(document, "other", spec).__name__ == spec.network
+    assert factory._constructor(document, "other", spec).__name__ == spec.network
 
 
 def test_a_network_that_returns_no_single_tensor_of_the_patch_s_shape_is_refused(change: Change) -> None:
     """The classifier returns (batch, classes): no segmentation."""
     document = change("  unetr:\n", "  vit: {network: DenseNet121}\n  unetr:\n")
     with pytest.raises(UserError, match=r"returns the shape \(1, 2\)"):
-        networks.build(document, "vit", 32, seed=1)
+        factory.build(document, "vit", 32, seed=1)

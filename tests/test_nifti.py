@@ -10,14 +10,15 @@ import SimpleITK
 from scan_files import AFFINE, VOXELS, corners, open_with_itk, turned, write_scan
 from scipy.spatial.transform import Rotation
 
-from context_fbr import file_kinds, nifti, predict
-from context_fbr.errors import UserError
-from context_fbr.msd.inspection import Damage, Facts, inspect
-from context_fbr.msd.problems import Severity
-from context_fbr.msd.rules import image_problems
-from context_fbr.preparation import check_grid
-from context_fbr.recipe import Recipe
-from context_fbr.study.preparation import Preparation
+from context_fbr.config.preprocessing import Preparation
+from context_fbr.core import file_kinds, nifti
+from context_fbr.core.errors import UserError
+from context_fbr.datasets.checks import image_problems
+from context_fbr.datasets.problems import Severity
+from context_fbr.datasets.volume_facts import Damage, Facts, inspect
+from context_fbr.preprocessing.recipe import Recipe
+from context_fbr.preprocessing.transforms import check_grid
+from context_fbr_tools.study import predict
 
 RECIPE = Recipe(Preparation(foreground=(1,)), ("MRI",), 0.0)
 SKEW = 5e-4

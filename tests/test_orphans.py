@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, TINY
 from pipeline import Workspace
 
-from context_fbr import starters
+from context_fbr.runtime import orphans
 
 PATIENCE_S = 2.0
 
@@ -43,22 +43,22 @@ def test_who_must_live_on_is_everyone_up_to_dvc_make_or_our_own_program() -> Non
         Ancestor("python", "/x/bin/context-fbr", "grid"),
     )
     make = Ancestor("make", "repro")
-    assert starters.starters([shell, dvc, terminal]) == [shell, dvc]
-    assert starters.starters([dvc, worker, Ancestor("sh", "-c", "x"), make, terminal])[-1] is make
-    assert starters.starters([terminal, Ancestor("slurmstepd"), Ancestor("systemd")]) == []
-    assert starters.starters([Ancestor("python", "-m", "pytest", "tests/dvc")]) == []
-    assert starters.starters([Ancestor("python", "/home/x/dvc")]) != []
+    assert orphans.starters([shell, dvc, terminal]) == [shell, dvc]
+    assert orphans.starters([dvc, worker, Ancestor("sh", "-c", "x"), make, terminal])[-1] is make
+    assert orphans.starters([terminal, Ancestor("slurmstepd"), Ancestor("systemd")]) == []
+    assert orphans.starters([Ancestor("python", "-m", "pytest", "tests/dvc")]) == []
+    assert orphans.starters([Ancestor("python", "/home/x/dvc")]) != []
 
 
 def test_an_orphan_is_one_also_when_the_shell_around_it_lives_on() -> None:
     shell, first = Ancestor("/bin/sh", "-c", "python -m context_fbr.train"), Ancestor("anything", pid=1)
-    assert starters.adopted([first])
-    assert starters.adopted([shell, first])
-    assert starters.adopted([shell, Ancestor("bash"), Ancestor("systemd")])
-    assert starters.adopted([Ancestor("sh", pid=1)])
-    assert not starters.adopted([shell, Ancestor("jupyter"), first])
-    assert not starters.adopted([shell, Ancestor("slurmstepd"), first])
-    assert not starters.adopted([])
+    assert orphans.is_orphaned([first])
+    assert orphans.is_orphaned([shell, first])
+    assert orphans.is_orphaned([shell, Ancestor("bash"), Ancestor("systemd")])
+    assert orphans.is_orphaned([Ancestor("sh", pid=1)])
+    assert not orphans.is_orphaned([shell, Ancestor("jupyter"), first])
+    assert not orphans.is_orphaned([shell, Ancestor("slurmstepd"), first])
+    assert not orphans.is_orphaned([])
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
@@ -80,7 +80,7 @@ def test_a_stage_ends_when_its_shell_or_the_dvc_above_it_is_killed(
 ) -> None:
     """A script named dvc starts a shell, the shell a Python: the same chain without DVC's seconds."""
     code = (
-        "import signal, sys, time; from pathlib import Path; from context_fbr import starters\n"
+        "import signal, sys, time; from pathlib import Path; from context_fbr.runtime import orphans\n"
         "def hear(*_): Path('heard').touch()\n"
         f"{hears} and signal.signal(signal.SIGTERM, hear)\n"
         "starters.watch(); Path('ready').touch()\n"
@@ -135,7 +135,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 BASH, SH = "/bin/bash", "/bin/sh"
 DVC = [sys.executable, "-m", "dvc", "repro", "-s", "train@spheres-unet-16-1"]
-GRID = [sys.executable, "-c", "from context_fbr.cli import main; main()", "grid", "run", "--jobs", "2"]
+GRID = [sys.executable, "-c", "from context_fbr_tools.cli import main; main()", "grid", "run", "--jobs", "2"]
 MAKE = ["make", "-f", str(ROOT / "Makefile"), "--assume-old", ".venv/.ready", "repro", "JOBS=2"]
 TEMP = [sys.executable, "-m", "dvc", "exp", "run", "--temp"]
 QUEUE = [sys.executable, "-c",

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from msd_dataset import Dataset
 
-from context_fbr.cli import _main
-from context_fbr.errors import UserError
-from context_fbr.msd.problems import Problem
-from context_fbr.msd.verify import verify
+from context_fbr.core.errors import UserError
+from context_fbr.datasets.problems import Problem
+from context_fbr.datasets.verify import verify
+from context_fbr_tools.cli import _main
 
 NNUNET = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "spleen": 1}, "numTraining": 3, "file_ending": ".nii.gz"}  # fmt: skip
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from msd_dataset import AFFINE, Dataset
 
-from context_fbr.errors import UserError
-from context_fbr.msd.bring import bring
-from context_fbr.msd.overlaps import KEPT, Image, blocks_of, overlap_problems
-from context_fbr.msd.verify import as_json, verify
-from context_fbr.study.raw import FolderRaw
+from context_fbr.config.raw import FolderRaw
+from context_fbr.core.errors import UserError
+from context_fbr.datasets.archive.acquire import acquire
+from context_fbr.datasets.overlaps import KEPT, Image, blocks_of, overlap_problems
+from context_fbr.datasets.verify import as_json, verify
 
 Change = Callable[[nibabel.Nifti1Image], nibabel.Nifti1Image]
 TEST = "imagesTs/t.nii.gz"
@@ -54,7 +54,7 @@ def test_a_test_image_that_is_in_training_is_refused_by_verify_and_raw(
     assert "imagesTr/b.nii.gz" in problem.text
     assert text in problem.text
     with pytest.raises(UserError, match=TEST):
-        bring(FolderRaw(source="folder", folder=str(dataset.path)), "zoo", tmp_path)
+        acquire(FolderRaw(source="folder", folder=str(dataset.path)), "zoo", tmp_path)
 
 
 def test_a_training_image_that_is_a_part_of_a_test_image_is_an_error_of_the_part(dataset: Dataset) -> None:

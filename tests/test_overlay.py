@@ -8,7 +8,7 @@ import pytest
 from conftest import CELLS
 
 from context_fbr import overlay
-from context_fbr.errors import UserError
+from context_fbr.core.errors import UserError
 
 GRID = """grid:
   tasks: [spheres]

@@ -6,10 +6,10 @@ import torch
 from monai.inferers import sliding_window_inference
 from monai.transforms import SpatialPad
 
-from context_fbr import patches, sampling
-from context_fbr.inference import sliding_window
-from context_fbr.padding import margins, padded
-from context_fbr.study.training import SlidingWindow
+from context_fbr.config.training import SlidingWindow
+from context_fbr.core.geometry import margins, padded
+from context_fbr.networks.sliding_window import sliding_window
+from context_fbr.training import batches, sampling
 
 SHAPES = [(7, 16, 20), (15, 15, 15), (1, 40, 9), (16, 16, 16), (30, 17, 16)]
 BACKGROUND = -1.375
@@ -42,7 +42,7 @@ def test_a_volume_that_is_large_enough_is_not_copied() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_patches_of_a_padded_volume_fit_and_none_is_centred_on_padding(shape: tuple[int, int, int]) -> None:
     image, label = image_and_label(shape)
-    volume = patches.load_volume("case", image, label, torch.device("cpu"), 16, BACKGROUND)
+    volume = batches.load_volume("case", image, label, torch.device("cpu"), 16, BACKGROUND)
     before = [start for start, _ in margins(shape, 16)]
     for kind in (volume.where.foreground, volume.where.background):
         centres = np.stack(np.unravel_index(kind, volume.where.shape), axis=1) - before

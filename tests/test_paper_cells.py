@@ -14,26 +14,20 @@ import pytest
 from conftest import ROOT
 
 from benchmarks import paper_cells as runner
-from context_fbr import (
-    evaluate,
-    paper,
-    paper_cells,
-    prepare,
-    prepared,
-    profiles,
-    raw,
-    train,
-    training_state,
-)
-from context_fbr.cells import Cell
-from context_fbr.errors import UserError
-from context_fbr.result_files import write_csv
-from context_fbr.score_columns import SCORES
-from context_fbr.splits import SPLITS
-from context_fbr.study.document import Document
+from context_fbr import evaluate, paper, prepare, raw, train
+from context_fbr.analysis import run_records
+from context_fbr.analysis.result_files import write_csv
+from context_fbr.config import profiles
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.core.errors import UserError
+from context_fbr.metrics.columns import SCORES
+from context_fbr.preprocessing import prepared
+from context_fbr.preprocessing.splits import SPLITS
+from context_fbr.training import checkpoint
 
 CELL = Cell("spheres", "unet", 16, 1)
-COMMITTED = sorted(path for path in (ROOT / paper_cells.FOLDER).iterdir() if path.is_dir())
+COMMITTED = sorted(path for path in (ROOT / run_records.FOLDER).iterdir() if path.is_dir())
 
 
 @pytest.fixture
@@ -43,7 +37,7 @@ def project(params: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Do
     (tmp_path / "profiles").mkdir()
     shutil.copy(params, tmp_path / "profiles" / "paper.yaml")
     monkeypatch.chdir(tmp_path)
-    return paper_cells.paper_document()
+    return run_records.paper_document()
 
 
 def run(document: Document, name: str, folder: Path = Path("out")) -> Path:
@@ -59,21 +53,21 @@ def test_the_tables_are_those_of_the_pipeline(project: Document) -> None:
     train.main(arguments)
     evaluate.main(arguments)
     published = pd.read_csv(CELL.scores, dtype=str)[list(SCORES)]
-    pd.testing.assert_frame_equal(pd.read_csv(folder / paper_cells.SCORES, dtype=str), published)
-    assert (folder / paper_cells.HISTORY).read_bytes() == CELL.history.read_bytes()
-    assert gzip.decompress((folder / paper_cells.RATIOS).read_bytes()) == CELL.foreground_ratios.read_bytes()
+    pd.testing.assert_frame_equal(pd.read_csv(folder / run_records.SCORES, dtype=str), published)
+    assert (folder / run_records.HISTORY).read_bytes() == CELL.history.read_bytes()
+    assert gzip.decompress((folder / run_records.RATIOS).read_bytes()) == CELL.foreground_ratios.read_bytes()
     volumes = (
         (case.name, split, *prepared.read_volume("spheres", case))
         for split in SPLITS
         for case in prepared.read_cases("spheres", split)
     )
-    assert paper_cells.data_digest(volumes) == paper_cells.read_record(folder, project).data
+    assert run_records.data_digest(volumes) == run_records.read_record(folder, project).data
 
 
 def interrupt(project: Document, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the cell up to its third save."""
     saves = []
-    save = training_state.save
+    save = checkpoint.save
 
     def save_and_stop(*arguments: Any) -> None:
         save(*arguments)
@@ -83,7 +77,7 @@ def interrupt(project: Document, monkeypatch: pytest.MonkeyPatch) -> None:
 
     with monkeypatch.context() as patch:
         patch.setattr(runner, "SAVE_EVERY_S", 0.0)
-        patch.setattr(training_state, "save", save_and_stop)
+        patch.setattr(checkpoint, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
             run(project, CELL.key)
     assert not Path("out").exists()
@@ -96,7 +90,7 @@ def test_a_cell_that_was_interrupted_goes_on_and_ends_with_the_same_tables(
     interrupt(project, monkeypatch)
     folder = run(project, CELL.key)
     assert f"{CELL.key}: goes on in epoch 1 after step 2" in capsys.readouterr().out
-    for name in (paper_cells.SCORES, paper_cells.HISTORY, paper_cells.RATIOS):
+    for name in (run_records.SCORES, run_records.HISTORY, run_records.RATIOS):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
     assert list(Path("state").iterdir()) == []
     run(project, CELL.key)
@@ -115,7 +109,7 @@ def test_states_that_are_torn_are_said_and_the_cell_starts_anew(
     said = capsys.readouterr().out
     assert [f"cannot go on from {state}: is torn" in said for state in states] == [True, True]
     assert "goes on" not in said.replace("cannot go on", "")
-    assert paper_cells.read_record(folder, project).name == CELL.key
+    assert run_records.read_record(folder, project).name == CELL.key
 
 
 def test_tables_of_other_parameters_or_that_were_changed_are_refused(project: Document) -> None:
@@ -124,39 +118,39 @@ def test_tables_of_other_parameters_or_that_were_changed_are_refused(project: Do
     own = profile.read_text()
     profile.write_text(own.replace("seed: 2022", "seed: 2023"))
     with pytest.raises(UserError, match=r"its parameters are not those of profiles/paper\.yaml"):
-        paper_cells.read_record(folder, paper_cells.paper_document())
+        run_records.read_record(folder, run_records.paper_document())
     profile.write_text(own.replace("threads: 1", "threads: 2"))  # of the machine: no other parameters
-    assert paper_cells.read_record(folder, paper_cells.paper_document()).threads == 1
+    assert run_records.read_record(folder, run_records.paper_document()).threads == 1
     profile.write_text(own)
-    table = folder / paper_cells.BASELINES
+    table = folder / run_records.BASELINES
     table.write_text(table.read_text().replace("spheres_004", "spheres_999"))
     with pytest.raises(UserError, match=r"baselines\.csv: changed since it was written"):
-        paper_cells.read_record(folder, project)
+        run_records.read_record(folder, project)
     table.unlink()
     with pytest.raises(UserError, match=r"baselines\.csv: not found"):
-        paper_cells.read_record(folder, project)
+        run_records.read_record(folder, project)
     moved = folder.rename(folder.with_name("spheres-unet-16-1"))
     with pytest.raises(UserError, match="not found"):
-        paper_cells.read_record(moved, project)
-    (moved / paper_cells.RECORD).write_text("{}")
+        run_records.read_record(moved, project)
+    (moved / run_records.RECORD).write_text("{}")
     with pytest.raises(UserError, match="is damaged"):
-        paper_cells.read_record(moved, project)
+        run_records.read_record(moved, project)
 
 
 def test_every_digest_is_of_its_own_cell_and_of_what_decides_it(project: Document) -> None:
     names = ["spheres-baselines", CELL.key, "spheres-unet-16-2", "spheres-attention_unet-16-1"]
-    before = {name: paper_cells.digest(project, name) for name in names}
+    before = {name: run_records.digest(project, name) for name in names}
     assert len(set(before.values())) == len(names)
     profile = Path("profiles/paper.yaml")
     profile.write_text(profile.read_text().replace("num_res_units: 2", "num_res_units: 1"))
-    after = {name: paper_cells.digest(paper_cells.paper_document(), name) for name in names}
+    after = {name: run_records.digest(run_records.paper_document(), name) for name in names}
     assert [name for name in names if before[name] != after[name]] == [CELL.key, "spheres-unet-16-2"]
 
 
 def test_the_committed_cells_are_the_paper_profile_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    document = paper_cells.paper_document()
-    results, records = paper.read_cells(paper_cells.FOLDER, document)
+    document = run_records.paper_document()
+    results, records = paper.read_cells(run_records.FOLDER, document)
     assert sorted(records) == [path.name for path in COMMITTED]
     assert results.scores.groupby(["model", "patch_size", "seed"]).size().eq(100).all()
     assert results.history.groupby(["model", "patch_size", "seed"])["epoch"].max().eq(50).all()
@@ -168,16 +162,16 @@ def test_committed_cells_with_a_foreign_one_among_them_are_refused(
 ) -> None:
     monkeypatch.chdir(ROOT)
     folder = tmp_path / "cells"
-    shutil.copytree(ROOT / paper_cells.FOLDER, folder)
+    shutil.copytree(ROOT / run_records.FOLDER, folder)
     name = next(path.name for path in COMMITTED if not path.name.endswith("baselines"))
-    record = folder / name / paper_cells.RECORD
+    record = folder / name / run_records.RECORD
     content = json.loads(record.read_text())
     record.write_text(json.dumps({**content, "data": "of other volumes"}))
     with pytest.raises(UserError, match="saw different volumes"):
-        paper.read_cells(folder, paper_cells.paper_document())
+        paper.read_cells(folder, run_records.paper_document())
     record.write_text(json.dumps({**content, "parameters": "of another profile"}))
     with pytest.raises(UserError, match="its parameters are not those"):
-        paper.read_cells(folder, paper_cells.paper_document())
+        paper.read_cells(folder, run_records.paper_document())
 
 
 def test_our_means_stand_beside_the_published_with_the_distance_from_their_range() -> None:
@@ -194,8 +188,8 @@ def test_the_tables_of_the_paper_s_cells_are_those_of_the_committed_cells(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(ROOT)
-    document = paper_cells.paper_document()
-    tables = paper.compare(*paper.read_cells(paper_cells.FOLDER, document), document)
+    document = run_records.paper_document()
+    tables = paper.compare(*paper.read_cells(run_records.FOLDER, document), document)
     for name, table in (("metrics/paper_cells", "cells"), ("metrics/paper_means", "means")):
         write_csv(tmp_path / "now.csv", tables[table])
         assert (tmp_path / "now.csv").read_text() == (ROOT / f"{name}.csv").read_text()
@@ -243,8 +237,8 @@ def test_the_script_runs_where_there_is_neither_dvc_nor_pandas(project: Document
     assert "say which commit the code is, with --revision" in refused.stderr
     done = start("--revision", "abc", CELL.key)
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (bare / paper_cells.FOLDER / CELL.key).iterdir()} == {
-        paper_cells.RECORD, paper_cells.SCORES, paper_cells.HISTORY, paper_cells.RATIOS,
+    assert {path.name for path in (bare / run_records.FOLDER / CELL.key).iterdir()} == {
+        run_records.RECORD, run_records.SCORES, run_records.HISTORY, run_records.RATIOS,
     }  # fmt: skip
     unknown = start("spheres-unet-17-1", "spheres-vnet-16-1", "--revision", "abc")
     assert unknown.returncode == 1

@@ -19,9 +19,9 @@ from conftest import ROOT, TINY
 from pipeline import Workspace, cells
 from ruamel.yaml import YAML
 
-from context_fbr import code
-from context_fbr.errors import UserError
-from context_fbr.score_columns import CELL_SCORES
+from context_fbr.core.errors import UserError
+from context_fbr.metrics.columns import CELL_SCORES
+from context_fbr.runtime import code_digest
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 ANALYSIS = {"analyze", "overlay@spheres"}
@@ -33,7 +33,7 @@ PER_CELL = ("train", "evaluate")  # their code stands in stages of its own, see 
 
 def code_of(*names: str) -> set[str]:
     """The files that importing modules of the package runs."""
-    files = set().union(*(code.modules(f"context_fbr.{name}", ROOT / "src") for name in names))
+    files = set().union(*(code_digest.modules(f"context_fbr.{name}", ROOT / "src") for name in names))
     return {path.relative_to(ROOT).as_posix() for path in files}
 
 
@@ -50,7 +50,7 @@ def test_a_cell_depends_on_its_code_as_one_file(stage: str, tmp_path: Path) -> N
     assert STAGES[f"code_{stage}"]["outs"] == [f"data/code/{stage}.json"]
     assert not [dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")]
     shutil.copytree(ROOT / "src", tmp_path / "src")
-    run = [sys.executable, "-m", "context_fbr.code", stage]
+    run = [sys.executable, "-m", "context_fbr.runtime.code_digest", stage]
     texts = []
     for changed in (None, "figures/style.py", "inference.py"):  # the second is neither's
         if changed:
@@ -62,7 +62,7 @@ def test_a_cell_depends_on_its_code_as_one_file(stage: str, tmp_path: Path) -> N
     assert json.loads(texts[0]).keys() == code_of(stage)
     assert {
         name for name in json.loads(texts[0]) if json.loads(texts[0])[name] != json.loads(texts[2])[name]
-    } == {"src/context_fbr/inference.py"}
+    } == {"src/context_fbr/networks/sliding_window.py"}
 
 
 @pytest.mark.parametrize(("stage", "heavy"), [("train", "cell_training"), ("evaluate", "cell_evaluation")])
@@ -79,7 +79,7 @@ def test_what_python_imports_for_a_cell_is_what_reading_the_imports_finds(stage:
 
 def test_code_of_a_stage_that_is_not_there_is_refused() -> None:
     with pytest.raises(UserError, match=r"src: has no module context_fbr\.trian"):
-        code.modules("context_fbr.trian", ROOT / "src")
+        code_digest.modules("context_fbr.trian", ROOT / "src")
 
 
 def test_package_files_hold_a_docstring_only_so_that_no_stage_must_depend_on_them() -> None:
@@ -90,8 +90,10 @@ def test_package_files_hold_a_docstring_only_so_that_no_stage_must_depend_on_the
 
 @pytest.mark.parametrize("stage", ["code", "raw", "prepare", "baseline", "analyze", "overlay", "paper"])
 def test_a_stage_that_needs_no_torch_does_not_import_it(stage: str) -> None:
-    code = f"import sys, context_fbr.{stage}; sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    code_digest = (
+        f"import sys, context_fbr.{stage}; sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code_digest], check=False).returncode == 0
 
 
 def test_the_paper_profile_has_its_train_cells(tmp_path: Path) -> None:
@@ -104,8 +106,8 @@ def test_the_paper_profile_has_its_train_cells(tmp_path: Path) -> None:
 
 def test_a_plain_repro_runs_every_stage(finished: Workspace) -> None:
     ran = {name for name in finished.lock() if not name.startswith(("train@", "evaluate@"))}
-    code = {"code_train", "code_evaluate"}
-    assert ran == {"raw@spheres", "prepare@spheres", "baseline@spheres", "paper"} | code | ANALYSIS
+    code_digest = {"code_train", "code_evaluate"}
+    assert ran == {"raw@spheres", "prepare@spheres", "baseline@spheres", "paper"} | code_digest | ANALYSIS
     assert finished.lock().keys() == ran | cells(finished)
 
 
@@ -206,9 +208,9 @@ def test_a_cell_that_fails_is_reported_and_the_others_run(finished: Workspace, t
     before = workspace.lock()
     command = [
         "-c",
-        "from context_fbr.grid.local import run; from context_fbr.study.whole import read_study;",
+        "from context_fbr_tools.grid.local import run; from context_fbr.config.study import read_study;",
     ]
-    command[1] += "from context_fbr.study.document import Document; run(read_study(Document.read()), 2)"
+    command[1] += "from context_fbr.config.document import Document; run(read_study(Document.read()), 2)"
     done = workspace.run(sys.executable, *command, expect=1)  # without the check that comes before a run
     assert re.search(
         r"spheres-attention_unet-16-1 failed after \d+ s: params.yaml:\d+: networks", done.stderr
@@ -224,7 +226,7 @@ def test_an_interrupted_run_leaves_no_process_and_a_whole_lock(finished: Workspa
     workspace = finished.copy(tmp_path / "interrupted")
     workspace.edit("params.yaml", "      epochs: 2", "      epochs: 5000")
     environment = workspace.environment()
-    command = [sys.executable, "-c", "from context_fbr.cli import main; main()", "grid", "run"]
+    command = [sys.executable, "-c", "from context_fbr_tools.cli import main; main()", "grid", "run"]
     process = subprocess.Popen(
         command,
         cwd=workspace.path,
@@ -283,11 +285,13 @@ def test_a_change_runs_what_it_touches_and_nothing_else(tmp_path: Path) -> None:
     workspace.edit("params.yaml", "    num_res_units: 2", "    num_res_units: 1")
     assert workspace.repro() == cells(workspace, model="unet") | ANALYSIS
 
-    workspace.edit("src/context_fbr/figures/learning.py", "linewidth=1)", "linewidth=2)")
+    workspace.edit("src/context_fbr/figures/learning_curves.py", "linewidth=1)", "linewidth=2)")
     assert workspace.repro() == {"analyze"}
 
     workspace.edit("params.yaml", "seeds: [1, 2]", "seeds: [1]")
-    workspace.edit("src/context_fbr/sampling.py", "ORDER, PATCHES = 11, 12", "ORDER, PATCHES = 13, 14")
+    workspace.edit(
+        "src/context_fbr/training/sampling.py", "ORDER, PATCHES = 11, 12", "ORDER, PATCHES = 13, 14"
+    )
     before = len(workspace.lock())
     removed = workspace.context_fbr("prune").stdout
     assert "removed dvc.lock: train@spheres-unet-16-2" in removed

@@ -14,8 +14,8 @@ import pytest
 from pipeline import ROOT, Workspace
 from playwright.sync_api import Browser, sync_playwright
 
+from context_fbr.analysis.display_names import NAMES
 from context_fbr.figures.style import COLOURS, GREY, MARKERS
-from context_fbr.names import NAMES
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PLOTS = ("Dice by patch size", "Dice by foreground ratio", "Learning curves")

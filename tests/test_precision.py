@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from context_fbr import convolutions, gradients, networks, precision
-from context_fbr.errors import UserError
-from context_fbr.inference import sliding_window
-from context_fbr.study.document import Document
-from context_fbr.study.training import SlidingWindow
+from context_fbr.config.document import Document
+from context_fbr.config.training import SlidingWindow
+from context_fbr.core.errors import UserError
+from context_fbr.networks import convolutions, factory, gradient_check, precision
+from context_fbr.networks.sliding_window import sliding_window
 
 CPU = torch.device("cpu")
 MODELS = ("unet", "attention_unet", "unetr")
@@ -26,7 +26,7 @@ class Dtypes:
     def __init__(self, network: nn.Module) -> None:
         self.of_edge: dict[int, set[torch.dtype]] = {}
         for module in network.modules():
-            if isinstance(module, gradients.KINDS):
+            if isinstance(module, gradient_check.KINDS):
                 module.register_forward_hook(self.note)
 
     def note(self, _: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -37,7 +37,7 @@ class Dtypes:
 def test_in_bf16_every_convolution_but_those_on_maps_of_two_voxels_computes_in_bf16(
     params: Path, model: str
 ) -> None:
-    network = networks.build(Document.read(params), model, 16, seed=1)
+    network = factory.build(Document.read(params), model, 16, seed=1)
     seen = Dtypes(network)
     with precision.autocast(CPU, "bf16"):
         network(torch.rand(2, 1, 16, 16, 16)).float().sum().backward()
@@ -48,14 +48,14 @@ def test_in_bf16_every_convolution_but_those_on_maps_of_two_voxels_computes_in_b
 
 
 def test_the_guard_changes_no_bit_of_a_batch_in_float32_and_no_name_of_a_weight(params: Path) -> None:
-    guarded = networks.build(Document.read(params), "unet", 16, seed=1).eval()
+    guarded = factory.build(Document.read(params), "unet", 16, seed=1).eval()
     plain = convolutions.unguard(copy.deepcopy(guarded))
     kinds = set(convolutions.GUARDS.values())
     assert any(type(module) in kinds for module in guarded.modules())
     assert not any(type(module) in kinds for module in plain.modules())
     assert list(plain.state_dict()) == list(guarded.state_dict())
     assert guarded.to("meta")(torch.empty(2, 1, 16, 16, 16, device="meta")).shape == (2, 2, 16, 16, 16)
-    guarded = networks.build(Document.read(params), "unet", 16, seed=1).eval()
+    guarded = factory.build(Document.read(params), "unet", 16, seed=1).eval()
     patch = torch.rand(2, 1, 16, 16, 16)  # a single sample has other kernels: tests/test_convolutions.py
     with precision.autocast(CPU, "float32"):
         assert torch.equal(guarded(patch), plain(patch))
@@ -65,7 +65,7 @@ def test_the_guard_changes_no_bit_of_a_batch_in_float32_and_no_name_of_a_weight(
 def test_the_gradients_of_every_guarded_convolution_are_right_by_pytorchs_own_kernels(
     params: Path, model: str
 ) -> None:
-    network = networks.build(Document.read(params), model, 16, seed=1)
+    network = factory.build(Document.read(params), model, 16, seed=1)
     # Not by oneDNN, whose kernels depend on the CPU. (Setting its flags warns of flags of Intel's GPUs.)
     with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False):
         precision.check(network, "networks.it", "bf16", 2, 16)
@@ -75,19 +75,19 @@ def test_where_float64_would_take_too_much_memory_float32_is_the_reference_of_bf
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(1)
-    layer = gradients.Layer(nn.Conv3d(2, 4, 3), (1, 2, 8, 8, 8))
+    layer = gradient_check.Layer(nn.Conv3d(2, 4, 3), (1, 2, 8, 8, 8))
     assert layer.unfolded_bytes == 8 * 2 * 8**3 * 27
-    before = [gradients.error(layer, CPU, dtype) for dtype in (torch.bfloat16, torch.float32)]
-    monkeypatch.setattr(gradients, "MOST_UNFOLDED", layer.unfolded_bytes - 1)
+    before = [gradient_check.error(layer, CPU, dtype) for dtype in (torch.bfloat16, torch.float32)]
+    monkeypatch.setattr(gradient_check, "MOST_UNFOLDED", layer.unfolded_bytes - 1)
     seen: list[torch.dtype] = []
-    compute = gradients._gradients
+    compute = gradient_check._gradients
 
     def note(*arguments: Any) -> tuple[torch.Tensor, ...]:
         seen.append(arguments[3])
         return compute(*arguments)
 
-    monkeypatch.setattr(gradients, "_gradients", note)
-    after = [gradients.error(layer, CPU, dtype) for dtype in (torch.bfloat16, torch.float32)]
+    monkeypatch.setattr(gradient_check, "_gradients", note)
+    after = [gradient_check.error(layer, CPU, dtype) for dtype in (torch.bfloat16, torch.float32)]
     assert seen == [torch.float32, torch.bfloat16, torch.float64, torch.float32]
     assert after[0] == pytest.approx(before[0], rel=1e-3)
     assert after[1] == before[1] > 0
@@ -136,7 +136,7 @@ def test_a_map_is_large_by_its_longest_edge_from_33_voxels_on() -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_sliding_window_in_bf16_is_that_in_float32_to_bf16_s_rounding(params: Path, model: str) -> None:
-    network = networks.build(Document.read(params), model, 16, seed=1).eval()
+    network = factory.build(Document.read(params), model, 16, seed=1).eval()
     image = torch.rand(24, 20, 16, generator=torch.Generator().manual_seed(1))
     whole = SlidingWindow(overlap=0.25, voxels_per_batch=4 * 16**3, precision="float32")
     exact = sliding_window(network, image, 16, whole)

@@ -14,10 +14,15 @@ from conftest import ROOT, TINY
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scan_files import corners, turned, write_scan
 
-from context_fbr import cli, evaluate, inference, nifti, predict, prepare, profiles, raw, train
-from context_fbr.cells import Cell
-from context_fbr.errors import UserError
-from context_fbr.trained import read_training
+from context_fbr import evaluate, prepare, raw, train
+from context_fbr.config import profiles
+from context_fbr.config.cell import Cell
+from context_fbr.core import nifti
+from context_fbr.core.errors import UserError
+from context_fbr.networks import sliding_window
+from context_fbr.training.weights import read_training
+from context_fbr_tools import cli
+from context_fbr_tools.study import predict
 
 CELL = Cell("spheres", "unet", 16, 1)
 TEST = Path("data/raw/spheres/imagesTs")
@@ -306,7 +311,7 @@ def test_an_image_that_is_too_large_for_the_gpu_says_what_to_do_and_does_not_sto
 ) -> None:
     """The real segmentation, but for one image the error that PyTorch raises on a full GPU."""
     names = sorted(path.name for path in TEST.iterdir())
-    real, calls = inference.sliding_window, []
+    real, calls = sliding_window.sliding_window, []
 
     def full_once(*arguments: object) -> torch.Tensor:
         calls.append(arguments)
@@ -314,7 +319,7 @@ def test_an_image_that_is_too_large_for_the_gpu_says_what_to_do_and_does_not_sto
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
         return real(*arguments)
 
-    monkeypatch.setattr(inference, "sliding_window", full_once)
+    monkeypatch.setattr(sliding_window, "sliding_window", full_once)
     with pytest.raises(UserError) as caught:
         run(TEST)
     assert caught.value.problems == (

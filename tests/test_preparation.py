@@ -17,13 +17,13 @@ from monai.transforms import (
 from pipeline import ROOT
 from scipy.ndimage import gaussian_filter
 
-from context_fbr.errors import UserError
-from context_fbr.geometry import Geometry, to_prepared
-from context_fbr.nifti import read, write
-from context_fbr.preparation import box_above_zero, check_pair, prepare_image, read_label
+from context_fbr.config.preprocessing import Preparation, Prepare, Split
+from context_fbr.core.errors import UserError
+from context_fbr.core.geometry import Geometry, to_prepared
+from context_fbr.core.nifti import read, write
 from context_fbr.prepare import prepare_case
-from context_fbr.splits import Source
-from context_fbr.study.preparation import Preparation, Prepare, Split
+from context_fbr.preprocessing.splits import Source
+from context_fbr.preprocessing.transforms import box_above_zero, check_pair, prepare_image, read_label
 
 DATA = ROOT.parent / "shared" / "data"
 LABELS = DATA / "msd_spleen_labels" / "labelsTr"

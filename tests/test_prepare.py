@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from context_fbr import nifti, prepare, prepared, profiles, raw, recipe, workers
-from context_fbr.errors import UserError
-from context_fbr.splits import SPLITS, Source
-from context_fbr.study.preparation import Preparation, Prepare, Split
+from context_fbr import prepare, raw
+from context_fbr.config import profiles
+from context_fbr.config.preprocessing import Preparation, Prepare, Split
+from context_fbr.core import nifti, resources
+from context_fbr.core.errors import UserError
+from context_fbr.preprocessing import prepared, recipe
+from context_fbr.preprocessing.splits import SPLITS, Source
 
 NAMES = [f"spheres_{i:03d}" for i in range(7)]
 PLAIN = Prepare(split=Split(train=1, validation=1, test=1))
@@ -197,9 +200,9 @@ def test_cases_keep_their_order_however_long_each_takes(
 def test_workers_are_bounded_by_jobs_cores_and_free_memory(
     monkeypatch: pytest.MonkeyPatch, free: int, cores: int, jobs: int, expected: int
 ) -> None:
-    monkeypatch.setattr(workers.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
-    monkeypatch.setattr(workers, "usable_cores", lambda: cores)
-    assert workers.usable_workers(jobs, memory_each=10) == expected
+    monkeypatch.setattr(resources.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    monkeypatch.setattr(resources, "usable_cores", lambda: cores)
+    assert resources.usable_workers(jobs, memory_each=10) == expected
 
 
 @pytest.mark.parametrize(("room_for", "expected"), [(0.5, 1), (2.5, 2)])
@@ -208,8 +211,8 @@ def test_no_more_cases_are_in_hand_than_memory_holds(
 ) -> None:
     image = workspace / "data" / "raw" / "spheres" / "imagesTr" / f"{NAMES[0]}.nii.gz"
     free = int(room_for * prepare.memory_to_prepare(image, PLAIN))
-    monkeypatch.setattr(workers.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
-    monkeypatch.setattr(workers, "usable_cores", lambda: 8)
+    monkeypatch.setattr(resources.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    monkeypatch.setattr(resources, "usable_cores", lambda: 8)
     real, in_hand, most, lock = prepare.prepare_case, 0, 0, threading.Lock()
 
     def counted(*arguments: object) -> object:

@@ -5,10 +5,10 @@ import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
 
-from context_fbr import profiles
-from context_fbr.errors import UserError
-from context_fbr.study.document import Document, plain
-from context_fbr.study.whole import read_study
+from context_fbr.config import profiles
+from context_fbr.config.document import Document, plain
+from context_fbr.config.study import read_study
+from context_fbr.core.errors import UserError
 
 NAMES = ["smoke", "desk", "paper"]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from context_fbr import locks, unfinished
-from context_fbr.cells import Cell
-from context_fbr.errors import UserError
-from context_fbr.prune import prune
-from context_fbr.study.whole import Grid
+from context_fbr.config.cell import Cell
+from context_fbr.config.study import Grid
+from context_fbr.core.errors import UserError
+from context_fbr.runtime import locks, resume
+from context_fbr_tools.dvc.prune import prune
 
 GRID = Grid(tasks=("spheres",), models=("unet",), patch_sizes=(16,), seeds=(1,))
 KEPT, GONE = Cell("spheres", "unet", 16, 1), Cell("spheres", "unet", 16, 2)
@@ -79,7 +79,7 @@ def test_what_left_the_grid_is_removed_and_everything_else_stays() -> None:
 
 def place(cell: Cell, name: str, age_s: int) -> Path:
     """A folder of unfinished work that was last changed so long ago."""
-    folder = unfinished.root() / cell.key / name
+    folder = resume.root() / cell.key / name
     folder.mkdir(parents=True)
     (folder / "newest").write_text("x")
     os.utime(folder, (1_700_000_000 - age_s,) * 2)
@@ -92,12 +92,12 @@ def test_unfinished_work_goes_that_nobody_will_go_on_with() -> None:
     working = place(KEPT, f"train-{'c' * 16}.0", 10)
     gone = [place(KEPT, f"train-{'d' * 16}.0", 1), place(GONE, f"train-{'a' * 16}.0", 1)]
     mine = place(KEPT, "notes", 5)
-    lock = unfinished.lock_of(gone[0])
+    lock = resume.lock_of(gone[0])
     lock.touch()  # of a process that was killed
     current = place(
         KEPT, f"train-{'e' * 16}.0", 0
     )  # its process works: what was newest before it is not any more
-    with locks.hold(unfinished.lock_of(working)), locks.hold(unfinished.lock_of(current)):
+    with locks.hold(resume.lock_of(working)), locks.hold(resume.lock_of(current)):
         removed = prune(GRID)
     assert all(folder.exists() for folder in (*kept, working, current, mine))
     assert not any(path.exists() for path in (*gone, lock))

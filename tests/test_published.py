@@ -13,9 +13,9 @@ from conftest import ROOT
 from published_tables import HEADER
 from test_ranges import PUBLISHED, needs_published
 
-from context_fbr.cli import parser
-from context_fbr.errors import UserError
-from context_fbr.published import read_published
+from context_fbr.core.errors import UserError
+from context_fbr_tools.cli import parser
+from context_fbr_tools.study.published import read_published
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from context_fbr import ranges
-from context_fbr.evidence import Evidence
-from context_fbr.published import read_published
-from context_fbr.results import KEYS
+from context_fbr.analysis import foreground_ranges
+from context_fbr.analysis.observations import Evidence
+from context_fbr.analysis.results import CELL_COLUMNS
+from context_fbr_tools.study.published import read_published
 
 PUBLISHED = ROOT.parent / "shared" / "data" / "published_results"
 needs_published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason=f"no published results in {PUBLISHED}")
@@ -27,10 +27,10 @@ def evidence(ratios: tuple[float, ...] = (0.1, 0.5), nested: bool = False) -> Ev
             ("e", 0.5, 4.0, 0.6),
         )
     ]  # fmt: skip
-    columns = [*KEYS, "filename", "dsc", "hausdorff", "abs_diff", "fg_ratio"]
+    columns = [*CELL_COLUMNS, "filename", "dsc", "hausdorff", "abs_diff", "fg_ratio"]
     patches = pd.DataFrame(
         [("t", "unet", 16, seed, ratio) for seed in (0, 1) for ratio in ratios],
-        columns=[*KEYS, "foreground_ratio"],
+        columns=[*CELL_COLUMNS, "foreground_ratio"],
     )
     return Evidence(
         pd.DataFrame(rows, columns=columns),
@@ -41,14 +41,14 @@ def evidence(ratios: tuple[float, ...] = (0.1, 0.5), nested: bool = False) -> Ev
 
 
 def test_only_what_is_strictly_inside_is_within() -> None:
-    rows = ranges.with_groups(evidence()).drop_duplicates("filename")
+    rows = foreground_ranges.assign_range_group(evidence()).drop_duplicates("filename")
     assert dict(zip(rows["filename"], rows["group"], strict=True)) == {
         "a": "below", "b": "below", "c": "within", "d": "above", "e": "above",
     }  # fmt: skip
 
 
 def test_a_cell_s_row_is_the_mean_and_population_deviation_of_its_cases_and_the_loss_from_within() -> None:
-    table = ranges.cell_ranges(evidence()).set_index(["seed", "group"])
+    table = foreground_ranges.cell_ranges(evidence()).set_index(["seed", "group"])
     outside = np.array([0.1, 0.2, 0.6, 0.5])
     assert table.loc[(0, "outside"), "n"] == 4
     assert table.loc[(0, "outside"), "dice_mean"] == pytest.approx(outside.mean())
@@ -60,7 +60,7 @@ def test_a_cell_s_row_is_the_mean_and_population_deviation_of_its_cases_and_the_
 
 
 def test_the_published_table_pools_the_cases_of_all_runs() -> None:
-    table = ranges.published_ranges(evidence())
+    table = foreground_ranges.published_ranges(evidence())
     assert list(table.columns) == [
         "task", "model", "patch_size", "group", "n", "dice_mean", "dice_sd", "hausdorff_mean", "hausdorff_sd",
     ]  # fmt: skip
@@ -76,9 +76,9 @@ def test_an_empty_group_has_no_cases_and_empty_fields(nested: bool) -> None:
     """Warnings are errors here: a mean of nothing would be one."""
     found = evidence((0.0, 1.0), nested)
     for table in (
-        ranges.published_ranges(found),
-        ranges.cell_ranges(found),
-        ranges.range_intervals(found, 0.95),
+        foreground_ranges.published_ranges(found),
+        foreground_ranges.cell_ranges(found),
+        foreground_ranges.range_intervals(found, 0.95),
     ):
         empty = table[table["group"] != "within"]
         assert (empty["n"] == 0).all()
@@ -90,7 +90,7 @@ def test_an_empty_group_has_no_cases_and_empty_fields(nested: bool) -> None:
 
 
 def test_intervals_keep_deviations_over_seeds_and_cases_apart_and_count_what_did_not_converge() -> None:
-    row = ranges.range_intervals(evidence(), 0.95).set_index("group").loc["above"]
+    row = foreground_ranges.range_intervals(evidence(), 0.95).set_index("group").loc["above"]
     assert (row["cases"], row["n"], row["not_converged"]) == (2, 4, 1)
     assert row["dice_sd_seeds"] == pytest.approx(np.std([0.55, 0.65], ddof=1))
     assert row["dice_sd_cases"] == pytest.approx(np.std([0.65, 0.55], ddof=1))
@@ -107,7 +107,7 @@ def test_a_baseline_stands_in_every_range_of_its_task() -> None:
         pd.concat([own.ratios, wide]),
         None,
     )
-    rows = ranges.with_groups(both)
+    rows = foreground_ranges.assign_range_group(both)
     counts = rows[rows["model"] == "threshold"].groupby(["patch_size", "group"]).size()
     assert counts.to_dict() == {(16, "above"): 2, (16, "below"): 2, (16, "within"): 1, (32, "within"): 5}
 
@@ -121,7 +121,7 @@ def cells_with_ranges_of_their_own() -> Evidence:
 
 
 def test_a_cell_is_grouped_by_the_patches_that_it_trained_on_itself() -> None:
-    table = ranges.cell_ranges(cells_with_ranges_of_their_own()).set_index(["seed", "group"])["n"]
+    table = foreground_ranges.cell_ranges(cells_with_ranges_of_their_own()).set_index(["seed", "group"])["n"]
     assert {key: table[key] for key in table.index} == {
         (0, "within"): 1, (0, "below"): 2, (0, "above"): 2, (0, "outside"): 4,
         (1, "within"): 1, (1, "below"): 1, (1, "above"): 3, (1, "outside"): 4,
@@ -133,17 +133,17 @@ def test_where_the_seed_of_the_patches_is_not_known_all_cells_of_a_size_have_one
     unknown = Evidence(own.scores, own.ratios.assign(seed=np.nan), own.converged, own.nested)
     partly = Evidence(own.scores, own.ratios.assign(seed=[0, 0, np.nan, np.nan]), own.converged, own.nested)
     for found in (unknown, partly):
-        table = ranges.cell_ranges(found).set_index(["seed", "group"])["n"]
+        table = foreground_ranges.cell_ranges(found).set_index(["seed", "group"])["n"]
         for seed in (0, 1):  # from 0.05 to 0.5
             assert [table[(seed, g)] for g in ("within", "below", "above", "outside")] == [2, 1, 2, 3]
 
 
 def test_a_configuration_s_range_is_that_of_the_patches_of_all_its_seeds() -> None:
-    low_high = ranges.training_ranges(cells_with_ranges_of_their_own().ratios, KEYS)
+    low_high = foreground_ranges.training_ranges(cells_with_ranges_of_their_own().ratios, CELL_COLUMNS)
     assert low_high[["seed", "low", "high"]].to_numpy().tolist() == [[0, 0.1, 0.5], [1, 0.05, 0.2]]
-    low_high = ranges.training_ranges(cells_with_ranges_of_their_own().ratios, KEYS[:3])
+    low_high = foreground_ranges.training_ranges(cells_with_ranges_of_their_own().ratios, CELL_COLUMNS[:3])
     assert low_high[["low", "high"]].to_numpy().tolist() == [[0.05, 0.5]]
-    rows = ranges.with_groups(cells_with_ranges_of_their_own())
+    rows = foreground_ranges.assign_range_group(cells_with_ranges_of_their_own())
     assert rows.groupby("group")["filename"].agg(set).to_dict() == {
         "below": {"a"}, "within": {"b", "c"}, "above": {"d", "e"},
     }  # fmt: skip
@@ -151,7 +151,7 @@ def test_a_configuration_s_range_is_that_of_the_patches_of_all_its_seeds() -> No
 
 def test_every_number_of_a_row_of_losses_is_the_one_by_hand() -> None:
     """Dice of a to e 0.1, 0.2 | 0.8 | 0.6, 0.5, and 0.1 more in seed 1; distances -, 9 | 1 | 2, 4."""
-    table = ranges.range_intervals(evidence(), 0.95).set_index("group")
+    table = foreground_ranges.range_intervals(evidence(), 0.95).set_index("group")
     by_hand = {
         # cases, n, undefined, mean Dice, mean distance, loss of Dice, loss of distance
         "within": (1, 2, 0, 0.85, 1.0, np.nan, np.nan),
@@ -172,14 +172,14 @@ def test_every_number_of_a_row_of_losses_is_the_one_by_hand() -> None:
         assert table.loc[group, names].astype(float).to_list() == pytest.approx(expected, nan_ok=True), group
     assert table.index.tolist() == list(by_hand)
     assert table["not_converged"].tolist() == [1] * 4
-    nested = ranges.range_intervals(evidence(nested=True), 0.95).set_index("group")
+    nested = foreground_ranges.range_intervals(evidence(nested=True), 0.95).set_index("group")
     assert nested["cases"].to_dict() == {"within": 2, "below": 4, "above": 4, "outside": 8}
     assert nested["dice_loss"].to_dict() == pytest.approx(table["dice_loss"].to_dict(), nan_ok=True)
 
 
 def test_a_row_of_a_cell_or_of_the_published_table_is_the_one_by_hand() -> None:
     columns = ["n", "dice_mean", "dice_sd", "hausdorff_mean", "hausdorff_sd"]
-    cells = ranges.cell_ranges(evidence()).set_index(["seed", "group"])
+    cells = foreground_ranges.cell_ranges(evidence()).set_index(["seed", "group"])
     by_hand = {
         (0, "within"): (1, 0.8, 0.0, 1.0, 0.0, 0, np.nan, np.nan),
         (0, "below"): (2, 0.15, 0.05, 9.0, 0.0, 1, 0.65, 8.0),
@@ -190,7 +190,7 @@ def test_a_row_of_a_cell_or_of_the_published_table_is_the_one_by_hand() -> None:
     for key, expected in by_hand.items():
         found = cells.loc[key, [*columns, *more]].astype(float).to_list()
         assert found == pytest.approx(expected, nan_ok=True), key
-    pooled = ranges.published_ranges(evidence()).set_index("group")
+    pooled = foreground_ranges.published_ranges(evidence()).set_index("group")
     assert pooled.loc["outside", columns].astype(float).to_list() == pytest.approx(
         [8, 0.4, np.std([0.1, 0.2, 0.6, 0.5, 0.2, 0.3, 0.7, 0.6]), 5.0, np.std([9, 2, 4])]
     )
@@ -199,19 +199,19 @@ def test_a_row_of_a_cell_or_of_the_published_table_is_the_one_by_hand() -> None:
 def test_a_mean_has_its_interval_and_its_deviations_over_seeds_and_cases() -> None:
     """Two seeds with a test set of their own for each: its cases are four different ones."""
     rows = evidence().scores.query("filename in ['d', 'e']")
-    crossed = ranges.score_columns("dice", rows, 0.95, nested=False)
-    nested = ranges.score_columns("dice", rows, 0.95, nested=True)
+    crossed = foreground_ranges.score_columns("dice", rows, 0.95, nested=False)
+    nested = foreground_ranges.score_columns("dice", rows, 0.95, nested=True)
     assert crossed["dice_mean"] == nested["dice_mean"] == pytest.approx(0.6)
     assert crossed["dice_sd_seeds"] == nested["dice_sd_seeds"] == pytest.approx(np.std([0.55, 0.65], ddof=1))
     assert crossed["dice_sd_cases"] == pytest.approx(np.std([0.65, 0.55], ddof=1))
     assert nested["dice_sd_cases"] == pytest.approx(np.std([0.6, 0.5, 0.7, 0.6], ddof=1))
     # Two seeds leave one degree of freedom: 12.7 standard errors of 0.05, clipped to what a Dice can be.
     assert (nested["dice_mean_low"], nested["dice_mean_high"]) == (0.0, 1.0)
-    distances = ranges.score_columns("hausdorff", rows, 0.5, nested=False)
+    distances = foreground_ranges.score_columns("hausdorff", rows, 0.5, nested=False)
     assert (
         distances["hausdorff_mean_low"] < distances["hausdorff_mean"] == 3 < distances["hausdorff_mean_high"]
     )
-    single = ranges.score_columns("dice", rows.iloc[:1], 0.95, nested=False)
+    single = foreground_ranges.score_columns("dice", rows.iloc[:1], 0.95, nested=False)
     assert single["dice_mean"] == 0.6
     assert np.isnan(
         [single[f"dice_{name}"] for name in ("sd_seeds", "sd_cases", "mean_low", "mean_high")]
@@ -220,8 +220,8 @@ def test_a_mean_has_its_interval_and_its_deviations_over_seeds_and_cases() -> No
 
 def test_with_a_test_set_for_each_seed_cases_add_nothing_to_an_interval() -> None:
     """Distances are the same in both seeds, and what a seed adds to all Dice cancels in a loss: no width is left."""
-    nested = ranges.range_intervals(evidence(nested=True), 0.95).set_index("group")
-    paired = ranges.range_intervals(evidence(), 0.95).set_index("group")
+    nested = foreground_ranges.range_intervals(evidence(nested=True), 0.95).set_index("group")
+    paired = foreground_ranges.range_intervals(evidence(), 0.95).set_index("group")
     for name in ("hausdorff_mean", "hausdorff_loss", "dice_loss"):
         row = nested.loc["above"]
         assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((row[name], row[name]), abs=1e-9)
@@ -238,25 +238,28 @@ def test_tables_keep_the_order_of_the_results() -> None:
     )
     both = Evidence(scores, ratios, None)
     for table in (
-        ranges.cell_ranges(both),
-        ranges.published_ranges(both),
-        ranges.range_intervals(both, 0.95),
+        foreground_ranges.cell_ranges(both),
+        foreground_ranges.published_ranges(both),
+        foreground_ranges.range_intervals(both, 0.95),
     ):
         found = table[["model", "patch_size"]].drop_duplicates().itertuples(index=False, name=None)
         assert list(found) == parts
         assert table["group"].tolist()[:4] == ["within", "below", "above", "outside"]
-    assert ranges.cell_ranges(both)["seed"].unique().tolist() == [1, 0]
+    assert foreground_ranges.cell_ranges(both)["seed"].unique().tolist() == [1, 0]
     assert [
-        tuple(k) for k in ranges.training_ranges(ratios, KEYS[1:3])[["model", "patch_size"]].to_numpy()
+        tuple(k)
+        for k in foreground_ranges.training_ranges(ratios, CELL_COLUMNS[1:3])[
+            ["model", "patch_size"]
+        ].to_numpy()
     ] == parts
 
 
 def test_a_table_without_rows_has_its_columns() -> None:
     own = evidence()
     found = Evidence(own.scores, own.ratios.iloc[:0], None)
-    table = ranges.published_ranges(found)
+    table = foreground_ranges.published_ranges(found)
     assert len(table) == 0
-    assert table.columns.tolist() == ranges.published_ranges(own).columns.tolist()
+    assert table.columns.tolist() == foreground_ranges.published_ranges(own).columns.tolist()
 
 
 @needs_published
@@ -265,7 +268,7 @@ def test_the_published_figures_come_out_to_the_last_digit(tmp_path: Path) -> Non
     shutil.copytree(PUBLISHED / "synthetic-unet", tmp_path / "synthetic-unet")
     found = read_published(tmp_path)
     assert found.problems == ()
-    table = ranges.published_ranges(found.evidence).set_index(["patch_size", "group"])
+    table = foreground_ranges.published_ranges(found.evidence).set_index(["patch_size", "group"])
     within = {
         32: (0.981581, 0.024007),
         48: (0.986259, 0.016030),
@@ -279,7 +282,7 @@ def test_the_published_figures_come_out_to_the_last_digit(tmp_path: Path) -> Non
     for size, loss in {64: 0.023469, 80: 0.013926, 96: 0.017880}.items():
         row = table.loc[(size, "within"), "dice_mean"] - table.loc[(size, "outside"), "dice_mean"]
         assert round(row, 6) == loss
-    intervals = ranges.range_intervals(found.evidence, 0.95).set_index(["patch_size", "group"])
+    intervals = foreground_ranges.range_intervals(found.evidence, 0.95).set_index(["patch_size", "group"])
     assert round(intervals.loc[(96, "outside"), "dice_loss"], 6) == 0.017880
     assert [table.loc[(size, "outside"), "n"] for size in (32, 48)] == [0, 0]
     assert table.loc[(96, "within"), "n"] == 51

@@ -17,14 +17,16 @@ from msd_dataset import Dataset
 from pipeline import ROOT
 from web_server import NAME, Server
 
-from context_fbr import actions, atomic, raw
-from context_fbr.errors import UserError
-from context_fbr.grid import local
-from context_fbr.msd import archive as archives
-from context_fbr.msd import bring as bringing
-from context_fbr.study.document import Document
-from context_fbr.study.raw import ArchiveRaw, FolderRaw, folder_warnings, read_raw
-from context_fbr.study.whole import read_study
+from context_fbr import raw
+from context_fbr.config.document import Document
+from context_fbr.config.raw import ArchiveRaw, FolderRaw, folder_warnings, read_raw
+from context_fbr.config.study import read_study
+from context_fbr.core import atomic
+from context_fbr.core.errors import UserError
+from context_fbr.datasets.archive import acquire as archives
+from context_fbr.datasets.archive import acquire as bringing
+from context_fbr_tools.grid import local
+from context_fbr_tools.study import commands
 
 RAW = Path("data/raw/zoo")
 INCOMING = Path("data/incoming") / NAME
@@ -275,8 +277,8 @@ def test_check_warns_of_a_folder_that_other_machines_may_not_have(
     study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: str, warns: bool
 ) -> None:
     task(folder=folder)
-    monkeypatch.setattr(actions, "check_networks", lambda _: None)
-    actions.check(Namespace())
+    monkeypatch.setattr(commands, "check_networks", lambda _: None)
+    commands.check(Namespace())
     printed = capsys.readouterr()
     assert printed.out.startswith("params.yaml: valid")
     assert ("warning: params.yaml:" in printed.err) == warns

@@ -22,32 +22,22 @@ from conftest import ROOT
 from pipeline import GIT_IDENTITY, Workspace
 from ruamel.yaml import YAML
 
-from context_fbr import (
-    atomic,
-    cli,
-    converted_files,
-    dvc_lock,
-    errors,
-    fetching,
-    git,
-    lockfile,
-    locks,
-    predict,
-    profiles,
-    prune,
-    sandbox,
-    software,
-    trained,
-)  # fmt: skip
-from context_fbr.cells import Cell
-from context_fbr.doctor import checkout
-from context_fbr.doctor.results import Status
-from context_fbr.errors import UserError
-from context_fbr.grid import done, dvc, folders, local, one_run
-from context_fbr.grid.board import Board
-from context_fbr.provenance import Origin
-from context_fbr.study.document import Document
-from context_fbr.study.whole import Grid, read_study
+from context_fbr.config import profiles
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.study import Grid, read_study
+from context_fbr.core import atomic
+from context_fbr.core.errors import UserError
+from context_fbr.runtime import entry, fetching, git, locks
+from context_fbr.runtime.provenance import Origin
+from context_fbr.training import weights  # fmt: skip
+from context_fbr_tools import cli
+from context_fbr_tools.doctor import checkout
+from context_fbr_tools.doctor.check_result import Status
+from context_fbr_tools.dvc import converted_files, lockfile, process, project_copy, prune, run_cache
+from context_fbr_tools.grid import folders, local, one_run
+from context_fbr_tools.grid.board import Board
+from context_fbr_tools.study import predict
 
 GRID = Grid(tasks=("spheres",), models=("unet",), patch_sizes=(16,), seeds=(1,))
 KEPT, GONE = Cell("spheres", "unet", 16, 1), Cell("spheres", "unet", 16, 2)
@@ -281,7 +271,7 @@ def test_where_dvc_s_folder_cannot_be_written_dvc_lock_is_read_all_the_same(
     Path(".dvc/tmp").write_text("no folder")
     assert lockfile.stages() == ["a"]
     Path(".dvc/tmp").unlink()
-    monkeypatch.setattr(dvc_lock.os, "access", lambda *_: False)
+    monkeypatch.setattr(lockfile.os, "access", lambda *_: False)
     assert lockfile.stages() == ["a"]
 
 
@@ -308,7 +298,7 @@ def test_a_link_among_the_folders_of_results_is_refused_before_any_work_and_by_d
 ) -> None:
     params.rename("params.yaml")
     write("dvc.yaml", PIPELINE)
-    monkeypatch.setattr(dvc, "repro", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr(process, "repro", lambda *_: pytest.fail("work was done"))
     (tmp_path / "disk").mkdir()
     Path(link).parent.mkdir(exist_ok=True)
     Path(link).symlink_to(tmp_path / "disk")
@@ -343,7 +333,7 @@ def test_an_interrupt_says_at_once_that_finished_work_is_kept(
     monkeypatch.setattr(local, "_run_cell", cell)
     with pytest.raises(KeyboardInterrupt):
         local.run_cells([KEPT], 1, {})
-    assert printed == [f"{dvc.STOPPING}\n"]
+    assert printed == [f"{process.STOPPING}\n"]
 
 
 def test_an_interrupted_dvc_is_waited_for(
@@ -352,7 +342,7 @@ def test_an_interrupted_dvc_is_waited_for(
     """U7, while DVC has the terminal: one that is killed leaves half of dvc.lock."""
     code = "import signal, time, pathlib\nsignal.signal(2, lambda *_: None)\nprint('up', flush=True)\n"
     code += "pathlib.Path('up').touch()\ntime.sleep(1.5)\npathlib.Path('whole').touch()"
-    monkeypatch.setattr(dvc, "COMMAND", (sys.executable, "-c", code))
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", code))
 
     def interrupt() -> None:
         while not Path("up").exists():
@@ -362,10 +352,10 @@ def test_an_interrupted_dvc_is_waited_for(
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        dvc.repro("-k")
+        process.repro("-k")
     thread.join()
     assert Path("whole").exists()
-    assert dvc.STOPPING in capfd.readouterr().out
+    assert process.STOPPING in capfd.readouterr().out
 
 
 def test_a_line_beside_the_table_is_printed_on_a_terminal_as_well() -> None:
@@ -373,8 +363,8 @@ def test_a_line_beside_the_table_is_printed_on_a_terminal_as_well() -> None:
 
     console = Console(file=io.StringIO(), force_terminal=True, width=90, height=20)
     with Board(["a"], console) as board:
-        board.print(dvc.STOPPING)
-    assert dvc.STOPPING in console.file.getvalue()  # type: ignore[attr-defined]
+        board.print(process.STOPPING)
+    assert process.STOPPING in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_dvc_lock_has_the_order_of_dvc_yaml_after_a_run(
@@ -383,9 +373,9 @@ def test_dvc_lock_has_the_order_of_dvc_yaml_after_a_run(
     params.rename("params.yaml")
     write("dvc.yaml", PIPELINE)
     lock_of({"c": ["x"], "a": ["y"], "b": ["z"]})
-    monkeypatch.setattr(dvc, "repro", lambda *_: True)
-    monkeypatch.setattr(dvc, "changed_stages", set)
-    monkeypatch.setattr(dvc, "stage_names", lambda: ["a", "b", "c"])
+    monkeypatch.setattr(process, "repro", lambda *_: True)
+    monkeypatch.setattr(process, "changed_stages", set)
+    monkeypatch.setattr(process, "stage_names", lambda: ["a", "b", "c"])
     local.run(read_study(Document.read()), 1)
     assert lockfile.stages() == ["a", "b", "c"]
 
@@ -395,22 +385,22 @@ def test_a_cell_whose_weights_the_cache_has_lost_is_not_done_though_its_evaluati
 ) -> None:
     stages = {
         f"{name}@{KEPT.key}": SimpleNamespace(cmd="run", outs=[], addressing=name, wdir=".")
-        for name in done.STAGES
+        for name in run_cache.STAGES
     }
     cache = SimpleNamespace(_create_stage=lambda entry, **_: SimpleNamespace(outs=[], name=entry))
     repo = SimpleNamespace(stage_cache=cache)
-    monkeypatch.setattr(done, "_fill", lambda *_: {})
-    monkeypatch.setattr(done, "_newest_entry", lambda _, stage: stage.addressing)
-    monkeypatch.setattr(done, "_is_whole", lambda _, made: made.name == "evaluate")
-    lost = done._look_at(done._Checkout(repo, stages, {}, None, {}), KEPT)
+    monkeypatch.setattr(run_cache, "_fill", lambda *_: {})
+    monkeypatch.setattr(run_cache, "_newest_entry", lambda _, stage: stage.addressing)
+    monkeypatch.setattr(run_cache, "_is_whole", lambda _, made: made.name == "evaluate")
+    lost = run_cache._look_at(run_cache._Checkout(repo, stages, {}, None, {}), KEPT)
     assert (lost.done, dict(lost.entries)) == (False, {})
-    monkeypatch.setattr(done, "_is_whole", lambda *_: True)
-    assert done._look_at(done._Checkout(repo, stages, {}, None, {}), KEPT).done
+    monkeypatch.setattr(run_cache, "_is_whole", lambda *_: True)
+    assert run_cache._look_at(run_cache._Checkout(repo, stages, {}, None, {}), KEPT).done
 
 
 # git
 
-COPY = "from context_fbr.sandbox import copy_project; from pathlib import Path; copy_project(Path('{}'))"
+COPY = "from context_fbr_tools.dvc.project_copy import copy_project; from pathlib import Path; copy_project(Path('{}'))"
 
 
 @pytest.mark.parametrize(
@@ -446,7 +436,7 @@ def test_a_copy_with_the_variables_of_git_set_is_whole(
     shell("git", "init", "-q")
     head = Path(".git/HEAD").read_bytes()
     monkeypatch.setenv("GIT_DIR", str(here / ".git"))
-    sandbox.copy_project(tmp_path / "copy")
+    project_copy.copy_project(tmp_path / "copy")
     monkeypatch.delenv("GIT_DIR")
     assert shell("git", "-C", tmp_path / "copy", "ls-files").split() == ["a.txt"]
     assert (Path(".git/HEAD").read_bytes(), shell("git", "for-each-ref")) == (head, "")
@@ -481,8 +471,8 @@ def test_a_checkout_that_git_does_not_trust_is_a_warning_with_the_remedy(
     foreign: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """G6."""
-    assert software.revision() is None
-    assert software.changed_files(["."]) == ()
+    assert git.revision() is None
+    assert git.changed_files(["."]) == ()
     warning = capsys.readouterr().err
     assert warning.count("warning: ") == 1
     assert "dubious ownership" in warning
@@ -495,17 +485,17 @@ def test_a_checkout_that_git_does_not_trust_is_a_warning_with_the_remedy(
 def test_no_git_and_no_repository_are_no_warning(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (software.revision(), software.changed_files(["."])) == (None, ())
+    assert (git.revision(), git.changed_files(["."])) == (None, ())
     monkeypatch.setenv("PATH", "/nowhere")
-    assert (software.revision(), software.changed_files(["."])) == (None, ())
+    assert (git.revision(), git.changed_files(["."])) == (None, ())
     assert capsys.readouterr().err == ""
 
 
 def test_a_damaged_index_is_a_warning(foreign: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER")
     Path(".git/index").write_bytes(b"no index of git's" * 9)
-    assert software.revision() is not None
-    assert software.changed_files(["."]) == ()
+    assert git.revision() is not None
+    assert git.changed_files(["."]) == ()
     assert "warning: git: " in capsys.readouterr().err
 
 
@@ -544,14 +534,14 @@ def test_a_user_without_a_name_gets_one(monkeypatch: pytest.MonkeyPatch) -> None
     def unknown(uid: int) -> None:
         raise KeyError(f"getpwuid(): uid not found: {uid}")
 
-    for name in errors.USER_VARIABLES:
+    for name in entry.USER_VARIABLES:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setattr("pwd.getpwuid", unknown)
     with pytest.raises((KeyError, OSError)):
         getpass.getuser()
     with pytest.raises(SystemExit) as ended:
-        errors.run(lambda _: int(getpass.getuser() != f"uid{os.getuid()}"), [])
+        entry.run_command(lambda _: int(getpass.getuser() != f"uid{os.getuid()}"), [])
     assert ended.value.code == 0
     (result,) = checkout._user()
     assert (result.status, "export USER=" in result.to_do) == (Status.DOUBTFUL, True)
@@ -569,19 +559,19 @@ def test_a_copy_is_whole_or_absent(
     for name in "abc":
         write(name)
     shell("git", "init", "-q")
-    copy2 = sandbox.shutil.copy2
+    copy2 = project_copy.shutil.copy2
 
     def fail(source: Path, target: Path) -> None:
         if source.name == "b":
             raise fault
         copy2(source, target)
 
-    monkeypatch.setattr(sandbox.shutil, "copy2", fail)
+    monkeypatch.setattr(project_copy.shutil, "copy2", fail)
     with pytest.raises(KeyboardInterrupt if isinstance(fault, KeyboardInterrupt) else UserError):
-        sandbox.copy_project(tmp_path / "copy")
+        project_copy.copy_project(tmp_path / "copy")
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
-    monkeypatch.setattr(sandbox.shutil, "copy2", copy2)
-    sandbox.copy_project(tmp_path / "copy")
+    monkeypatch.setattr(project_copy.shutil, "copy2", copy2)
+    project_copy.copy_project(tmp_path / "copy")
     assert shell("git", "-C", tmp_path / "copy", "ls-files").split() == ["a", "b", "c"]
 
 
@@ -594,7 +584,7 @@ def test_a_copy_that_is_killed_does_not_look_whole_and_the_next_one_is(here: Pat
     )
     shell(sys.executable, "-c", code, expect=-9, PYTHONPATH=str(ROOT / "src"))
     assert not (tmp_path / "copy").exists()
-    sandbox.copy_project(tmp_path / "copy")
+    project_copy.copy_project(tmp_path / "copy")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "here"]
 
 
@@ -603,7 +593,7 @@ def test_a_copy_to_where_none_can_be_is_one_error(here: Path, target: str) -> No
     write("file")
     shell("git", "init", "-q")
     with pytest.raises(UserError, match=r"could not be written"):
-        sandbox.copy_project(Path(target))
+        project_copy.copy_project(Path(target))
 
 
 def test_masks_that_cannot_be_written_are_refused_before_the_first_image(
@@ -789,7 +779,7 @@ def test_dvc_pull_is_advised_only_where_there_is_a_remote(
     assert (f"dvc pull train@{KEPT.key}" in remedy) is pulled
     assert f"dvc repro train@{KEPT.key}" in remedy
     with pytest.raises(UserError) as caught:
-        trained.read_training(KEPT)
+        weights.read_training(KEPT)
     assert remedy in str(caught.value)
 
 

@@ -20,10 +20,11 @@ from ruamel.yaml import YAML
 from scipy import stats
 from test_comparison import LEVELS, SHIFTS, Done, Repository, repository, scores  # noqa: F401 - a fixture
 
-from context_fbr import cli, published
-from context_fbr.comparison.scores import compare_scores
-from context_fbr.errors import UserError
-from context_fbr.text_tables import table
+from context_fbr.core.errors import UserError
+from context_fbr_tools import cli
+from context_fbr_tools.diff.scores import compare_scores
+from context_fbr_tools.study import published
+from context_fbr_tools.study.text_tables import table
 
 BOTH = pd.concat([scores(LEVELS), scores(LEVELS, model="unetr")])
 UNET = BOTH["model"] == "unet"
@@ -232,7 +233,7 @@ ALL = """
 import io, json, os, sys, time
 from contextlib import redirect_stderr, redirect_stdout
 from context_fbr import cli, errors
-import context_fbr.comparison.command, context_fbr.comparison.report  # takes seconds once
+import context_fbr_tools.diff.command, context_fbr_tools.diff.report  # takes seconds once
 for folder, *arguments in json.load(sys.stdin):
     os.chdir(folder)
     out, err, start, code = io.StringIO(), io.StringIO(), time.process_time(), None

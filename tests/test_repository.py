@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from context_fbr import profiles, show
-from context_fbr.actions import check_networks
-from context_fbr.study.analysis import Analysis
-from context_fbr.study.document import Document
-from context_fbr.study.whole import read_study
+from context_fbr.config import profiles
+from context_fbr.config.analysis import Analysis
+from context_fbr.config.document import Document
+from context_fbr.config.study import read_study
+from context_fbr_tools.study import show
+from context_fbr_tools.study.commands import check_networks
 
 README = (ROOT / "README.md").read_text()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pipeline import GIT_IDENTITY, Workspace
 
-from context_fbr.grid.ending import against_commit
+from context_fbr_tools.grid.ending import against_commit
 
 
 @pytest.fixture

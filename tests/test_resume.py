@@ -16,13 +16,15 @@ from conftest import ROOT, TINY
 from small_disk import fill, small_disk
 from stage_server import Ended, StageServer, serve
 
-from context_fbr import profiles, resume, training_state
-from context_fbr.cells import Cell
-from context_fbr.errors import StoppedError
-from context_fbr.resume import Place
-from context_fbr.steps import Step
-from context_fbr.stopping import StopRequest
-from context_fbr.trainer import State
+from context_fbr.config import profiles
+from context_fbr.config.cell import Cell
+from context_fbr.core.errors import StoppedError
+from context_fbr.runtime import resume
+from context_fbr.runtime.resume import CheckpointDir
+from context_fbr.runtime.stop_signals import StopRequest
+from context_fbr.training import checkpoint
+from context_fbr.training.loop import TrainingState
+from context_fbr.training.steps import Step
 
 MODELS = ["unet", "attention_unet", "unetr"]
 EPOCHS = 8
@@ -307,9 +309,9 @@ def test_a_state_of_other_parameters_data_or_code_is_not_gone_on_from(study: Stu
     assert study.results("unet", ("train",)).items() <= study.truth("unet").items()
 
     ours, _ = (path for path in interrupted(study))
-    ours.write_bytes(foreign.replace(f"training {training_state.FORMAT} ".encode(), b"training 9 ", 1))
+    ours.write_bytes(foreign.replace(f"training {checkpoint.FORMAT} ".encode(), b"training 9 ", 1))
     said = finish(study, "train", "unet")
-    assert f"newest: has format 9, expected {training_state.FORMAT}" in said
+    assert f"newest: has format 9, expected {checkpoint.FORMAT}" in said
     ours, _ = interrupted(study)
     words = foreign.split(b" ", 4)
     words[3] = b"0" * 64
@@ -452,10 +454,10 @@ def test_saving_waits_for_its_time_and_takes_no_more_than_its_share(
 ) -> None:
     clock = Clock()
     clock.cost = cost
-    monkeypatch.setattr(training_state, "time", clock)
-    monkeypatch.setattr(training_state, "save", clock.save)
-    state = State(1, (), (), -1.0, {}, {})
-    keeper = training_state.Keeper(Place(tmp_path, "x"), "it", every_s, StopRequest(), [])
+    monkeypatch.setattr(checkpoint, "time", clock)
+    monkeypatch.setattr(checkpoint, "save", clock.save)
+    state = TrainingState(1, (), (), -1.0, {}, {})
+    keeper = checkpoint.Checkpointer(CheckpointDir(tmp_path, "x"), "it", every_s, StopRequest(), [])
     found = []
     for wait in waits:
         clock.now += wait
@@ -466,12 +468,12 @@ def test_saving_waits_for_its_time_and_takes_no_more_than_its_share(
 
 def test_a_request_to_stop_saves_before_its_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clock, request = Clock(), StopRequest()
-    monkeypatch.setattr(training_state, "time", clock)
-    monkeypatch.setattr(training_state, "save", clock.save)
-    keeper = training_state.Keeper(Place(tmp_path, "x"), "it", 1000, request, [])
+    monkeypatch.setattr(checkpoint, "time", clock)
+    monkeypatch.setattr(checkpoint, "save", clock.save)
+    keeper = checkpoint.Checkpointer(CheckpointDir(tmp_path, "x"), "it", 1000, request, [])
     step = Step(("a",), (1,), 0.5, 0.5, False)
-    assert not keeper.pause(lambda: State(3, (step,), (), -1.0, {}, {}))
+    assert not keeper.pause(lambda: TrainingState(3, (step,), (), -1.0, {}, {}))
     request.reason = "SIGTERM"
     with pytest.raises(StoppedError, match="it: saved in epoch 3 after step 1"):
-        keeper.pause(lambda: State(3, (step,), (), -1.0, {}, {}))
+        keeper.pause(lambda: TrainingState(3, (step,), (), -1.0, {}, {}))
     assert clock.saved == 1

@@ -12,10 +12,11 @@ from monai.transforms import RandCropByPosNegLabeld, SpatialCrop
 from monai.transforms.utils import correct_crop_centers
 from scipy.stats import ks_2samp
 
-from context_fbr import sampling, spheres
-from context_fbr.errors import UserError
-from context_fbr.study.document import Document
-from context_fbr.study.raw import SpheresRaw
+from context_fbr.config.document import Document
+from context_fbr.config.raw import SpheresRaw
+from context_fbr.core.errors import UserError
+from context_fbr.datasets import spheres
+from context_fbr.training import sampling
 
 PATCH_SIZES = (32, 48, 64, 80, 96)
 PUBLISHED = ROOT / "tests" / "published_foreground_ratios.csv"

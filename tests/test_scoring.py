@@ -7,8 +7,8 @@ import torch
 from monai.metrics import DiceMetric, HausdorffDistanceMetric
 from scipy.ndimage import binary_erosion
 
-from context_fbr import nearest, scoring
-from context_fbr.scoring import score
+from context_fbr.metrics import overlap, surface_search
+from context_fbr.metrics.overlap import score
 
 SHAPE = (13, 11, 9)
 
@@ -79,7 +79,7 @@ def brute_hausdorff(prediction: np.ndarray, label: np.ndarray) -> float | None:
 def test_scores_equal_monai_s_and_a_brute_force(
     name: str, prediction: np.ndarray, label: np.ndarray, search_cost: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nearest, "SEARCH_COST", search_cost)
+    monkeypatch.setattr(surface_search, "SEARCH_COST", search_cost)
     scores = score(prediction, label)
     assert scores.hausdorff_voxels == brute_hausdorff(prediction, label)
     theirs = monai_value(HausdorffDistanceMetric(include_background=True), prediction, label)
@@ -135,25 +135,25 @@ def test_the_surface_is_what_an_erosion_takes_away() -> None:
     for shape in ((9, 7, 5), (1, 6, 6), (2, 2, 2), (4, 1, 1)):
         for density in (0.05, 0.5, 0.95, 1.0):
             mask = generator.random(shape) < density
-            assert np.array_equal(scoring.surface(mask), mask & ~binary_erosion(mask))
-            assert np.array_equal(nearest.where(mask), np.argwhere(mask))
+            assert np.array_equal(overlap.surface(mask), mask & ~binary_erosion(mask))
+            assert np.array_equal(surface_search.where(mask), np.argwhere(mask))
 
 
 def test_masks_are_cut_to_the_smallest_box_that_holds_both_and_are_nothing_where_both_are_empty() -> None:
     prediction, label = np.zeros((7, 8, 9)), np.zeros((7, 8, 9), np.uint8)
     prediction[2, 3, 5], prediction[3, 5, 5] = 0.5, -2
     label[4, 4, 6], label[4, 4, 7] = 1, 255
-    cut = scoring.crop_to_union(prediction, label)
+    cut = overlap.crop_to_union(prediction, label)
     for mask, whole in zip(cut, (prediction, label), strict=True):
         assert mask.dtype == bool
         np.testing.assert_array_equal(mask, whole[2:5, 3:6, 5:8] != 0)
     np.testing.assert_array_equal(
-        scoring.crop_to_union(prediction, prediction * 0)[0], prediction[2:4, 3:6, 5:6] != 0
+        overlap.crop_to_union(prediction, prediction * 0)[0], prediction[2:4, 3:6, 5:6] != 0
     )
-    assert [mask.shape for mask in scoring.crop_to_union(label * 0, label * 0)] == [(0, 0, 0)] * 2
+    assert [mask.shape for mask in overlap.crop_to_union(label * 0, label * 0)] == [(0, 0, 0)] * 2
     corners = np.zeros((2, 3, 4), bool)
     corners[0, 0, 0] = corners[1, 2, 3] = True
-    assert scoring.crop_to_union(corners, corners)[0].shape == (2, 3, 4)
+    assert overlap.crop_to_union(corners, corners)[0].shape == (2, 3, 4)
 
 
 @pytest.mark.parametrize(
@@ -163,4 +163,4 @@ def test_masks_are_cut_to_the_smallest_box_that_holds_both_and_are_nothing_where
 def test_dice_is_twice_what_is_shared_of_both(
     shared: int, predicted: int, true: int, expected: float | None
 ) -> None:
-    assert scoring.dice(shared, predicted, true) == (None if expected is None else pytest.approx(expected))
+    assert overlap.dice(shared, predicted, true) == (None if expected is None else pytest.approx(expected))

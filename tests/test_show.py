@@ -9,15 +9,16 @@ import pytest
 from conftest import ROOT, SETTINGS
 from test_findings import study
 
-from context_fbr import report, show
-from context_fbr.cli import parser
-from context_fbr.errors import UserError
+from context_fbr import analyze
+from context_fbr.core.errors import UserError
+from context_fbr_tools.cli import parser
+from context_fbr_tools.study import show
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("report")
-    report.write_report(study(), SETTINGS, made / "metrics", made / "plots")
+    analyze.write_report(study(), SETTINGS, made / "metrics", made / "plots")
     return made / "metrics"
 
 

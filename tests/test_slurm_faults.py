@@ -29,7 +29,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
     loop = "        for epoch in epochs:\n"
     pause = f"__import__('time').sleep(__import__('os').path.exists({str(slow(made))!r}))"
-    made.edit("src/context_fbr/cell_training.py", loop, f"{loop}            {pause}\n")
+    made.edit("src/context_fbr/training/cell.py", loop, f"{loop}            {pause}\n")
     begin = "        evaluate(cell, inputs, request)\n"
     wait = f"while __import__('os').path.exists({str(hold(made))!r}): __import__('time').sleep(0.1)"
     made.edit("src/context_fbr/evaluate.py", begin, f"        {wait}\n{begin}")
@@ -263,7 +263,7 @@ def test_a_cell_that_fails_by_itself_is_final_and_named_with_its_log_and_the_oth
     made = base.copy(tmp_path / "study")
     made.edit("params.yaml", f"epochs: {EPOCHS}\n", "epochs: 2\n")
     made.edit(
-        "src/context_fbr/cell_training.py",
+        "src/context_fbr/training/cell.py",
         "    origin, code = provenance.start()",
         '    if cell.model == "unet":\n        raise UserError("broken by a test")\n    origin, code = provenance.start()',
     )

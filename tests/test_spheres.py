@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from context_fbr import spheres
-from context_fbr.study.document import Document
-from context_fbr.study.raw import SpheresRaw
+from context_fbr.config.document import Document
+from context_fbr.config.raw import SpheresRaw
+from context_fbr.datasets import spheres
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pipeline import ROOT
 
-from context_fbr.errors import UserError
-from context_fbr.splits import assign_splits, in_no_split
-from context_fbr.study.preparation import Split
+from context_fbr.config.preprocessing import Split
+from context_fbr.core.errors import UserError
+from context_fbr.preprocessing.splits import assign_splits, in_no_split
 
 LABELS = ROOT.parent / "shared" / "data" / "msd_spleen_labels" / "labelsTr"
 SPLEEN = (

@@ -13,13 +13,14 @@ import torch
 from conftest import ROOT
 from pipeline import Workspace
 
-from context_fbr import code, device, provenance, resume, stage_inputs
-from context_fbr.cells import Cell
-from context_fbr.errors import UserError
-from context_fbr.stage_inputs import StageInputs
+from context_fbr.config.cell import Cell
+from context_fbr.core.errors import UserError
+from context_fbr.networks import device
+from context_fbr.runtime import code_digest, provenance, resume, stage_inputs
+from context_fbr.runtime.stage_inputs import StageInputs
 
 CELL = Cell("spheres", "unet", 16, 1)
-TRAINER = Path("src/context_fbr/trainer.py")
+TRAINER = Path("src/context_fbr/training/loop.py")
 
 
 def edit(path: Path, before: str, after: str) -> None:
@@ -40,7 +41,7 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StageInputs:
     shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
     shutil.copytree(ROOT / "src", "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     Path("data/code").mkdir(parents=True)
-    Path("data/code/train.json").write_text(code.text_of("train"))
+    Path("data/code/train.json").write_text(code_digest.text_of("train"))
     Path("data/prepared/spheres").mkdir(parents=True)
     Path("data/prepared/spheres/cases.json").write_text("{}")
     return stage_inputs.read("train", CELL.item)
@@ -60,8 +61,8 @@ CHANGES: dict[str, tuple[Callable[[], object], str]] = {
     "A1 a parameter is gone": (lambda: edit(Path("params.yaml"), "  precision: float32                   # of the networks", "  # of the networks"), "params.yaml:68: train.precision: "),
     "A1 half a file of parameters": (lambda: Path("params.yaml").write_text("train: [1, 2"), "params.yaml:"),
     "A1 no file of parameters": (lambda: Path("params.yaml").unlink(), "params.yaml: "),
-    "A2 a module": (append("src/context_fbr/trainer.py", "# a change\n"), "data/code/train.json: "),
-    "A2 a module that it does not parse": (append("src/context_fbr/trainer.py", "def (\n"), "src/context_fbr/trainer.py:"),
+    "A2 a module": (append("src/context_fbr/training/loop.py", "# a change\n"), "data/code/train.json: "),
+    "A2 a module that it does not parse": (append("src/context_fbr/training/loop.py", "def (\n"), "src/context_fbr/training/loop.py:"),
     "A2 the file that describes the code": (append("data/code/train.json", " "), "data/code/train.json: "),
     "A1 prepared data": (append("data/prepared/spheres/cases.json", " "), "data/prepared/spheres: "),
     "A1 prepared data is gone": (lambda: shutil.rmtree("data/prepared"), "data/prepared/spheres: "),
@@ -243,7 +244,7 @@ def test_a_change_during_a_run_records_nothing(
     train = f"train@{CELL.key}"
     commands = {
         "dvc repro": ["-m", "dvc", "repro", train],
-        "grid run": ["-c", "from context_fbr.cli import main; main()", "grid", "run", CELL.key],
+        "grid run": ["-c", "from context_fbr_tools.cli import main; main()", "grid", "run", CELL.key],
     }
     workspace.dvc("repro", f"prepare@{CELL.task}", "code_train", "code_evaluate")
     before = records(workspace)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from context_fbr.errors import StoppedError
-from context_fbr.grid.processes import signals_as_exceptions
-from context_fbr.stopping import stop_requests
+from context_fbr.core.errors import StoppedError
+from context_fbr.runtime.stop_signals import stop_requests
+from context_fbr_tools.grid.processes import signals_as_exceptions
 
 
 @contextmanager

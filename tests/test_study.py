@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from context_fbr.cells import Cell
-from context_fbr.errors import UserError
-from context_fbr.study.document import Document
-from context_fbr.study.preparation import Prepare
-from context_fbr.study.training import Training
-from context_fbr.study.whole import read_study
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.study import read_study
+from context_fbr.config.training import Training
+from context_fbr.core.errors import UserError
 
 Change = Callable[[str, str], Document]
 

@@ -9,8 +9,8 @@ import pytest
 import surface_distance
 from surface_distance import metrics as oracle
 
-from context_fbr import nearest, surface, surface_elements
-from context_fbr.surface import SurfaceScores, score_surface
+from context_fbr.metrics import surface, surface_elements, surface_search
+from context_fbr.metrics.surface import SurfaceScores, score_surface
 
 SPACINGS = [(1.0, 1.0, 1.0), (0.79, 0.79, 5.0), (2.5, 0.7, 1.5), (1.5, 1.5, 2.0)]
 
@@ -60,12 +60,14 @@ def deepmind(
     )
 
 
-@pytest.mark.parametrize("search_cost", [0, nearest.SEARCH_COST, 10**9], ids=["tree", "either", "transform"])
+@pytest.mark.parametrize(
+    "search_cost", [0, surface_search.SEARCH_COST, 10**9], ids=["tree", "either", "transform"]
+)
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_scores_are_those_of_deepminds_surface_distance(
     spacing: tuple[float, float, float], search_cost: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nearest, "SEARCH_COST", search_cost)
+    monkeypatch.setattr(surface_search, "SEARCH_COST", search_cost)
     for tolerance, (prediction, label) in product((1.0, 3.0), pairs()):
         ours = score_surface(prediction, label, spacing, tolerance)
         expected = deepmind(prediction, label, spacing, tolerance)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from msd_dataset import AFFINE, Dataset
 
-from context_fbr.msd.verify import verify
-from context_fbr.task_init import histogram
-from context_fbr.task_init import survey as surveying
-from context_fbr.task_init.survey import BYTES_PER_VOXEL, survey
+from context_fbr.datasets.verify import verify
+from context_fbr_tools.data import histogram
+from context_fbr_tools.data import survey as surveying
+from context_fbr_tools.data.survey import BYTES_PER_VOXEL, survey
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,18 @@ from conftest import ROOT
 from msd_dataset import AFFINE, Dataset
 from ruamel.yaml import YAML
 
-from context_fbr.cli import _main
-from context_fbr.errors import UserError
-from context_fbr.msd.verify import verify
+from context_fbr.config.document import Document, plain
+from context_fbr.config.raw import FolderRaw
+from context_fbr.config.study import Study, Task, read_study
+from context_fbr.core.errors import UserError
+from context_fbr.datasets.verify import verify
 from context_fbr.prepare import prepare_case
-from context_fbr.splits import Source, assign_splits
-from context_fbr.study.document import Document, plain
-from context_fbr.study.raw import FolderRaw
-from context_fbr.study.whole import Study, Task, read_study
-from context_fbr.task_init import block, insertion
-from context_fbr.task_init.histogram import BINS, histogram
-from context_fbr.task_init.proposal import propose_spacing, propose_split, propose_steps
-from context_fbr.task_init.survey import Survey, survey
+from context_fbr.preprocessing.splits import Source, assign_splits
+from context_fbr_tools.cli import _main
+from context_fbr_tools.data import insertion, yaml_block
+from context_fbr_tools.data.histogram import BINS, histogram
+from context_fbr_tools.data.proposal import propose_spacing, propose_split, propose_steps
+from context_fbr_tools.data.survey import Survey, survey
 
 REAL_CT = ROOT.parent / "shared" / "data" / "real_ct"
 CASES = [f"blob_{number}" for number in range(8)]
@@ -165,7 +165,7 @@ def test_the_block_of_a_ct_is_valid_and_says_what_the_files_say(
     assert len(assign_splits(dataset.path, split)) == 3
     assert task.train.epochs * 1 == 60 * 13 == 780  # the steps of spleen
     assert "x 1 steps (training cases: 1, a step takes 2) = 780 steps; spleen has 780" in text
-    assert f"gives volumes of {block.ranges(prepared_shapes(dataset, task))} voxels" in text
+    assert f"gives volumes of {yaml_block.ranges(prepared_shapes(dataset, task))} voxels" in text
     assert "cases padded, as the patch is larger: 16 (3 of 3), 32 (3 of 3), 48 (3 of 3)" in text
 
 
@@ -184,7 +184,7 @@ def test_the_block_of_an_mri_is_valid_and_says_what_the_files_say(
     assert "label values in a list are segmented together as one class" in text
     shapes = prepared_shapes(mri, task)
     assert len({shape[0] for shape in shapes}) > 1
-    assert f"gives volumes of {block.ranges(shapes)} voxels" in text
+    assert f"gives volumes of {yaml_block.ranges(shapes)} voxels" in text
     padded = [(size, sum(min(shape) < size for shape in shapes)) for size in (16, 32)]
     assert f"larger: {', '.join(f'{size} ({n} of 8)' for size, n in padded if n)}\n" in text
     zooms = [nibabel.as_closest_canonical(image).header.get_zooms() for image in read_all(mri, "imagesTr")]
@@ -211,7 +211,7 @@ def test_images_without_a_background_of_zeros_are_not_cropped(
     text = proposed(capsys, "mri")
     task = study_with(text).tasks["knee_mr_3t"]
     assert not task.prepare.crop
-    assert f"gives volumes of {block.ranges(prepared_shapes(mri, task))} voxels" in text
+    assert f"gives volumes of {yaml_block.ranges(prepared_shapes(mri, task))} voxels" in text
     rewrite(mri, "imagesTr", "blob_2", lambda v: v - 4)
     text = proposed(capsys, "mri")
     assert "1 of 8 images go below 0, which counts as no tissue" in text
@@ -534,7 +534,7 @@ def test_the_block_of_a_real_ct_is_valid(tmp_path: Path, capsys: pytest.CaptureF
     low, high = np.percentile(inside, [0.5, 99.5], method="inverted_cdf")
     assert task.prepare.window == (np.floor(low / 10) * 10, np.ceil(high / 10) * 10)
     assert task.prepare.spacing_mm == pytest.approx((3, 3, 3), abs=0.006)
-    assert f"gives volumes of {block.ranges(prepared_shapes(made, task))} voxels" in text
+    assert f"gives volumes of {yaml_block.ranges(prepared_shapes(made, task))} voxels" in text
 
 
 def test_a_case_has_its_axes_towards_right_anterior_superior(dataset: Dataset) -> None:

@@ -13,8 +13,8 @@ import real_ct
 from conftest import ROOT
 from pipeline import Workspace, cells
 
-from context_fbr.scoring import score
-from context_fbr.surface import score_surface
+from context_fbr.metrics.overlap import score
+from context_fbr.metrics.surface import score_surface
 
 SHARED = ROOT.parent / "shared" / "data"
 LABELS = SHARED / "msd_spleen_labels"

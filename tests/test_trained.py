@@ -10,12 +10,12 @@ import torch
 from pipeline import Workspace
 from trained_cells import write
 
-from context_fbr import networks
-from context_fbr.cells import Cell
-from context_fbr.errors import UserError
-from context_fbr.study.document import Document
-from context_fbr.study.training import Network
-from context_fbr.trained import check_network, load_network, read_training
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.training import Network
+from context_fbr.core.errors import UserError
+from context_fbr.networks import factory
+from context_fbr.training.weights import check_network, load_network, read_training
 
 CELL, OTHER = Cell("spheres", "unet", 16, 1), Cell("spheres", "unet", 16, 2)
 CPU = torch.device("cpu")
@@ -35,7 +35,7 @@ def network(params: Path, monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
     monkeypatch.chdir(params.parent)
     document = Document.read()
     for cell in (OTHER, CELL):
-        network = networks.build(document, cell.model, cell.patch_size, cell.seed)
+        network = factory.build(document, cell.model, cell.patch_size, cell.seed)
         network(IMAGE)  # statistics of a batch: before these, norm and activation could change places
         write(cell, document, saved(network))
     return network.eval()
@@ -56,7 +56,7 @@ def flip(path: Path, at: int) -> None:
 def test_a_change_of_params_yaml_does_not_change_a_trained_network(network: torch.nn.Module) -> None:
     params = Path("params.yaml")
     params.write_text(params.read_text().replace(*ORDER, 1))
-    built = networks.build(Document.read(), "unet", 16, 1).eval()
+    built = factory.build(Document.read(), "unet", 16, 1).eval()
     built.load_state_dict(network.state_dict())  # same names and shapes: nothing else would notice
     with torch.no_grad():
         expected, other = network(IMAGE), built(IMAGE)

@@ -10,18 +10,19 @@ import pytest
 import torch
 from monai.losses import DiceLoss
 
-from context_fbr import networks, patches, sampling, steps, trainer
-from context_fbr.cell_training import follow
-from context_fbr.cells import Cell
-from context_fbr.device import prepare_device
-from context_fbr.epoch import Epoch
-from context_fbr.errors import UserError
-from context_fbr.patches import Protocol, Volume
-from context_fbr.steps import Step
-from context_fbr.study.document import Document
-from context_fbr.study.training import SlidingWindow, Training
-from context_fbr.tracking import NullTracker
-from context_fbr.trainer import State
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.training import SlidingWindow, Training
+from context_fbr.core.errors import UserError
+from context_fbr.networks import factory
+from context_fbr.networks.device import prepare_device
+from context_fbr.training import batches, loop, sampling, steps
+from context_fbr.training.batches import Protocol, Volume
+from context_fbr.training.cell import follow
+from context_fbr.training.history import Epoch
+from context_fbr.training.loop import TrainingState
+from context_fbr.training.steps import Step
+from context_fbr.training.tracking import NullTracker
 
 MODELS = ["unet", "attention_unet", "unetr"]
 
@@ -41,7 +42,7 @@ def volumes() -> list[Volume]:
         label = np.zeros(image.shape, np.uint8)
         label[5:15, 4 + index : 14, 6:16] = 1
         image[label > 0] += 0.5
-        made.append(patches.load_volume(f"case {index}", image, label, torch.device("cpu")))
+        made.append(batches.load_volume(f"case {index}", image, label, torch.device("cpu")))
     return made
 
 
@@ -56,9 +57,9 @@ def test_the_loss_of_the_first_steps_is_that_of_a_plain_monai_loop(
 ) -> None:
     """One epoch of two steps, then two more with the cosine's next rate; float32 in another memory order."""
     plan = protocol(document)
-    ours = list(trainer.train(networks.build(document, model, 16, 1), volumes, volumes[:1], plan))
+    ours = list(loop.train(factory.build(document, model, 16, 1), volumes, volumes[:1], plan))
 
-    network = networks.build(document, model, 16, 1).train()
+    network = factory.build(document, model, 16, 1).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=plan.settings.learning_rate)
     loss_function = DiceLoss(to_onehot_y=True, softmax=True)
     for epoch in ours[:2]:
@@ -68,7 +69,7 @@ def test_the_loss_of_the_first_steps_is_that_of_a_plain_monai_loop(
         assert epoch.learning_rate == pytest.approx(rate, rel=1e-9)
         optimizer.param_groups[0]["lr"] = rate
         losses = []
-        for batch in patches.batches(volumes, plan, epoch.number):
+        for batch in batches.batches(volumes, plan, epoch.number):
             optimizer.zero_grad()
             loss = loss_function(network(batch.images.contiguous()), batch.labels)
             loss.backward()
@@ -84,9 +85,7 @@ def test_two_trainings_have_the_same_bits_and_leave_the_global_generator_alone(
 ) -> None:
     state = torch.random.get_rng_state()
     runs = [
-        list(
-            trainer.train(networks.build(document, model, 16, 1), volumes, volumes[:1], protocol(document, 2))
-        )
+        list(loop.train(factory.build(document, model, 16, 1), volumes, volumes[:1], protocol(document, 2)))
         for _ in range(2)
     ]
     assert torch.equal(state, torch.random.get_rng_state())
@@ -100,8 +99,8 @@ def test_two_trainings_have_the_same_bits_and_leave_the_global_generator_alone(
 
 def test_dropout_is_a_function_of_seed_and_epoch(document: Document, volumes: list[Volume]) -> None:
     def losses() -> list[float]:
-        network = torch.nn.Sequential(networks.build(document, "unet", 16, 1), torch.nn.Dropout(0.5))
-        return [e.loss for e in trainer.train(network, volumes, volumes[:1], protocol(document, 2))]
+        network = torch.nn.Sequential(factory.build(document, "unet", 16, 1), torch.nn.Dropout(0.5))
+        return [e.loss for e in loop.train(network, volumes, volumes[:1], protocol(document, 2))]
 
     torch.manual_seed(1)
     first = losses()
@@ -129,7 +128,7 @@ def test_the_random_numbers_of_a_step_are_named_by_seed_epoch_and_step(
 ) -> None:
     """Three epochs of two steps: equal masks in every epoch would be another regularisation."""
     network = Drawing()
-    list(trainer.train(network, volumes, volumes[:1], protocol(document, 3, seed)))
+    list(loop.train(network, volumes, volumes[:1], protocol(document, 3, seed)))
     expected = []
     for epoch in (1, 2, 3):
         for step in (1, 2):
@@ -141,10 +140,10 @@ def test_the_random_numbers_of_a_step_are_named_by_seed_epoch_and_step(
 
 def test_every_patch_s_foreground_ratio_is_kept(document: Document, volumes: list[Volume]) -> None:
     plan = protocol(document, epochs=2)
-    for epoch in trainer.train(networks.build(document, "unet", 16, 1), volumes, volumes[:1], plan):
+    for epoch in loop.train(factory.build(document, "unet", 16, 1), volumes, volumes[:1], plan):
         expected = [
             (name, float(label.float().mean()))
-            for batch in patches.batches(volumes, plan, epoch.number)
+            for batch in batches.batches(volumes, plan, epoch.number)
             for name, label in zip(batch.names, batch.labels, strict=True)
         ]
         assert list(epoch.foreground_ratios) == expected
@@ -153,18 +152,18 @@ def test_every_patch_s_foreground_ratio_is_kept(document: Document, volumes: lis
 
 def test_the_best_validated_epoch_s_weights_are_handed_out(document: Document, volumes: list[Volume]) -> None:
     plan = protocol(document, epochs=5, every=2)
-    network = networks.build(document, "unet", 16, 1)
+    network = factory.build(document, "unet", 16, 1)
     best = -1.0
-    for epoch in trainer.train(network, volumes, volumes[:2], plan):
+    for epoch in loop.train(network, volumes, volumes[:2], plan):
         assert (epoch.validation_dice is not None) == (epoch.number in (2, 4, 5))
         better = epoch.validation_dice is not None and epoch.validation_dice > best
         assert (epoch.weights is not None) == better
         if better:
             best = epoch.validation_dice
-            copy = networks.build(document, "unet", 16, 2)
+            copy = factory.build(document, "unet", 16, 2)
             copy.load_state_dict(epoch.weights)
             copy.to(memory_format=torch.channels_last_3d)
-            assert trainer.validate(copy, volumes[:2], plan) == best
+            assert loop.validate(copy, volumes[:2], plan) == best
 
 
 def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_cases(
@@ -174,13 +173,13 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_cases(
     with pytest.raises(
         UserError, match=r"epoch 1, step \d: the loss is nan on cases \[.*case 2.*Lower train"
     ):
-        list(trainer.train(networks.build(document, "unet", 16, 1), volumes, volumes[:1], protocol(document)))
+        list(loop.train(factory.build(document, "unet", 16, 1), volumes, volumes[:1], protocol(document)))
 
 
 def test_validation_without_any_foreground_is_refused(document: Document, volumes: list[Volume]) -> None:
     volumes[0].label[:] = 0
     with pytest.raises(UserError, match="no validation volume has foreground"):
-        trainer.validate(networks.build(document, "unet", 16, 1), volumes[:1], protocol(document))
+        loop.validate(factory.build(document, "unet", 16, 1), volumes[:1], protocol(document))
 
 
 def test_a_batch_that_is_too_small_for_a_norm_names_the_parameter(
@@ -190,12 +189,12 @@ def test_a_batch_that_is_too_small_for_a_norm_names_the_parameter(
     settings = plan.settings.model_copy(update={"batch_volumes": 1, "patches_per_volume": 1})
     plan = Protocol(settings, plan.window, plan.epochs, 8, plan.seed)
     with pytest.raises(UserError, match=r"batch of shape \(1, 1, 8, 8, 8\).*train.patches_per_volume"):
-        list(trainer.train(networks.build(document, "unet", 8, 1), volumes, volumes[:1], plan))
+        list(loop.train(factory.build(document, "unet", 8, 1), volumes, volumes[:1], plan))
 
 
 def test_superseded_weights_are_not_kept(document: Document, volumes: list[Volume]) -> None:
-    network = networks.build(document, "unet", 16, 1)
-    epochs = trainer.train(network, volumes, volumes[:2], protocol(document, 6))
+    network = factory.build(document, "unet", 16, 1)
+    epochs = loop.train(network, volumes, volumes[:2], protocol(document, 6))
     history: list[Epoch] = []
     follow(Cell("spheres", "unet", 16, 1), epochs, 6, history, NullTracker())
     kept = [epoch for epoch in history if epoch.weights is not None]
@@ -212,7 +211,7 @@ def test_patches_are_those_of_the_sampler_with_the_study_s_settings(
         update={"foreground_patch_probability": probability, "patches_per_volume": 5, "batch_volumes": 3}
     )
     plan = Protocol(settings, plan.window, plan.epochs, 4, plan.seed)
-    found = list(patches.batches(volumes, plan, epoch=7))
+    found = list(batches.batches(volumes, plan, epoch=7))
     assert [len(batch.names) for batch in found] == [15, 5]
     by_name = {volume.where.name: volume for volume in volumes}
     cut = ((n, i, t) for b in found for n, i, t in zip(b.names, b.images, b.labels, strict=True))
@@ -229,11 +228,11 @@ class StopError(Exception):
     """Raised by a test where a training pauses."""
 
 
-def stop_at(pause: int, saved: Path) -> Callable[[Callable[[], State]], None]:
+def stop_at(pause: int, saved: Path) -> Callable[[Callable[[], TrainingState]], None]:
     """Save the state and stop at the n-th pause, from 0."""
     left = pause
 
-    def stop(state: Callable[[], State]) -> None:
+    def stop(state: Callable[[], TrainingState]) -> None:
         nonlocal left
         if not left:
             now = state()
@@ -250,29 +249,29 @@ def test_a_training_that_goes_on_from_any_of_its_pauses_ends_with_the_same_bits(
 ) -> None:
     """Pauses: before the first step, after each of two steps, after each of two validated volumes."""
     plan = protocol(document, epochs=4, every=2)
-    whole = networks.build(document, model, 16, 1)
-    through = list(trainer.train(whole, volumes, volumes[:2], plan))
+    whole = factory.build(document, model, 16, 1)
+    through = list(loop.train(whole, volumes, volumes[:2], plan))
     count = 0
 
-    def counted(_: Callable[[], State]) -> None:
+    def counted(_: Callable[[], TrainingState]) -> None:
         nonlocal count
         count += 1
 
-    list(trainer.train(networks.build(document, model, 16, 1), volumes, volumes[:2], plan, None, counted))
+    list(loop.train(factory.build(document, model, 16, 1), volumes, volumes[:2], plan, None, counted))
     assert count == 4 * 3 + 2 * 2
     for pause in range(count) if model == "unet" else (5, 7):
         history: list[Epoch] = []
         saved = tmp_path / "state.pt"
-        first = trainer.train(
-            networks.build(document, model, 16, 1), volumes, volumes[:2], plan, None, stop_at(pause, saved)
+        first = loop.train(
+            factory.build(document, model, 16, 1), volumes, volumes[:2], plan, None, stop_at(pause, saved)
         )
         with pytest.raises(StopError):
             for epoch in first:
                 history.append(epoch)
         content = torch.load(saved, weights_only=True)
-        state = State(**{**content, "steps": tuple(Step(*step) for step in content["steps"])})
-        again = networks.build(document, model, 16, 2)
-        history = through[: state.epoch - 1] + list(trainer.train(again, volumes, volumes[:2], plan, state))
+        state = TrainingState(**{**content, "steps": tuple(Step(*step) for step in content["steps"])})
+        again = factory.build(document, model, 16, 2)
+        history = through[: state.epoch - 1] + list(loop.train(again, volumes, volumes[:2], plan, state))
         assert [epoch.number for epoch in history] == [1, 2, 3, 4]
         for ours, theirs in zip(history, through, strict=True):
             for name in ("learning_rate", "loss", "validation_dice", "foreground_ratios"):
@@ -286,7 +285,7 @@ def test_the_learning_rates_are_pytorch_s_cosine(document: Document) -> None:
     settings = protocol(document).settings
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50, settings.final_learning_rate)
-    for rate in trainer.learning_rates(settings, 50):
+    for rate in loop.learning_rates(settings, 50):
         assert rate == optimizer.param_groups[0]["lr"]
         optimizer.step()
         schedule.step()
@@ -294,7 +293,7 @@ def test_the_learning_rates_are_pytorch_s_cosine(document: Document) -> None:
 
 def poisoned(document: Document, bad: int) -> torch.nn.Module:
     """A network whose gradient, not whose loss, is infinite in its n-th step, from 1."""
-    network = networks.build(document, "unet", 16, 1)
+    network = factory.build(document, "unet", 16, 1)
     calls = 0
 
     def poison(gradient: torch.Tensor) -> torch.Tensor:
@@ -310,10 +309,10 @@ def test_a_gradient_that_is_not_finite_stops_before_it_can_be_saved(
     document: Document, volumes: list[Volume]
 ) -> None:
     """The state of a step whose weights are spoilt cannot be had; the one before it can."""
-    states: list[State] = []
+    states: list[TrainingState] = []
     with pytest.raises(UserError) as stopped:
         list(
-            trainer.train(
+            loop.train(
                 poisoned(document, 3), volumes, volumes[:1], protocol(document), None,
                 lambda state: states.append(state()),
             )
@@ -334,10 +333,10 @@ def test_a_step_with_bad_numbers_can_be_skipped_and_counted_as_if_it_never_was(
     network = poisoned(document, 3)
     begun, after_the_step = 4, 5  # pauses of an epoch: begin, step, step, validated volume
 
-    def remember(_: Callable[[], State]) -> None:
+    def remember(_: Callable[[], TrainingState]) -> None:
         before.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
 
-    history = list(trainer.train(network, volumes, volumes[:1], plan, None, remember))
+    history = list(loop.train(network, volumes, volumes[:1], plan, None, remember))
     assert [epoch.skipped_steps for epoch in history] == [0, 1, 0]
     assert all(np.isfinite(epoch.loss) for epoch in history)
     for name, tensor in before[after_the_step].items():
@@ -345,7 +344,7 @@ def test_a_step_with_bad_numbers_can_be_skipped_and_counted_as_if_it_never_was(
     for volume in volumes:
         volume.image[:] = float("nan")
     with pytest.raises(UserError, match="epoch 1: all 2 steps were skipped"):
-        list(trainer.train(networks.build(document, "unet", 16, 1), volumes, volumes[:1], plan))
+        list(loop.train(factory.build(document, "unet", 16, 1), volumes, volumes[:1], plan))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -358,8 +357,8 @@ def test_on_a_gpu_two_trainings_have_the_same_bits(
     there = [replace(v, image=v.image.to(device), label=v.label.to(device)) for v in volumes]
     runs = []
     for _ in range(2):
-        network = networks.build(document, model, 16, 1).to(device)
-        list(trainer.train(network, there, there[:1], protocol(document, 3)))
+        network = factory.build(document, model, 16, 1).to(device)
+        list(loop.train(network, there, there[:1], protocol(document, 3)))
         runs.append({name: tensor.cpu() for name, tensor in network.state_dict().items()})
     assert all(torch.equal(tensor, runs[1][name]) for name, tensor in runs[0].items())
 
@@ -372,8 +371,8 @@ def test_a_training_in_bf16_follows_that_in_float32_and_has_the_same_bits_twice(
     low = replace(plan, settings=plan.settings.model_copy(update={"precision": "bf16"}))
     losses = {}
     for name, own in (("float32", plan), ("bf16", low), ("again", low)):
-        network = networks.build(document, model, 16, 1)
-        losses[name] = [epoch.loss for epoch in trainer.train(network, volumes, volumes[:1], own)]
+        network = factory.build(document, model, 16, 1)
+        losses[name] = [epoch.loss for epoch in loop.train(network, volumes, volumes[:1], own)]
     assert losses["bf16"] == losses["again"] != losses["float32"]
     assert losses["bf16"] == pytest.approx(losses["float32"], abs=0.01)
 
@@ -389,15 +388,15 @@ def test_numbers_of_steps_are_read_in_their_order_also_where_the_last_batch_is_s
     labels[0] = 1
     labels[2, 0, 0, 1] = 1
     on_device = [
-        steps.OnDevice.of(("a", "b", "c"), labels, torch.tensor(0.5), torch.tensor(2.0), False),
-        steps.OnDevice.of(("d",), labels[2:], torch.tensor(0.25), torch.tensor(4.0), True),
+        steps.PendingStep.of(("a", "b", "c"), labels, torch.tensor(0.5), torch.tensor(2.0), False),
+        steps.PendingStep.of(("d",), labels[2:], torch.tensor(0.25), torch.tensor(4.0), True),
     ]
     assert steps.read(on_device) == [
         Step(("a", "b", "c"), (8, 0, 2), 0.5, 2.0, False), Step(("d",), (2,), 0.25, 4.0, True),
     ]  # fmt: skip
     assert steps.read([]) == []
     many = torch.ones((1, 1, 8, 8, 8), dtype=torch.uint8)  # 512 voxels are more than a uint8 can count
-    assert steps.OnDevice.of(
+    assert steps.PendingStep.of(
         ("a",), many, torch.zeros(()), torch.zeros(()), False
     ).foreground_voxels.tolist() == [512]
 
@@ -459,17 +458,17 @@ def test_the_mean_loss_is_that_of_the_steps_that_were_not_skipped() -> None:
 
 def test_an_epoch_goes_on_after_the_batches_that_are_done(document: Document, volumes: list[Volume]) -> None:
     plan = protocol(document)
-    whole = list(patches.batches(volumes, plan, 2))
+    whole = list(batches.batches(volumes, plan, 2))
     order = sampling.epoch_order(plan.seed, 2, 4)
     names = [f"case {number}" for number in order for _ in range(plan.settings.patches_per_volume)]
     assert [name for batch in whole for name in batch.names] == names
     for done in range(4):
-        rest = list(patches.batches(volumes, plan, 2, done))
+        rest = list(batches.batches(volumes, plan, 2, done))
         assert [batch.names for batch in rest] == [batch.names for batch in whole[done:]]
         for ours, theirs in zip(rest, whole[done:], strict=True):
             assert torch.equal(ours.images, theirs.images)
             assert torch.equal(ours.labels, theirs.labels)
-    assert [batch.names for batch in patches.batches(volumes, plan, 3)] != [batch.names for batch in whole]
+    assert [batch.names for batch in batches.batches(volumes, plan, 3)] != [batch.names for batch in whole]
     batch = whole[0]
     assert (batch.images.shape, batch.labels.shape) == ((4, 1, 16, 16, 16), (4, 1, 16, 16, 16))
     assert (batch.images.dtype, batch.labels.dtype) == (torch.float32, torch.uint8)
@@ -478,16 +477,16 @@ def test_an_epoch_goes_on_after_the_batches_that_are_done(document: Document, vo
 
 def test_a_volume_that_is_smaller_than_a_patch_is_padded_with_its_background() -> None:
     image, label = np.full((2, 4, 4), 3, np.float32), np.ones((2, 4, 4), np.uint8)
-    volume = patches.load_volume("a", image, label, torch.device("cpu"), 4, -1.5)
+    volume = batches.load_volume("a", image, label, torch.device("cpu"), 4, -1.5)
     assert (volume.image.shape, volume.label.shape, volume.where.shape) == ((4, 4, 4), (4, 4, 4), (4, 4, 4))
     assert (volume.image[[0, 3]] == -1.5).all()
     assert (volume.image[1:3] == 3).all()
     assert (int(volume.label.sum()), int(volume.label[1:3].sum())) == (32, 32)
     assert (volume.background, volume.where.name) == (-1.5, "a")
     assert (volume.where.foreground.size, volume.where.background.size) == (32, 0)
-    plain = patches.load_volume("a", image, label, torch.device("cpu"))
+    plain = batches.load_volume("a", image, label, torch.device("cpu"))
     assert (plain.image.shape, plain.background) == ((2, 4, 4), 0.0)
-    thin = patches.load_volume("a", image[:1], label[:1], torch.device("meta"))
+    thin = batches.load_volume("a", image[:1], label[:1], torch.device("meta"))
     assert (thin.image.shape, thin.label.shape) == ((1, 4, 4), (1, 4, 4))
     assert thin.image.device.type == thin.label.device.type == "meta"
 
@@ -511,14 +510,14 @@ def test_validation_is_the_mean_dice_by_hand_and_pauses_after_each_volume(docume
         image, label = np.zeros((16, 16, 16), np.float32), np.zeros((16, 16, 16), np.uint8)
         image[3, 3, :predicted] = 1
         label[3, 3, :true] = 1
-        volume = patches.load_volume(f"{predicted}", image + 0.1, label, torch.device("cpu"))
+        volume = batches.load_volume(f"{predicted}", image + 0.1, label, torch.device("cpu"))
         volumes.append(replace(volume, image=volume.image - 0.1))
     pauses: list[int] = []
-    score = trainer.validate(Fixed(), volumes, protocol(document), lambda: pauses.append(1))
+    score = loop.validate(Fixed(), volumes, protocol(document), lambda: pauses.append(1))
     assert score == pytest.approx((2 / 3 + 0 + 1) / 3, abs=1e-12)
     assert len(pauses) == 4
     network = Fixed().train()
-    trainer.validate(network, volumes[:1], protocol(document))
+    loop.validate(network, volumes[:1], protocol(document))
     assert not network.training
 
 
@@ -526,11 +525,11 @@ def test_a_network_that_learns_nothing_keeps_the_weights_of_its_first_validation
     document: Document, volumes: list[Volume]
 ) -> None:
     """Equal is not better; an epoch without validation hands out nothing."""
-    epochs = list(trainer.train(Fixed(), volumes, volumes[:2], protocol(document, 5, every=2)))
+    epochs = list(loop.train(Fixed(), volumes, volumes[:2], protocol(document, 5, every=2)))
     assert [epoch.number for epoch in epochs if epoch.weights is not None] == [2]
     assert [epoch.number for epoch in epochs if epoch.validation_dice is not None] == [2, 4, 5]
     assert len({epoch.validation_dice for epoch in epochs[1::2]}) == 1
-    rates = trainer.learning_rates(protocol(document).settings, 5)
+    rates = loop.learning_rates(protocol(document).settings, 5)
     assert [epoch.learning_rate for epoch in epochs] == list(rates)
     assert all(len(epoch.step_losses) == 2 for epoch in epochs)
     for epoch in epochs:
@@ -543,5 +542,5 @@ def test_a_score_of_0_is_better_than_none(document: Document, volumes: list[Volu
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return torch.cat([images * 0 + 1 + 0 * self.weight, images * 0], dim=1)
 
-    (epoch,) = trainer.train(Nothing(), volumes, volumes[:1], protocol(document, 1))
+    (epoch,) = loop.train(Nothing(), volumes, volumes[:1], protocol(document, 1))
     assert (epoch.validation_dice, epoch.weights is None) == (0.0, False)

@@ -16,11 +16,12 @@ import pytest
 from conftest import ROOT
 from msd_dataset import AFFINE, Dataset
 
-from context_fbr.errors import UserError
-from context_fbr.msd import command, inspection, layout
-from context_fbr.msd import verify as verifying
-from context_fbr.msd.problems import Severity
-from context_fbr.msd.verify import Report, verify
+from context_fbr.core.errors import UserError
+from context_fbr.datasets import layout, volume_facts
+from context_fbr.datasets import verify as verifying
+from context_fbr.datasets.problems import Severity
+from context_fbr.datasets.verify import Report, verify
+from context_fbr_tools.data import verify as command
 
 DATA = ROOT / ".." / "shared" / "data"
 UNREADABLE = Path("/proc/self/mem")  # a regular file whose first bytes give an input/output error
@@ -325,13 +326,13 @@ def test_the_memory_that_reading_takes_is_known_from_the_header(
     content = bytearray(volume.to_bytes())
     content[112:116] = np.float32(slope).tobytes()  # scl_slope
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(content, 1))
-    inspection.inspect(tmp_path, "a.nii.gz", is_label=False)  # what is imported once does not count
+    volume_facts.inspect(tmp_path, "a.nii.gz", is_label=False)  # what is imported once does not count
     tracemalloc.start()
-    inspection.inspect(tmp_path, "a.nii.gz", is_label=False)
+    volume_facts.inspect(tmp_path, "a.nii.gz", is_label=False)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (
-        0.5 < peak / inspection.memory_to_read(tmp_path / "a.nii.gz") < 1.25
+        0.5 < peak / volume_facts.memory_to_read(tmp_path / "a.nii.gz") < 1.25
     )  # the interpreter's own garbage comes and goes
 
 
@@ -549,7 +550,7 @@ def test_several_problems_are_reported_together_by_two_workers_as_by_one(dataset
 
 
 def context_fbr(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = [sys.executable, "-c", "from context_fbr.cli import main; main()", *arguments]
+    code = [sys.executable, "-c", "from context_fbr_tools.cli import main; main()", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     return subprocess.run(code, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 

@@ -12,16 +12,15 @@ import pytest
 from msd_dataset import Dataset
 from ruamel.yaml import YAML
 
-from context_fbr import errors, starters
-from context_fbr.cli import _main
-from context_fbr.errors import UserError
-from context_fbr.msd import command
-from context_fbr.msd.unpack import unpack
-from context_fbr.msd.verify import verify
-from context_fbr.study.document import Document
-from context_fbr.study.raw import FolderRaw, read_raw
-from context_fbr.text_tables import table
-from context_fbr.visible import visible
+from context_fbr.config.document import Document
+from context_fbr.config.raw import FolderRaw, read_raw
+from context_fbr.core.errors import UserError, visible
+from context_fbr.datasets.archive.unpack import unpack
+from context_fbr.datasets.verify import verify
+from context_fbr.runtime import entry, orphans
+from context_fbr_tools.cli import _main
+from context_fbr_tools.data import verify as command
+from context_fbr_tools.study.text_tables import table
 
 HOSTILE = "a\x1b[2J\nerror: b\u202ec\x7f"
 """Clears a terminal, begins a line of its own, turns the direction of text."""
@@ -55,12 +54,12 @@ def run(
 ) -> tuple[object, str, str]:
     """Run a command on streams of an encoding that replace nothing; its status and what it printed."""
     streams = [io.TextIOWrapper(io.BytesIO(), encoding, "strict", write_through=True) for _ in range(2)]
-    patch.setattr(starters, "watch", lambda: None)
+    patch.setattr(orphans, "exit_with_parent", lambda: None)
     with patch.context() as streams_only:
         streams_only.setattr(sys, "stdout", streams[0])
         streams_only.setattr(sys, "stderr", streams[1])
         with pytest.raises(SystemExit) as ended:
-            errors.run(main, [])
+            entry.run_command(main, [])
     out, err = (stream.buffer.getvalue().decode(encoding) for stream in streams)
     return ended.value.code, out, err
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from context_fbr import workers
+from context_fbr.core import resources
 
 MACHINE = 1000
 
@@ -13,7 +13,7 @@ MACHINE = 1000
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with 1000 bytes free; no control groups yet."""
-    monkeypatch.setattr(workers.psutil, "virtual_memory", lambda: SimpleNamespace(available=MACHINE))
+    monkeypatch.setattr(resources.psutil, "virtual_memory", lambda: SimpleNamespace(available=MACHINE))
     return tmp_path
 
 
@@ -90,10 +90,10 @@ def test_free_memory_is_what_the_machine_and_every_group_around_the_process_allo
     root: Path, files: dict[str, str], free: int
 ) -> None:
     write(root, files)
-    assert workers.usable_memory(root) == free
+    assert resources.usable_memory(root) == free
 
 
 def test_this_machine_has_memory_and_jobs_that_need_none_are_bounded_by_cores() -> None:
-    assert workers.usable_memory() > 0
-    assert workers.usable_workers(10**6, 0) == workers.usable_cores()
-    assert workers.usable_workers(10**6, workers.usable_memory() * 2) == 1
+    assert resources.usable_memory() > 0
+    assert resources.usable_workers(10**6, 0) == resources.usable_cores()
+    assert resources.usable_workers(10**6, resources.usable_memory() * 2) == 1

@@ -3,12 +3,12 @@
 import hashlib
 import json
 
-from context_fbr import atomic
-from context_fbr.cells import TRAINING_FORMAT, Cell
-from context_fbr.recipe import Recipe
-from context_fbr.study.document import Document
-from context_fbr.study.preparation import Preparation
-from context_fbr.study.training import Network
+from context_fbr.config.cell import TRAINING_FORMAT, Cell
+from context_fbr.config.document import Document
+from context_fbr.config.preprocessing import Preparation
+from context_fbr.config.training import Network
+from context_fbr.core import atomic
+from context_fbr.preprocessing.recipe import Recipe
 
 RECIPE = Recipe(Preparation(), ("CT",), -1000.0)
 

@@ -16,8 +16,8 @@ from monai.transforms import (
 )
 from torch.utils.data import RandomSampler
 
-from context_fbr.patches import Protocol
-from context_fbr.study.preparation import Prepare
+from context_fbr.config.preprocessing import Prepare
+from context_fbr.training.batches import Protocol
 
 KEYS = ("image", "label")
 Item = Mapping[str, str]

@@ -13,9 +13,9 @@ from monai.metrics import DiceMetric, HausdorffDistanceMetric
 from monai.transforms import AsDiscrete
 
 from benchmarks.original import volumes
-from context_fbr.networks import CLASSES
-from context_fbr.patches import Protocol
-from context_fbr.study.training import SlidingWindow
+from context_fbr.config.training import SlidingWindow
+from context_fbr.networks.factory import CLASSES
+from context_fbr.training.batches import Protocol
 
 PREDICTED = AsDiscrete(argmax=True, to_onehot=CLASSES)
 """Logits (2, x, y, z) to one-hot (2, x, y, z)."""

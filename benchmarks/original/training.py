@@ -9,7 +9,7 @@ from monai.losses import DiceLoss
 from monai.metrics import DiceMetric
 
 from benchmarks.original import evaluation
-from context_fbr.patches import Protocol
+from context_fbr.training.batches import Protocol
 
 
 def step(

@@ -3,17 +3,24 @@
 python -m context_fbr.analyze
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
-from context_fbr import atomic, stage_inputs, summary
-from context_fbr.errors import UserError, run
-from context_fbr.evidence import from_results
-from context_fbr.figures import learning
-from context_fbr.report import write_report
-from context_fbr.result_files import write_csv, write_json
-from context_fbr.results import Results, read_results
-from context_fbr.study.analysis import Analysis
-from context_fbr.study.whole import read_study
+import pandas as pd
+
+from context_fbr.analysis import foreground_ranges, summary
+from context_fbr.analysis.differences import difference_table
+from context_fbr.analysis.findings import findings
+from context_fbr.analysis.observations import Evidence, from_results, is_baseline
+from context_fbr.analysis.result_files import write_csv, write_json
+from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS, Results, read_results
+from context_fbr.config.analysis import Analysis
+from context_fbr.config.study import read_study
+from context_fbr.core import atomic
+from context_fbr.core.errors import UserError
+from context_fbr.figures import dice_by_patch_size, foreground_ratio, learning_curves
+from context_fbr.runtime import stage_inputs
+from context_fbr.runtime.entry import run_command
 
 METRICS, PLOTS = Path("metrics"), Path("plots")
 
@@ -29,7 +36,59 @@ def write(results: Results, settings: Analysis, metrics: Path = METRICS, plots: 
     write_json(metrics / "baselines.json", {"threshold": summary.thresholds(results.baselines)})
     means = write_report(evidence, settings, metrics, plots)
     write_json(metrics / "headline.json", summary.headline(means))
-    atomic.write_bytes(plots / "learning_curves.png", learning.learning_curves(results.history))
+    atomic.write_bytes(plots / "learning_curves.png", learning_curves.learning_curves(results.history))
+
+
+def write_report(evidence: Evidence, settings: Analysis, tables: Path, plots: Path) -> pd.DataFrame:
+    """Write all tables into `tables`, all figures and what they are drawn from into `plots`.
+
+    Returns:
+        The summary, a row for each (task, model, patch size).
+    """
+    confidence = settings.confidence
+    means = summary.summarise(evidence, confidence)
+    write_json(tables / "summary.json", summary.tree_of(means))
+    write_csv(tables / "differences.csv", difference_table(evidence, confidence))
+    write_csv(tables / "range_intervals.csv", foreground_ranges.range_intervals(evidence, confidence))
+    write_csv(tables / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
+    found = [
+        {
+            key: summary.number(value) if isinstance(value, float) else value
+            for key, value in asdict(f).items()
+        }
+        for f in findings(evidence, settings)
+    ]
+    write_json(tables / "findings.json", {"confidence": confidence, "findings": found})
+
+    lines = means.rename(columns={"dice_mean": "dice", "dice_mean_low": "low", "dice_mean_high": "high"})
+    lines = lines[["task", "model", "patch_size", "dice", "low", "high", "not_converged"]]
+    lines["patch_size"] = lines["patch_size"].where(~lines["model"].map(is_baseline)).astype("Int64")
+    seeds = evidence.cells.groupby(CELL_COLUMNS, sort=False)["dsc"].mean()
+    dots = seeds.rename("dice").reset_index()
+    known = evidence.converged or {}
+    keys = dots[CELL_COLUMNS].itertuples(index=False, name=None)
+    dots["converged"] = pd.array([known.get(key) for key in keys], dtype="boolean")
+    write_csv(plots / "dice_by_patch_size.csv", lines)
+    write_csv(plots / "dice_by_cell.csv", dots)
+    atomic.write_bytes(
+        plots / "dice_by_patch_size.png", dice_by_patch_size.dice_by_patch_size(lines, dots, confidence)
+    )
+
+    cases, histogram = foreground_ratio.case_scores(evidence), foreground_ratio.ratio_histogram(evidence)
+    spans = foreground_ranges.training_ranges(evidence.ratios, CONFIG_COLUMNS)
+    write_csv(plots / "scores_by_foreground_ratio.csv", cases)
+    write_csv(plots / "training_foreground_ratios.csv", histogram)
+    with atomic.directory(plots / "scores_by_foreground_ratio") as folder:
+        for task in cases["task"].unique():
+            own, shares, span = (frame[frame["task"] == task] for frame in (cases, histogram, spans))
+            drawn = foreground_ratio.scores_by_foreground_ratio(own, shares, span)
+            atomic.write_bytes(folder / f"{task}.png", drawn)
+    with atomic.directory(plots / "training_ranges") as folder:
+        for task in spans["task"].unique():
+            table, drawn = foreground_ratio.ranges_against_cases(evidence, task)
+            write_csv(folder / f"{task}.csv", table)
+            atomic.write_bytes(folder / f"{task}.png", drawn)
+    return means
 
 
 def main(arguments: list[str]) -> None:
@@ -45,4 +104,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

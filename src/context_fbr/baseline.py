@@ -11,14 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from context_fbr import atomic, baselines, originals, prepared, stage_inputs
-from context_fbr.case_scores import score_case
-from context_fbr.errors import UserError, run
-from context_fbr.prepared import Case
-from context_fbr.progress import progress
-from context_fbr.score_columns import CASE_SCORES
-from context_fbr.stage_inputs import StageInputs
-from context_fbr.study.evaluation import TaskEvaluation
+from context_fbr.config.evaluation import TaskEvaluation
+from context_fbr.core import atomic
+from context_fbr.core.errors import UserError
+from context_fbr.core.progress import progress
+from context_fbr.evaluation import baselines
+from context_fbr.evaluation.case_scores import score_case
+from context_fbr.metrics.columns import CASE_SCORES
+from context_fbr.preprocessing import originals, prepared
+from context_fbr.preprocessing.prepared import Case
+from context_fbr.runtime import stage_inputs
+from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.stage_inputs import StageInputs
 
 
 def main(arguments: list[str]) -> None:
@@ -57,4 +61,4 @@ def evaluate(task: str, inputs: StageInputs) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

@@ -3,10 +3,10 @@
 python -m context_fbr.evaluate TASK MODEL PATCH_SIZE SEED
 """
 
-from context_fbr import locks, stage_inputs
-from context_fbr.cells import Cell
-from context_fbr.errors import run
-from context_fbr.stopping import stop_requests
+from context_fbr.config.cell import Cell
+from context_fbr.runtime import locks, stage_inputs
+from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.stop_signals import stop_requests
 
 
 def main(arguments: list[str]) -> None:
@@ -14,14 +14,14 @@ def main(arguments: list[str]) -> None:
     cell = Cell.from_arguments(arguments)
     with (
         stop_requests() as request,
-        locks.alone("evaluate", cell),
+        locks.exclusive_stage("evaluate", cell),
         stage_inputs.unchanged("evaluate", **cell.item) as inputs,
     ):
-        from context_fbr.cell_evaluation import evaluate  # takes seconds, in which a signal is heard already
+        from context_fbr.evaluation.cell import evaluate  # takes seconds, in which a signal is heard already
 
         inputs.check()  # the modules that were just imported are those that `inputs` describes
         evaluate(cell, inputs, request)
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

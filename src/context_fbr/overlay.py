@@ -13,15 +13,18 @@ import numpy as np
 import pandas as pd
 from nibabel.affines import voxel_sizes
 
-from context_fbr import atomic, nifti, originals, prepared, stage_inputs
-from context_fbr.cells import Cell
-from context_fbr.errors import UserError, raise_problems, run
+from context_fbr.analysis.results import CELL_SCORES, read_table
+from context_fbr.config.cell import Cell
+from context_fbr.config.complaints import suggestion
+from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.study import Grid
+from context_fbr.core import atomic, nifti
+from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.figures.overlays import Panel, overlays
-from context_fbr.results import CELL_SCORES, read_table
-from context_fbr.stage_inputs import StageInputs
-from context_fbr.study.document import suggestion
-from context_fbr.study.preparation import Prepare
-from context_fbr.study.whole import Grid
+from context_fbr.preprocessing import originals, prepared
+from context_fbr.runtime import stage_inputs
+from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.stage_inputs import StageInputs
 
 PLACES = ("median", "worst")
 
@@ -148,4 +151,4 @@ def draw(task: str, inputs: StageInputs) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

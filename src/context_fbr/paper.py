@@ -13,45 +13,56 @@ from typing import Any
 import pandas as pd
 from scipy.special import stdtrit
 
-from context_fbr import atomic, paper_cells, stage_inputs, summary
-from context_fbr.cells import Cell
-from context_fbr.errors import UserError, raise_problems, run
-from context_fbr.evidence import from_results
-from context_fbr.figures.paper import beside_published
-from context_fbr.result_files import write_csv
-from context_fbr.results import BASELINES, FOREGROUND_RATIOS, HISTORY, SCORES, Results, read_table
-from context_fbr.study.document import Document
-from context_fbr.study.whole import read_study
+from context_fbr.analysis import run_records, summary
+from context_fbr.analysis.observations import from_results
+from context_fbr.analysis.result_files import write_csv
+from context_fbr.analysis.results import (
+    BASELINES,
+    CELL_COLUMNS,
+    FOREGROUND_RATIOS,
+    HISTORY,
+    SCORES,
+    Results,
+    read_table,
+)
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.study import read_study
+from context_fbr.core import atomic
+from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.figures.published_cells import beside_published
+from context_fbr.runtime import stage_inputs
+from context_fbr.runtime.entry import run_command
 
 PUBLISHED = Path(__file__).with_name("published_cells.csv")
 
 
-def read_cells(folder: Path, document: Document) -> tuple[Results, dict[str, paper_cells.Record]]:
+def read_cells(folder: Path, document: Document) -> tuple[Results, dict[str, run_records.Record]]:
     """The tables of all cells of a folder and of their baselines, and their records by name.
 
     Raises:
         UserError: with every cell that is damaged, not the paper profile's, or of other volumes.
     """
     problems: list[str] = []
-    records: dict[str, paper_cells.Record] = {}
+    records: dict[str, run_records.Record] = {}
     frames: dict[str, list[pd.DataFrame]] = {"history": [], "ratios": [], "scores": [], "baselines": []}
     for place in sorted(path for path in folder.iterdir() if path.is_dir() and path.suffix != ".partial"):
         try:
-            records[place.name] = paper_cells.read_record(place, document)
+            records[place.name] = run_records.read_record(place, document)
         except UserError as error:
             problems += error.problems
             continue
         task = place.name.split("-")[0]
         if place.name.endswith("-baselines"):
-            table = read_table(place / paper_cells.BASELINES, BASELINES | SCORES, problems)
+            table = read_table(place / run_records.BASELINES, BASELINES | SCORES, problems)
             frames["baselines"].append(table.assign(task=task))
             continue
         cell = Cell.from_key(place.name)
         keys = {"task": task, "model": cell.model, "patch_size": cell.patch_size, "seed": cell.seed}
         for kind, name, columns in (
-            ("history", paper_cells.HISTORY, HISTORY),
-            ("ratios", paper_cells.RATIOS, FOREGROUND_RATIOS),
-            ("scores", paper_cells.SCORES, SCORES),
+            ("history", run_records.HISTORY, HISTORY),
+            ("ratios", run_records.RATIOS, FOREGROUND_RATIOS),
+            ("scores", run_records.SCORES, SCORES),
         ):
             table = read_table(place / name, columns, problems).assign(**keys)
             frames[kind].append(table[[*keys, *columns]])
@@ -87,7 +98,7 @@ def published_means(confidence: float) -> pd.DataFrame:
     return table.rename(columns=names)[list(names.values())].reset_index()
 
 
-def compare(results: Results, records: dict[str, paper_cells.Record], document: Document) -> dict[str, Any]:
+def compare(results: Results, records: dict[str, run_records.Record], document: Document) -> dict[str, Any]:
     """The tables `cells` (ours), `means` (ours beside the published) and `runs` (both, for the figure)."""
     settings = read_study(document).analysis
     cells = summary.cell_table(results, settings)
@@ -101,7 +112,7 @@ def compare(results: Results, records: dict[str, paper_cells.Record], document: 
         "revision": lambda record: record.revision,
         "date": lambda record: record.date,
     }.items():
-        cells[column] = [read(records[Cell(*key).key]) for key in cells[summary.KEYS].itertuples(index=False)]
+        cells[column] = [read(records[Cell(*key).key]) for key in cells[CELL_COLUMNS].itertuples(index=False)]
     ours = summary.summarise(evidence, settings.confidence)
     published = published_means(settings.confidence)
     means = ours.merge(published, on=["task", "model", "patch_size"], how="left")
@@ -121,9 +132,9 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise UserError(f"expected no argument, got {arguments}")
     with stage_inputs.unchanged("paper") as inputs:
-        document = paper_cells.paper_document()
+        document = run_records.paper_document()
         confidence = read_study(document).analysis.confidence
-        tables = compare(*read_cells(paper_cells.FOLDER, document), document)
+        tables = compare(*read_cells(run_records.FOLDER, document), document)
         figure = beside_published(tables["runs"], tables["means"], published_means(confidence), confidence)
         inputs.check()
         write_csv(Path("metrics/paper_cells.csv"), tables["cells"])
@@ -133,4 +144,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

@@ -12,20 +12,22 @@ from pathlib import Path
 
 import numpy as np
 
-from context_fbr import atomic, nifti, nifti_header, prepared, stage_inputs
-from context_fbr.errors import UserError, raise_problems, run
-from context_fbr.geometry import geometry, to_prepared
-from context_fbr.msd import description as dataset_json
-from context_fbr.msd.description import Description
-from context_fbr.preparation import check_pair, prepare_image, read_label
-from context_fbr.prepared import Case
-from context_fbr.progress import progress
-from context_fbr.recipe import Recipe
-from context_fbr.splits import Source, assign_splits, in_no_split
-from context_fbr.stage_inputs import StageInputs
-from context_fbr.study.preparation import Prepare
-from context_fbr.visible import visible
-from context_fbr.workers import usable_workers
+from context_fbr.config.preprocessing import Prepare
+from context_fbr.core import atomic, nifti, nifti_header
+from context_fbr.core.errors import UserError, raise_problems, visible
+from context_fbr.core.geometry import geometry, to_prepared
+from context_fbr.core.progress import progress
+from context_fbr.core.resources import usable_workers
+from context_fbr.datasets import dataset_json
+from context_fbr.datasets.dataset_json import Description
+from context_fbr.preprocessing import prepared
+from context_fbr.preprocessing.prepared import Case
+from context_fbr.preprocessing.recipe import Recipe
+from context_fbr.preprocessing.splits import Source, assign_splits, in_no_split
+from context_fbr.preprocessing.transforms import check_pair, prepare_image, read_label
+from context_fbr.runtime import stage_inputs
+from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.stage_inputs import StageInputs
 
 BYTES_PER_SOURCE_VOXEL = 24
 """That a case takes while it is prepared; of 12 to 27, by what was measured with int16 to float64."""
@@ -200,4 +202,4 @@ def _describe(raw: Path) -> Description:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

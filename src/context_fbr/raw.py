@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from context_fbr import allocator, atomic, nifti, spheres, stage_inputs
-from context_fbr.errors import UserError, run
-from context_fbr.msd.bring import bring
-from context_fbr.progress import progress
-from context_fbr.study.raw import SpheresRaw, read_raw
+from context_fbr.config.raw import SpheresRaw, read_raw
+from context_fbr.core import allocator, atomic, nifti
+from context_fbr.core.errors import UserError
+from context_fbr.core.progress import progress
+from context_fbr.datasets import spheres
+from context_fbr.datasets.archive.acquire import acquire
+from context_fbr.runtime import stage_inputs
+from context_fbr.runtime.entry import run_command
 
 
 def write_spheres(raw: SpheresRaw, task: str, folder: Path) -> None:
@@ -54,9 +57,9 @@ def main(arguments: list[str]) -> None:
                 allocator.keep()
                 write_spheres(raw, task, folder)
             else:
-                bring(raw, task, folder)
+                acquire(raw, task, folder)
             inputs.check()
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

@@ -1,1 +1,1 @@
-"""The study's figures: data frames in, PNG bytes out; the same frame gives the same bytes."""
+"""Figures: data frames in, PNG out; each file is named after the PNG it draws."""

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from context_fbr.analysis.display_names import name_of
 from context_fbr.figures.style import COLOURS, drawing, png, subplots
-from context_fbr.names import name_of
 
 LABEL, PREDICTION = COLOURS[4], COLOURS[5]
 

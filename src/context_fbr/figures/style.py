@@ -52,7 +52,7 @@ def subplots(rows: int = 1, columns: int = 1, *, figsize: tuple[float, float], *
     return figure, figure.subplots(rows, columns, **options)
 
 
-def look(model: str) -> dict[str, Any]:
+def line_style(model: str) -> dict[str, Any]:
     """Return colour, marker and dashes of a network: the same in every figure of every study."""
     if model in KNOWN:
         colour = marker = dashes = KNOWN.index(model)
@@ -64,7 +64,7 @@ def look(model: str) -> dict[str, Any]:
     return {"color": COLOURS[colour], "marker": MARKERS[marker], "linestyle": DASHES[dashes]}
 
 
-def seed_look(number: int) -> dict[str, Any]:
+def seed_style(number: int) -> dict[str, Any]:
     """Return grey and dashes of the n-th seed (from 0)."""
     return {"color": SEED_GREYS[number % len(SEED_GREYS)], "linestyle": DASHES[number % 3]}
 

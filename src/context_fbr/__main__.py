@@ -1,6 +1,0 @@
-"""`python -m context_fbr` is `context-fbr`."""
-
-from context_fbr.cli import main
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""Result tables, intervals, hypotheses and findings."""

@@ -1,0 +1,69 @@
+"""What conclusions are drawn from, whoever produced it: this study's results or the published ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+
+from context_fbr.analysis.results import CELL_COLUMNS, Results
+from context_fbr.evaluation.baselines import BASELINES
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Scores of test cases, and what the trainings saw. A run of a published cell stands as its seed."""
+
+    scores: pd.DataFrame
+    """Columns `KEYS`, filename, dsc, hausdorff, abs_diff, fg_ratio and, of this study's own results, those
+    in mm and on the original grid; one row a test case of a cell.
+
+    The baselines have rows too, with neither patch size nor seed: nothing about them is trained.
+    """
+    ratios: pd.DataFrame
+    """Columns `KEYS`, foreground_ratio; one row a training patch."""
+    converged: Mapping[tuple[str, str, int, int], bool] | None
+    """By cell; None if it is not known."""
+    nested: frozenset[str] = field(default=frozenset())
+    """Tasks of which every cell has test cases of its own: nothing is paired."""
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """The scores of networks, without those of the baselines."""
+        return self.scores[self.scores["seed"].notna()]
+
+    def converged_only(self) -> "Evidence":
+        """Without the cells that are known not to have converged."""
+        if self.converged is None:
+            return self
+        failed = {key for key, converged in self.converged.items() if not converged}
+
+        def keep(frame: pd.DataFrame) -> pd.DataFrame:
+            keys = frame[CELL_COLUMNS].itertuples(index=False, name=None)
+            return frame[[key not in failed for key in keys]]
+
+        return replace(self, scores=keep(self.scores), ratios=keep(self.ratios))
+
+    def not_converged(self, rows: pd.DataFrame) -> int | None:
+        """How many of the cells that the rows belong to have not converged; None if it is not known."""
+        if self.converged is None:
+            return None
+        keys = (
+            rows.loc[rows["seed"].notna(), CELL_COLUMNS].drop_duplicates().itertuples(index=False, name=None)
+        )
+        return sum(not self.converged[key] for key in keys)
+
+
+def from_results(results: Results, converged: Mapping[tuple[str, str, int, int], bool]) -> Evidence:
+    """This study's results as evidence; `converged` by cell."""
+    baselines = results.baselines.rename(columns={"baseline": "model"}).drop(columns="threshold")
+    baselines = baselines.assign(patch_size=pd.NA, seed=pd.NA)
+    scores = pd.concat(
+        [frame.astype({"patch_size": "Int64", "seed": "Int64"}) for frame in (results.scores, baselines)],
+        ignore_index=True,
+    )[[name for name in results.scores.columns if name != "padded"]]
+    return Evidence(scores, results.foreground_ratios, converged)
+
+
+def is_baseline(model: str) -> bool:
+    """Whether this is the name of a baseline and not of a network."""
+    return model in BASELINES

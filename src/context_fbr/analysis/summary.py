@@ -1,0 +1,140 @@
+"""From tables of results to the numbers of the study: data frames in, data frames and plain dicts out."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from context_fbr.analysis.foreground_ranges import score_columns
+from context_fbr.analysis.observations import Evidence, is_baseline
+from context_fbr.analysis.result_files import DIGITS
+from context_fbr.analysis.results import CASE_SCORES, CELL_COLUMNS, CONFIG_COLUMNS, SCORES, Results
+from context_fbr.config.analysis import Analysis
+
+ALL_SIZES = "all"  # a baseline has no patch: it is the same at all sizes
+
+
+def cell_table(results: Results, settings: Analysis) -> pd.DataFrame:
+    """One row a cell: how it trained, how it did on the test cases, what its patches held.
+
+    Means are over the cases for which a score is defined; the undefined are counted beside them. `abs_diff`
+    is undefined where Dice is: the label is empty.
+    """
+    scores = results.scores.groupby(CELL_COLUMNS, sort=False)
+    table = scores.agg(
+        cases=("filename", "size"),
+        dice=("dsc", "mean"),
+        hausdorff_voxels=("hausdorff", "mean"),
+        abs_diff=("abs_diff", "mean"),
+        undefined_dice=("dsc", lambda s: int(s.isna().sum())),
+        undefined_hausdorff=("hausdorff", lambda s: int(s.isna().sum())),
+    )
+    # An empty prediction of a label with foreground: Dice 0 and no Hausdorff distance.
+    empty = (results.scores["dsc"] == 0) & results.scores["hausdorff"].isna()
+    table["empty_predictions"] = empty.groupby([results.scores[k] for k in CELL_COLUMNS], sort=False).sum()
+    validated = results.history.dropna(subset=["validation_dice"]).groupby(CELL_COLUMNS, sort=False)[
+        "validation_dice"
+    ]
+    for name in CASE_SCORES:
+        if name in results.scores and name not in SCORES:  # published tables have the published columns alone
+            table[name] = scores[name].mean()
+    if "padded" in results.scores:
+        table["padded_cases"] = scores["padded"].sum()
+    table["epochs"] = results.history.groupby(CELL_COLUMNS, sort=False)["epoch"].max()
+    table["best_validation_dice"] = validated.max()
+    table["last_validation_change"] = validated.agg(
+        lambda s: abs(s.iloc[-1] - s.iloc[-2]) if len(s) > 1 else None
+    )
+    table["converged"] = has_converged(table, settings)
+    ratios = results.foreground_ratios.groupby(CELL_COLUMNS, sort=False)["foreground_ratio"]
+    table["training_ratio_mean"] = ratios.mean()
+    table["training_ratio_min"] = ratios.min()
+    table["training_ratio_max"] = ratios.max()
+    table["training_ratio_zero_share"] = ratios.agg(lambda s: (s == 0).mean())
+    return table.reset_index()
+
+
+def has_converged(cells: pd.DataFrame, settings: Analysis) -> pd.Series:
+    """Whether each cell has, by its columns best_validation_dice and last_validation_change."""
+    # A comparison with a missing change is False: a cell that was validated once has not shown anything.
+    steady = cells["last_validation_change"].astype("float64") < settings.convergence_tolerance
+    return steady & (cells["best_validation_dice"] >= settings.minimum_validation_dice)
+
+
+def convergence(cells: pd.DataFrame) -> dict[tuple[str, str, int, int], bool]:
+    """Whether each cell of a cell table has converged."""
+    keys = cells[CELL_COLUMNS].itertuples(index=False, name=None)
+    return dict(zip(keys, cells["converged"].map(bool), strict=True))
+
+
+def summarise(evidence: Evidence, confidence: float) -> pd.DataFrame:
+    """One row for each (task, model, patch size), the baselines with patch size `ALL_SIZES`.
+
+    Columns: seeds, cells that have not converged, test cases, scores of all seeds on them; how many of these
+    are undefined or of empty predictions; mean Dice and Hausdorff distance with their intervals and their
+    standard deviations over seeds and over cases; mean absolute difference; means of the scores in mm and on
+    the original grid, where there are any.
+    """
+    table = []
+    for (task, model, size), rows in evidence.scores.groupby(CONFIG_COLUMNS, sort=False, dropna=False):
+        nested = task in evidence.nested
+        table.append(
+            {
+                "task": task,
+                "model": model,
+                "patch_size": ALL_SIZES if is_baseline(model) else size,
+                "seeds": rows["seed"].nunique(),
+                "not_converged": evidence.not_converged(rows),
+                "cases": rows["filename"].nunique() if not nested else len(rows),
+                "scores": len(rows),
+                "undefined_dice": int(rows["dsc"].isna().sum()),
+                "undefined_hausdorff": int(rows["hausdorff"].isna().sum()),
+                # An empty prediction of a label with foreground: Dice 0 and no Hausdorff distance.
+                "empty_predictions": int(((rows["dsc"] == 0) & rows["hausdorff"].isna()).sum()),
+                **score_columns("dice", rows, confidence, nested),
+                **score_columns("hausdorff", rows, confidence, nested),
+                "abs_diff_mean": rows["abs_diff"].mean(),
+                **{
+                    f"{name}_mean": rows[name].mean()
+                    for name in CASE_SCORES
+                    if name in rows and name not in SCORES
+                },
+            }
+        )
+    return pd.DataFrame(table)
+
+
+def thresholds(baselines: pd.DataFrame) -> dict[str, float]:
+    """The fitted threshold of each task."""
+    return {str(task): float(value) for task, value in baselines.groupby("task")["threshold"].first().items()}
+
+
+def tree_of(summary: pd.DataFrame) -> dict[str, Any]:
+    """The summary as {task: {model: {patch size: {...}}}}; a mean without any defined value is null."""
+    tree: dict[str, Any] = {}
+    for row in summary.to_dict("records"):
+        leaf = {key: number(value) for key, value in row.items() if key not in CONFIG_COLUMNS}
+        tree.setdefault(row["task"], {}).setdefault(row["model"], {})[str(row["patch_size"])] = leaf
+    return tree
+
+
+def headline(summary: pd.DataFrame) -> dict[str, Any]:
+    """Return the few numbers that stand for the study: mean Dice of each network at each patch size.
+
+    Also the number of cells that have not converged, which says how far to trust the others.
+    """
+    tree: dict[str, Any] = {"cells_not_converged": int(summary["not_converged"].sum())}
+    networks = summary[summary["patch_size"] != ALL_SIZES]
+    for (task, model), rows in networks.groupby(["task", "model"], sort=False):
+        sizes = rows.sort_values("patch_size")
+        tree.setdefault(str(task), {})[str(model)] = {
+            f"dice_{row.patch_size}": number(row.dice_mean) for row in sizes.itertuples()
+        }
+    return tree
+
+
+def number(value: Any) -> Any:
+    """A value as JSON takes it: rounded, None where it is undefined."""
+    if pd.isna(value):
+        return None
+    return int(value) if isinstance(value, int | np.integer) else round(float(value), DIGITS)

@@ -1,1 +1,0 @@
-"""What changed between two commits, from what git keeps of them."""

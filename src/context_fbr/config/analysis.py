@@ -1,0 +1,31 @@
+"""The parameters of the analysis: `analysis`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from context_fbr.config.document import Section
+
+
+class Analysis(Section):
+    """How results are judged."""
+
+    convergence_tolerance: Annotated[float, Field(gt=0)]
+    """A cell has converged only if its last two validations differ by less than this in Dice ..."""
+    minimum_validation_dice: Annotated[float, Field(ge=0, le=1)]
+    """... and its best validation Dice is no less than this."""
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    """Of every interval."""
+    small_loss: Annotated[float, Field(gt=0)]
+    """Dice: a loss, or a difference, that is called small."""
+
+
+class Regression(Section):
+    """Limits; a mean is worse than before only if its interval, where there is one, says so too."""
+
+    dice: Annotated[float, Field(ge=0, le=1)]
+    """Mean test Dice may be lower by this."""
+    hausdorff_voxels: Annotated[float, Field(ge=0)]
+    """Mean Hausdorff distance may be greater by this."""
+    unconverged_cells: Annotated[int, Field(ge=0)]
+    """So many cells that had converged may no longer do so."""

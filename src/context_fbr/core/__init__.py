@@ -1,0 +1,1 @@
+"""Files, errors, geometry and progress: knows nothing of the study."""

@@ -1,1 +1,0 @@
-"""`context-fbr doctor`: is this machine, and this checkout, fit for the study?"""

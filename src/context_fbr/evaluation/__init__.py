@@ -1,0 +1,1 @@
+"""Scores of one cell on the test cases, and of two baselines."""

@@ -1,0 +1,57 @@
+"""Evaluated cases of an unfinished evaluation on disk: a row of scores and a prediction each."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from context_fbr.runtime import checksummed_file
+from context_fbr.runtime.checksummed_file import CorruptFileError
+from context_fbr.runtime.resume import CheckpointDir
+
+KIND, FORMAT = "case", 1
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What the evaluation of one case came to."""
+
+    row: tuple[object, ...]
+    """Of the table of scores; None where undefined."""
+    prediction: bytes
+    """A .nii.gz file."""
+
+
+def save(place: CheckpointDir, name: str, data: str, result: CaseResult) -> None:
+    """Write a case's result; `data` is the digest of the case.
+
+    Raises:
+        UserError: if the system refuses.
+    """
+    line = json.dumps({"data": data, "row": result.row}).encode() + b"\n"
+    checksummed_file.write(_path(place, name), KIND, FORMAT, place.digest, line + result.prediction)
+
+
+def load(place: CheckpointDir, name: str, data: str) -> CaseResult | None:
+    """A case's result, or None if there is none.
+
+    Raises:
+        UnusableError: if there is one that is torn, or of other data.
+    """
+    path = _path(place, name)
+    try:
+        content = bytes(checksummed_file.read(path, KIND, FORMAT, place.digest))
+        line, _, prediction = content.partition(b"\n")
+        found = json.loads(line)
+        if found["data"] != data:
+            raise CorruptFileError("is of other data")
+        return CaseResult(tuple(found["row"]), prediction)
+    except FileNotFoundError:
+        return None
+    except CorruptFileError as error:
+        raise CorruptFileError(f"{path}: {error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CorruptFileError(f"{path}: is no result of a case ({error!r})") from error
+
+
+def _path(place: CheckpointDir, name: str) -> Path:
+    return place.folder / f"{name}.case"

@@ -1,0 +1,1 @@
+"""Scores of a predicted mask: numpy arrays in, numbers out."""

@@ -1,0 +1,95 @@
+"""Dice, Hausdorff distance and absolute difference of two masks: numpy in, numbers out.
+
+Undefined is None, never NaN or infinity: without foreground in the label there is no Dice and no absolute
+difference; without foreground in either mask there is no Hausdorff distance. An empty prediction of a label
+that is not empty has Dice 0.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from context_fbr.metrics.surface_search import nearest, where
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the published test tables hold, without the names' abbreviations."""
+
+    dice: float | None
+    hausdorff_voxels: float | None
+    absolute_difference: float | None
+
+
+def score(prediction: np.ndarray, label: np.ndarray) -> Scores:
+    """Score a prediction against a label, both (x, y, z), foreground where not 0.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    prediction, label = crop_to_union(prediction, label)
+    predicted, true = int(prediction.sum()), int(label.sum())
+    shared = int((prediction & label).sum())
+    return Scores(
+        dice(shared, predicted, true),
+        hausdorff_voxels(prediction, label),
+        (predicted + true - 2 * shared) / true if true else None,
+    )
+
+
+def dice(shared: int, predicted: int, true: int) -> float | None:
+    """Dice coefficient 2 |P and L| / (|P| + |L|) from counts of voxels; None if the label is empty."""
+    return 2 * shared / (predicted + true) if true else None
+
+
+def hausdorff_voxels(prediction: np.ndarray, label: np.ndarray) -> float | None:
+    """Greatest distance, in voxels, of a surface voxel of one mask to the surface of the other.
+
+    The surface is what an erosion with the 6-neighbourhood takes away; the volume's border counts as outside
+    (as monai.metrics.HausdorffDistanceMetric). None if a mask is empty.
+    """
+    if not prediction.any() or not label.any():
+        return None
+    surfaces = [surface(mask) for mask in (prediction, label)]
+    # Voxels on both surfaces are at distance 0: only the others need a search.
+    alone = [where(surfaces[0] & ~surfaces[1]), where(surfaces[1] & ~surfaces[0])]
+    return max(_farthest(alone[0], surfaces[1]), _farthest(alone[1], surfaces[0]))
+
+
+def surface(mask: np.ndarray) -> np.ndarray:
+    """The voxels of a mask (x, y, z) bool that have one of their six neighbours outside of it, likewise.
+
+    What scipy's binary_erosion takes away, in a tenth of its time.
+    """
+    inner = mask.copy()
+    for axis in range(mask.ndim):
+        ours, theirs = np.moveaxis(inner, axis, 0), np.moveaxis(mask, axis, 0)
+        ours[1:] &= theirs[:-1]
+        ours[:-1] &= theirs[1:]
+        ours[0] = ours[-1] = False
+    return mask & ~inner
+
+
+def _farthest(queries: np.ndarray, surface: np.ndarray) -> float:
+    if not len(queries):
+        return 0.0
+    steps = queries - nearest(queries, surface)
+    return math.sqrt(int((steps**2).sum(axis=1).max()))
+
+
+def crop_to_union(prediction: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as bool in the box of their union; what lies outside changes no score.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if prediction.shape != label.shape:
+        raise ValueError(f"prediction has the shape {prediction.shape}, label {label.shape}")
+    prediction, label = prediction != 0, label != 0
+    box = []
+    for axis in range(prediction.ndim):
+        others = tuple(a for a in range(prediction.ndim) if a != axis)
+        used = np.flatnonzero(prediction.any(axis=others) | label.any(axis=others))
+        box.append(slice(used[0], used[-1] + 1) if used.size else slice(0, 0))
+    return prediction[tuple(box)], label[tuple(box)]

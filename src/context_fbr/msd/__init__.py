@@ -1,1 +1,0 @@
-"""Data sets in the layout of the Medical Segmentation Decathlon: bring, unpack, verify."""

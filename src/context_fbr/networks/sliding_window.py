@@ -1,0 +1,111 @@
+"""Segment a whole volume with a window of the patch size that slides over it.
+
+Windows and stitching are those of monai.inferers.sliding_window_inference with constant weights.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch.nn.functional import pad
+
+from context_fbr.config.training import SlidingWindow
+from context_fbr.core.errors import UserError
+from context_fbr.core.geometry import margins
+from context_fbr.networks.precision import autocast
+
+
+def window_corners(edge: int, window: int, overlap: float) -> list[int]:
+    """Lowest voxels of the windows along an axis; the last one is moved back to end with the volume."""
+    if edge <= window:
+        return [0]
+    step = max(int(window * (1 - overlap)), 1)
+    inner = list(range(0, edge - window, step))
+    return [*inner, edge - window]
+
+
+@torch.inference_mode()
+def sliding_window(
+    network: torch.nn.Module,
+    image: torch.Tensor,
+    window: int,
+    settings: SlidingWindow,
+    background: float = 0.0,
+) -> torch.Tensor:
+    """Logits of a volume, averaged where windows overlap.
+
+    Args:
+        network: (batch, 1, w, w, w) -> (batch, classes, w, w, w), in eval mode, on the image's device.
+        image: (x, y, z) float32; a volume smaller than the window is padded on both sides.
+        window: edge of the window in voxels.
+        settings: overlap, batch size and precision.
+        background: the intensity to pad with.
+
+    Returns:
+        (classes, x, y, z) float32.
+    """
+    added = margins(image.shape, window)
+    sides = [side for axis in reversed(added) for side in axis]
+    padded = pad(image, sides, value=background) if any(sides) else image
+    starts = [window_corners(edge, window, settings.overlap) for edge in padded.shape]
+    places = [tuple(slice(s, s + window) for s in corner) for corner in itertools.product(*starts)]
+    logits: torch.Tensor | None = None  # (x, y, z, classes), as the networks' channels last
+    together = max(settings.voxels_per_batch // window**3, 1)
+    for first in range(0, len(places), together):
+        batch = places[first : first + together]
+        windows = torch.stack([padded[place] for place in batch])[:, None]
+        with autocast(image.device, settings.precision):
+            outputs = network(windows.contiguous(memory_format=torch.channels_last_3d)).float()
+        if logits is None:
+            logits = torch.zeros((*padded.shape, outputs.shape[1]), device=image.device)
+        for place, output in zip(batch, outputs.movedim(1, -1), strict=True):
+            logits[place].add_(output)  # += would copy the sum once more
+    assert logits is not None  # a volume has at least one window
+    x, y, z = (_covered(*axis, window).to(image.device) for axis in zip(starts, padded.shape, strict=True))
+    logits /= (x[:, None, None] * y[:, None] * z)[..., None]
+    inside = tuple(slice(before, before + edge) for (before, _), edge in zip(added, image.shape, strict=True))
+    return logits.movedim(-1, 0)[(slice(None), *inside)]
+
+
+def _covered(starts: Sequence[int], edge: int, window: int) -> torch.Tensor:
+    """How many windows lie over each voxel of an axis, (edge) float32."""
+    counts = torch.zeros(edge)
+    for start in starts:
+        counts[start : start + window] += 1
+    return counts
+
+
+def too_large(image: torch.Tensor, window: int) -> UserError:
+    """What to say when the device has too little memory for a volume (x, y, z)."""
+    return UserError(
+        f"{image.device} has too little memory for {' x '.join(map(str, image.shape))} voxels and "
+        f"windows of {window}; lower sliding_window.voxels_per_batch in params.yaml, "
+        "or set CONTEXT_FBR_DEVICE=cpu"
+    )
+
+
+def mask(logits: torch.Tensor) -> torch.Tensor:
+    """Where the foreground has the greater of the logits (2, x, y, z): (x, y, z) uint8; a tie is background.
+
+    What argmax gives, in a hundredth of its time.
+    """
+    background, foreground = logits
+    return (foreground > background).to(torch.uint8)
+
+
+def segment(
+    network: torch.nn.Module,
+    image: torch.Tensor,
+    window: int,
+    settings: SlidingWindow,
+    background: float = 0.0,
+) -> torch.Tensor:
+    """Mask (x, y, z) uint8 of the class with the greatest logit; arguments as in `sliding_window`.
+
+    Raises:
+        UserError: if a GPU has too little memory.
+    """
+    try:
+        return mask(sliding_window(network, image, window, settings, background))
+    except torch.cuda.OutOfMemoryError:
+        raise too_large(image, window) from None

@@ -1,0 +1,1 @@
+"""From raw volumes to volumes that networks are trained and tested on, and back."""

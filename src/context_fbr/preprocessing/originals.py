@@ -1,0 +1,49 @@
+"""The original files of a prepared case, in data/raw/TASK."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from context_fbr.core import nifti
+from context_fbr.core.errors import UserError
+from context_fbr.preprocessing.prepared import Case
+from context_fbr.preprocessing.transforms import foreground_mask
+
+
+def read_label(task: str, case: Case) -> np.ndarray:
+    """The mask (i, j, k) uint8 of a case's label on its original grid; errors as in `read_image`."""
+    return foreground_mask(_read(task, case, case.label).get_fdata(dtype=np.float32), case.foreground)
+
+
+def read_image(task: str, case: Case) -> nibabel.Nifti1Image:
+    """The image of a case as it came.
+
+    Raises:
+        UserError: if the file is missing, damaged, or not of the shape that was prepared.
+    """
+    return _read(task, case, case.image)
+
+
+def read_header(task: str, case: Case) -> nibabel.Nifti1Header:
+    """The header of a case's image as it is in its file: where masks of the case take theirs from.
+
+    Raises:
+        UserError: if the file is missing or not NIfTI-1.
+    """
+    path = Path("data/raw") / task / case.image
+    try:
+        return nifti.read_header(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; run `dvc checkout raw@{task}`") from error
+
+
+def _read(task: str, case: Case, file: str) -> nibabel.Nifti1Image:
+    path = Path("data/raw") / task / file
+    image = nifti.read(path)
+    if image.shape != case.geometry.original_shape:
+        raise UserError(
+            f"{path}: shape {image.shape}, but {case.geometry.original_shape} was prepared; "
+            f"run `dvc repro prepare@{task}`"
+        )
+    return image

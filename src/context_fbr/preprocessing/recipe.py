@@ -1,0 +1,53 @@
+"""How a cell's images were made and what they were like: what it takes to segment another image likewise.
+
+It travels from data/prepared/TASK/cases.json with the training into models/CELL/training.json, so that a
+model is used with the preparation that it was trained with, whatever params.yaml says by now.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from context_fbr.config.document import plain
+from context_fbr.config.preprocessing import Preparation
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The preparation, and what the training images were like before it."""
+
+    preparation: Preparation
+    modality: tuple[str, ...]
+    """As dataset.json has it, `CT`."""
+    lowest_intensity: float
+    """Least intensity of all training images."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For a JSON file."""
+        return {
+            "modality": list(self.modality),
+            "lowest_intensity": self.lowest_intensity,
+            "preparation": self.preparation.model_dump(mode="json", exclude={"split"}),
+        }
+
+
+def from_json(tree: dict[str, Any]) -> Recipe:
+    """The inverse of `Recipe.as_json`.
+
+    Raises:
+        KeyError, TypeError, ValueError: if it is something else.
+    """
+    modality, lowest = tree["modality"], tree["lowest_intensity"]
+    if not isinstance(modality, list) or not all(isinstance(name, str) for name in modality):
+        raise ValueError(f"modality is {modality!r}, expected a list of names")
+    if not isinstance(lowest, int | float) or not -sys.float_info.max <= lowest <= sys.float_info.max:
+        raise ValueError(f"lowest_intensity is {lowest!r}, expected a number")
+    try:
+        preparation = Preparation.model_validate(plain(tree["preparation"]))
+    except ValidationError as error:  # whose text has many lines
+        found = error.errors()[0]
+        where = ".".join(map(str, ("preparation", *found["loc"])))
+        raise ValueError(f"{where}: {found['msg']}") from error
+    return Recipe(preparation, tuple(modality), float(lowest))

@@ -1,0 +1,163 @@
+"""One case from its raw files to what the networks see: window, crop, orientation, spacing.
+
+In this order, as published: ScaleIntensityRange, CropForeground, Orientation and Spacing of MONAI, to whose
+results these are equal (images to 1e-6; labels everywhere but half-way between two voxels, where MONAI's
+choice depends on how a position was rounded, and ours is the even voxel; the shape likewise).
+"""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+from nibabel.nifti1 import Nifti1Image
+
+from context_fbr.config.preprocessing import Preparation
+from context_fbr.core.errors import UserError
+from context_fbr.core.geometry import (
+    SAME_PLACE,
+    SHEAR,
+    Box,
+    Geometry,
+    distance_mm,
+    geometry,
+    shear,
+    to_prepared,
+)
+
+MOST_GROWTH = 1000
+"""Times as many voxels after resampling; scans with gaps come to some dozens."""
+
+
+def prepare_image(
+    image: Nifti1Image, path: Path, settings: Preparation
+) -> tuple[np.ndarray, Geometry, float]:
+    """Prepare an image.
+
+    Args:
+        image: as read.
+        path: of its file, for messages.
+        settings: of the task.
+
+    Returns:
+        Voxels (x, y, z) float32 on the prepared grid; the geometry; the intensity of nothing, above which a
+        patch may be centred on background, and with which a small volume is padded.
+
+    Raises:
+        UserError: if voxels are not finite, the axes are not at right angles, or a crop or z-score finds
+            nothing above 0 or no two intensities.
+    """
+    check_grid(image, path)
+    voxels = image.get_fdata(dtype=np.float32)
+    if not np.isfinite(voxels).all():
+        raise UserError(f"{path}: {int((~np.isfinite(voxels)).sum())} voxels are NaN or infinite")
+    if settings.window:
+        low, high = settings.window
+        voxels = np.clip((voxels - np.float32(low)) / np.float32(high - low), 0, 1)
+    where = geometry(image.shape, image.affine, spacing_mm=settings.spacing_mm)
+    if settings.crop:
+        box = box_above_zero(voxels)
+        if box is None:
+            what = f"the low end of the window, {settings.window[0]:g}" if settings.window else "0"
+            raise UserError(f"{path}: no voxel is above {what}: there is nothing to crop to")
+        where = geometry(image.shape, image.affine, box, settings.spacing_mm)
+    _check_growth(image, where, path)
+    background = 0.0
+    if settings.z_score:
+        box_voxels = voxels[tuple(slice(start, stop) for start, stop in where.box)]
+        tissue = box_voxels[box_voxels > 0].astype(np.float64)
+        if not tissue.size:
+            raise UserError(f"{path}: no voxel is above 0: there is nothing to take a z-score of")
+        deviation = float(tissue.std())
+        if not deviation:
+            raise UserError(f"{path}: the voxels above 0 are all the same: there is no z-score")
+        mean, scale = np.float32(tissue.mean()), np.float32(deviation)
+        background = float((np.float32(0) - mean) / scale)  # to the last bit what a voxel of 0 becomes
+        voxels = (voxels - mean) / scale
+    return to_prepared(voxels, where, linear=True), where, background
+
+
+def read_label(label: Nifti1Image, path: Path, classes: set[int], foreground: tuple[int, ...]) -> np.ndarray:
+    """The mask (i, j, k) uint8 of a label on its own grid: 1 where its value is one of `foreground`.
+
+    Raises:
+        UserError: if it holds a value that is none of `classes`.
+    """
+    values = label.get_fdata(dtype=np.float32)
+    found = np.unique(values.ravel(order="K"))  # as it lies in memory: NIfTI's order would be copied
+    unknown = sorted(set(found.tolist()) - {float(c) for c in classes})
+    if unknown:
+        raise UserError(
+            f"{path}: labels {unknown[:5]}, expected {sorted(classes)} as in dataset.json; "
+            "mend the label, or name the value there"
+        )
+    return foreground_mask(values, foreground)
+
+
+def check_grid(image: Nifti1Image, path: Path) -> None:
+    """Check that a volume's axes span space at right angles.
+
+    Raises:
+        UserError: if they do not.
+    """
+    if not np.isfinite(image.affine).all() or not voxel_sizes(image.affine).all():
+        raise UserError(
+            f"{path}: its affine gives voxels with no edge or an edge that is no number "
+            f"({image.affine[:3, :3].tolist()}); write the right one into its header"
+        )
+    cosine = shear(image.affine)
+    if cosine > SHEAR:
+        degrees = math.degrees(math.asin(min(cosine, 1.0)))
+        raise UserError(
+            f"{path}: its axes are sheared by {degrees:.1f} degrees; resample it to axes at right angles"
+        )
+
+
+def _check_growth(image: Nifti1Image, where: Geometry, path: Path) -> None:
+    """A header in metres, or a damaged one, asks for more voxels than any memory holds."""
+    edges = zip(where.cropped_shape, where.steps, strict=True)
+    times = math.prod((length - 1) / step + 1 for length, step in edges) / math.prod(image.shape)
+    if not times <= MOST_GROWTH:
+        spacing = " x ".join(f"{edge:.4g}" for edge in where.original_spacing_mm)
+        raise UserError(
+            f"{path}: at the wanted spacing its voxels of {spacing} mm become {times:.3g} times as many; "
+            "write the right spacing into its header, or change spacing_mm in params.yaml"
+        )
+
+
+def check_pair(image: Nifti1Image, label: Nifti1Image, image_path: Path, label_path: Path) -> None:
+    """Check that an image and a label have the same grid, and one that can be prepared.
+
+    Raises:
+        UserError: if they have not.
+    """
+    check_grid(image, image_path)
+    if image.shape != label.shape:
+        raise UserError(f"{label_path}: shape {label.shape}, but its image has {image.shape}")
+    shortest = min(geometry(image.shape, image.affine).original_spacing_mm)
+    if not distance_mm(image.affine, label.affine, image.shape) <= SAME_PLACE * shortest:
+        raise UserError(f"{label_path}: its affine is not that of its image {image_path}")
+
+
+def box_above_zero(voxels: np.ndarray) -> Box | None:
+    """The box of the voxels above 0; None if there are none."""
+    above = voxels > 0
+    box = []
+    for axis in range(3):
+        used = np.flatnonzero(above.any(axis=tuple(a for a in range(3) if a != axis)))
+        if not used.size:
+            return None
+        box.append((int(used[0]), int(used[-1]) + 1))
+    return box[0], box[1], box[2]
+
+
+def foreground_mask(values: np.ndarray, foreground: Iterable[int]) -> np.ndarray:
+    """A mask (uint8, in memory as the values are): 1 where the value is one of `foreground`.
+
+    numpy.isin takes ten times as long, and copies what lies in NIfTI's order.
+    """
+    mask = np.zeros_like(values, dtype=np.uint8)
+    for value in foreground:
+        mask |= values == value
+    return mask

@@ -1,0 +1,1 @@
+"""How a stage starts, stops and resumes, and what its result was computed from."""

@@ -1,0 +1,121 @@
+"""Hashes of the modules that each stage imports: data/code/STAGE.json, on which each of its runs depends.
+
+python -m context_fbr.runtime.code_digest
+
+A stage imports some thirty files. As dependencies of each cell they would fill dvc.lock, and DVC reads and
+writes all of it for every stage that it runs. git keeps these files: their difference between two commits
+names the stages and the modules that changed.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from context_fbr.core import atomic
+from context_fbr.core.errors import UserError
+from context_fbr.runtime.entry import run_command
+
+SOURCE = Path("src")
+PACKAGE = "context_fbr"
+FOLDER = Path("data/code")
+MAX_NAMED = 5  # modules in one message
+
+
+def modules(name: str, source: Path = SOURCE) -> set[Path]:
+    """The files of the package that importing a module runs, found by reading import statements.
+
+    Those inside of functions count, too. Files of folders (`__init__.py`) hold a docstring only and do not.
+
+    Args:
+        name: of the module, `context_fbr.train`.
+        source: the folder that holds the package.
+
+    Raises:
+        UserError: if there is no such module, or one of them is not valid Python.
+    """
+    found: set[Path] = set()
+    waiting = [name]
+    while waiting:
+        path = source / (waiting.pop().replace(".", "/") + ".py")
+        if path in found or not path.is_file():
+            continue
+        found.add(path)
+        for node in ast.walk(_parse(path)):
+            if isinstance(node, ast.Import):
+                waiting += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    if not found:
+        raise UserError(f"{source}: has no module {name}")
+    return found
+
+
+def _parse(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise UserError(f"{path}:{line}: is not valid Python ({error}); repair the file") from error
+
+
+def stages() -> list[str]:
+    """Names of all stages: each is a module of the package's own folder."""
+    return sorted(path.stem for path in (SOURCE / PACKAGE).glob("*.py") if path.stem != "__init__")
+
+
+def digest_file(stage: str) -> Path:
+    """Path of the file that holds the hashes of a stage's modules."""
+    return FOLDER / f"{stage}.json"
+
+
+def text_of(stage: str) -> str:
+    """SHA-256 of each module of a stage's code, as JSON; errors as in `modules`."""
+    digests = {
+        path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(modules(f"{PACKAGE}.{stage}"))
+    }
+    return json.dumps(digests, indent=1) + "\n"
+
+
+def changed_modules(stage: str) -> list[str]:
+    """Modules of a stage that differ from its file, also new and removed ones; errors as in `modules`.
+
+    A file that is missing or damaged differs in all of them.
+    """
+    try:
+        content = json.loads(digest_file(stage).read_text(encoding="utf-8"))
+        before = content if isinstance(content, Mapping) else {}
+    except (OSError, ValueError):
+        before = {}
+    now = json.loads(text_of(stage))
+    return sorted(path for path in {*now, *before} if now.get(path) != before.get(path))
+
+
+def problem(stage: str) -> str | None:
+    """What is wrong with the file of a stage, in one line; None if it holds this code."""
+    changed = changed_modules(stage)
+    if not changed:
+        return None
+    more = f" and {len(changed) - MAX_NAMED} others" if len(changed) > MAX_NAMED else ""
+    return (
+        f"{digest_file(stage)}: holds the hashes of other code, {', '.join(changed[:MAX_NAMED])}{more} "
+        "changed; run `dvc repro code`, then this again"
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Run the stage `code`."""
+    if arguments:
+        raise UserError(f"expected no argument, got {arguments}")
+    texts = {stage: text_of(stage) for stage in stages()}
+    if {stage: text_of(stage) for stage in texts} != texts:
+        raise UserError(f"{SOURCE}: changed while it was read; run the same command again")
+    with atomic.directory(FOLDER) as folder:
+        for stage, text in texts.items():
+            (folder / f"{stage}.json").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,137 @@
+"""No orphans: a process ends when DVC, make or the program of ours that started it has ended."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
+
+POLL_S = 0.25
+LAST_WORDS_S = 1.0
+STARTERS = {"dvc", "context-fbr", "make"}
+MODULES = {"dvc", "context_fbr"}
+ADOPTIVE = {"systemd", "init", "launchd", "tini", "dumb-init"}
+SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
+VARIABLE = "CONTEXT_FBR_STARTER"
+"""In the environment of what we start: who we are, because a starter may be gone before its child looks."""
+
+
+def exit_with_parent() -> None:
+    """End this process soon after one of those that started it; do nothing if it was started by hand.
+
+    It gets SIGTERM first, and one second for a last save; a save that is cut leaves the state before it.
+
+    The system's own means (PR_SET_PDEATHSIG) fires when the *thread* that started us ends, which in DVC's
+    queue is no reason to stop, and does not see past a shell.
+    """
+    try:
+        import psutil
+    except ModuleNotFoundError:  # a bare machine that runs benchmarks/paper_cells.py
+        return
+    parents = psutil.Process().parents()
+    watched = starters(parents)
+    # DVC ended while Python was still importing. Not whenever DVC is out of sight: it may be a library in
+    # somebody's notebook, or beyond a container or a scheduler's step.
+    orphaned = "DVC_STAGE" in os.environ and not watched and is_orphaned(parents)
+    orphaned |= bool(watched) and _is_experiment(watched[-1])
+    pid, _, born = os.environ.get(VARIABLE, "").partition(" ")
+    if pid:
+        try:
+            watched.append(psutil.Process(int(pid)))
+            orphaned |= _birth(int(pid)) != born
+        except psutil.NoSuchProcess:
+            orphaned = True
+        except psutil.Error:  # another's process may be hidden from us
+            pass
+    if orphaned:
+        _say()
+        sys.exit(os.EX_TEMPFAIL)
+    if watched:
+        threading.Thread(target=_watch, args=(watched,), daemon=True).start()
+
+
+def child_environment() -> dict[str, str]:
+    """What to add to the environment of a process that shall end with this one."""
+    return {VARIABLE: f"{os.getpid()} {_birth(os.getpid())}"}
+
+
+def starters(ancestors: Sequence["psutil.Process"]) -> list["psutil.Process"]:
+    """Which of a process's ancestors (parent first) must live on: up to the last that is DVC, make or ours.
+
+    A shell in between counts too. The shell or the scheduler's script of a person does not: what was started
+    by hand may outlive its terminal.
+    """
+    last = max((i for i, process in enumerate(ancestors) if _is_starter(process)), default=-1)
+    return list(ancestors[: last + 1])
+
+
+def _is_starter(process: "psutil.Process") -> bool:
+    import psutil
+
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return False
+    module = next((after for word, after in pairwise(words) if word == "-m"), "")
+    named = {Path(word).name for word in words[:2]}
+    return bool(named & STARTERS) or module.partition(".")[0] in MODULES
+
+
+def _is_experiment(process: "psutil.Process") -> bool:
+    """Whether this is DVC in a folder of its own, which a worker or another DVC starts, never a person."""
+    import psutil
+
+    try:
+        return "exec-run" in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def _watch(processes: Sequence["psutil.Process"]) -> None:
+    while all(_is_alive(process) for process in processes):
+        time.sleep(POLL_S)
+    os.kill(os.getpid(), signal.SIGTERM)  # first: who started us may have held the other end of stderr
+    _say()
+    time.sleep(LAST_WORDS_S)
+    os._exit(os.EX_TEMPFAIL)
+
+
+def _say() -> None:
+    with suppress(OSError):
+        print("the process that started this one has ended", file=sys.stderr, flush=True)
+
+
+def is_orphaned(ancestors: Sequence["psutil.Process"]) -> bool:
+    """Whether a process (ancestors: parent first) has only the parent that the system gives to orphans.
+
+    The shell in which DVC runs a stage may stand in between: bash becomes the command, dash stays and waits.
+    """
+    nearest = next((p for p in ancestors if p.pid == 1 or p.name() not in SHELLS), None)
+    return nearest is not None and (nearest.pid == 1 or nearest.name() in ADOPTIVE)
+
+
+def _birth(pid: int) -> str:
+    """When a process began, in a measure that a change of the clock does not change."""
+    import psutil
+
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]  # ticks since the boot
+    except (OSError, IndexError):
+        return f"{psutil.Process(pid).create_time()}"
+
+
+def _is_alive(process: "psutil.Process") -> bool:
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -1,0 +1,124 @@
+"""What made a result, in metrics/provenance: git keeps it, DVC does not, because it is new every time."""
+
+import datetime
+import hashlib
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from context_fbr.config.cell import Cell
+from context_fbr.core import atomic, bounded
+from context_fbr.networks.precision import Precision
+from context_fbr.runtime import git
+from context_fbr.runtime.resume import Inputs
+from context_fbr.runtime.stage_inputs import StageInputs
+
+FORMAT = 2
+PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "dvc")
+DECIDE = ("src", "params.yaml")
+"""What of the checkout decides a result."""
+SAME = ("format", "parameters", "code", "results")
+"""What two runs have in common that made the same result from the same inputs."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The code as it was when a stage began; somebody may edit it while the stage runs."""
+
+    revision: str | None
+    """Commit; None outside of git."""
+    changed: tuple[str, ...]
+    """Files of the code and the parameters that differ from it."""
+    started: str
+    """Date and time, UTC."""
+    clock: float
+
+
+def start() -> Origin:
+    """Take down the state of the checkout."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return Origin(git.revision(), git.changed_files(DECIDE), now, time.monotonic())
+
+
+def write(
+    stage: StageInputs,
+    cell: Cell,
+    origin: Origin,
+    inputs: Inputs,
+    threads: int,
+    precision: Precision,
+    results: tuple[Path, ...],
+    resumed: bool,
+) -> None:
+    """Write what made the results of a cell, unless a record of the same results is there.
+
+    A study that is reproduced keeps its records: who computed its results first, where and when.
+
+    Args:
+        stage: train or evaluate, with the inputs that it read.
+        cell: the cell.
+        origin: from `start`.
+        inputs: digests of what decided the bits.
+        threads: of the CPU.
+        precision: that was asked for.
+        results: the files that were made.
+        resumed: whether the work was interrupted in between.
+    """
+    content = {
+        "format": FORMAT,
+        "stage": stage.stage,
+        "cell": cell.key,
+        "revision": origin.revision,
+        "changed_files": list(origin.changed),
+        "parameters": dict(stage.parameters),
+        "code": stage.code_md5,
+        "inputs": asdict(inputs),
+        "results": {str(path): _digests(path) for path in results},
+        "device": inputs.device.partition(";")[0],
+        "threads": threads,
+        "precision": described(precision, inputs.device),
+        "deterministic": torch.are_deterministic_algorithms_enabled() or inputs.device.startswith("CPU"),
+        "cuda": torch.version.cuda,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": git.versions(PACKAGES),
+        "started": origin.started,
+        "seconds": round(time.monotonic() - origin.clock, 1),
+        "resumed": resumed,
+    }
+    path = cell.provenance(stage.stage)
+    content = json.loads(json.dumps(content))
+    before = read(path)
+    same = all(before.get(name) == content[name] for name in SAME)
+    if not same or before.get("inputs", {}).get("data") != inputs.data:
+        atomic.write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a record; an empty one if there is none that can be read."""
+    try:
+        content = bounded.read_json(path)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _digests(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of a file, and the MD5 by which DVC knows it."""
+    content = path.read_bytes()
+    md5 = hashlib.md5(content, usedforsecurity=False)
+    return {"sha256": hashlib.sha256(content).hexdigest(), "md5": md5.hexdigest()}
+
+
+def described(precision: Precision, device: str) -> str:
+    """What numbers are multiplied in on a device, by its name in `device.describe`."""
+    if precision == "bf16":
+        return "bfloat16, convolutions on the smallest maps in float32"
+    if not device.startswith("CPU") and torch.backends.cudnn.allow_tf32:
+        return "float32, convolutions in TF32"
+    return "float32"

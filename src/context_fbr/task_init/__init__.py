@@ -1,1 +1,0 @@
-"""Look at a data set in MSD layout and propose its block of params.yaml."""

@@ -1,0 +1,1 @@
+"""Training of one cell: sampling, loss, loop, checkpoints."""

@@ -1,0 +1,112 @@
+"""An unfinished training on disk: the newest state and the one before it."""
+
+import io
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from context_fbr.core import atomic
+from context_fbr.runtime import checksummed_file
+from context_fbr.runtime.checksummed_file import CorruptFileError
+from context_fbr.runtime.resume import CheckpointDir
+from context_fbr.runtime.stop_signals import StopRequest
+from context_fbr.training.history import Epoch
+from context_fbr.training.loop import Step, TrainingState
+
+KIND, FORMAT = "training", 2
+NEWEST, PREVIOUS = "newest", "previous"
+SHARE = 50
+"""Saving takes at most one part in so many of the time, however often it is asked for."""
+
+
+def save(place: CheckpointDir, state: TrainingState, history: Sequence[Epoch]) -> None:
+    """Write the state; the one before it stays until the next.
+
+    Raises:
+        UserError: if the system refuses; the states that are there stay.
+    """
+    buffer = io.BytesIO()
+    steps = [tuple(vars(step).values()) for step in state.steps]
+    content = {**vars(state), "steps": steps, "history": [tuple(vars(epoch).values()) for epoch in history]}
+    torch.save(content, buffer)
+    newest = place.folder / NEWEST
+    if newest.exists():
+        atomic.move(newest, place.folder / PREVIOUS)
+    checksummed_file.write(newest, KIND, FORMAT, place.digest, buffer.getbuffer())
+
+
+def load(place: CheckpointDir) -> tuple[TrainingState | None, list[Epoch], list[str]]:
+    """The newest state that is whole, the epochs before it, and what is wrong with those that are not.
+
+    Tensors are in main memory. One that is not whole is removed when the one before it has served: the next
+    save would put it in the place of the good one.
+    """
+    problems: list[str] = []
+    unusable: list[Path] = []
+    for name in (NEWEST, PREVIOUS):
+        path = place.folder / name
+        try:
+            found = _unpack(checksummed_file.read(path, KIND, FORMAT, place.digest))
+            for other in unusable:
+                other.unlink(missing_ok=True)
+            return *found, problems
+        except FileNotFoundError:
+            continue
+        except CorruptFileError as error:
+            problems.append(f"{path}: {error}")
+            unusable.append(path)
+    return None, [], problems
+
+
+def _unpack(content: memoryview) -> tuple[TrainingState, list[Epoch]]:
+    try:
+        found: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        history = [Epoch(*values) for values in found.pop("history")]
+        steps = tuple(Step(*values) for values in found.pop("steps"))
+        return TrainingState(**found, steps=steps), history
+    except MemoryError:
+        raise
+    except Exception as error:  # unpickling ends in whatever a strange file leads it to
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise CorruptFileError(f"is no state of a training ({reason})") from error
+
+
+class Checkpointer:
+    """Saves a training now and then, and when it is asked to stop."""
+
+    def __init__(
+        self, place: CheckpointDir, what: str, every_s: float, request: StopRequest, history: Sequence[Epoch]
+    ) -> None:
+        """Begin to keep a training.
+
+        Args:
+            place: where to.
+            what: name of the training.
+            every_s: seconds between two saves; 0 saves at every call.
+            request: that ends the training.
+            history: its epochs, which the caller goes on filling.
+        """
+        self._place, self._what, self._every_s = place, what, every_s
+        self._request, self._history = request, history
+        self._saved, self._cost = time.monotonic(), 0.0
+
+    def pause(self, state: Callable[[], TrainingState]) -> bool:
+        """Save if it is time; whether it was.
+
+        Raises:
+            StoppedError: after saving, if the training shall stop.
+            UserError: if the system refuses to write.
+        """
+        start = time.monotonic()
+        due = start - self._saved >= max(self._every_s, SHARE * self._cost if self._every_s else 0)
+        if not due and not self._request.reason:
+            return False
+        now = state()
+        save(self._place, now, self._history)
+        self._request.obey(f"{self._what}: saved in epoch {now.epoch} after step {len(now.steps)}")
+        self._saved = time.monotonic()
+        self._cost = self._saved - start
+        return True

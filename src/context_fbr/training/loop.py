@@ -1,0 +1,222 @@
+"""The training of one cell, from volumes in memory to the weights of the best epoch. It touches no file."""
+
+import math
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from monai.losses import DiceLoss
+
+from context_fbr.config.training import Training
+from context_fbr.core.errors import UserError
+from context_fbr.metrics.overlap import dice
+from context_fbr.networks.precision import Precision, autocast
+from context_fbr.networks.sliding_window import segment
+from context_fbr.training import steps
+from context_fbr.training.batches import Patches, Protocol, Volume, batches
+from context_fbr.training.history import Epoch
+from context_fbr.training.steps import PendingStep, Step
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What a training needs to go on with the same bits, after any of its steps.
+
+    Random numbers are functions of seed, epoch and step, and the learning rate is one of the epoch, so
+    neither a generator's state nor a schedule's belongs to it. The tensors are the training's own: whoever
+    keeps a state copies or saves it before the next step.
+    """
+
+    epoch: int
+    """In progress, from 1."""
+    steps: tuple[Step, ...]
+    """Of this epoch that are done."""
+    epoch_losses: tuple[float, ...]
+    """Of the epochs before."""
+    best_validation_dice: float
+    network: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+
+
+Pause = Callable[[Callable[[], TrainingState]], object]
+"""Called where a training can stop, with a function that gives its state."""
+
+
+@dataclass
+class _Course:
+    """Where a training stands: the one thing here that changes."""
+
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    epoch: int = 1
+    known: list[Step] = field(default_factory=list)
+    unread: list[PendingStep] = field(default_factory=list)
+    epoch_losses: list[float] = field(default_factory=list)
+    best: float = -1.0
+
+    def read(self) -> list[Step]:
+        """The steps of the epoch so far; errors as in `steps.check`."""
+        self.known += steps.read(self.unread)
+        self.unread.clear()
+        steps.check(self.known, self.epoch, self.epoch_losses)
+        return self.known
+
+    def state(self) -> TrainingState:
+        """The complete state, whose numbers are good; errors as in `read`."""
+        done, losses = tuple(self.read()), tuple(self.epoch_losses)
+        return TrainingState(
+            self.epoch, done, losses, self.best, self.network.state_dict(), self.optimizer.state_dict()
+        )
+
+    def restore(self, state: TrainingState) -> None:
+        """Go back to a state."""
+        self.network.load_state_dict(state.network)
+        self.optimizer.load_state_dict(dict(state.optimizer))
+        self.epoch, self.known, self.best = state.epoch, list(state.steps), state.best_validation_dice
+        self.epoch_losses = list(state.epoch_losses)
+
+
+def _go_on(_: Callable[[], TrainingState]) -> None:
+    pass
+
+
+def train(
+    network: torch.nn.Module,
+    training: Sequence[Volume],
+    validation: Sequence[Volume],
+    protocol: Protocol,
+    state: TrainingState | None = None,
+    pause: Pause = _go_on,
+) -> Iterator[Epoch]:
+    """Train the network in place and yield each epoch as it ends; go on from `state`, if there is one.
+
+    Adam; cosine from `learning_rate` to `final_learning_rate`, stepped per epoch; Dice loss with softmax over
+    both classes. Every `validate_every_epochs` epochs, and after the last, the network is validated.
+
+    `pause` is called before the first step, after each step and after each volume of a validation; what it
+    raises ends the training.
+
+    Raises:
+        UserError: if loss or gradient is not finite and `on_bad_numbers` is stop, or a volume is smaller than
+            the patch.
+    """
+    settings = protocol.settings
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    rates = learning_rates(settings, protocol.epochs)
+    course = _Course(network, torch.optim.Adam(network.parameters(), lr=rates[0]))
+    if state is not None:
+        course.restore(state)
+        del state
+    while course.epoch <= protocol.epochs:
+        number = course.epoch
+        for group in course.optimizer.param_groups:
+            group["lr"] = rates[number - 1]
+        _train_epoch(course, training, protocol, pause)
+        done = course.read()
+        validated = number % settings.validate_every_epochs == 0 or number == protocol.epochs
+        score = validate(network, validation, protocol, lambda: pause(course.state)) if validated else None
+        weights = None
+        if score is not None and score > course.best:
+            course.best = score
+            weights = {name: tensor.cpu().clone() for name, tensor in network.state_dict().items()}
+        loss = steps.mean_loss(done, number)
+        ratios = tuple(
+            (case, voxels / protocol.patch_size**3)
+            for step in done
+            for case, voxels in zip(step.cases, step.foreground_voxels, strict=True)
+        )
+        course.epoch, course.known = number + 1, []
+        course.epoch_losses.append(loss)
+        losses, skipped = tuple(step.loss for step in done), sum(step.skipped for step in done)
+        yield Epoch(number, rates[number - 1], loss, losses, score, ratios, skipped, weights)
+
+
+def learning_rates(settings: Training, epochs: int) -> tuple[float, ...]:
+    """The learning rate of each epoch, to the last bit that of PyTorch's schedule."""
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimizer, T_max=epochs, eta_min=settings.final_learning_rate
+    )
+    rates = []
+    for _ in range(epochs):
+        rates.append(float(schedule.get_last_lr()[0]))
+        optimizer.step()  # or the schedule warns
+        schedule.step()
+    return tuple(rates)
+
+
+def validate(
+    network: torch.nn.Module,
+    volumes: Sequence[Volume],
+    protocol: Protocol,
+    pause: Callable[[], object] = lambda: None,
+) -> float:
+    """Mean foreground Dice over the volumes that have foreground; `pause` is called after each.
+
+    Raises:
+        UserError: if no volume has foreground.
+    """
+    network.eval()
+    scores = []
+    for volume in volumes:
+        mask = segment(network, volume.image, protocol.patch_size, protocol.window, volume.background)
+        shared, predicted, true = (
+            int(count) for count in ((mask & volume.label).sum(), mask.sum(), volume.label.sum())
+        )
+        scores.append(dice(shared, predicted, true))
+        pause()
+    defined = [score for score in scores if score is not None]
+    if not defined:
+        raise UserError("no validation volume has foreground: there is no Dice to choose the best epoch by")
+    return math.fsum(defined) / len(defined)
+
+
+def _forward(network: torch.nn.Module, batch: Patches, precision: Precision) -> torch.Tensor:
+    try:
+        with autocast(batch.images.device, precision):
+            outputs: torch.Tensor = network(batch.images)
+        return outputs.float()
+    except (ValueError, torch.cuda.OutOfMemoryError) as error:
+        # A norm refuses a single value per channel; a GPU has an end.
+        raise UserError(
+            f"the network cannot take a batch of shape {tuple(batch.images.shape)} in training "
+            f"({str(error).splitlines()[0]}); change train.batch_volumes or train.patches_per_volume"
+        ) from error
+
+
+def _one_hot(labels: torch.Tensor) -> torch.Tensor:
+    """Labels (batch, 1, x, y, z) uint8 of 0 and 1 as (batch, 2, x, y, z) float32.
+
+    What DiceLoss makes of them with `to_onehot_y`; with this, its forward and backward take half of the time.
+    """
+    return torch.cat([1 - labels, labels], dim=1).float()
+
+
+def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol, pause: Pause) -> None:
+    """The steps of the epoch that are not done yet."""
+    network, skips = course.network, protocol.settings.on_bad_numbers == "skip"
+    loss_function = DiceLoss(softmax=True)
+    network.train()
+    pause(course.state)
+    devices = [volumes[0].image.device] if volumes[0].image.is_cuda else []
+    done = len(course.known)
+    for number, batch in enumerate(batches(volumes, protocol, course.epoch, done), start=done + 1):
+        before = [buffer.clone() for buffer in network.buffers()] if skips else []
+        course.optimizer.zero_grad(set_to_none=True)
+        with torch.random.fork_rng(devices=devices):
+            # Dropout, where a network has it, is a function of (seed, epoch, step) too.
+            torch.manual_seed(zlib.crc32(f"dropout {protocol.seed} {course.epoch} {number}".encode()))
+            outputs = _forward(network, batch, protocol.settings.precision)
+            loss = loss_function(outputs, _one_hot(batch.labels))
+        loss.backward()
+        norm = steps.gradient_norm(network)
+        skipped = skips and not bool(torch.isfinite(loss) & torch.isfinite(norm))
+        if skipped:  # nothing of the step stays, in the running means of a norm neither
+            for buffer, old in zip(network.buffers(), before, strict=True):
+                buffer.copy_(old)
+        else:
+            course.optimizer.step()
+        course.unread.append(PendingStep.of(batch.names, batch.labels, loss.detach(), norm, skipped))
+        pause(course.state)

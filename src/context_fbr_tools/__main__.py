@@ -1,0 +1,6 @@
+"""`python -m context_fbr` is `context-fbr`."""
+
+from context_fbr_tools.cli import main
+
+if __name__ == "__main__":
+    main()

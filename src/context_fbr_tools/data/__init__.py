@@ -1,0 +1,1 @@
+"""Commands about data sets: verify one, and write a task for it."""

@@ -1,0 +1,155 @@
+"""`context-fbr task init DIR`: verify and survey a data set, print or write its block of params.yaml."""
+
+import re
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from context_fbr.config.complaints import suggestion
+from context_fbr.config.document import PARAMS_FILE, Document
+from context_fbr.config.study import NAME, Study, read_study
+from context_fbr.core.errors import UserError, raise_problems, visible
+from context_fbr.datasets import dataset_json, layout
+from context_fbr.datasets.dataset_json import NAME as DATASET_JSON
+from context_fbr.datasets.dataset_json import Description
+from context_fbr.datasets.problems import Severity
+from context_fbr.datasets.verify import Report, verify
+from context_fbr_tools.data import tables, yaml_block
+from context_fbr_tools.data import verify as verification
+from context_fbr_tools.data.description import write_description
+from context_fbr_tools.data.insertion import indentation, insert
+from context_fbr_tools.data.proposal import fewest_cases, propose
+from context_fbr_tools.data.survey import survey, training_pairs
+
+
+def run(
+    folder: Path,
+    name: str | None,
+    foreground: tuple[int, ...] | None,
+    write: bool,
+    write_dataset_json: bool = False,
+    modality: str | None = None,
+) -> None:
+    """Propose a block.
+
+    Args:
+        folder: in MSD layout.
+        name: of the task; by default from dataset.json, else from the folder.
+        foreground: label values; by default the first that a case has.
+        write: into params.yaml instead of printing it.
+        write_dataset_json: whether to write the data set's dataset.json, which it lacks, first.
+        modality: for that dataset.json.
+
+    Raises:
+        UserError: if params.yaml or the data set is not valid, the name is taken, or the label values are not
+            there; nothing is then written.
+    """
+    study = read_study(Document.read())
+    indent = indentation(study.document)
+    if modality and not write_dataset_json:
+        raise UserError("--modality goes with --write-dataset-json; else it is read from dataset.json")
+    name = _check(folder, name, foreground, study)
+    if write_dataset_json:
+        write_description(folder, name, modality)
+        print(f"{visible(str(folder / DATASET_JSON))}: written; name its labels", file=sys.stderr)
+        _check(folder, name, foreground, study)
+    report = verify(folder)
+    print(verification.render(report), file=sys.stderr)
+    if report.count(Severity.ERROR):
+        raise UserError(f"{folder}: has errors, see above; mend them, then run this again")
+    found = survey(report, foreground or _first_label(report))
+    proposal = propose(found, study)
+    print(f"\n{tables.render(found)}\n", file=sys.stderr)
+    text = yaml_block.render(name, _as_written(folder), found, proposal, study, indent)
+    if not write:
+        print(text, end="")
+        return
+    first, last = insert(PARAMS_FILE, name, text)
+    print(f"{PARAMS_FILE}: lines {first} to {last} are the new task {name}; look at its comments")
+    print(f"next: add {name} to grid.tasks, then `context-fbr check`, then `make repro`")
+
+
+def _check(folder: Path, name: str | None, foreground: tuple[int, ...] | None, study: Study) -> str:
+    """What can be refused before every file is read; the task's name."""
+    if folder.is_file():
+        raise UserError(
+            f"{folder}: is a file, expected a folder; unpack an archive first (`tar -xf {folder}`)"
+        )
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is no folder; name one that holds {DATASET_JSON}, imagesTr and labelsTr")
+    description, _ = dataset_json.read(folder)  # what is wrong with it is told by verify
+    problems: list[str] = []
+    chosen = name or _name_of(description, folder)
+    if not _is_name(chosen):
+        hint = f"; for example --name {_as_name(chosen)}" if _as_name(chosen) else ""
+        problems.append(f"--name {chosen}: a task's name holds a-z, 0-9 and _ only, and a letter first{hint}")
+    elif chosen in study.tasks:
+        problems.append(
+            study.document.problem(
+                ("tasks", chosen), f"is there already; choose another name, for example --name {chosen}_2"
+            )
+        )
+    elif folder.resolve().is_relative_to(Path("data/raw", chosen).resolve()):
+        problems.append(
+            f"{folder}: is where the raw stage of {chosen} would write, and DVC empties it before; "
+            "move it, for example to data/incoming, or choose another --name"
+        )
+    if description:
+        problems += _foreground_problems(foreground, description)
+        problems += _too_few(folder)
+    raise_problems(problems)
+    return chosen
+
+
+def _foreground_problems(foreground: tuple[int, ...] | None, description: Description) -> list[str]:
+    allowed = {str(value) for value in description.labels if value > 0}
+    wanted = [str(value) for value in foreground or ()]
+    problems = [
+        f"--foreground {value}: is no label of {DATASET_JSON} that can be foreground; "
+        f"{suggestion(value, allowed)}"
+        for value in dict.fromkeys(wanted)
+        if value not in allowed
+    ]
+    twice = sorted({value for value in wanted if wanted.count(value) > 1})
+    return [*problems, *(f"--foreground: {value} stands there more than once" for value in twice)]
+
+
+def _too_few(folder: Path) -> list[str]:
+    cases, _ = layout.read(folder)
+    images = sum(bool(case.image and case.image.startswith("imagesTr/")) for case in cases)
+    has_test_set = any(case.label and case.label.startswith("labelsTs/") for case in cases)
+    fewest = fewest_cases(has_test_set)
+    if not images or images >= fewest:  # a folder without any file has other troubles
+        return []
+    parts = "train and validate" if has_test_set else "train, validate and test"
+    return [f"{folder / 'imagesTr'}: {images} cases, expected {fewest} at least: one each to {parts}"]
+
+
+def _name_of(description: Description | None, folder: Path) -> str:
+    names = [_as_name(text) for text in (description.name if description else "", folder.resolve().name)]
+    return next(filter(None, names), "task")
+
+
+def _as_name(text: str) -> str:
+    """The nearest that is a name; empty if there is none."""
+    name = re.sub("[^a-z0-9]+", "_", text.lower()).strip("_")
+    return name if not name or _is_name(name) else f"task_{name}"
+
+
+def _is_name(text: str) -> bool:
+    """Whether it joins a cell's key, and YAML reads it as text: not 123, 1e5, null or true."""
+    return bool(NAME.fullmatch(text)) and isinstance(YAML(typ="safe").load(text), str)
+
+
+def _first_label(report: Report) -> tuple[int, ...]:
+    found = {value for _, _, label in training_pairs(report) for value in label.values if value > 0}
+    return (int(min(found)),)
+
+
+def _as_written(folder: Path) -> str:
+    """As it was given if it lies in the project, from whose root stages run; else absolute."""
+    if not folder.is_absolute() and ".." not in folder.parts:
+        return folder.as_posix()
+    where, root = folder.resolve(), Path.cwd().resolve()
+    return (where.relative_to(root) if where.is_relative_to(root) else where).as_posix()

@@ -1,0 +1,181 @@
+"""Remove the results of cells and tasks that left the grid, and unfinished work that nothing will resume."""
+
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from context_fbr.config.cell import Cell
+from context_fbr.config.study import NAME, Grid
+from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.runtime import git, resume
+from context_fbr_tools.dvc import lockfile
+from context_fbr_tools.dvc.stages import CELL_STAGES, TASK_STAGES
+
+KEY = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-\d+-\d+")
+WRITTEN = {
+    "raw": ("data/raw/{}",),
+    "prepare": ("data/prepared/{}",),
+    "baseline": ("metrics/baselines/{}.csv",),
+    "overlay": ("plots/overlays/{}.csv", "plots/overlays/{}.png"),
+}
+"""Outputs of a task's stages."""
+TRACKED = "files that git tracks"
+UNFINISHED = "unfinished work"
+REFUSED = "nothing was removed; see who wrote it (`git log -p dvc.lock`), and take the entry out"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be removed."""
+
+    stages: tuple[str, ...]
+    """Entries of dvc.lock."""
+    paths: tuple[tuple[str, Path], ...]
+    """Files and folders, each with its kind."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield the number of each kind, then each path below it, what git tracks last."""
+        if self.stages:
+            yield f"{lockfile.LOCK}: {len(self.stages)} entries"
+            yield from (f"  {name}" for name in self.stages)
+        kinds = sorted({kind for kind, _ in self.paths}, key=lambda kind: (kind == TRACKED, kind))
+        for kind in kinds:
+            paths = [path for of, path in self.paths if of == kind]
+            yield f"{kind}: {len(paths)}"
+            yield from (f"  {path}" for path in paths)
+
+
+def stale_stages(grid: Grid, stages: Sequence[str]) -> list[str]:
+    """Those of the lock's stage names whose cell or task is not in the grid."""
+    wanted = {f"{stage}@{cell.key}" for stage in CELL_STAGES for cell in grid.cells}
+    wanted |= {f"{stage}@{task}" for stage in TASK_STAGES for task in grid.tasks}
+    return [
+        name
+        for name in stages
+        if name.partition("@")[0] in (*CELL_STAGES, *TASK_STAGES) and name not in wanted
+    ]
+
+
+def written_by(stage: str) -> tuple[Path, ...]:
+    """Return the paths that a stage of this name writes, computed from the name alone.
+
+    Raises:
+        UserError: if it is no name of a cell's or a task's stage.
+    """
+    kind, _, name = stage.partition("@")
+    # `016` and other digits than 0-9 are numbers as well, of another cell's key.
+    if kind in CELL_STAGES and KEY.fullmatch(name) and (cell := Cell.from_key(name)).key == name:
+        if kind == "train":
+            return (cell.weights.parent, cell.history, cell.foreground_ratios)
+        return (cell.scores, cell.predictions)
+    if kind in TASK_STAGES and NAME.fullmatch(name):
+        return tuple(Path(path.format(name)) for path in WRITTEN[kind])
+    raise UserError(f"{lockfile.LOCK}: {stage}: is no stage of a cell or a task; {REFUSED}")
+
+
+def stale_paths(grid: Grid) -> list[Path]:
+    """Results on disk that bear the key of a cell outside of the grid, whether dvc.lock knows them or not."""
+    keys = {cell.key for cell in grid.cells}
+    example = Cell("task", "model", 1, 1)
+    folders = (example.weights.parent.parent, example.predictions.parent)
+    tables = (example.history.parent, example.foreground_ratios.parent, example.scores.parent)
+    found = [path for folder in folders for path in folder.glob("*") if path.is_dir() or path.is_symlink()]
+    found += [path for folder in tables for path in folder.glob("*.csv")]
+    found += [path for stage in CELL_STAGES for path in example.provenance(stage).parent.glob("*.json")]
+    names = ((path, path.name.removesuffix(".csv").removesuffix(".json")) for path in found)
+    return sorted(path for path, name in names if KEY.fullmatch(name) and name not in keys)
+
+
+def plan(grid: Grid) -> Plan:
+    """Find what is stale; the DVC cache and the remote keep their copies.
+
+    A task's data is removed only as the recorded output of a stage: a folder that a user put beside it stays.
+
+    Raises:
+        UserError: if dvc.lock is no lock file; if it names a result that its stage does not write; or if a
+            result is behind a link out of this folder.
+    """
+    recorded = lockfile.entries()
+    stages = stale_stages(grid, list(recorded))
+    problems: list[str] = []
+    paths = {*stale_paths(grid)}
+    for name in stages:
+        try:
+            own = written_by(name)
+        except UserError as error:
+            problems += error.problems
+            continue
+        paths |= {*own}
+        others = sorted({out["path"] for out in recorded[name].get("outs", ())} - {str(path) for path in own})
+        problems += [
+            f"{lockfile.LOCK}: {name}: names {path!r}, which this stage does not write; {REFUSED}"
+            for path in others
+        ]
+    problems += [problem for path in sorted(paths) if (problem := _leads_out(path, Path()))]
+    work = set()
+    for place in resume.stale_checkpoints({cell.key for cell in grid.cells}):
+        work |= {place, resume.lock_of(place)}
+    problems += [problem for path in sorted(work) if (problem := _leads_out(path, resume.root()))]
+    raise_problems(problems)
+    there = [path for path in sorted(paths) if os.path.lexists(path)]
+    tracked = _tracked(there)
+    kinds = [(TRACKED if path in tracked else str(path.parent), path) for path in there]
+    kinds += [(UNFINISHED, path) for path in sorted(work) if os.path.lexists(path)]
+    return Plan(tuple(stages), tuple(kinds))
+
+
+def carry_out(plan: Plan) -> Iterator[str]:
+    """Remove what a plan names; yield each thing that is gone. A link is removed, not what it leads to.
+
+    Raises:
+        UserError: at the end, with each thing that could not be removed; its entry of dvc.lock stays, so that
+            the next `prune` tries again.
+    """
+    problems: list[str] = []
+    kept: set[Path] = set()
+    for _, path in plan.paths:
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            kept.add(path)
+            file = error.filename if isinstance(error.filename, str) else str(path)
+            problems.append(
+                f"{path}: could not be removed: {error.strerror or error} ({file}); repair that, then run "
+                "`context-fbr prune` again"
+            )
+        else:
+            yield str(path)
+    names = [name for name in plan.stages if not kept & {*written_by(name)}]
+    if names:  # last: an interrupted prune is finished by the next one
+        lockfile.remove(names)
+        yield from (f"{lockfile.LOCK}: {name}" for name in names)
+    raise_problems(problems)
+
+
+def prune(grid: Grid) -> list[str]:
+    """Remove what is stale and return its names; errors as in `plan` and `carry_out`."""
+    return list(carry_out(plan(grid)))
+
+
+def _leads_out(path: Path, root: Path) -> str | None:
+    """Return what is wrong with a path whose folder is, behind a link, not below `root`."""
+    if path.parent.resolve().is_relative_to(root.resolve()):
+        return None
+    if not os.path.lexists(path):
+        return None
+    return f"{path}: is behind a link to {path.parent.resolve()}, out of this folder; remove it by hand"
+
+
+def _tracked(paths: Collection[Path]) -> set[Path]:
+    """Return those of the paths that git tracks, or in which it tracks a file; none outside of git."""
+    if not paths:
+        return set()
+    listed = git.run("ls-files", "-z", "--", *map(str, paths))
+    names = [Path(name) for name in os.fsdecode(listed.stdout).split("\0") if name]
+    return {path for path in paths if any(name.is_relative_to(path) for name in names)}

@@ -1,0 +1,165 @@
+"""Which cells are done: DVC's run-cache holds their trainings and evaluations, and the cache every object.
+
+This, and not what an engine says of a job, decides what is still to be computed: a push may be torn, a job
+may end well after its clone was lost, and a cell may have been trained elsewhere.
+"""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from context_fbr.config.cell import Cell
+from context_fbr.core.errors import UserError
+from context_fbr_tools.dvc.stages import CELL_STAGES, INPUT_STAGES
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """What a cell asks for, in the state of this checkout."""
+
+    cell: Cell
+    digest: str
+    """SHA-256 of commands, parameters and data of its stages: the same work has the same digest anywhere."""
+    done: bool
+    entries: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Of dvc.lock, by stage; all of them if the cell is done."""
+
+
+def find_results(cells: Sequence[Cell], remote: str | None = None) -> list[CellStatus]:
+    """Look for the results of cells in the cache of this checkout, whose data must be there.
+
+    Args:
+        cells: of the grid.
+        remote: from which to bring what the cache lacks of a result; the run-cache must be here already.
+
+    DVC's own objects are asked, in this process: its commands tell of the workspace only, and a cell of
+    another clone is not there.
+
+    Raises:
+        UserError: if the data that a cell reads are not there, with every stage that brings them.
+    """
+    from dvc.dvcfile import load_file  # takes a second
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.utils.serialize import load_path
+
+    try:
+        with _silent(), Repo() as repo:
+            # Files are parsed once here; DVC's ways to ask for one stage parse all of them again for each.
+            defined = load_file(repo, "dvc.yaml").stages
+            checkout = _Checkout(repo, defined, load_path("params.yaml", repo.fs), remote, {})
+            return [_look_at(checkout, cell) for cell in cells]
+    except DvcException as error:
+        raise UserError(f"{Path().resolve()}: DVC cannot tell which cells are done: {error}") from error
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without DVC's own bars and warnings: whoever asked tells what was found, perhaps in a live table."""
+    logger = logging.getLogger("dvc")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@dataclass(frozen=True)
+class _Checkout:
+    repo: Any
+    """DVC's."""
+    stages: Mapping[str, Any]
+    """By their names."""
+    parameters: Mapping[str, Any]
+    remote: str | None
+    known: dict[str, tuple[Any, Any]]
+    """Size and hash of the data that were asked for already."""
+
+
+def _look_at(checkout: _Checkout, cell: Cell) -> CellStatus:
+    """Follow a cell from stage to stage, by what the run-cache says that each of them wrote."""
+    written: dict[str, Any] = {}
+    asked: list[object] = []
+    entries: dict[str, Any] = {}
+    done = True
+    for name in CELL_STAGES:
+        stage = checkout.stages[f"{name}@{cell.key}"]
+        asked.append([stage.cmd, _fill(checkout, stage, written), [out.def_path for out in stage.outs]])
+        entry = _newest_entry(checkout.repo, stage) if done else None
+        made = checkout.repo.stage_cache._create_stage(entry, wdir=stage.wdir) if entry else None
+        done = made is not None and _is_whole(checkout, made)
+        if made is not None and done:
+            entries[stage.addressing] = entry
+            written = {out.def_path: (out.meta, out.hash_info) for out in made.outs}
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
+    return CellStatus(cell, digest, done, entries)
+
+
+def _fill(checkout: _Checkout, stage: Any, written: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in what a stage reads as it is now; what a stage of the same cell wrote comes from the run-cache.
+
+    Returns:
+        Values and hashes by name, without those of `written`.
+    """
+    from dvc.dependency.param import ParamsDependency
+
+    read: dict[str, Any] = {}
+    for dep in stage.deps:
+        path = dep.def_path
+        if isinstance(dep, ParamsDependency):
+            read |= {key: _value(checkout.parameters, key) for key in dep.params}
+            dep.fill_values({key: read[key] for key in dep.params})
+        elif path.startswith("models/"):
+            dep.meta, dep.hash_info = written.get(path, (dep.meta, dep.hash_info))
+        elif not dep.exists:
+            raise UserError(
+                f"{path}: is missing, so it is unknown which cells are done; "
+                f"run `dvc repro {' '.join(INPUT_STAGES)}`"
+            )
+        else:
+            if path not in checkout.known:
+                checkout.known[path] = (dep.get_meta(), dep.get_hash())
+            dep.meta, dep.hash_info = checkout.known[path]
+            read[path] = dep.hash_info.value
+    return read
+
+
+def _is_whole(checkout: _Checkout, made: Any) -> bool:
+    """Whether the cache holds all of a stage's results, after what the remote can add to it."""
+    from dvc.exceptions import CollectCacheError
+
+    if checkout.remote and not made.outs_cached():
+        with suppress(CollectCacheError):  # a torn push: the list of a folder's files is missing
+            for objects in made.get_used_objs(remote=checkout.remote).values():
+                checkout.repo.cloud.pull(objects, remote=checkout.remote)
+    return bool(made.outs_cached())
+
+
+def _newest_entry(repo: Any, stage: Any) -> dict[str, Any] | None:
+    """What the run-cache has for a stage, as DVC itself would choose.
+
+    DVC has no public way to ask, and its private one reads the dependencies from the workspace, in which the
+    weights that a cell's evaluation reads need not be.
+    """
+    from dvc.stage.cache import _get_cache_hash
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
+    folder = Path(repo.stage_cache._get_cache_dir(key))
+    # A job that saves an entry at this moment has it there by another name first.
+    there = [path for path in folder.glob("*") if re.fullmatch(r"[0-9a-f]{64}", path.name)]
+    entries = sorted(there, key=lambda path: path.stat().st_mtime)
+    found: dict[str, Any] | None = repo.stage_cache._load_cache(key, entries[-1].name) if entries else None
+    return found
+
+
+def _value(parameters: Mapping[str, Any], key: str) -> Any:
+    return reduce(lambda node, part: node[part], key.split("."), parameters)

@@ -1,0 +1,1 @@
+"""Cells side by side on this machine."""

@@ -1,0 +1,83 @@
+"""Which cells to start first: the longest, or the last of all runs alone while the other places are empty."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+from context_fbr.config.cell import Cell
+from context_fbr.config.study import Study
+from context_fbr.core import bounded
+
+COST_OF_NETWORK = {"UNet": 1.0, "AttentionUnet": 4.0, "UNETR": 6.0}
+"""Time of a training by MONAI's class, UNet's being 1: as measured in this study at patches of 48 voxels."""
+COST_OF_OTHER_NETWORK = 4.0
+
+
+def longest_first(cells: Sequence[Cell], study: Study, measured: Mapping[Cell, float]) -> list[Cell]:
+    """The cells in the order in which to start them; equally long ones stay in theirs.
+
+    Args:
+        cells: of the study's grid.
+        study: the parameters.
+        measured: seconds of earlier trainings, see `measurements`; of any cells.
+    """
+    seconds = estimates(cells, study, measured)
+    return sorted(cells, key=lambda cell: -seconds[cell])
+
+
+def estimates(cells: Sequence[Cell], study: Study, measured: Mapping[Cell, float]) -> dict[Cell, float]:
+    """How long each training takes, in seconds; in a unit of its own if nothing was measured.
+
+    A measurement knows the network's arguments, the validations and the machine, which a formula does not.
+    Another seed differs in random numbers only, so it measures as well. It may come from other epochs or from
+    another machine: then all of them do, as a rule, and the order is still right.
+    """
+    of_seeds: dict[Cell, list[float]] = {}
+    for cell, seconds in measured.items():
+        of_seeds.setdefault(_any_seed(cell), []).append(seconds)
+    # What nobody has measured is put among the measured in their unit, seconds.
+    known = [cell for cell in measured if cell.task in study.tasks and cell.model in study.networks]
+    unit = statistics.median(measured[cell] / work(cell, study) for cell in known) if known else 1.0
+
+    def estimate(cell: Cell) -> float:
+        if cell in measured:
+            return measured[cell]
+        seeds = of_seeds.get(_any_seed(cell))
+        return statistics.median(seeds) if seeds else unit * work(cell, study)
+
+    return {cell: estimate(cell) for cell in cells}
+
+
+def work(cell: Cell, study: Study) -> float:
+    """Voxels that a training passes through its network, weighted by the network's cost.
+
+    Validation is left out, for which the size of the volumes would have to be known before they are prepared.
+    """
+    task = study.tasks[cell.task]
+    volumes = task.prepare.split.train
+    count = volumes if isinstance(volumes, int) else len(volumes)
+    patches = task.train.epochs * count * study.train.patches_per_volume
+    cost = COST_OF_NETWORK.get(study.networks[cell.model].network, COST_OF_OTHER_NETWORK)
+    return float(patches * cell.patch_size**3 * cost)
+
+
+def measurements(cells: Sequence[Cell]) -> dict[Cell, float]:
+    """Seconds of the last training of those cells of which metrics/provenance tells.
+
+    A training that was resumed counts its last part only, so it measures nothing; nor does a file that cannot
+    be read, for an order is no reason to stop.
+    """
+    found: dict[Cell, float] = {}
+    for cell in cells:
+        try:
+            content = bounded.read_json(cell.provenance("train"))
+            seconds, resumed = float(content["seconds"]), content["resumed"]
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            continue
+        if not resumed and math.isfinite(seconds) and seconds > 0:
+            found[cell] = seconds
+    return found
+
+
+def _any_seed(cell: Cell) -> Cell:
+    return Cell(cell.task, cell.model, cell.patch_size, seed=0)

@@ -1,0 +1,231 @@
+"""`context-fbr grid submit`, `status`, `logs` and `cancel`: a study on a Slurm cluster, step by step."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from context_fbr.config.cell import Cell
+from context_fbr.config.study import Study
+from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.runtime import locks
+from context_fbr_tools.grid import order
+from context_fbr_tools.grid.table import State
+from context_fbr_tools.slurm import batches, monitor, squeue, states, submit
+from context_fbr_tools.slurm.batches import Batch
+from context_fbr_tools.slurm.collect import fetch_run_cache
+from context_fbr_tools.slurm.config import Site
+from context_fbr_tools.slurm.squeue import SlurmUnavailableError
+from context_fbr_tools.slurm.states import CellState
+
+LOCK = batches.ROOT / "submit.lock"
+LOG_COLUMNS = 200  # where there is no terminal, whose width counts otherwise
+LATE_FILES_S = 60.0
+"""In which a network file system may not show yet what a node has written."""
+
+
+def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool) -> int:
+    """Submit the cells that are not done and of which no job is alive.
+
+    Args:
+        study: the parameters.
+        site: the cluster.
+        named: only these, and also those that failed or were lost too often; if empty, all of the grid.
+        watched: stay, show how they get on, and submit again what is lost.
+
+    Returns:
+        Exit status: 1 if some cell that was watched did not come to be done.
+
+    Raises:
+        UserError: if there is nothing that could be submitted, or Slurm does not take it.
+    """
+    revision = submit.commit()
+    squeue.check()
+    submit.bring_data(study, site)
+    cells = list(named) or list(study.grid.cells)
+    standings = _submit_missing(study, site, cells, revision, force=bool(named))
+    if not watched:
+        return 0
+
+    lost = _Lost()
+
+    def again(standings: Sequence[CellState]) -> bool:
+        if any(standing.state is State.UNKNOWN for standing in standings):
+            return False  # Slurm is away: later
+        ripe = lost.ripe(standings, time.monotonic())
+        if not ripe:
+            return bool(lost.since)
+        try:
+            _submit_missing(study, site, ripe, revision, force=False)
+        except UserError as error:
+            print(f"not submitted again for now: {error}", flush=True)
+        return True
+
+    standings = monitor.watch(cells, Console(), again)
+    return _report(standings)
+
+
+class _Lost:
+    """Which cells are to be submitted again, and since when."""
+
+    def __init__(self) -> None:
+        self.since: dict[Cell, float] = {}
+
+    def ripe(self, standings: Sequence[CellState], now: float) -> list[Cell]:
+        """Those that were lost at every look, so long that no file can be late any more; `now` in seconds."""
+        cells = [s.work.cell for s in standings if s.state is State.LOST and s.to_submit]
+        self.since = {cell: self.since.get(cell, now) for cell in cells}
+        return [cell for cell, begun in self.since.items() if now - begun >= LATE_FILES_S]
+
+
+def _submit_missing(
+    study: Study, site: Site, cells: Sequence[Cell], revision: str, force: bool
+) -> list[CellState]:
+    with _alone():
+        if submit.commit() != revision:  # the data that jobs get are those of the commit that they compute
+            raise UserError(f"the commit has changed from {revision[:10]} since; call `grid submit` again")
+        if site.remote:
+            fetch_run_cache(site.remote)
+        standings = monitor.look(cells, site.remote)
+        silent = next((standing for standing in standings if standing.state is State.UNKNOWN), None)
+        if silent:
+            raise UserError(
+                f"{silent.note}, and cells that were submitted before may be running; nothing was "
+                "submitted: try again when `squeue` works"
+            )
+        chosen = [s for s in standings if s.to_submit or (force and s.state in (State.FAILED, State.LOST))]
+        for standing in standings:
+            if standing not in chosen and standing.state in (State.FAILED, State.LOST):
+                print(f"{standing.work.cell.key}: {standing.state}, not submitted again: {standing.note}")
+        count = {state: sum(s.state is state for s in standings) for state in State}
+        print(
+            f"{len(chosen)} cells to submit; {count[State.DONE]} are done, {count[State.RUNNING]} running, "
+            f"{count[State.WAITING]} waiting",
+            flush=True,
+        )
+        cells = [standing.work.cell for standing in chosen]
+        first = order.longest_first(cells, study, order.measurements(study.grid.cells))
+        works = {standing.work.cell: standing.work for standing in chosen}
+        try:
+            largest = squeue.largest_array() if chosen else 1
+        except SlurmUnavailableError as error:
+            raise UserError(f"{error}; nothing was submitted, try again") from None
+        for start in range(0, len(first), largest):
+            part = [works[cell] for cell in first[start : start + largest]]
+            batch = submit.submit(study, site, part, revision)
+            print(f"{batch.name}: {len(part)} cells, commit {batch.revision[:10]}", flush=True)
+    return standings
+
+
+def status(cells: Sequence[Cell], watched: bool) -> int:
+    """Print how cells stand, once or until they have ended; exit status and errors as in `submit_cells`."""
+    if watched:
+        squeue.check()  # else it would wait for an answer for ever
+    console = Console(width=None if sys.stdout.isatty() else LOG_COLUMNS)
+    standings = monitor.watch(cells, console) if watched else monitor.look(cells)
+    if not watched:
+        monitor.show(standings, console)
+    if watched:
+        return _report(standings)
+    known = batches.every()
+    shown = {cell.key for cell in cells}
+    for job, key in states.elsewhere([s.work for s in standings], known, states.ask_slurm(known)):
+        if key in shown:
+            print(f"job {job.identity}: {job.state.lower()}, {key} of other parameters, data or code")
+    return 0
+
+
+def _report(standings: Sequence[CellState]) -> int:
+    """Name what is not done, and what to do next."""
+    raise_problems(states.undone(standings))
+    print("all cells are done: `context-fbr grid collect` brings them here", flush=True)
+    return 0
+
+
+def logs(cell: Cell, follow: bool) -> None:
+    """Print what the last job of a cell said, and go on while it runs.
+
+    Raises:
+        UserError: if it was never submitted, or its job has not begun.
+    """
+    batch = _last_batch(cell)
+    log = batch.log(cell)
+    if not log.exists():
+        raise UserError(
+            f"{cell.key}: its job of {batch.name} has written nothing yet; what Slurm wrote is in "
+            f"{batch.folder / 'slurm'}"
+        )
+    with log.open(encoding="utf-8", errors="replace") as file:
+        while True:
+            text = file.read()
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            if text:
+                continue
+            if not (follow and _may_go_on(batch, cell)):
+                sys.stdout.write(file.read())  # what was written while Slurm was asked
+                return
+            time.sleep(monitor.PERIOD_S)
+
+
+def _may_go_on(batch: Batch, cell: Cell) -> bool:
+    """Whether a cell's job may write more: it is alive, or Slurm does not answer."""
+    if batch.end(cell) is not None:
+        return False
+    jobs = states.ask_slurm([batch])
+    index = batch.keys.index(cell.key)
+    return isinstance(jobs, SlurmUnavailableError) or any(job.alive and job.index == index for job in jobs)
+
+
+def _last_batch(cell: Cell) -> Batch:
+    for batch in batches.every():
+        if cell.key in batch.keys:
+            return batch
+    raise UserError(f"{cell.key}: was never submitted from this folder")
+
+
+def cancel(cells: Sequence[Cell] | None) -> None:
+    """End the jobs of cells; what they have computed is kept for the next submission.
+
+    Args:
+        cells: None for all jobs of this folder, also of cells that left the grid.
+
+    Raises:
+        UserError: if Slurm does not answer.
+    """
+    known = batches.every()
+    with _alone():
+        try:
+            alive = {(job.name, job.index): job for job in squeue.jobs(b.name for b in known) if job.alive}
+            wanted = None if cells is None else {cell.key for cell in cells}
+            chosen = [
+                (batch, key, alive[batch.name, index])
+                for batch in known
+                for index, key in enumerate(batch.keys)
+                if (wanted is None or key in wanted) and (batch.name, index) in alive
+            ]
+            for start in range(0, len(chosen), squeue.MOST_NAMED):
+                part = chosen[start : start + squeue.MOST_NAMED]
+                squeue.cancel([job.identity for _, _, job in part])
+                for batch, key, _ in part:
+                    if batch.end(Cell.from_key(key)) is None:
+                        batch.write_end(Cell.from_key(key), "cancelled")
+        except SlurmUnavailableError as error:
+            raise UserError(f"{error}; not all jobs are known to be cancelled, try again") from None
+    print(f"{len(chosen) or 'no'} jobs cancelled")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Be the only process that submits or cancels in this folder: two would submit the same cells.
+
+    Raises:
+        UserError: if another one is at it.
+    """
+    try:
+        with locks.hold(LOCK):
+            yield
+    except locks.HeldError as owner:
+        raise UserError(f"cells are being submitted already, by {owner}; wait for it") from None

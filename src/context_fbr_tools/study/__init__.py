@@ -1,0 +1,1 @@
+"""Commands about the study: its parameters, results, experiments and predictions."""

@@ -1,0 +1,214 @@
+"""`context-fbr predict CELL IMAGE... --out DIR`: segment any image with a trained cell.
+
+An image is prepared as those that the cell was trained with, and the mask is written in the image's own grid.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.training import SlidingWindow, Training
+from context_fbr.core import atomic, file_kinds, nifti
+from context_fbr.core.errors import UserError, raise_problems, visible
+from context_fbr.core.geometry import Geometry, geometry, to_original
+from context_fbr.core.progress import progress
+from context_fbr.datasets.checks import image_problems
+from context_fbr.datasets.dataset_json import Description, case_name
+from context_fbr.datasets.layout import nifti_files
+from context_fbr.datasets.problems import Problem, Severity
+from context_fbr.datasets.volume_facts import facts_of
+from context_fbr.networks.device import DEVICE_VARIABLE, prepare_device
+from context_fbr.networks.sliding_window import segment
+from context_fbr.preprocessing.recipe import Recipe
+from context_fbr.preprocessing.transforms import prepare_image
+from context_fbr.training.weights import load_network, read_training
+
+SPACING_RATIO = 3.0
+"""A voxel's edge that differs from the training's by this factor, without resampling, is warned of."""
+
+
+def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> Iterator[str]:
+    """Segment images one after the other into `out`/NAME.nii.gz; yield a line on each, warnings on stderr.
+
+    An image that cannot be used does not stop the others, nor does one that is too large for the GPU. A mask
+    takes over the header of its image: both forms with their codes, the edges of voxels, the units.
+
+    Args:
+        cell: that is trained.
+        images: NIfTI files, or folders of them.
+        out: folder for the masks, uint8, 1 where foreground, on the grid of the image.
+        overwrite: whether masks that are there already are replaced.
+
+    Raises:
+        UserError: before anything is written if files are missing or masks are there already; at the end
+            with every image that could not be used, or whose mask could not be written.
+    """
+    document = Document.read()
+    training = read_training(cell)
+    recipe = training.recipe
+    jobs = _jobs(images, out, overwrite)
+    atomic.check_folder(out)
+    window = document.section(("sliding_window",), SlidingWindow)
+    device = prepare_device(document.section(("train",), Training).threads)
+    try:
+        network = load_network(training, device)
+    except torch.cuda.OutOfMemoryError:
+        raise UserError(
+            f"{device}: too little of its memory is free for the network; wait for what else runs there, "
+            f"or set {DEVICE_VARIABLE} to another GPU or to cpu"
+        ) from None
+    spacings = None if recipe.preparation.spacing_mm else training.spacings_mm
+    problems: list[str] = []
+    for source, target in progress(jobs.items(), len(jobs), f"predict {cell.key}", "image"):
+        try:
+            volume = nifti.read_volume(source)
+            for warning in check_image(volume, source, recipe, spacings):
+                print(f"warning: {visible(warning)}", file=sys.stderr, flush=True)
+            voxels, where, background = prepare_image(volume.image, source, recipe.preparation)
+            mask = _segment(network, torch.from_numpy(voxels).to(device), cell, window, background, source)
+            prediction = to_original(mask.cpu().numpy(), where)
+            atomic.write_bytes(target, nifti.encode_mask(prediction, volume.header))
+        except UserError as error:  # go on: several bad files are reported together
+            problems += error.problems
+        else:
+            yield visible(f"{target}: {_said_of(prediction, where, cell)}")
+    raise_problems(problems)
+
+
+def _segment(
+    network: torch.nn.Module,
+    voxels: torch.Tensor,
+    cell: Cell,
+    window: SlidingWindow,
+    background: float,
+    source: Path,
+) -> torch.Tensor:
+    """As `inference.segment`; errors name the file."""
+    try:
+        return segment(network, voxels, cell.patch_size, window, background)
+    except UserError as error:
+        raise UserError(*(f"{source}: {problem}" for problem in error.problems)) from error
+
+
+def check_image(
+    volume: nifti.Volume, path: Path, recipe: Recipe, spacings: np.ndarray | None = None
+) -> list[str]:
+    """Check that an image is one of the kind that the cell was trained with, by the rules of `verify`.
+
+    Args:
+        volume: as read.
+        path: of its file, for messages.
+        recipe: of the cell.
+        spacings: (2, 3) least and greatest edges of voxels of the training images in mm; None if images are
+            resampled to one spacing.
+
+    Returns:
+        Warnings.
+
+    Raises:
+        UserError: with everything that speaks against it.
+    """
+    facts = facts_of(volume, str(path), is_label=False)
+    kind = Description("", recipe.modality, (), (), ())
+    found = image_problems(facts, kind)
+    problems = [_line(path, problem) for problem in found if problem.severity is Severity.ERROR]
+    if not kind.is_ct and facts.minimum < 0 <= recipe.lowest_intensity:
+        kinds = ", ".join(recipe.modality) or "unknown modality"
+        problems.append(
+            f"{path}: values down to {facts.minimum:g}, but the training images ({kinds}) have none below 0; "
+            "take an image of that kind"
+        )
+    raise_problems(problems)
+    warnings = [_line(path, problem) for problem in found if problem.severity is Severity.WARNING]
+    if spacings is not None:
+        warnings += _spacing_warnings(volume, path, spacings)
+    return warnings
+
+
+def _line(path: Path, problem: Problem) -> str:
+    return f"{path}: {problem.text}; {problem.remedy}"
+
+
+def _spacing_warnings(volume: nifti.Volume, path: Path, spacings: np.ndarray) -> Iterator[str]:
+    """Warn of an edge of a voxel far outside of those of the training images."""
+    edges = np.array(geometry(volume.image.shape, volume.image.affine).spacing_mm)
+    least, most = spacings.min(axis=0), spacings.max(axis=0)
+    if (edges * SPACING_RATIO < least).any() or (edges > SPACING_RATIO * most).any():
+        yield (
+            f"{path}: its voxels are {_mm(edges)} mm, those of the training images "
+            f"{_mm(least)}{'' if (least == most).all() else f' to {_mm(most)}'} mm, and images are not "
+            "resampled (no spacing_mm in params.yaml): structures have another size in voxels than the "
+            "network knows; resample the image, or use a cell that was trained with spacing_mm"
+        )
+
+
+def _mm(edges: np.ndarray) -> str:
+    return " x ".join(f"{edge:.4g}" for edge in edges)
+
+
+def _jobs(images: Sequence[Path], out: Path, overwrite: bool) -> dict[Path, Path]:
+    """Image and mask of each job; folders stand for the NIfTI files in them."""
+    problems: list[str] = []
+    sources: list[Path] = []
+    if out.exists() and not out.is_dir():
+        problems.append(f"{out}: is a file, expected a folder for the masks; name another one with --out")
+    for path in images:
+        if path.is_dir():
+            found = nifti_files(path)
+            if not found:
+                problems.append(f"{path}: holds no .nii or .nii.gz file{_others(path)}")
+            sources += found
+        elif path.is_file() or path.is_symlink():  # where a link leads to nothing, its reader says why
+            sources.append(path)
+        else:
+            problems.append(f"{path}: not found; expected a .nii or .nii.gz file, or a folder of them")
+    jobs: dict[Path, Path] = {}
+    for source in dict.fromkeys(sources):
+        target = out / f"{case_name(source.name)}.nii.gz"
+        twin = next((other for other, its in jobs.items() if its == target), None)
+        if twin:
+            problems.append(f"{source}: has the same name as {twin}; segment it into another folder")
+        elif target.exists() and target.resolve() in {path.resolve() for path in sources}:
+            problems.append(f"{target}: is an image itself; name another folder with --out")
+        elif (unpacked := target.with_suffix("")).exists():
+            problems.append(
+                f"{target}: would be beside {unpacked.name}, which ITK reads in place of it; name another "
+                "folder with --out"
+            )
+        elif target.exists() and not overwrite:
+            problems.append(f"{target}: is there already; name another folder, or give --overwrite")
+        jobs[source] = target
+    raise_problems(problems)
+    return jobs
+
+
+def _others(folder: Path) -> str:
+    """Continue the message on a folder without NIfTI files: the format of the first file in it."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+        for path in paths:
+            kind = file_kinds.look(path).kind
+            if kind.key not in ("nifti-1", "unknown", "text"):
+                return f"; {path.name} {kind.text}: {kind.remedy}"
+    except OSError:  # only an addition to a message
+        pass
+    return ""
+
+
+def _times(where: Geometry) -> str:
+    return " x ".join(map(str, where.shape))
+
+
+def _said_of(prediction: np.ndarray, where: Geometry, cell: Cell) -> str:
+    voxels = int(prediction.sum())
+    said = f"{voxels} voxels, {voxels * float(np.prod(where.original_spacing_mm)) / 1000:.1f} ml"
+    if not voxels:
+        said = "empty, nothing was found"
+    if min(where.shape) < cell.patch_size:
+        said += f"; padded, its shape of {_times(where)} is smaller than the patch"
+    return said

@@ -1,0 +1,182 @@
+"""The results as tables for the terminal or for the README, from the files that git keeps."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from context_fbr.analysis.display_names import name_of
+from context_fbr.analysis.observations import is_baseline
+from context_fbr.analysis.summary import ALL_SIZES
+from context_fbr.core import bounded
+from context_fbr.core.errors import UserError
+from context_fbr_tools.study.text_tables import Row, interval_text, table
+
+
+def render(folder: Path, markdown: bool, width: int | None = None) -> str:
+    """Return mean Dice by network and patch size with intervals, and the findings, of the tables in `folder`.
+
+    On a terminal the best patch size of each network comes first.
+
+    Args:
+        folder: of summary.json and findings.json, perhaps of differences.csv and paper_means.csv.
+        markdown: as in the README, without the best patch sizes.
+        width: of the terminal, as in `text_tables.table`.
+
+    Raises:
+        UserError: if the tables are missing or damaged.
+    """
+    summary = _read(folder / "summary.json")
+    findings = _read(folder / "findings.json")
+    try:
+        blocks = []
+        level = findings["confidence"]
+        differences = [] if markdown else _differences(folder / "differences.csv")
+        for task, models in summary.items():
+            if not markdown:
+                blocks.append(f"{task}: the patch size with the best mean test Dice")
+                blocks.append(table(_best(task, models, differences), markdown, width))
+            blocks.append(
+                f"**{task}**" if markdown else f"{task}: mean test Dice, with its {level:.0%} interval"
+            )
+            blocks.append(table(_results(models), markdown, width))
+            own = [finding for finding in findings["findings"] if finding["task"] == task]
+            known = [finding for finding in own if finding["estimate"] is not None]
+            if known:
+                blocks.append(table(_findings(known), markdown, width))
+            blocks += _without_data([finding for finding in own if finding["estimate"] is None])
+        paper = folder / "paper_means.csv"
+        head, *rows = _paper(paper) if paper.is_file() else [()]
+        rows = [row for row in rows if row[0] in summary]  # not beside another study
+        if rows:
+            if not markdown:
+                blocks.append("cells of the paper profile beside the published runs: mean test Dice")
+            blocks.append(table([head, *rows], markdown, width))
+        return "\n\n".join(blocks)
+    except (KeyError, TypeError, AttributeError, ValueError, csv.Error) as error:
+        raise UserError(
+            f"{folder}: its tables are of another version ({error!r}); run `dvc repro`"
+        ) from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return bounded.read_json(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run `dvc repro`, or name the folder that holds it") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: is damaged ({reason}); run `dvc repro`") from error
+
+
+def _results(models: dict[str, Any]) -> list[Row]:
+    sizes = sorted({int(size) for leaves in models.values() for size in leaves if size != ALL_SIZES})
+    rows: list[Row] = [("network", *(f"patch {size}" for size in sizes))]
+    for model, leaves in models.items():
+        if is_baseline(model):
+            rows.append((name_of(model), *[_dice(leaves[ALL_SIZES])] * len(sizes)))
+        else:
+            rows.append((name_of(model), *(_dice(leaves[str(s)]) if str(s) in leaves else "" for s in sizes)))
+    return rows
+
+
+def _best(task: str, models: dict[str, Any], differences: Sequence[Mapping[str, str]]) -> list[Row]:
+    """Return the best patch size of each network, and how much the next best one is worse."""
+    rows: list[Row] = [("network", "best patch", "mean test Dice", "better than the next best by")]
+    for model, leaves in models.items():
+        known = {size: leaf for size, leaf in leaves.items() if leaf["dice_mean"] is not None}
+        if is_baseline(model) or not known:
+            continue
+        best, *others = sorted(known, key=lambda size: -known[size]["dice_mean"])
+        by = _difference(task, model, best, others[0], differences) if others else ""
+        rows.append((name_of(model), best, _dice(known[best]), f"{by} (patch {others[0]})" if by else ""))
+    return rows
+
+
+def _difference(
+    task: str, model: str, best: str, next_best: str, differences: Sequence[Mapping[str, str]]
+) -> str:
+    """Return the difference of two patch sizes with its interval; empty if the table has none."""
+    for row in differences:
+        sizes = (row["patch_size_a"], row["patch_size_b"])
+        if (row["task"], row["model_a"], row["model_b"]) == (task, model, model) and set(sizes) == {
+            best,
+            next_best,
+        }:
+            sign = 1 if sizes[1] == best else -1
+            value, low, high = (
+                sign * float(row[name]) if row[name] else None
+                for name in ("dice_difference", "dice_difference_low", "dice_difference_high")
+            )
+            if low is not None and high is not None:
+                low, high = min(low, high), max(low, high)
+            return interval_text(value, low, high, "+")
+    return ""
+
+
+def _differences(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(_text(path), newline=""))) if path.is_file() else []
+
+
+def _without_data(found: Sequence[dict[str, Any]]) -> list[str]:
+    """Return one line for each reason for which findings cannot be computed."""
+    reasons: dict[str, list[str]] = {}
+    for finding in found:
+        reasons.setdefault(finding["reason"] or finding["verdict"], []).append(finding["id"])
+    return [
+        f"{len(ids)} findings without data ({reason}): {', '.join(ids)}" for reason, ids in reasons.items()
+    ]
+
+
+def _dice(leaf: dict[str, Any]) -> str:
+    text = interval_text(leaf["dice_mean"], leaf["dice_mean_low"], leaf["dice_mean_high"])
+    failed = leaf["not_converged"]
+    return f"{text}; {failed} of {leaf['seeds']} not converged" if failed else text
+
+
+def _findings(found: Sequence[dict[str, Any]]) -> list[Row]:
+    rows: list[Row] = [("statement", "estimate", "not converged", "verdict")]
+    for finding in found:
+        number = interval_text(finding["estimate"], finding["low"], finding["high"], "+")
+        verdict = finding["verdict"] + (f": {finding['reason']}" if finding["reason"] else "")
+        if finding["unit"] != "Dice":
+            number += f" {finding['unit']}"
+        failed = finding["not_converged"]
+        counted = "not known" if failed is None else f"{failed} of {finding['cells']}" if failed else ""
+        rows.append((finding["statement"], number, counted, verdict))
+    return rows
+
+
+def _paper(path: Path) -> list[Row]:
+    rows: list[Row] = [
+        ("task", "network", "patch", "seeds", "run here", "published, three runs", "outside of these runs by")
+    ]
+    for line in csv.DictReader(io.StringIO(_text(path), newline="")):
+        number = {key: float(value) for key, value in line.items() if _is_number(value)}
+        names = [name_of(line["model"]), "any", "", _of(number, "dice_mean"), "", ""]
+        if not is_baseline(line["model"]):
+            names[1:3] = [line["patch_size"], line["seeds"]]
+            names[4:] = [_of(number, "published"), f"{number['outside_published_range']:.3f}"]
+        rows.append((line["task"], *names))
+    return rows
+
+
+def _text(path: Path) -> str:
+    try:
+        return bounded.read_text(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}; run `dvc repro`") from error
+
+
+def _of(number: dict[str, float], name: str) -> str:
+    mean = number[name if name in number else f"{name}_mean"]
+    return interval_text(mean, number.get(f"{name}_low"), number.get(f"{name}_high"))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
