@@ -1,6 +1,6 @@
 """What a large grid on a cluster costs besides its trainings -> benchmarks/grid_scale.csv; needs Slurm.
 
-python tests/slurm_cluster.py python -m benchmarks.grid_scale [--cells N...]
+python tests/support/slurm_cluster.py python -m benchmarks.grid_scale [--cells N...]
 
 A study of N cells whose stages do nothing but touch their results. `submit`, `status` and `cancel` while all
 jobs wait; one job from beginning to end; then, with every result in DVC's cache, as N jobs would leave it,

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
-from pipeline import ROOT, Workspace
 from slurm_cluster import MISSING, WHY_NOT, Cluster, cluster
 from small_disk import small_disk
+from small_results import CELLS
 from web_server import Server, serve
+from workspace import ROOT, TINY, Workspace
 
-from context_fbr.config.analysis import Analysis
-from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.metrics import columns
 from context_fbr.runtime import git
@@ -26,11 +25,6 @@ for _name in git.OF_ONE_REPOSITORY:  # of the hook that may run the tests: they 
 if TYPE_CHECKING:
     from benchmarks.request import Request
 
-TINY = ROOT / "tests" / "overlays" / "tiny.yaml"
-SETTINGS = Analysis(convergence_tolerance=0.02, minimum_validation_dice=0.6, confidence=0.95, small_loss=0.05)
-CELLS = [
-    Cell("spheres", model, size, seed) for model in ("unet", "unetr") for size in (8, 16) for seed in (1, 2)
-]
 BENCHMARK = (
     ("edge: 48", "edge: 20"),
     ("{volumes: 20, radius: [12, 17]}", "{volumes: 6, radius: [4, 7]}"),
@@ -43,13 +37,13 @@ BENCHMARK = (
 """What makes the study small enough to be measured in a test."""
 LONGEST = (
     "test_slurm_faults.py",
-    "test_mirror_faults.py",
+    "test_wandb_faults.py",
     "test_pipeline.py",
     "test_resume.py",
     "test_workflows.py",
     "test_slurm.py",
     "test_plots_page.py",
-    "test_trainer.py",
+    "test_loop.py",
 )
 
 
@@ -57,12 +51,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that pytest's workers end together."""
     rank = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
-
-
-def score_table(*rows: str) -> str:
-    """A cell's table of scores from the published columns of its rows; what is ours is undefined."""
-    ours = len(columns.CASE_SCORES) - len(columns.SCORES)
-    return "\n".join([",".join(columns.CELL_SCORES), *(f"{row}{',' * ours},0" for row in rows), ""])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -79,7 +67,7 @@ def _nobody_is_told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def params(tmp_path: Path) -> Path:
     """A params.yaml to change."""
-    return Path(shutil.copy(ROOT / "tests" / "study.yaml", tmp_path / "params.yaml"))
+    return Path(shutil.copy(ROOT / "tests" / "support" / "study.yaml", tmp_path / "params.yaml"))
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,7 @@ from context_fbr.analysis.findings import findings
 from context_fbr.analysis.observations import Evidence, from_results, is_baseline
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS, Results, read_results
-from context_fbr.config.analysis import Analysis
-from context_fbr.config.study import read_study
+from context_fbr.config.analysis import Analysis, AnalyzeConfig
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.figures import dice_by_patch_size, foreground_ratio, learning_curves
@@ -96,8 +95,8 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise UserError(f"expected no argument, got {arguments}")
     with stage_inputs.unchanged("analyze") as inputs, atomic.scratch(Path("analyze")) as folder:
-        study = read_study(inputs.document)
-        write(read_results(study.grid.cells), study.analysis, folder / METRICS, folder / PLOTS)
+        config = AnalyzeConfig.read(inputs.document)
+        write(read_results(config.grid.cells), config.analysis, folder / METRICS, folder / PLOTS)
         inputs.check()
         for path in sorted(folder.glob("*/*")):
             atomic.move(path, path.relative_to(folder))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from context_fbr.config.evaluation import TaskEvaluation
+from context_fbr.config.evaluation import read_surface_tolerance_mm
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.core.progress import progress
@@ -40,9 +40,10 @@ def evaluate(task: str, inputs: StageInputs) -> None:
     Raises:
         UserError: if a volume cannot be read, or an input changed meanwhile.
     """
-    validation = [prepared.read_volume(task, case) for case in prepared.read_cases(task, "validation")]
+    cases = prepared.read_task(task)
+    validation = [prepared.read_volume(task, case) for case in cases.split("validation")]
     threshold = baselines.fit_threshold(validation, baselines.candidates(validation))
-    tolerance = inputs.document.section(("tasks", task, "evaluate"), TaskEvaluation).surface_tolerance_mm
+    tolerance = read_surface_tolerance_mm(inputs.document, task)
 
     def score(mask: np.ndarray, case: tuple[Case, np.ndarray]) -> tuple[object, ...]:
         known, label = case
@@ -50,8 +51,8 @@ def evaluate(task: str, inputs: StageInputs) -> None:
         return row
 
     def volumes() -> Iterator[tuple[np.ndarray, tuple[Case, np.ndarray]]]:
-        cases = prepared.read_cases(task, "test")
-        for case in progress(cases, len(cases), f"baseline {task}", "case"):
+        test = cases.split("test")
+        for case in progress(test, len(test), f"baseline {task}", "case"):
             image, label = prepared.read_volume(task, case)
             yield image, (case, label)
 

@@ -14,10 +14,9 @@ import pandas as pd
 from nibabel.affines import voxel_sizes
 
 from context_fbr.analysis.results import CELL_SCORES, read_table
+from context_fbr.config.analysis import OverlayConfig
 from context_fbr.config.cell import Cell
 from context_fbr.config.complaints import suggestion
-from context_fbr.config.preprocessing import Prepare
-from context_fbr.config.study import Grid
 from context_fbr.core import atomic, nifti
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.figures.overlays import Panel, overlays
@@ -85,17 +84,17 @@ def draw(task: str, inputs: StageInputs) -> None:
         UserError: if results or volumes are missing or do not fit, or an input changed meanwhile.
     """
     document = inputs.document
-    grid = document.section(("grid",), Grid)
-    if task not in grid.tasks:
+    config = OverlayConfig.read(document, task)
+    if task not in config.grid.tasks:
         raise UserError(
-            document.problem(("grid", "tasks"), f"lacks {task!r}; {suggestion(task, grid.tasks)}")
+            document.problem(("grid", "tasks"), f"lacks {task!r}; {suggestion(task, config.grid.tasks)}")
         )
     problems: list[str] = []
     tables = [
         read_table(cell.scores, CELL_SCORES, problems).assign(
             model=cell.model, patch_size=cell.patch_size, seed=cell.seed
         )
-        for cell in grid.cells
+        for cell in config.grid.cells
         if cell.task == task
     ]
     raise_problems(problems)
@@ -111,7 +110,6 @@ def draw(task: str, inputs: StageInputs) -> None:
             if name not in cases
         ]
     )
-    window = document.section(("tasks", task, "prepare"), Prepare).window
     panels, slices = [], []
     for row in chosen.itertuples():
         cell, case = Cell(task, row.model, row.patch_size, row.seed), cases[row.filename]
@@ -139,7 +137,7 @@ def draw(task: str, inputs: StageInputs) -> None:
                 truth,
                 mask,
                 height / width,
-                window or (float(shown.min()), float(np.percentile(shown, 99.5))),
+                config.window or (float(shown.min()), float(np.percentile(shown, 99.5))),
             )
         )
     folder = Path("plots/overlays")

@@ -1,10 +1,13 @@
-"""The parameters of the analysis: `analysis`."""
+"""Parameters of the stages after the cells, `analysis`, and of `context-fbr diff`, `regression`."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
-from context_fbr.config.document import Section
+from context_fbr.config.document import Document, Section
+from context_fbr.config.grid import Grid
+from context_fbr.config.preprocessing import Prepare
 
 
 class Analysis(Section):
@@ -29,3 +32,33 @@ class Regression(Section):
     """Mean Hausdorff distance may be greater by this."""
     unconverged_cells: Annotated[int, Field(ge=0)]
     """So many cells that had converged may no longer do so."""
+
+
+@dataclass(frozen=True)
+class AnalyzeConfig:
+    """Everything that the stage `analyze` reads: its `params` in dvc.yaml."""
+
+    grid: Grid
+    analysis: Analysis
+
+    @classmethod
+    def read(cls, document: Document) -> "AnalyzeConfig":
+        """Validate it; errors as in `Document.section`."""
+        return cls(document.section(("grid",), Grid), document.section(("analysis",), Analysis))
+
+
+@dataclass(frozen=True)
+class OverlayConfig:
+    """Everything that the stage `overlay` reads for a task: its `params` in dvc.yaml."""
+
+    grid: Grid
+    window: tuple[float, float] | None
+    """Intensities that are drawn black and white; None: those of the image."""
+
+    @classmethod
+    def read(cls, document: Document, task: str) -> "OverlayConfig":
+        """Validate it; errors as in `Document.section`."""
+        return cls(
+            document.section(("grid",), Grid),
+            document.section(("tasks", task, "prepare"), Prepare).window,
+        )

@@ -76,6 +76,18 @@ class Document:
             raise UserError(self.problem(location, "is missing")) from None
         return self.validate(value, location, model)
 
+    def field(self, location: Location, model: type[Section]) -> Any:
+        """Validate a section and return one of its values.
+
+        Args:
+            location: of the value.
+            model: of the section that holds it.
+
+        Raises:
+            UserError: as `section`.
+        """
+        return getattr(self.section(location[:-1], model), str(location[-1]))
+
     def validate(self, value: Any, location: Location, model: type[SectionType]) -> SectionType:
         """Validate a value of this document; errors as in `section`."""
         try:

@@ -1,50 +1,21 @@
 """The whole of params.yaml: the grid, its tasks and networks, and what must hold between them."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from types import MappingProxyType
-from typing import Annotated
-
-from pydantic import Field, field_validator
 
 from context_fbr.config.analysis import Analysis, Regression
-from context_fbr.config.cell import Cell
 from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document, Location, Section, SectionType
 from context_fbr.config.evaluation import TaskEvaluation
+from context_fbr.config.grid import Grid
 from context_fbr.config.preprocessing import Prepare
 from context_fbr.config.raw import Raw, SpheresRaw, read_raw
 from context_fbr.config.training import Network, Resume, SlidingWindow, TaskTraining, Training
 from context_fbr.core.errors import UserError, raise_problems
 
 NAME = re.compile(r"[a-z0-9_]+")
-
-
-class Grid(Section):
-    """Every combination is a cell."""
-
-    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
-    models: Annotated[tuple[str, ...], Field(min_length=1)]
-    patch_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
-
-    @field_validator("*")
-    @classmethod
-    def _unique(cls, values: tuple[str | int, ...]) -> tuple[str | int, ...]:
-        twice = sorted(value for value, times in Counter(values).items() if times > 1)
-        if twice:
-            raise ValueError(f"must hold each value once; {twice} stand more than once")
-        return values
-
-    @property
-    def cells(self) -> tuple[Cell, ...]:
-        """The cells in the order of the grid, seeds fastest."""
-        return tuple(
-            Cell(*values) for values in product(self.tasks, self.models, self.patch_sizes, self.seeds)
-        )
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """The parameters that decide a cell: `train`, `sliding_window`, `tasks.<task>.train`, `networks.<model>`."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from context_fbr.config.document import Section
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document, Section
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -53,8 +55,48 @@ class Network(Section):
         return MappingProxyType(self.model_extra or {})
 
 
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that the stage `train` reads for a cell: its `params` in dvc.yaml."""
+
+    network: Network
+    train: Training
+    window: SlidingWindow
+    epochs: int
+
+    @classmethod
+    def read(cls, document: Document, cell: Cell) -> "TrainConfig":
+        """Validate it; errors as in `Document.section`."""
+        return cls(
+            document.section(("networks", cell.model), Network),
+            document.section(("train",), Training),
+            document.section(("sliding_window",), SlidingWindow),
+            document.section(("tasks", cell.task, "train"), TaskTraining).epochs,
+        )
+
+    def identity(self, cell: Cell) -> dict[str, object]:
+        """Everything of it that decides the bits of a training, as JSON can hold it."""
+        return {
+            "cell": cell.key,
+            "network": self.network.model_dump(mode="json"),
+            # Without `on_bad_numbers`: up to the first of them it makes no difference.
+            "train": self.train.model_dump(mode="json", exclude={"on_bad_numbers"}),
+            "sliding_window": self.window.model_dump(mode="json"),
+            "epochs": self.epochs,
+        }
+
+
 class Resume(Section):
     """How a training saves itself."""
 
     save_every_minutes: Annotated[float, Field(ge=0)]
     """0: after every step."""
+
+
+def read_save_interval_s(document: Document) -> float:
+    """Seconds between two checkpoints. It decides no result, so no stage depends on it.
+
+    Raises:
+        UserError: as `Document.section`.
+    """
+    return document.section(("resume",), Resume).save_every_minutes * 60

@@ -1,16 +1,17 @@
-"""The evaluation of a cell from its files to its files, going on after the cases that are done."""
+"""Evaluation of a cell: from its files to its files, without the cases that an interrupted run has kept."""
 
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
+import nibabel
 import numpy as np
 import torch
 
 from context_fbr.config.cell import Cell
-from context_fbr.config.evaluation import TaskEvaluation
-from context_fbr.config.training import Network, SlidingWindow, Training
+from context_fbr.config.evaluation import EvaluateConfig
 from context_fbr.core import atomic, nifti
 from context_fbr.core.csv_text import csv_text
 from context_fbr.core.errors import UserError, raise_problems
@@ -30,99 +31,159 @@ from context_fbr.runtime.stop_signals import StopRequest
 from context_fbr.training import tracking, weights
 
 AHEAD = {"cuda": 1}
-"""Volumes that a device goes on to while those before are scored; a CPU would have to share itself."""
+"""Cases that a device segments while those before are scored; a CPU would have to share itself."""
 
 
 def evaluate(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
-    """Evaluate a cell, without the cases that an interrupted run has kept, and write its results.
+    """Evaluate a cell and write its results.
 
     Raises:
         UserError: if an input is invalid, or changed while the stage ran: then the finished cases are kept.
     """
-    document = stage.document
+    config = EvaluateConfig.read(stage.document, cell)
     origin, code = provenance.start(), resume.code_digest()
-    window = document.section(("sliding_window",), SlidingWindow)
-    threads = document.section(("train",), Training).threads
-    device = prepare_device(threads)
-    spec = document.section(("networks", cell.model), Network)
+    device = prepare_device(config.threads)
     training = weights.read_training(cell)
-    weights.check_network(training, spec)
+    weights.check_network(training, config.network)
     network = weights.load_network(training, device)
-    tolerance = document.section(("tasks", cell.task, "evaluate"), TaskEvaluation).surface_tolerance_mm
     cases = prepared.read_cases(cell.task, "test")
-    parameters = {
-        "cell": cell.key,
-        "network": spec.model_dump(mode="json"),
-        "sliding_window": window.model_dump(mode="json"),
-        "surface_tolerance_mm": tolerance,
-        "threads": threads,
-    }
-    inputs = resume.inputs_of(parameters, training.weights_sha256, device, code)
-
-    def begin(case: Case, place: CheckpointDir) -> Callable[[], tuple[CaseResult, str | None]]:
-        """Segment a case; what then gives its result, and the digest of its data if it has to be saved."""
-        image, label = prepared.read_volume(cell.task, case)
-        original_label = originals.read_label(cell.task, case)
-        scan = originals.read_header(cell.task, case)
-        data = hashlib.sha256(repr(case).encode() + scan.binaryblock)
-        data.update(resume.volume_digest(case.name, image, label, case.background))
-        data.update(np.ascontiguousarray(original_label).data)
-        try:
-            done = case_cache.load(place, case.name, data.hexdigest())
-        except CorruptFileError as error:
-            print(f"{cell.key}: evaluates {case.name} again: {error}", flush=True)
-            done = None
-        if done is not None:
-            return lambda: (done, None)
-        voxels = torch.from_numpy(image).to(device)
-        mask = segment(network, voxels, cell.patch_size, window, case.background).cpu().numpy()
-
-        def finish() -> tuple[CaseResult, str]:
-            row, original = case_scores.score_case(mask, label, case, original_label, tolerance)
-            padded = int(min(case.shape) < cell.patch_size)
-            return CaseResult((*row, padded), nifti.encode_mask(original, scan)), data.hexdigest()
-
-        return finish
-
-    results: dict[str, CaseResult] = {}
-    problems: list[str] = []
-    known = 0
-    waiting: deque[tuple[Case, Future[tuple[CaseResult, str | None]]]] = deque()
+    inputs = resume.inputs_of(config.identity(cell), training.weights_sha256, device, code)
     with (
         resume.checkpoint_dir("evaluate", cell, inputs) as place,
-        ThreadPoolExecutor(1) as scoring,
-        tracking.of_evaluation(cell, document) as tracker,
+        tracking.of_evaluation(cell, stage.document) as tracker,
     ):
-
-        def collect(left: int) -> None:
-            nonlocal known
-            while len(waiting) > left:
-                case, future = waiting.popleft()
-                result, new = future.result()
-                if new is not None:  # a full disk ends it: the cases to come would not find room either
-                    case_cache.save(place, case.name, new, result)
-                results[case.name] = result
-                known += new is None
-
-        for case in progress(cases, len(cases), f"evaluate {cell.key}", "case"):
-            if request.reason:
-                collect(0)
-            request.obey(f"{cell.key}: {len(results)} of {len(cases)} cases are evaluated and kept")
-            try:
-                waiting.append((case, scoring.submit(begin(case, place))))
-            except UserError as error:  # go on: several bad files are reported together
-                problems.extend(error.problems)
-            collect(AHEAD.get(device.type, 0))
-        collect(0)
-        raise_problems(problems)
+        evaluated = _evaluate_cases(_Evaluation(cell, config, network, device, place), cases, request)
+        known = sum(one.known for one in evaluated)
         if known:
             print(f"{cell.key}: {known} of {len(cases)} cases were evaluated before", flush=True)
         stage.check()
-        with atomic.directory(cell.predictions) as folder:
-            for name, result in results.items():
-                atomic.write_bytes(folder / f"{name}.nii.gz", result.prediction)
-        table = csv_text(CELL_SCORES, (result.row for result in results.values()))
-        atomic.write_text(cell.scores, table)
+        _write(cell, evaluated)
         made = (cell.scores, *(cell.predictions / f"{case.name}.nii.gz" for case in cases))
-        provenance.write(stage, cell, origin, inputs, threads, window.precision, made, known > 0)
+        computed = config.threads, config.window.precision
+        provenance.write(stage, cell, origin, inputs, *computed, made, known > 0)
         tracker.done()
+
+
+@dataclass(frozen=True, eq=False)
+class _Evaluation:
+    """What the evaluation of every case needs."""
+
+    cell: Cell
+    config: EvaluateConfig
+    network: torch.nn.Module
+    device: torch.device
+    place: CheckpointDir
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """The files of a case."""
+
+    case: Case
+    image: np.ndarray
+    label: np.ndarray
+    original_label: np.ndarray
+    scan: nibabel.Nifti1Header
+    digest: str
+    """SHA-256 of all of it."""
+
+
+@dataclass(frozen=True)
+class _Evaluated:
+    """A case with its result."""
+
+    name: str
+    result: CaseResult
+    known: bool
+    """Whether an interrupted run had evaluated it."""
+
+
+def _evaluate_cases(run: _Evaluation, cases: Sequence[Case], request: StopRequest) -> list[_Evaluated]:
+    """Segment and score the cases; a GPU segments the next case while one is scored.
+
+    Raises:
+        UserError: with every case that cannot be read.
+        StoppedError: if the process was asked to stop, with all finished cases kept.
+    """
+    done: list[_Evaluated] = []
+    problems: list[str] = []
+    waiting: deque[tuple[_Loaded, Future[CaseResult]]] = deque()
+    with ThreadPoolExecutor(1) as scoring:
+        for case in progress(cases, len(cases), f"evaluate {run.cell.key}", "case"):
+            if request.reason:
+                done += _finished(run, waiting, 0)
+            request.obey(f"{run.cell.key}: {len(done)} of {len(cases)} cases are evaluated and kept")
+            try:
+                loaded = _load(run.cell, case)
+            except UserError as error:  # go on: several bad files are reported together
+                problems.extend(error.problems)
+                continue
+            kept = _kept(run, loaded)
+            if kept is not None:
+                done += _finished(run, waiting, 0)  # in the order of the cases
+                done.append(_Evaluated(case.name, kept, known=True))
+            else:
+                waiting.append((loaded, scoring.submit(_segment(run, loaded))))
+                done += _finished(run, waiting, AHEAD.get(run.device.type, 0))
+        done += _finished(run, waiting, 0)
+    raise_problems(problems)
+    return done
+
+
+def _load(cell: Cell, case: Case) -> _Loaded:
+    """Read the files of a case; errors as in `prepared.read_volume` and `originals`."""
+    image, label = prepared.read_volume(cell.task, case)
+    original_label = originals.read_label(cell.task, case)
+    scan = originals.read_header(cell.task, case)
+    data = hashlib.sha256(repr(case).encode() + scan.binaryblock)
+    data.update(resume.volume_digest(case.name, image, label, case.background))
+    data.update(np.ascontiguousarray(original_label).data)
+    return _Loaded(case, image, label, original_label, scan, data.hexdigest())
+
+
+def _kept(run: _Evaluation, loaded: _Loaded) -> CaseResult | None:
+    """Return the result that an interrupted run has kept of a case; None if it has to be computed."""
+    try:
+        return case_cache.load(run.place, loaded.case.name, loaded.digest)
+    except CorruptFileError as error:
+        print(f"{run.cell.key}: evaluates {loaded.case.name} again: {error}", flush=True)
+        return None
+
+
+def _segment(run: _Evaluation, loaded: _Loaded) -> Callable[[], CaseResult]:
+    """Segment a case on the device; the returned function scores it on the CPU."""
+    case, config = loaded.case, run.config
+    voxels = torch.from_numpy(loaded.image).to(run.device)
+    mask = segment(run.network, voxels, run.cell.patch_size, config.window, case.background).cpu().numpy()
+
+    def score() -> CaseResult:
+        row, original = case_scores.score_case(
+            mask, loaded.label, case, loaded.original_label, config.surface_tolerance_mm
+        )
+        padded = int(min(case.shape) < run.cell.patch_size)
+        return CaseResult((*row, padded), nifti.encode_mask(original, loaded.scan))
+
+    return score
+
+
+def _finished(
+    run: _Evaluation, waiting: deque[tuple[_Loaded, Future[CaseResult]]], left: int
+) -> Iterator[_Evaluated]:
+    """Wait for the first cases until `left` of them are left, keep each result and yield it.
+
+    Raises:
+        UserError: if a result cannot be written: a full disk has no room for the cases to come either.
+    """
+    while len(waiting) > left:
+        loaded, future = waiting.popleft()
+        result = future.result()
+        case_cache.save(run.place, loaded.case.name, loaded.digest, result)
+        yield _Evaluated(loaded.case.name, result, known=False)
+
+
+def _write(cell: Cell, evaluated: Sequence[_Evaluated]) -> None:
+    """Write predictions and scores of all cases."""
+    with atomic.directory(cell.predictions) as folder:
+        for one in evaluated:
+            atomic.write_bytes(folder / f"{one.name}.nii.gz", one.result.prediction)
+    atomic.write_text(cell.scores, csv_text(CELL_SCORES, (one.result.row for one in evaluated)))

@@ -2,11 +2,11 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +14,6 @@ from context_fbr.config.document import plain
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.core.geometry import Geometry, Shape
-
-Part = TypeVar("Part")
 
 FORMAT = 2
 LONGEST_REASON = 200  # characters
@@ -47,6 +45,20 @@ class Case:
         return self.geometry.shape
 
 
+@dataclass(frozen=True)
+class PreparedTask:
+    """What cases.json says."""
+
+    cases: tuple[Case, ...]
+    """Of all splits, in their order."""
+    recipe: dict[str, Any]
+    """Preprocessing of the images, as recipe.py has it in JSON."""
+
+    def split(self, name: str) -> tuple[Case, ...]:
+        """Return the cases of one split."""
+        return tuple(case for case in self.cases if case.split == name)
+
+
 def folder(task: str) -> Path:
     """Where a task lies."""
     return Path("data/prepared") / task
@@ -66,19 +78,30 @@ def write_cases(target: Path, task: str, cases: Sequence[Case], recipe: dict[str
     atomic.write_text(target / "cases.json", json.dumps(content, indent=1) + "\n")
 
 
-def read_cases(task: str, split: str) -> tuple[Case, ...]:
-    """Read the cases of one split, in the order of the split.
+def read_task(task: str) -> PreparedTask:
+    """Read cases.json.
 
     Raises:
         UserError: if the task was not prepared, or by another version of this program.
     """
-    cases = _read(task, lambda content: tuple(_case(item) for item in content["cases"]))
-    return tuple(case for case in cases if case.split == split)
+    path = folder(task) / "cases.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise UserError(f"{path}: format {content['format']}, expected {FORMAT}; run `dvc repro prepare`")
+        return PreparedTask(tuple(_case(item) for item in content["cases"]), dict(content["recipe"]))
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run `dvc repro prepare@{task}` first") from None
+    except UserError:
+        raise
+    except Exception as error:  # the JSON may hold anything
+        text = " ".join(repr(error).split())[:LONGEST_REASON]
+        raise UserError(f"{path}: is damaged ({text}); run `dvc repro -f prepare@{task}`") from error
 
 
-def read_recipe(task: str) -> dict[str, Any]:
-    """How the task's images were made, as recipe.py has it in JSON; errors as in `read_cases`."""
-    return _read(task, lambda content: dict(content["recipe"]))
+def read_cases(task: str, split: str) -> tuple[Case, ...]:
+    """Read the cases of one split, in their order; errors as in `read_task`."""
+    return read_task(task).split(split)
 
 
 def read_volume(task: str, case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -91,23 +114,6 @@ def read_volume(task: str, case: Case) -> tuple[np.ndarray, np.ndarray]:
         _read_array(folder(task) / "images" / f"{case.name}.npy", case, np.float32, task),
         _read_array(folder(task) / "labels" / f"{case.name}.npy", case, np.uint8, task),
     )
-
-
-def _read(task: str, part: Callable[[dict[str, Any]], Part]) -> Part:
-    """A part of cases.json."""
-    path = folder(task) / "cases.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise UserError(f"{path}: format {content['format']}, expected {FORMAT}; run `dvc repro prepare`")
-        return part(content)
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found; run `dvc repro prepare@{task}` first") from None
-    except UserError:
-        raise
-    except Exception as error:  # there is no end of what may be where a number is expected
-        text = " ".join(repr(error).split())[:LONGEST_REASON]
-        raise UserError(f"{path}: is damaged ({text}); run `dvc repro -f prepare@{task}`") from error
 
 
 def _case(item: dict[str, Any]) -> Case:

@@ -82,15 +82,19 @@ def text_of(stage: str) -> str:
 def changed_modules(stage: str) -> list[str]:
     """Modules of a stage that differ from its file, also new and removed ones; errors as in `modules`.
 
-    A file that is missing or damaged differs in all of them.
+    A file that is missing or damaged differs in all of them; one in other formatting is named itself.
     """
+    path, text = digest_file(stage), text_of(stage)
     try:
-        content = json.loads(digest_file(stage).read_text(encoding="utf-8"))
-        before = content if isinstance(content, Mapping) else {}
+        content = path.read_text(encoding="utf-8")
+        before = json.loads(content)
     except (OSError, ValueError):
-        before = {}
-    now = json.loads(text_of(stage))
-    return sorted(path for path in {*now, *before} if now.get(path) != before.get(path))
+        content, before = "", {}
+    if content == text:
+        return []
+    now = json.loads(text)
+    before = before if isinstance(before, Mapping) else {}
+    return sorted(name for name in {*now, *before} if now.get(name) != before.get(name)) or [str(path)]
 
 
 def problem(stage: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The training of a cell from its files to its files, from where it was left if that is known."""
+"""Training of a cell: from its files to its files, resumed from its checkpoint if there is one."""
 
 import hashlib
 import io
@@ -6,49 +6,77 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from context_fbr.config.cell import TRAINING_FORMAT, Cell
-from context_fbr.config.training import Network, Resume, SlidingWindow, TaskTraining, Training
+from context_fbr.config.training import TrainConfig, read_save_interval_s
 from context_fbr.core import atomic
-from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.networks import factory, precision
 from context_fbr.networks.device import prepare_device
-from context_fbr.preprocessing import prepared
 from context_fbr.runtime import provenance, resume
+from context_fbr.runtime.resume import CheckpointDir
 from context_fbr.runtime.stage_inputs import ChangeWarnings, StageInputs
 from context_fbr.runtime.stop_signals import StopRequest
-from context_fbr.training import batches, checkpoint, loop, tracking
-from context_fbr.training.batches import Protocol, Volume
+from context_fbr.training import checkpoint, loop, tracking
+from context_fbr.training.batches import Protocol
 from context_fbr.training.history import Epoch, foreground_ratio_table, history_table
+from context_fbr.training.inputs import TrainingInputs, load_inputs
+from context_fbr.training.loop import TrainingState
 from context_fbr.training.tracking import Tracker
 
 
-def load_split(cell: Cell, split: str, device: torch.device) -> tuple[list[Volume], str]:
-    """Load the volumes of a split to the device; those smaller than the cell's patch are padded.
-
-    Returns:
-        The volumes, and the SHA-256 of what they hold, names and order included.
+def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
+    """Train a cell, from its checkpoint if there is one, and write its results.
 
     Raises:
-        UserError: with every file that cannot be read.
+        UserError: if an input is invalid, or changed while the stage ran: then the checkpoint is kept.
     """
-    volumes: list[Volume] = []
-    problems: list[str] = []
-    total = hashlib.sha256()
-    for case in prepared.read_cases(cell.task, split):
-        try:
-            image, label = prepared.read_volume(cell.task, case)
-            total.update(resume.volume_digest(case.name, image, label, case.background))
-            volumes.append(
-                batches.load_volume(case.name, image, label, device, cell.patch_size, case.background)
-            )
-        except UserError as error:
-            problems.extend(error.problems)
-    raise_problems(problems)
-    return volumes, total.hexdigest()
+    config = TrainConfig.read(stage.document, cell)
+    every_s = read_save_interval_s(stage.document)
+    origin, code = provenance.start(), resume.code_digest()
+    device = prepare_device(config.train.threads)
+    network = _build(cell, config, stage).to(device)
+    data = load_inputs(cell, device)
+    if data.padded:
+        count, names = len(data.padded), ", ".join(data.padded)
+        print(f"{cell.key}: {count} volumes are smaller than the patch and padded: {names}")
+    inputs = resume.inputs_of(config.identity(cell), data.digest, device, code)
+    with resume.checkpoint_dir("train", cell, inputs) as place:
+        state, history = _resume(cell, place)
+        resumed = state is not None
+        keeper = checkpoint.Checkpointer(place, cell.key, every_s, request, history)
+        protocol = Protocol(config.train, config.window, config.epochs, cell.patch_size, cell.seed)
+        epochs = loop.train(network, data.training, data.validation, protocol, state, keeper.pause)
+        del state  # a copy of everything, which the loop has taken over
+        with tracking.of_training(cell, stage.document, network, data.training[0], [*history]) as tracker:
+            follow(cell, epochs, config.epochs, history, tracker, ChangeWarnings(stage))
+            stage.check()
+            _write(cell, config, data, history, sum(p.numel() for p in network.parameters()))
+            results = (cell.weights, cell.training, cell.history, cell.foreground_ratios)
+            computed = config.train.threads, config.train.precision
+            provenance.write(stage, cell, origin, inputs, *computed, results, resumed)
+            tracker.done()
+
+
+def _build(cell: Cell, config: TrainConfig, stage: StageInputs) -> torch.nn.Module:
+    """Build the network of a cell and check that its batch can be computed in the asked precision."""
+    network = factory.build(stage.document, cell.model, cell.patch_size, cell.seed)
+    batch = config.train.batch_volumes * config.train.patches_per_volume
+    precision.check(network, f"networks.{cell.model}", config.train.precision, batch, cell.patch_size)
+    return network
+
+
+def _resume(cell: Cell, place: CheckpointDir) -> tuple[TrainingState | None, list[Epoch]]:
+    """Load the checkpoint of a cell; None and no epochs if there is none that can be used."""
+    state, history, problems = checkpoint.load(place)
+    for problem in problems:
+        print(f"{cell.key}: cannot resume from {problem}", flush=True)
+    if state is not None:
+        print(f"{cell.key}: resumes in epoch {state.epoch} after step {len(state.steps)}", flush=True)
+    elif problems:
+        print(f"{cell.key}: starts from the beginning", flush=True)
+    return state, history
 
 
 def follow(
@@ -64,7 +92,7 @@ def follow(
     Args:
         cell: that is trained.
         epochs: of its training.
-        total: how many there will be, those of `history` included.
+        total: number of epochs, those of `history` included.
         history: the epochs before; the new ones are added as they end.
         tracker: is told of the new ones.
         warnings: of inputs that changed meanwhile.
@@ -90,26 +118,15 @@ def follow(
             bar.update()
             if warnings is not None:
                 warnings.look()
+    skipped = sum(epoch.skipped_steps for epoch in history)
+    if skipped:
+        print(f"{cell.key}: {skipped} steps were skipped: their loss or gradient was not finite")
 
 
-def padded_cases(cell: Cell) -> list[str]:
-    """The training and validation cases that are smaller than the cell's patch."""
-    cases = [case for split in ("train", "validation") for case in prepared.read_cases(cell.task, split)]
-    return [case.name for case in cases if min(case.shape) < cell.patch_size]
-
-
-def write(
-    cell: Cell, network: Network, history: Sequence[Epoch], parameters: int, padded: Sequence[str]
+def _write(
+    cell: Cell, config: TrainConfig, data: TrainingInputs, history: Sequence[Epoch], parameters: int
 ) -> None:
-    """Write the results of a training.
-
-    Args:
-        cell: that was trained.
-        network: its block of params.yaml, without which the weights have no meaning.
-        history: its epochs.
-        parameters: number of the network's weights.
-        padded: cases that were smaller than the patch.
-    """
+    """Write the results of a training; `parameters` is the number of the network's weights."""
     best = next(epoch for epoch in history if epoch.weights is not None)
     assert best.weights is not None
     buffer = io.BytesIO()  # a path would write its name into the file, and equal models would differ
@@ -117,83 +134,19 @@ def write(
     summary = {
         "format": TRAINING_FORMAT,
         "cell": cell.key,
-        "network": network.model_dump(mode="json"),
+        "network": config.network.model_dump(mode="json"),
         "weights_sha256": hashlib.sha256(buffer.getbuffer()).hexdigest(),
         "network_parameters": parameters,
         "epochs": len(history),
         "best_epoch": best.number,
         "best_validation_dice": best.validation_dice,
         "skipped_steps": sum(epoch.skipped_steps for epoch in history),
-        "padded_cases": list(padded),
-        "training_spacing_mm": _spacing_range(cell.task),
-        "recipe": prepared.read_recipe(cell.task),
+        "padded_cases": list(data.padded),
+        "training_spacing_mm": data.spacing_mm,
+        "recipe": data.recipe,
     }
     atomic.write_text(cell.history, history_table(history))
     atomic.write_text(cell.foreground_ratios, foreground_ratio_table(history))
     with atomic.directory(cell.weights.parent) as folder:
         atomic.write_bytes(folder / cell.weights.name, buffer.getvalue())
         atomic.write_text(folder / cell.training.name, json.dumps(summary, indent=1) + "\n")
-
-
-def _spacing_range(task: str) -> dict[str, list[float]]:
-    """Return least and greatest edge of a voxel of the training cases, in mm, for each axis (x, y, z)."""
-    edges = np.array([case.geometry.spacing_mm for case in prepared.read_cases(task, "train")])
-    return {"least": edges.min(axis=0).tolist(), "greatest": edges.max(axis=0).tolist()}
-
-
-def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
-    """Train a cell, from its checkpoint if there is one, and write its results.
-
-    Raises:
-        UserError: if an input is invalid, or changed while the stage ran: then the checkpoint is kept.
-    """
-    document = stage.document
-    settings = document.section(("train",), Training)
-    window = document.section(("sliding_window",), SlidingWindow)
-    epochs = document.section(("tasks", cell.task, "train"), TaskTraining).epochs
-    every_s = document.section(("resume",), Resume).save_every_minutes * 60
-    protocol = Protocol(settings, window, epochs, cell.patch_size, cell.seed)
-
-    origin, code = provenance.start(), resume.code_digest()
-    device = prepare_device(settings.threads)
-    spec = document.section(("networks", cell.model), Network)
-    network = factory.build(document, cell.model, cell.patch_size, cell.seed).to(device)
-    batch = settings.batch_volumes * settings.patches_per_volume
-    precision.check(network, f"networks.{cell.model}", settings.precision, batch, cell.patch_size)
-    padded = padded_cases(cell)
-    if padded:
-        print(f"{cell.key}: {len(padded)} volumes are smaller than the patch and padded: {', '.join(padded)}")
-    training, training_digest = load_split(cell, "train", device)
-    validation, validation_digest = load_split(cell, "validation", device)
-    parameters = {
-        "cell": cell.key,
-        "network": spec.model_dump(mode="json"),
-        # Not what to do with bad numbers: up to the first of them it makes no difference.
-        "train": settings.model_dump(mode="json", exclude={"on_bad_numbers"}),
-        "sliding_window": window.model_dump(mode="json"),
-        "epochs": epochs,
-    }
-    inputs = resume.inputs_of(parameters, training_digest + validation_digest, device, code)
-    with resume.checkpoint_dir("train", cell, inputs) as place:
-        state, history, problems = checkpoint.load(place)
-        for problem in problems:
-            print(f"{cell.key}: cannot go on from {problem}", flush=True)
-        if state is not None:
-            print(f"{cell.key}: goes on in epoch {state.epoch} after step {len(state.steps)}", flush=True)
-        elif problems:
-            print(f"{cell.key}: starts from the beginning", flush=True)
-        keeper = checkpoint.Checkpointer(place, cell.key, every_s, request, history)
-        run_of_epochs = loop.train(network, training, validation, protocol, state, keeper.pause)
-        resumed = state is not None
-        del state  # a copy of everything, which the trainer has taken over
-        with tracking.of_training(cell, document, network, training[0], [*history]) as tracker:
-            follow(cell, run_of_epochs, epochs, history, tracker, ChangeWarnings(stage))
-            skipped = sum(epoch.skipped_steps for epoch in history)
-            if skipped:
-                print(f"{cell.key}: {skipped} steps were skipped: their loss or gradient was no number")
-            stage.check()
-            write(cell, spec, history, sum(p.numel() for p in network.parameters()), padded)
-            results = (cell.weights, cell.training, cell.history, cell.foreground_ratios)
-            computed = settings.threads, settings.precision
-            provenance.write(stage, cell, origin, inputs, *computed, results, resumed)
-            tracker.done()

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from monai.losses import DiceLoss
 
 from context_fbr.config.training import Training
 from context_fbr.core.errors import UserError
@@ -17,6 +16,7 @@ from context_fbr.networks.sliding_window import segment
 from context_fbr.training import steps
 from context_fbr.training.batches import Patches, Protocol, Volume, batches
 from context_fbr.training.history import Epoch
+from context_fbr.training.loss import loss
 from context_fbr.training.steps import PendingStep, Step
 
 
@@ -121,16 +121,16 @@ def train(
         if score is not None and score > course.best:
             course.best = score
             weights = {name: tensor.cpu().clone() for name, tensor in network.state_dict().items()}
-        loss = steps.mean_loss(done, number)
+        mean_loss = steps.mean_loss(done, number)
         ratios = tuple(
             (case, voxels / protocol.patch_size**3)
             for step in done
             for case, voxels in zip(step.cases, step.foreground_voxels, strict=True)
         )
         course.epoch, course.known = number + 1, []
-        course.epoch_losses.append(loss)
+        course.epoch_losses.append(mean_loss)
         losses, skipped = tuple(step.loss for step in done), sum(step.skipped for step in done)
-        yield Epoch(number, rates[number - 1], loss, losses, score, ratios, skipped, weights)
+        yield Epoch(number, rates[number - 1], mean_loss, losses, score, ratios, skipped, weights)
 
 
 def learning_rates(settings: Training, epochs: int) -> tuple[float, ...]:
@@ -186,18 +186,9 @@ def _forward(network: torch.nn.Module, batch: Patches, precision: Precision) -> 
         ) from error
 
 
-def _one_hot(labels: torch.Tensor) -> torch.Tensor:
-    """Labels (batch, 1, x, y, z) uint8 of 0 and 1 as (batch, 2, x, y, z) float32.
-
-    What DiceLoss makes of them with `to_onehot_y`; with this, its forward and backward take half of the time.
-    """
-    return torch.cat([1 - labels, labels], dim=1).float()
-
-
 def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol, pause: Pause) -> None:
     """The steps of the epoch that are not done yet."""
     network, skips = course.network, protocol.settings.on_bad_numbers == "skip"
-    loss_function = DiceLoss(softmax=True)
     network.train()
     pause(course.state)
     devices = [volumes[0].image.device] if volumes[0].image.is_cuda else []
@@ -209,14 +200,14 @@ def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol,
             # Dropout, where a network has it, is a function of (seed, epoch, step) too.
             torch.manual_seed(zlib.crc32(f"dropout {protocol.seed} {course.epoch} {number}".encode()))
             outputs = _forward(network, batch, protocol.settings.precision)
-            loss = loss_function(outputs, _one_hot(batch.labels))
-        loss.backward()
+            value = loss(outputs, batch.labels)
+        value.backward()
         norm = steps.gradient_norm(network)
-        skipped = skips and not bool(torch.isfinite(loss) & torch.isfinite(norm))
-        if skipped:  # nothing of the step stays, in the running means of a norm neither
+        skipped = skips and not bool(torch.isfinite(value) & torch.isfinite(norm))
+        if skipped:  # undo the step, also in the running statistics of batch norm
             for buffer, old in zip(network.buffers(), before, strict=True):
                 buffer.copy_(old)
         else:
             course.optimizer.step()
-        course.unread.append(PendingStep.of(batch.names, batch.labels, loss.detach(), norm, skipped))
+        course.unread.append(PendingStep.of(batch.names, batch.labels, value.detach(), norm, skipped))
         pause(course.state)

@@ -8,7 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from context_fbr.config.document import parse
+from context_fbr.core import bounded
 from context_fbr.core.errors import UserError, on_one_line
+from context_fbr.runtime import code_digest
 from context_fbr_tools.diff.snapshot import Snapshot, changed_files
 
 LONGEST_NAME = 200
@@ -93,10 +95,8 @@ def _shortened(name: str) -> str:
 def _code(base: Snapshot, head: Snapshot) -> Iterator[CodeChange]:
     stages: dict[str, dict[str, None]] = {}
     for snapshot in (base, head):
-        for stage, entry in _stages(snapshot, "dvc.yaml").items():
-            for dep in _list(snapshot, "dvc.yaml", stage, entry, "deps"):
-                path = dep if isinstance(dep, str) else str(next(iter(dep)))
-                stages.setdefault(path, {})[stage] = None
+        for stage, path in _read_by_stages(snapshot):
+            stages.setdefault(path, {})[stage] = None
     for path in changed_files(base, head):
         if path == "dvc.yaml":
             yield CodeChange(path, ())
@@ -104,6 +104,35 @@ def _code(base: Snapshot, head: Snapshot) -> Iterator[CodeChange]:
         folders = [str(folder) for folder in PurePosixPath(path).parents]  # of tables, for example
         if found := {stage: None for dep in (path, *folders) for stage in stages.get(dep, ())}:
             yield CodeChange(path, tuple(found))
+
+
+def _read_by_stages(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Yield (stage, path) for each file or folder that a stage reads: of dvc.yaml, and its modules.
+
+    The modules are those of data/code/STAGE.json. The stage that writes these files reads all of the package.
+    """
+    for stage, entry in _stages(snapshot, "dvc.yaml").items():
+        for dep in _list(snapshot, "dvc.yaml", stage, entry, "deps"):
+            path = dep if isinstance(dep, str) else str(next(iter(dep)))
+            if path == f"{code_digest.FOLDER}/{stage}.json":
+                yield from ((stage, module) for module in _modules(snapshot, path))
+            elif stage != "code":
+                yield stage, path
+
+
+def _modules(snapshot: Snapshot, path: str) -> list[str]:
+    """Return the modules in a file of data/code; none if the snapshot lacks it.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    try:
+        content = bounded.parse_json(snapshot.text(path) or "{}")
+    except ValueError as error:
+        raise UserError(f"{snapshot.place(path)}: is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{snapshot.place(path)}: is not a mapping of modules to hashes")
+    return [str(name) for name in content]
 
 
 def _data(snapshot: Snapshot) -> dict[str, str]:

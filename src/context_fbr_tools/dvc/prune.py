@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from context_fbr.config.cell import Cell
-from context_fbr.config.study import NAME, Grid
+from context_fbr.config.grid import Grid
+from context_fbr.config.study import NAME
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.runtime import git, resume
 from context_fbr_tools.dvc import lockfile

@@ -7,8 +7,9 @@ from pathlib import Path
 from context_fbr.config.analysis import Analysis
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import PARAMS_FILE, Document
+from context_fbr.config.grid import Grid
 from context_fbr.config.raw import folder_warnings
-from context_fbr.config.study import Grid, Study, read_study
+from context_fbr.config.study import Study, read_study
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError, raise_problems, visible
 from context_fbr_tools.study import project, select_cells

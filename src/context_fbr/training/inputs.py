@@ -1,0 +1,78 @@
+"""What a training reads from data/prepared/TASK: volumes in memory, and what its record says of them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from context_fbr.config.cell import Cell
+from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.preprocessing import prepared
+from context_fbr.preprocessing.prepared import Case
+from context_fbr.runtime import resume
+from context_fbr.training import batches
+from context_fbr.training.batches import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingInputs:
+    """The training and validation cases of a cell."""
+
+    training: tuple[Volume, ...]
+    validation: tuple[Volume, ...]
+    digest: str
+    """SHA-256 of what the volumes hold, of both splits, names and order included."""
+    padded: tuple[str, ...]
+    """Cases that are smaller than the patch."""
+    spacing_mm: Mapping[str, list[float]]
+    """`least` and `greatest` edge of a voxel of the training cases, in mm, for each axis (x, y, z)."""
+    recipe: Mapping[str, Any]
+    """Preprocessing of the task, as JSON."""
+
+
+def load_inputs(cell: Cell, device: torch.device) -> TrainingInputs:
+    """Load the training and validation cases of a cell.
+
+    Raises:
+        UserError: with every file that cannot be read.
+    """
+    task = prepared.read_task(cell.task)
+    cases = task.split("train"), task.split("validation")
+    (training, training_digest), (validation, digest) = (load_volumes(cell, own, device) for own in cases)
+    edges = np.array([case.geometry.spacing_mm for case in cases[0]])
+    return TrainingInputs(
+        training,
+        validation,
+        digest=training_digest + digest,
+        padded=tuple(case.name for own in cases for case in own if min(case.shape) < cell.patch_size),
+        spacing_mm={"least": edges.min(axis=0).tolist(), "greatest": edges.max(axis=0).tolist()},
+        recipe=task.recipe,
+    )
+
+
+def load_volumes(cell: Cell, cases: Sequence[Case], device: torch.device) -> tuple[tuple[Volume, ...], str]:
+    """Load cases to the device; those smaller than the cell's patch are padded.
+
+    Returns:
+        The volumes, and the SHA-256 of what they hold, names and order included.
+
+    Raises:
+        UserError: with every file that cannot be read.
+    """
+    volumes: list[Volume] = []
+    problems: list[str] = []
+    total = hashlib.sha256()
+    for case in cases:
+        try:
+            image, label = prepared.read_volume(cell.task, case)
+            total.update(resume.volume_digest(case.name, image, label, case.background))
+            volumes.append(
+                batches.load_volume(case.name, image, label, device, cell.patch_size, case.background)
+            )
+        except UserError as error:
+            problems.extend(error.problems)
+    raise_problems(problems)
+    return tuple(volumes), total.hexdigest()

@@ -1,0 +1,192 @@
+"""What the repository says of itself is in its files."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from workspace import ROOT
+
+from context_fbr.config import profiles
+from context_fbr.config.analysis import Analysis
+from context_fbr.config.document import Document
+from context_fbr.config.study import read_study
+from context_fbr_tools.study import show
+from context_fbr_tools.study.commands import check_networks
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(autouse=True)
+def _in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
+def _desk_study(tmp_path: Path) -> None:
+    """The README's results are the desk study's; who changed params.yaml has a README of their own to write."""
+    params = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
+    changes = profiles.apply("desk", params)
+    if changes:
+        pytest.skip(f"params.yaml is not the desk profile: {changes[0]}")
+
+
+INTERVAL = re.compile(r"([+-]?\d\.\d{3}) \[([+-]?\d\.\d{3}), ([+-]?\d\.\d{3})\]")
+
+
+@pytest.mark.usefixtures("_desk_study")
+def test_the_readme_s_tables_are_what_the_tool_prints() -> None:
+    """Results, findings, and the cells of the paper profile, as they stand in metrics/."""
+    blocks = show.render(Path("metrics"), markdown=True).split("\n\n")
+    tables = [block for block in blocks if block.startswith("|")]
+    assert len(tables) == 3
+    for table in tables:
+        assert table in README
+
+
+@pytest.mark.usefixtures("_desk_study")
+def test_every_interval_of_the_readme_is_in_a_file_of_metrics() -> None:
+    known: set[tuple[str, ...]] = set()
+
+    def add(estimate: object, low: object, high: object) -> None:
+        if not pd.isna(low):
+            for sign in ("", "+"):
+                known.add(tuple(f"{number:{sign}.3f}" for number in (estimate, low, high)))
+
+    for models in json.loads(Path("metrics/summary.json").read_text()).values():
+        for leaf in (leaf for leaves in models.values() for leaf in leaves.values()):
+            add(leaf["dice_mean"], leaf["dice_mean_low"], leaf["dice_mean_high"])
+    for finding in json.loads(Path("metrics/findings.json").read_text())["findings"]:
+        if finding["low"] is not None:
+            add(finding["estimate"], finding["low"], finding["high"])
+    for row in pd.read_csv("metrics/differences.csv").itertuples():
+        add(row.dice_difference, row.dice_difference_low, row.dice_difference_high)
+    for row in pd.read_csv("metrics/paper_means.csv").itertuples():
+        add(row.dice_mean, row.dice_mean_low, row.dice_mean_high)
+        add(row.published_mean, row.published_low, row.published_high)
+    stated = INTERVAL.findall(README)
+    assert len(stated) > 40
+    assert [interval for interval in stated if interval not in known] == []
+
+
+@pytest.mark.usefixtures("_desk_study")
+def test_the_readme_s_numbers_of_cells_and_cases_and_its_rules_are_in_files() -> None:
+    cases = pd.read_csv("metrics/cases.csv").dropna(subset=["seed"])
+    assert f"{cases['filename'].nunique()} test volumes that all cells share" in README
+    cells = len(cases[["task", "model", "patch_size", "seed"]].drop_duplicates())
+    assert f"as in this repository | {cells} |" in README
+    settings = Document.read(Path("params.yaml")).section(("analysis",), Analysis)
+    assert f"differ by {settings.convergence_tolerance} Dice or more" in README
+    assert f"best validation Dice is under {settings.minimum_validation_dice}" in README
+    assert f"mean by less than {settings.small_loss} (`analysis.small_loss`)" in README.replace("\n", " ")
+
+
+@pytest.mark.usefixtures("_desk_study")
+def test_what_the_readme_s_sentences_say_is_what_the_findings_decided() -> None:
+    found = json.loads(Path("metrics/findings.json").read_text())["findings"]
+    verdicts = {finding["id"]: finding["verdict"] for finding in found}
+    assert verdicts["larger_patches_unet"] == "contradicted"
+    for model in ("attention_unet", "unetr"):
+        assert verdicts[f"larger_patches_{model}"] == "not decided"
+        assert verdicts[f"loses_more_{model}"] == verdicts[f"small_objects_{model}"] == "supported"
+    assert verdicts["wide_range_unet"] == verdicts["equal_size_attention_unet"] == "supported"
+    assert verdicts["no_context_unet"] == "supported"
+    assert verdicts["no_context_distance_unet"] == "contradicted"
+    assert f"of {len(found)} findings at 95 %" in README
+    by_id = {finding["id"]: finding for finding in found}
+    assert by_id["larger_patches_unetr"]["not_converged"] == 1
+    assert "patch 32, 48" in by_id["loses_more_unetr"]["statistic"]
+    summary = json.loads(Path("metrics/summary.json").read_text())["spheres"]
+    assert summary["attention_unet"]["16"]["not_converged"] == 3
+
+
+@pytest.mark.usefixtures("_desk_study")
+def test_what_is_drawn_is_in_the_tables_beside_the_figures() -> None:
+    lines = pd.read_csv("plots/dice_by_patch_size.csv")
+    summary = json.loads(Path("metrics/summary.json").read_text())["spheres"]
+    for row in lines.itertuples():
+        leaf = summary[row.model]["all" if np.isnan(row.patch_size) else str(int(row.patch_size))]
+        assert (row.dice, row.low, row.high) == (
+            leaf["dice_mean"], leaf["dice_mean_low"], leaf["dice_mean_high"],
+        )  # fmt: skip
+    cases = pd.read_csv("metrics/cases.csv").dropna(subset=["seed"])
+    keys = ["model", "patch_size", "filename"]
+    means = cases.groupby(keys)["dsc"].mean()
+    points = pd.read_csv("plots/scores_by_foreground_ratio.csv").set_index(keys)["dsc"]
+    assert len(points) == len(means)
+    assert (points - means).abs().max() < 1e-6
+    for row in pd.read_csv("plots/overlays/spheres.csv").itertuples():
+        chosen = cases[(cases["model"] == row.model) & (cases["patch_size"] == row.patch_size)]
+        chosen = chosen[(chosen["seed"] == row.seed) & (chosen["filename"] == row.filename)]
+        assert chosen["dsc"].iloc[0] == pytest.approx(row.dsc, abs=1e-6)
+        if row.place == "worst":
+            own = cases[(cases["model"] == row.model) & (cases["patch_size"] == row.patch_size)]
+            assert row.dsc == pytest.approx(own[own["seed"] == row.seed]["dsc"].min(), abs=1e-6)
+    counts = pd.read_csv("plots/training_ranges/spheres.csv").set_index("patch_size")
+    groups = pd.read_csv("metrics/range_intervals.csv").query("model == 'unet'")
+    for row in groups.itertuples():
+        if row.group != "outside":
+            assert counts.loc[row.patch_size, row.group] == row.cases
+
+
+def test_the_readme_s_times_are_in_the_table_of_timings() -> None:
+    timings = pd.read_csv(ROOT / "benchmarks" / "timings.csv").set_index("what")["seconds"]
+    for what, text in {
+        "smoke": "in the folder `smoke/` | 6 | {} min |",
+        "repro": "as in this repository | 27 | {} min,",
+        "install": "with an installation of {} min |",
+    }.items():
+        assert text.format(f"{timings[what] / 60:.1f}") in README
+    one, two = timings["grid_run_jobs_2_serial"], timings["grid_run_jobs_2"]
+    both = ", ".join(f"{seconds // 60} min {seconds % 60} s" for seconds in (two, one))
+    assert f"two of them {one / two:.2f} times as fast as a plain, serial `dvc repro`" in README
+    assert f"({both})" in README
+
+
+def test_pinned_versions_satisfy_the_ranges_of_pyproject() -> None:
+    """Every dependency is pinned, PyTorch at the version that the results were made with."""
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.lower().split("==") for line in lines if "==" in line)
+    assert pins["torch"] == "2.13.0"
+    extras = project["optional-dependencies"]
+    for text in [*project["dependencies"], *extras["dev"], *extras["mutants"]]:
+        requirement = Requirement(text)
+        name = requirement.name.lower()
+        pinned = pins.get(name, pins.get(name.replace("-", "_"), pins.get(name.replace("_", "-"))))
+        assert requirement.specifier.contains(pinned), text
+
+
+def test_the_readme_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path) -> None:
+    params = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
+    page = (ROOT / "docs" / "data_sets.md").read_text()
+    examples = re.findall(r"```yaml\n(.*?)```", README + page, re.DOTALL)
+    assert len(examples) == 3
+    for number, example in enumerate(examples):
+        overlay = tmp_path / f"{number}.yaml"
+        overlay.write_text(example)
+        assert profiles.apply_overlay(overlay, params)
+    overlay.write_text("grid: {tasks: [spheres, spheres_plain], models: [unet, segresnet]}\n")
+    profiles.apply_overlay(overlay, params)
+    study = read_study(Document.read(params))
+    check_networks(study)
+    assert len(study.grid.cells) == 2 * 2 * len(study.grid.patch_sizes) * len(study.grid.seeds)
+
+
+def test_every_fault_in_the_documentation_has_its_test() -> None:
+    _, _, slurm = (ROOT / "docs" / "slurm.md").read_text().partition("## Faults\n")
+    text = (ROOT / "docs" / "faults.md").read_text() + slurm.partition("\n## ")[0]
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| fault")]
+    assert len(rows) > 30
+    for row in rows:
+        named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", row)
+        assert named, row
+        for file, name in named:
+            assert f"\ndef {name}(" in next((ROOT / "tests").rglob(file)).read_text(), name

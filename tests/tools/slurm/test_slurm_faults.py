@@ -1,0 +1,279 @@
+"""What goes wrong on a cluster, on a real one on this machine: every cell comes to its end once, with the same bytes."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from slurm_cluster import SITE, Cluster, wait_for
+from workspace import TINY, Workspace
+
+pytestmark = pytest.mark.slow
+UNET, ATTENTION = "spheres-unet-16-1", "spheres-attention_unet-16-1"
+EPOCHS = 100
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A study of two cells whose trainings are saved after every step; nothing was run.
+
+    While a file `slow` lies beside it, an epoch takes a second: there is time to disturb a training. While there
+    is one `hold`, no evaluation begins.
+    """
+    made = Workspace.make(tmp_path_factory.mktemp("slurm") / "base", TINY)
+    made.edit("params.yaml", "epochs: 2\n", f"epochs: {EPOCHS}\n")
+    made.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
+    loop = "        for epoch in epochs:\n"
+    pause = f"__import__('time').sleep(__import__('os').path.exists({str(slow(made))!r}))"
+    made.edit("src/context_fbr/training/cell.py", loop, f"{loop}            {pause}\n")
+    begin = "        evaluate(cell, inputs, request)\n"
+    wait = f"while __import__('os').path.exists({str(hold(made))!r}): __import__('time').sleep(0.1)"
+    made.edit("src/context_fbr/evaluate.py", begin, f"        {wait}\n{begin}")
+    made.commit("Long")
+    (made.path / "grid.toml").write_text(SITE.replace("save_seconds = 20", "save_seconds = 40"))
+    return made
+
+
+@pytest.fixture(scope="module")
+def serial(base: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The same study after a plain `dvc repro` that nobody disturbed."""
+    made = base.copy(tmp_path_factory.mktemp("serial") / "study")
+    made.repro()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def restored(slurm: Cluster, base: Workspace) -> Iterator[None]:
+    """A test that fails leaves its faults to no other."""
+    yield
+    go_on(base)
+    slurm.restore()
+    wait_for(lambda: not trainings(UNET) + trainings(ATTENTION), 30)
+
+
+@pytest.fixture
+def running(slurm: Cluster, base: Workspace, serial: Workspace, tmp_path: Path) -> Workspace:
+    """The study on the cluster, both cells in the middle of their trainings, which are slow until `go_on`."""
+    made = base.copy(tmp_path / "study")
+    slow(base).touch()
+    assert "2 cells to submit" in made.context_fbr("grid", "submit").stdout
+    for key in (UNET, ATTENTION):
+        wait_for(lambda key=key: epochs(made, key) > 3, 90)
+    return made
+
+
+def slow(base: Workspace) -> Path:
+    """The file that makes trainings slow."""
+    return base.path.with_name("slow")
+
+
+def hold(base: Workspace) -> Path:
+    """The file that evaluations wait for."""
+    return base.path.with_name("hold")
+
+
+def go_on(base: Workspace) -> None:
+    """Let everything be as fast as it can."""
+    slow(base).unlink(missing_ok=True)
+    hold(base).unlink(missing_ok=True)
+
+
+def log(workspace: Workspace, key: str) -> str:
+    """What all jobs of a cell said."""
+    files = sorted(workspace.path.glob(f".dvc/tmp/grid/*/logs/{key}.log"))
+    return "".join(file.read_text() for file in files)
+
+
+def epochs(workspace: Workspace, key: str) -> int:
+    """The last epoch that the cell's training tells of."""
+    return max(map(int, re.findall(r"epoch (\d+)/", log(workspace, key))), default=0)
+
+
+def jobs(workspace: Workspace, key: str) -> int:
+    """How often a job began with the cell."""
+    return log(workspace, key).count(f"{key}: job ")
+
+
+def trainings(key: str, stage: str = "train") -> list[psutil.Process]:
+    """Processes that train a cell, or evaluate it, on this cluster: other tests have cells of the same names."""
+    command = ["-m", f"context_fbr.{stage}", *key.split("-")]
+    found = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == command]
+    return [process for process in found if _is_a_job(process)]
+
+
+def _is_a_job(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        environment = process.environ()
+        return "SLURM_JOB_ID" in environment and environment.get("SLURM_CONF") == os.environ["SLURM_CONF"]
+    return False
+
+
+def worker(key: str, stage: str = "train") -> psutil.Process:
+    """The process of submitit above the training of a cell."""
+    return next(p for p in trainings(key, stage)[0].parents() if "submitit.core._submit" in p.cmdline())
+
+
+def job_of(slurm: Cluster, key: str) -> str:
+    """The job that works at a cell; the longest cell comes first in the array."""
+    index = worker(key).environ()["SLURM_ARRAY_TASK_ID"]
+    lines = slurm.ask("squeue", "-h", "-r", "-t", "running", "-o", "%F_%K %j").split("\n")
+    return next(line.split()[0] for line in lines if line.split()[0].endswith(f"_{index}"))
+
+
+def check_end(workspace: Workspace, serial: Workspace, resumed: tuple[str, ...]) -> None:
+    """Every cell is done, the disturbed ones went on where they were, and all results are those of a serial run."""
+    for key in (UNET, ATTENTION):
+        began = log(workspace, key).count("epoch 1/")
+        assert began == 1, f"{key} began {began} times"
+        assert ("goes on in epoch" in log(workspace, key)) == (key in resumed)
+    executed = re.findall(r"Running stage '([^']+)'", workspace.context_fbr("grid", "collect").stdout)
+    assert not [name for name in executed if name.startswith(("train", "evaluate"))]
+    for file in sorted(serial.path.glob("metrics/**/*")):
+        if file.is_file() and "provenance" not in file.parts:
+            other = workspace.path / file.relative_to(serial.path)
+            assert other.read_bytes() == file.read_bytes(), file.relative_to(serial.path)
+    assert (workspace.path / "dvc.lock").read_bytes() == (serial.path / "dvc.lock").read_bytes()
+
+
+def test_a_worker_that_is_killed_alone_leaves_no_training_and_its_cell_is_submitted_again_and_goes_on(
+    slurm: Cluster, base: Workspace, running: Workspace, serial: Workspace
+) -> None:
+    worker(UNET).kill()
+    wait_for(lambda: not trainings(UNET), 15)
+    go_on(base)
+    wait_for(lambda: "lost" in running.context_fbr("grid", "status", UNET).stdout, 60)
+    again = running.context_fbr("grid", "submit", "--watch").stdout
+    assert "1 cells to submit" in again
+    assert "all cells are done" in again
+    assert (jobs(running, UNET), jobs(running, ATTENTION)) == (2, 1)
+    check_end(running, serial, resumed=(UNET,))
+
+
+def test_a_cell_of_a_lost_node_is_queued_again_by_slurm_alone_and_goes_on_on_another(
+    slurm: Cluster, base: Workspace, running: Workspace, serial: Workspace
+) -> None:
+    node = worker(UNET).environ()["SLURMD_NODENAME"]
+    other = {"n1": "n2", "n2": "n1"}[node]
+    slurm.ask(
+        "scontrol", "update", f"nodename={other}", "state=drain", "reason=test"
+    )  # the other cell may end
+    slurm.kill_node(node)
+    assert not trainings(UNET)
+    go_on(base)
+    assert "0 cells to submit" in running.context_fbr("grid", "submit").stdout
+    wait_for(lambda: "down" in slurm.state_of(node), 60)
+    assert "0 cells to submit" in running.context_fbr("grid", "submit").stdout
+    slurm.start_node(node)
+    slurm.ask("scontrol", "update", f"nodename={other}", "state=resume")
+    running.context_fbr("grid", "status", "--watch")
+    assert (jobs(running, UNET), jobs(running, ATTENTION)) == (2, 1)
+    check_end(running, serial, resumed=(UNET,))
+
+
+def test_pre_empted_cells_save_themselves_wait_and_go_on(
+    slurm: Cluster, base: Workspace, running: Workspace, serial: Workspace
+) -> None:
+    slurm.ask("sbatch", "-p", "urgent", "-N", "2", "-n", "2", "--wrap", "sleep 5", "-o", "/dev/null")
+    for key in (UNET, ATTENTION):
+        wait_for(lambda key=key: "Slurm will queue it again" in log(running, key), 30)
+        assert re.search(rf"{key}: saved in epoch \d+ after step \d+, stopped by SIGTERM", log(running, key))
+    go_on(base)
+    early = running.context_fbr("grid", "collect", expect=1).stderr
+    assert re.search(rf"error: {UNET}: (waiting|running)", early)
+    assert "0 cells to submit" in running.context_fbr("grid", "submit").stdout
+    running.context_fbr("grid", "status", "--watch")
+    check_end(running, serial, resumed=(UNET, ATTENTION))
+
+
+def test_at_the_end_of_its_time_a_cell_is_saved_queued_again_and_goes_on(
+    slurm: Cluster, base: Workspace, running: Workspace, serial: Workspace
+) -> None:
+    job = job_of(slurm, UNET)
+    slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=1")
+    wait_for(lambda: "stopped by SIGUSR1" in log(running, UNET), 90)
+    go_on(base)
+    # As soon as the old job has ended; the new one would have the short time, too.
+    wait_for(lambda: slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=10") == "", 30)
+    running.context_fbr("grid", "status", "--watch")
+    assert jobs(running, UNET) >= 2
+    check_end(running, serial, resumed=(UNET,))
+
+
+def test_while_the_controller_is_away_nothing_is_submitted_twice_and_a_cancelled_cell_goes_on_later(
+    slurm: Cluster, base: Workspace, running: Workspace, serial: Workspace
+) -> None:
+    slurm.stop_controller()
+    try:
+        assert "unknown" in running.context_fbr("grid", "status").stdout
+        refused = running.context_fbr("grid", "submit", expect=1).stderr
+        assert "Slurm does not answer" in refused
+        assert "error: " in running.context_fbr("grid", "cancel", UNET, expect=1).stderr
+    finally:
+        slurm.start_controller()
+    assert "1 jobs cancelled" in running.context_fbr("grid", "cancel", UNET).stdout
+    wait_for(lambda: not trainings(UNET), 30)
+    go_on(base)
+    # Its job lives on until Slurm kills it, and until then nobody else may begin.
+    wait_for(lambda: re.search(rf"{UNET} +cancelled", running.context_fbr("grid", "status").stdout), 60)
+    assert "1 cells to submit" in running.context_fbr("grid", "submit").stdout
+    running.context_fbr("grid", "status", "--watch")
+    check_end(running, serial, resumed=(UNET,))
+
+
+def test_through_a_remote_a_training_survives_its_job_and_what_a_torn_push_left_out_is_computed_again(
+    slurm: Cluster, base: Workspace, serial: Workspace, tmp_path: Path
+) -> None:
+    made = base.copy(tmp_path / "study")
+    made.dvc("remote", "add", "--local", "storage", str(tmp_path / "storage"))
+    (made.path / "grid.toml").write_text(
+        (made.path / "grid.toml").read_text() + 'remote = "storage"\nscratch = "$SCRATCH_OF_TEST/clones"\n'
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCRATCH_OF_TEST", str(tmp_path))
+        hold(base).touch()
+        made.context_fbr("grid", "submit")
+        wait_for(lambda: trainings(UNET, "evaluate"), 120)
+        worker(UNET, "evaluate").kill()
+        go_on(base)
+        wait_for(lambda: "lost" in made.context_fbr("grid", "status", UNET).stdout, 60)
+        made.context_fbr("grid", "submit", "--watch")
+        assert (jobs(made, UNET), jobs(made, ATTENTION)) == (2, 1)
+        assert [log(made, key).count("epoch 1/") for key in (UNET, ATTENTION)] == [1, 1]
+        left = [path.name for path in (tmp_path / "clones").iterdir()]
+        assert [name.endswith(f"{UNET}.0") for name in left] == [True]  # that of the killed job only
+        storage = tmp_path / "storage"
+        weights = [path for path in storage.glob("files/md5/*/*.dir") if "weights.pt" in path.read_text()]
+        for place in (storage, made.path / ".dvc/cache"):  # the second submission brought here what was done
+            (place / weights[0].relative_to(storage)).unlink()
+        torn = made.context_fbr("grid", "collect", expect=1).stderr
+        assert "its job says done, but the remote storage does not hold its results" in torn
+        assert "1 cells to submit" in made.context_fbr("grid", "submit", "--watch").stdout
+    executed = re.findall(r"Running stage '([^']+)'", made.context_fbr("grid", "collect").stdout)
+    assert not [name for name in executed if name.startswith(("train", "evaluate"))]
+    assert (made.path / "dvc.lock").read_bytes() == (serial.path / "dvc.lock").read_bytes()
+
+
+def test_a_cell_that_fails_by_itself_is_final_and_named_with_its_log_and_the_other_is_done(
+    slurm: Cluster, base: Workspace, tmp_path: Path
+) -> None:
+    made = base.copy(tmp_path / "study")
+    made.edit("params.yaml", f"epochs: {EPOCHS}\n", "epochs: 2\n")
+    made.edit(
+        "src/context_fbr/training/cell.py",
+        "    origin, code = provenance.start()",
+        '    if cell.model == "unet":\n        raise UserError("broken by a test")\n    origin, code = provenance.start()',
+    )
+    assert "commit or stash" in made.context_fbr("grid", "submit", expect=1).stderr
+    made.commit("Broken")
+    ended = made.context_fbr("grid", "submit", "--watch", expect=1)
+    assert f"{UNET}: FAILED: broken by a test (log: " in ended.stderr
+    assert "broken by a test" in made.context_fbr("grid", "logs", UNET).stdout
+    again = made.context_fbr("grid", "submit").stdout
+    assert "0 cells to submit; 1 are done" in again
+    assert f"{UNET}: FAILED, not submitted again" in again
+    assert f"{UNET}: FAILED" in made.context_fbr("grid", "collect", expect=1).stderr
+    assert "1 cells to submit" in made.context_fbr("grid", "submit", UNET).stdout  # who names it means it
+    assert "1 jobs cancelled" in made.context_fbr("grid", "cancel").stdout

@@ -1,0 +1,85 @@
+"""Results as tables, from the files that git keeps alone."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from small_results import SETTINGS
+from test_findings import study
+from workspace import ROOT
+
+from context_fbr import analyze
+from context_fbr.core.errors import UserError
+from context_fbr_tools.cli import parser
+from context_fbr_tools.study import show
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("report")
+    analyze.write_report(study(), SETTINGS, made / "metrics", made / "plots")
+    return made / "metrics"
+
+
+@pytest.fixture
+def folder(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "metrics"))
+
+
+def test_each_network_has_a_row_each_patch_size_a_column_and_baselines_stand_beside(folder: Path) -> None:
+    lines = show.render(folder, markdown=False).splitlines()
+    first = lines.index("t: mean test Dice, with its 95% interval")
+    assert lines[first + 2].split() == ["network", "patch", "16", "patch", "32", "patch", "48"]
+    unet, attention, threshold = lines[first + 4 : first + 7]
+    assert unet.startswith("UNet ")
+    assert "; 1 of 3 not converged" in attention
+    assert threshold.count("0.997 [0.996, 0.997]") == 3
+    statement = next(line for line in lines if line.startswith("Attention-UNet does better"))
+    assert statement.endswith("supported")
+    assert "+0.123 [+0.120, +0.125]" in statement
+
+
+def test_markdown_has_the_same_numbers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = parser().parse_args(["show", str(folder), "--markdown"])
+    options.do(options)
+    said = capsys.readouterr().out
+    assert "| network | patch 16 | patch 32 | patch 48 |\n|---|---|---|---|\n| UNet | 0.9" in said
+    assert "| intensity threshold | 0.997 [0.996, 0.997] |" in said
+
+
+def test_what_is_missing_damaged_or_of_another_version_is_one_error(folder: Path) -> None:
+    path = folder / "summary.json"
+    content = path.read_text()
+    path.write_text(content.replace("dice_mean", "dice"))
+    with pytest.raises(UserError, match="of another version"):
+        show.render(folder, markdown=False)
+    path.write_text(content)
+    findings = folder / "findings.json"
+    kept = findings.read_text()
+    findings.write_text(json.dumps({**json.loads(kept), "confidence": "much"}))
+    with pytest.raises(UserError, match="of another version"):
+        show.render(folder, markdown=False)
+    findings.write_text(kept)
+    path.write_text(content[:100])
+    with pytest.raises(UserError, match=r"summary\.json: is damaged"):
+        show.render(folder, markdown=False)
+    path.unlink()
+    with pytest.raises(UserError, match=r"summary\.json: not found; run `dvc repro`"):
+        show.render(folder, markdown=False)
+
+
+def test_the_paper_s_cells_are_shown_where_there_are_any(folder: Path) -> None:
+    text = (ROOT / "metrics" / "paper_means.csv").read_text()
+    (folder / "paper_means.csv").write_text(text.replace("\nspheres,", "\nt,"))  # the task of this study
+    text = show.render(folder, markdown=False)
+    assert "cells of the paper profile beside the published runs" in text
+    row = next(line for line in text.splitlines() if re.match("t +UNet ", line) and " 32 " in line)
+    assert "0.982 [0.980, 0.983]" in row  # the published runs
+
+
+def test_a_table_with_a_field_without_end_is_one_error(folder: Path) -> None:
+    (folder / "paper_means.csv").write_text("a" * 140_000)
+    with pytest.raises(UserError, match="of another version"):
+        show.render(folder, markdown=False)
