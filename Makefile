@@ -42,7 +42,7 @@ lint: $(READY) ## format, lint and types
 bench: $(READY) ## timings, in pairs: make bench PARTS="step cell" DEVICE=cuda REPEATS=5
 	python -m benchmarks $(PARTS) $(if $(DEVICE),--device $(DEVICE)) $(if $(REPEATS),--repeats $(REPEATS))
 
-mutants: $(READY) ## small mistakes that the fast tests should catch, for hours: make mutants MODULES="sampling scoring"
+mutants: $(READY) ## small mistakes that the fast tests should catch, for hours: make mutants MODULES="training/sampling metrics/overlap"
 	$(VENV)/bin/python -m pip install --quiet $(PIP_OPTIONS) -c constraints.txt -e '.[dev,mutants]'
 	nice -n 19 python -m benchmarks.mutants $(MODULES)
 

@@ -4,8 +4,8 @@ python -m benchmarks [PART...] [--repeats N] [--device cpu|cuda] [--precision fl
                      [--network NAME...] [--patch-size N...]
 
 Without a part, the first seven: ten minutes on a CPU. CPU times are those of one thread; the original's
-loader has two worker processes beside it. `floor`, `overhead`, `growth` and `tracking` measure ours alone,
-into tables of their own. Rows that are not measured again are kept.
+loader has two worker processes beside it. `floor` measures ours alone,
+into a table of its own. Rows that are not measured again are kept.
 """
 
 import argparse
@@ -15,11 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from benchmarks import data_parts, figure, network_parts, table
 from benchmarks.cell import cell
 from benchmarks.floor import floor
-from benchmarks.growth import growth
-from benchmarks.overhead import overhead
 from benchmarks.request import Measurement, Request
 from benchmarks.table import FOLDER, STAMP, Table
-from benchmarks.tracking import cost
 from context_fbr.analysis.run_records import paper_document
 from context_fbr.config.complaints import suggestion
 from context_fbr.config.study import read_study
@@ -48,9 +45,6 @@ PAIRED: Mapping[str, Callable[[Request, Stamp], Iterator[Measurement]]] = {
 }
 ALONE: Mapping[str, Callable[[Request, Stamp], Iterator[str]]] = {
     "floor": floor,
-    "overhead": overhead,
-    "growth": growth,
-    "tracking": cost,
 }
 
 
@@ -65,9 +59,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--network", nargs="+", metavar="NAME", help="of profiles/paper.yaml")
     parser.add_argument("--patch-size", nargs="+", type=int, metavar="N", help="edge of the cube, voxels")
     parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="of ours")
-    parser.add_argument(
-        "--epochs", type=int, metavar="N", help="of `cell` and `overhead`, on all volumes; 50: the protocol"
-    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="of `cell`, on all volumes; 50: the protocol")
     return parser.parse_args(arguments)
 
 

@@ -25,7 +25,7 @@ from context_fbr.prepare import prepare_case
 from context_fbr.preprocessing.splits import Source
 from context_fbr.training import batches
 from context_fbr.training.batches import Patches, Protocol
-from context_fbr.training.cell import load_split
+from context_fbr.training.inputs import load_inputs
 
 SCAN = (250, 250, 60)
 SCAN_AFFINE = np.array([[-1.2, 0, 0, 150], [0, -1.2, 0, 150], [0, 0, 5.0, -150], [0, 0, 0, 1]])
@@ -107,7 +107,7 @@ def cut_patches(request: Request) -> Iterator[Measurement]:
         study = generated.write(request, Size(1, VOLUMES, 1, 1), Path(name) / "study", {})
         items = study.items("train")
         with contextlib.chdir(study.folder):
-            learn, _ = load_split(Cell(study.task, "any", 1, seed=1), "train", request.device)
+            learn = load_inputs(Cell(study.task, "any", 1, seed=1), request.device).training
         needed = units(repeats) * BATCHES * request.training.batch_volumes
         epochs = -(-needed // len(items)) + 1  # one for the workers to look ahead
         for size in request.patch_sizes or PATCH_SIZES:

@@ -28,7 +28,7 @@ from context_fbr.preprocessing import prepared
 from context_fbr.runtime.entry import run_command
 from context_fbr.training import loop
 from context_fbr.training.batches import Protocol
-from context_fbr.training.cell import load_split
+from context_fbr.training.inputs import load_inputs
 
 KEY = ("task", "part", "network", "patch_size", "device", "freed_memory")
 TABLE = Table(FOLDER / "memory.csv", (*KEY, "volumes", "peak_gb", *STAMP), KEY)
@@ -73,8 +73,8 @@ def train(cell: Cell, volumes_only: bool, give_back: bool) -> None:
     device = prepare_device(settings.threads)
     if give_back:
         allocator.give_back()
-    learn, _ = load_split(cell, "train", device)
-    check, _ = load_split(cell, "validation", device)
+    inputs = load_inputs(cell, device)
+    learn, check = inputs.training, inputs.validation
     if volumes_only:
         return
     network = factory.build(document, cell.model, cell.patch_size, cell.seed).to(device)

@@ -1,6 +1,6 @@
 """Put small mistakes into the modules that compute numbers, one at a time; count those that the tests catch.
 
-python -m benchmarks.mutants [MODULE...] [--list MODULE]    or: make mutants MODULES="sampling scoring"
+python -m benchmarks.mutants [MODULE...] [--list MODULE]    or: make mutants MODULES="training/sampling metrics/overlap"
 
 mutmut makes the mistakes (another operator, another number, an argument left out ...) and runs the fast tests
 of the module against each, in one process that forks after its imports. A module takes minutes to an hour.
@@ -34,30 +34,30 @@ HOME = ROOT / ".mutants"
 COPIED = ("src", "tests", "benchmarks", "docs", "params.yaml", "README.md")
 """What the tests of these modules read."""
 TESTS = {
-    "sampling": "sampling",
-    "patches": "trainer padding",
-    "trainer": "trainer",
-    "steps": "trainer",
-    "scoring": "scoring surface",
-    "surface": "surface",
-    "nearest": "scoring surface",
-    "geometry": "geometry",
-    "preparation": "preparation",
-    "splits": "splits",
-    "spheres": "spheres",
-    "baseline": "analysis",
-    "baselines": "analysis",
-    "evidence": "findings ranges analysis",
-    "ranges": "ranges findings",
-    "intervals": "intervals",
-    "claims": "findings",
-    "verdicts": "findings",
-    "findings": "findings",
-    "summary": "analysis",
-    "differences": "analysis",
-    "comparison/scores": "comparison",
-    "comparison/report": "comparison",
-    "comparison/tree": "comparison",
+    "training/sampling": "training/test_sampling",
+    "training/batches": "training/test_loop core/test_padding",
+    "training/loop": "training/test_loop",
+    "training/steps": "training/test_loop",
+    "metrics/overlap": "metrics/test_overlap metrics/test_surface",
+    "metrics/surface": "metrics/test_surface",
+    "metrics/surface_search": "metrics/test_overlap metrics/test_surface",
+    "core/geometry": "core/test_geometry",
+    "preprocessing/transforms": "preprocessing/test_transforms",
+    "preprocessing/splits": "preprocessing/test_splits",
+    "datasets/spheres": "datasets/test_spheres",
+    "baseline": "analysis/test_summary",
+    "evaluation/baselines": "analysis/test_summary",
+    "analysis/observations": "analysis/test_findings analysis/test_foreground_ranges analysis/test_summary",
+    "analysis/foreground_ranges": "analysis/test_foreground_ranges analysis/test_findings",
+    "analysis/confidence_intervals": "analysis/test_confidence_intervals",
+    "analysis/hypotheses": "analysis/test_findings",
+    "analysis/findings": "analysis/test_findings",
+    "analysis/summary": "analysis/test_summary",
+    "analysis/differences": "analysis/test_summary",
+    "diff/scores": "tools/diff/test_diff",
+    "diff/report": "tools/diff/test_diff tools/diff/test_report",
+    "diff/as_json": "tools/diff/test_diff",
+    "training/loss": "training/test_loop",
 }
 """Files of tests by module: only what they catch counts."""
 LEFT_OUT = (
@@ -76,7 +76,7 @@ RESULTS = Table(
 SETTINGS = """
 [tool.mutmut]
 source_paths = ["src"]
-only_mutate = ["src/context_fbr/{module}.py"]
+only_mutate = ["{source}"]
 also_copy = [{copied}]
 pytest_add_cli_args = ["-m", "not slow", "-k", "not ({left_out})", "-p", "no:cacheprovider", "-p", "no:xdist"]
 pytest_add_cli_args_test_selection = [{tests}]
@@ -104,6 +104,14 @@ class Tally:
         return round(100 * self.caught / self.mutants, 1) if self.mutants else 100.0
 
 
+def source(module: str) -> str:
+    """Path of a module from the project's folder: of the study, or of the tools."""
+    package = (
+        "context_fbr" if (ROOT / "src" / "context_fbr" / f"{module}.py").is_file() else "context_fbr_tools"
+    )
+    return f"src/{package}/{module}.py"
+
+
 def prepare(module: str) -> Path:
     """Bring the folder of a module up to date; what a changed test may catch is to be tried again."""
     folder = HOME / module.replace("/", "-")
@@ -115,11 +123,11 @@ def prepare(module: str) -> Path:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
             shutil.copy2(source, target)
-    files = [f"tests/test_{name}.py" for name in TESTS[module].split()]
+    files = [f"tests/{name}.py" for name in TESTS[module].split()]
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     quoted = (", ".join(json.dumps(name) for name in names) for names in (COPIED[1:], files))
     copied, tests = quoted
-    settings = SETTINGS.format(module=module, copied=copied, tests=tests, left_out=LEFT_OUT)
+    settings = SETTINGS.format(source=source(module), copied=copied, tests=tests, left_out=LEFT_OUT)
     (folder / "pyproject.toml").write_text(text + settings, encoding="utf-8")
     digest = hashlib.sha256(b"".join((ROOT / file).read_bytes() for file in files)).hexdigest()
     known = folder / "tests.sha256"
@@ -130,7 +138,7 @@ def prepare(module: str) -> Path:
 
 
 def _meta(folder: Path, module: str) -> Path:
-    return folder / "mutants" / "src" / "context_fbr" / f"{module}.py.meta"
+    return folder / "mutants" / f"{source(module)}.meta"
 
 
 def _forget_survivors(folder: Path, module: str) -> None:
@@ -200,7 +208,7 @@ def main(arguments: list[str]) -> None:
         rows.append(dict(zip(RESULTS.columns, (*numbers, date, commit and commit[:7]), strict=True)))
         table.replace(RESULTS, rows)
     for row in (dict(zip(RESULTS.columns, RESULTS.columns, strict=True)), *rows):
-        print("{module:20} {mutants:>8} {caught:>8} {survivors:>10} {caught_percent:>15}".format(**row))
+        print("{module:30} {mutants:>8} {caught:>8} {survivors:>10} {caught_percent:>15}".format(**row))
 
 
 if __name__ == "__main__":

@@ -129,9 +129,9 @@ def run_cell(
     precision.check(network, f"networks.{cell.model}", study.train.precision, batch, cell.patch_size)
     resumed, history, problems = checkpoint.load(place)
     for problem in problems:
-        print(f"{cell.key}: cannot go on from {problem}")
+        print(f"{cell.key}: cannot resume from {problem}")
     if resumed is not None:
-        print(f"{cell.key}: goes on in epoch {resumed.epoch} after step {len(resumed.steps)}", flush=True)
+        print(f"{cell.key}: resumes in epoch {resumed.epoch} after step {len(resumed.steps)}", flush=True)
     watch = Watch("train", read_seconds(place))
     kept = checkpoint.Checkpointer(place, cell.key, SAVE_EVERY_S, request, history)
 

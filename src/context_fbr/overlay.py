@@ -16,7 +16,6 @@ from nibabel.affines import voxel_sizes
 from context_fbr.analysis.results import CELL_SCORES, read_table
 from context_fbr.config.analysis import OverlayConfig
 from context_fbr.config.cell import Cell
-from context_fbr.config.complaints import suggestion
 from context_fbr.core import atomic, nifti
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.figures.overlays import Panel, overlays
@@ -83,12 +82,7 @@ def draw(task: str, inputs: StageInputs) -> None:
     Raises:
         UserError: if results or volumes are missing or do not fit, or an input changed meanwhile.
     """
-    document = inputs.document
-    config = OverlayConfig.read(document, task)
-    if task not in config.grid.tasks:
-        raise UserError(
-            document.problem(("grid", "tasks"), f"lacks {task!r}; {suggestion(task, config.grid.tasks)}")
-        )
+    config = OverlayConfig.read(inputs.document, task)
     problems: list[str] = []
     tables = [
         read_table(cell.scores, CELL_SCORES, problems).assign(

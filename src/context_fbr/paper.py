@@ -34,7 +34,7 @@ from context_fbr.figures.published_cells import beside_published
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command
 
-PUBLISHED = Path(__file__).with_name("published_cells.csv")
+PUBLISHED = Path(run_records.__file__).with_name("published_cells.csv")
 
 
 def read_cells(folder: Path, document: Document) -> tuple[Results, dict[str, run_records.Record]]:

@@ -1,4 +1,4 @@
-"""`python -m context_fbr` is `context-fbr`."""
+"""`python -m context_fbr_tools` is `context-fbr`."""
 
 from context_fbr_tools.cli import main
 

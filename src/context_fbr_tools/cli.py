@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from context_fbr.runtime.entry import run_command
-
 from context_fbr_tools.study import commands as actions
 from context_fbr_tools.study import project
 from context_fbr_tools.study.command_parser import Parser, add_examples

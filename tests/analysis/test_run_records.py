@@ -89,7 +89,7 @@ def test_a_cell_that_was_interrupted_goes_on_and_ends_with_the_same_tables(
     whole = run(project, CELL.key, Path("whole"))
     interrupt(project, monkeypatch)
     folder = run(project, CELL.key)
-    assert f"{CELL.key}: goes on in epoch 1 after step 2" in capsys.readouterr().out
+    assert f"{CELL.key}: resumes in epoch 1 after step 2" in capsys.readouterr().out
     for name in (run_records.SCORES, run_records.HISTORY, run_records.RATIOS):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
     assert list(Path("state").iterdir()) == []
@@ -107,7 +107,7 @@ def test_states_that_are_torn_are_said_and_the_cell_starts_anew(
         state.write_bytes(state.read_bytes()[:-9])
     folder = run(project, CELL.key)
     said = capsys.readouterr().out
-    assert [f"cannot go on from {state}: is torn" in said for state in states] == [True, True]
+    assert [f"cannot resume from {state}: is torn" in said for state in states] == [True, True]
     assert "goes on" not in said.replace("cannot go on", "")
     assert run_records.read_record(folder, project).name == CELL.key
 

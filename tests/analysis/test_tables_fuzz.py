@@ -184,7 +184,7 @@ def test_prepared_cases_are_read_or_refused(study: Path, examples: int) -> None:
         for case in prepared.read_cases("spheres", "test"):
             assert min(case.shape) >= 0
             assert Path(case.name).name == case.name
-        prepared.read_recipe("spheres")
+        assert isinstance(prepared.read_task("spheres").recipe, dict)
 
     fuzz("cases.json", examples, mutated_json(path.read_text()), read, lambda _, e: names(e, path))
 

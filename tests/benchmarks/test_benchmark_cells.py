@@ -1,13 +1,11 @@
-"""Whole cells in the benchmarks: both ways, what is not the network's, growth and floor."""
+"""Whole cells in the benchmarks: both ways, the floor, and what DVC takes."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import cell, cell_ways, floor, generated, growth, overhead, table, tracking
-from benchmarks.generated import Size
+from benchmarks import cell, cell_ways, floor, pipeline, table
 from benchmarks.request import Request
 from context_fbr.analysis.run_records import paper_document
 from context_fbr.config.cell import Cell
@@ -63,58 +61,6 @@ def test_the_difference_of_two_equal_trainings_is_nothing() -> None:
     assert (found.estimate, found.low, found.high) == (0, 0, 0)
 
 
-def test_the_shares_of_a_cell_s_time_add_up_to_one(
-    request_: Request, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(overhead, "start_seconds", lambda *_: 2.0)
-    (text,) = overhead.overhead(replace(request_, epochs=1), STAMP)
-    rows = table.read(overhead.TABLE)
-    assert sum(float(row["share"]) for row in rows) == pytest.approx(1, abs=1e-4)
-    assert all(float(row["seconds"]) >= 0 for row in rows)
-    by_part = {row["part"]: float(row["seconds"]) for row in rows}
-    assert by_part["overhead: processes"] == 2
-    assert min(s for part, s in by_part.items() if part.startswith("network")) > 0
-    assert "are not the network's own" in text
-
-
-def test_a_measured_cell_s_time_is_that_of_its_two_stages(
-    request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is counted twice and nothing is lost: measured in full, the parts are the stages' seconds."""
-    size = Size(3, 4, 2, 5)
-    study = generated.write(request_, size, tmp_path / "study", {}, for_both=False)
-    measured = overhead.stages(request_, study, of := Cell("spheres", "unet", 16, 1))
-    monkeypatch.setattr(overhead, "stages", lambda *_: measured)
-    found = overhead.parts(request_, study, of, size, epochs=3, start_s=0.0)
-    train_s, learns, test_s, _ = measured
-    stages = train_s + test_s - learns.taken["save"]  # a save is counted as often as a whole cell has it
-    assert found["overhead: saved states"] == 0  # which took less than a minute
-    assert sum(found.values()) == pytest.approx(stages + study.prepare_s)
-    assert (study.folder / of.scores).exists()
-
-
-def test_growth_holds_each_cell_against_its_floor(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
-    points = {
-        "patch_size": (growth.Point(8, 2, 1), growth.Point(16, 2, 1)),
-        "epochs": (growth.Point(8, 2, 1),),
-    }
-    monkeypatch.setattr(growth, "POINTS", points)
-    monkeypatch.setattr(growth, "best_rate", lambda _: 100.0)
-    texts = list(growth.growth(replace(request_, patch_sizes=None), STAMP))
-    rows = table.read(growth.TABLE)
-    assert [(row["varied"], row["value"]) for row in rows] == [
-        ("epochs", "1"), ("patch_size", "8"), ("patch_size", "16"),
-    ]  # fmt: skip
-    assert len(texts) == 3
-    for row in rows:
-        assert float(row["over_floor"]) == pytest.approx(
-            float(row["seconds"]) / float(row["floor_s"]), rel=0.01
-        )
-    assert rows[0]["seconds"] == rows[1]["seconds"]  # the same cell, measured once
-    assert float(rows[2]["floor_s"]) > float(rows[1]["floor_s"])
-    assert growth.FIGURE.read_bytes().startswith(b"\x89PNG")
-
-
 def test_the_work_of_a_step_is_what_was_counted_before() -> None:
     request = Request(paper_document(), "spheres", CPU, "float32")
     assert floor.step_gflop(request, "unet", 32, 8) == pytest.approx(9, rel=0.06)
@@ -134,12 +80,9 @@ def test_a_step_is_held_against_the_fastest_convolution(
     assert "times the floor" in text
 
 
-@pytest.mark.slow
-def test_what_a_tracker_costs_is_told_for_each_mode_beside_the_one_before(request_: Request) -> None:
-    (text,) = tracking.cost(replace(request_, epochs=2), STAMP)
-    assert "offline takes" in text
-    rows = {row["mode"]: row for row in table.read(tracking.TABLE)}
-    assert set(rows) == set(tracking.MODES)
-    assert {row["steps"] for row in rows.values()} == {"4"}
-    assert float(rows["no tracking code"]["ratio_median"]) == 1
-    assert float(rows["offline"]["ends_s"]) > float(rows["off"]["ends_s"])
+def test_a_stage_that_does_nothing_leaves_its_results() -> None:
+    stage = {"outs": ["models/a", {"metrics/b.csv": {"cache": False}}], "metrics": ["metrics/c.json"]}
+    assert pipeline.touching(stage) == (
+        "mkdir -p models/a && echo 1 > models/a/file && mkdir -p metrics && echo 1 > metrics/b.csv"
+        " && mkdir -p metrics && echo 1 > metrics/c.json"
+    )

@@ -300,8 +300,8 @@ def test_a_run_writes_rows_and_figure(
 def test_every_module_of_the_mistakes_and_every_file_of_its_tests_is_there() -> None:
     root = mutants.ROOT
     for module, tests in mutants.TESTS.items():
-        assert (root / "src" / "context_fbr" / f"{module}.py").is_file()
-        assert all((root / "tests" / f"test_{name}.py").is_file() for name in tests.split())
+        assert (root / mutants.source(module)).is_file()
+        assert all((root / "tests" / f"{name}.py").is_file() for name in tests.split())
     assert all((root / name).exists() for name in mutants.COPIED)
 
 
@@ -312,14 +312,14 @@ def test_mistakes_that_tests_do_not_notice_are_survivors_and_untried_ones_are_an
     meta.parent.mkdir(parents=True)
     codes: dict[str, int | None] = {"failed": 1, "too long": 36, "passed": 0, "no test": 33}
     meta.write_text(json.dumps({"exit_code_by_key": codes}))
-    found = mutants.tally(tmp_path, "comparison/scores")
+    found = mutants.tally(tmp_path, "diff/scores")
     assert (found.mutants, found.caught, found.percent) == (4, 2, 50.0)
     assert found.survivors == ("passed", "no test")
     meta.write_text(json.dumps({"exit_code_by_key": {**codes, "not tried": None}}))
-    with pytest.raises(UserError, match="comparison/scores: 1 of 5 mistakes were not tried; run it again"):
-        mutants.tally(tmp_path, "comparison/scores")
-    with pytest.raises(UserError, match="scorin: is not one of the modules; did you mean scoring"):
-        mutants.main(["scorin"])
+    with pytest.raises(UserError, match="diff/scores: 1 of 5 mistakes were not tried; run it again"):
+        mutants.tally(tmp_path, "diff/scores")
+    with pytest.raises(UserError, match="diff/scors: is not one of the modules; did you mean diff/scores"):
+        mutants.main(["diff/scors"])
 
 
 def test_a_changed_test_makes_the_survivors_of_its_module_undecided(
@@ -328,21 +328,27 @@ def test_a_changed_test_makes_the_survivors_of_its_module_undecided(
     root = tmp_path / "project"
     for name in mutants.COPIED:
         (root / name).write_text(name) if "." in name else (root / name).mkdir(parents=True)
-    for name, text in {"pyproject.toml": "[project]\n", "tests/training/test_sampling.py": "1"}.items():
+    files = {
+        "pyproject.toml": "[project]\n",
+        "tests/training/test_sampling.py": "1",
+        "src/context_fbr/training/sampling.py": "",
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     monkeypatch.setattr(mutants, "ROOT", root)
     monkeypatch.setattr(mutants, "HOME", root / ".mutants")
-    folder = mutants.prepare("sampling")
+    folder = mutants.prepare("training/sampling")
     settings = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]["mutmut"]
     assert settings["only_mutate"] == ["src/context_fbr/training/sampling.py"]
     assert settings["pytest_add_cli_args_test_selection"] == ["tests/training/test_sampling.py"]
-    meta = mutants._meta(folder, "sampling")
+    meta = mutants._meta(folder, "training/sampling")
     meta.parent.mkdir(parents=True)
     before = {"caught": 1, "passed": 0, "no test": 33}
     meta.write_text(json.dumps({"exit_code_by_key": before}))
-    mutants.prepare("sampling")
+    mutants.prepare("training/sampling")
     assert json.loads(meta.read_text())["exit_code_by_key"] == before
     (root / "tests/training/test_sampling.py").write_text("2")
-    mutants.prepare("sampling")
+    mutants.prepare("training/sampling")
     assert (folder / "tests/training/test_sampling.py").read_text() == "2"
     assert json.loads(meta.read_text())["exit_code_by_key"] == {"caught": 1, "passed": None, "no test": None}

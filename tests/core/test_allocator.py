@@ -10,7 +10,7 @@ PROBE = """
 import ctypes, resource, sys
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: pages of 4 KB, whatever the system prefers
 import torch
-from context_fbr import allocator
+from context_fbr.core import allocator
 
 def faults(block_mb):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

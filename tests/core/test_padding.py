@@ -7,7 +7,7 @@ from monai.inferers import sliding_window_inference
 from monai.transforms import SpatialPad
 
 from context_fbr.config.training import SlidingWindow
-from context_fbr.core.geometry import margins, padded
+from context_fbr.core.padding import margins, padded
 from context_fbr.networks.sliding_window import sliding_window
 from context_fbr.training import batches, sampling
 

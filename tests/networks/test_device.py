@@ -24,9 +24,9 @@ HOLD = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from context_fbr import leases
+from context_fbr.networks import device
 folder, *devices = sys.argv[1:]
-print(leases.take(devices, Path(folder)).index, flush=True)
+print(device.acquire_device(devices, Path(folder)).index, flush=True)
 sys.stdin.read()
 """
 

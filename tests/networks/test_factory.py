@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from workspace import ROOT
 
 from context_fbr.config.document import Document
 from context_fbr.config.training import Network
@@ -27,7 +28,6 @@ def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone(
 
 def test_the_paper_s_networks_have_the_published_shape(params: Path) -> None:
     """Parameter counts of the published configurations, from MONAI's own constructors."""
-    from conftest import ROOT
     from monai.networks.nets import UNETR, AttentionUnet, UNet
 
     from context_fbr.config import profiles

@@ -35,6 +35,7 @@ from context_fbr_tools import cli
 from context_fbr_tools.doctor import checkout
 from context_fbr_tools.doctor.check_result import Status
 from context_fbr_tools.dvc import converted_files, lockfile, process, project_copy, prune, run_cache
+from context_fbr_tools.dvc.stages import CELL_STAGES
 from context_fbr_tools.grid import folders, local, one_run
 from context_fbr_tools.grid.board import Board
 from context_fbr_tools.study import predict
@@ -385,7 +386,7 @@ def test_a_cell_whose_weights_the_cache_has_lost_is_not_done_though_its_evaluati
 ) -> None:
     stages = {
         f"{name}@{KEPT.key}": SimpleNamespace(cmd="run", outs=[], addressing=name, wdir=".")
-        for name in run_cache.STAGES
+        for name in CELL_STAGES
     }
     cache = SimpleNamespace(_create_stage=lambda entry, **_: SimpleNamespace(outs=[], name=entry))
     repo = SimpleNamespace(stage_cache=cache)

@@ -388,12 +388,12 @@ def test_a_data_set_without_a_usable_description_is_told(workspace: Path, text: 
 
 def test_the_task_keeps_how_its_images_were_made(workspace: Path) -> None:
     prepare.main(["spheres"])
-    kept = recipe.from_json(prepared.read_recipe("spheres"))
+    kept = recipe.from_json(prepared.read_task("spheres").recipe)
     training = prepared.read_cases("spheres", "train")
     assert kept.modality == ("synthetic",)
     assert kept.lowest_intensity == min(case.lowest_intensity for case in training)
     assert kept.preparation == Preparation()
-    assert json.dumps(kept.as_json()) == json.dumps(prepared.read_recipe("spheres"))
+    assert json.dumps(kept.as_json()) == json.dumps(prepared.read_task("spheres").recipe)
 
 
 def test_a_split_that_asks_for_more_than_there_is_names_the_parameter(workspace: Path) -> None:

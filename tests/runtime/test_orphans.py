@@ -127,7 +127,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     # Rarely validated is rarely printed: a print into a pipe that nobody reads any more would end it, too.
     workspace.edit("params.yaml", "  validate_every_epochs: 1", "  validate_every_epochs: 4000")
     workspace.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
-    workspace.repro("raw@spheres", "prepare@spheres", "code_train")
+    workspace.repro("raw@spheres", "prepare@spheres", "code")
     workspace.commit("Long")
     return workspace
 

@@ -152,7 +152,7 @@ def kill_at_random(study: Study, model: str, stages: tuple[str, ...], kills: int
             while status:
                 after = chance.uniform(0, study.seconds[stage, model]) if done < kills else None
                 ended = study.run(stage, model, kill_after_s=after)
-                went_on += "goes on in epoch" in ended.said
+                went_on += "resumes in epoch" in ended.said
                 status = ended.status
                 assert status in (0, -signal.SIGKILL), ended.said
                 done += status != 0
@@ -162,7 +162,7 @@ def kill_at_random(study: Study, model: str, stages: tuple[str, ...], kills: int
         study.forget()
     print(f"{model}: seed {seed}, {done} kills, {went_on} runs went on from a saved training")
     assert study.run("train", model, kill_at=("replace", 7)).status == -signal.SIGKILL
-    assert "goes on in epoch" in finish(study, "train", model)
+    assert "resumes in epoch" in finish(study, "train", model)
     finish(study, "evaluate", model)
     assert study.results(model) == study.truth(model)
     study.forget()
@@ -187,7 +187,7 @@ def test_killed_inside_of_a_save_a_training_goes_on_from_the_state_before(study:
         ended = study.run("train", model, kill_at=(call, number))
         assert ended.status == -signal.SIGKILL, ended.said
         assert study.states()
-    assert "goes on in epoch" in finish(study, "train", model)
+    assert "resumes in epoch" in finish(study, "train", model)
     finish(study, "evaluate", model)
     assert study.results(model) == study.truth(model)
 
@@ -213,7 +213,7 @@ def test_a_signal_saves_and_exits_with_a_status_to_requeue_on(study: Study, numb
     ended = study.run("train", "unet", send=(number, "epoch 2/"))
     assert ended.status == 75, ended.said
     assert f"stopped by {number.name}; the same command goes on" in ended.said
-    assert "goes on in epoch" in finish(study, "train", "unet")
+    assert "resumes in epoch" in finish(study, "train", "unet")
     finish(study, "evaluate", "unet")
     assert study.results("unet") == study.truth("unet")
 
@@ -242,8 +242,8 @@ def test_a_state_cut_at_any_length_is_said_and_the_previous_one_serves(study: St
         with newest.open("r+b") as file:
             file.truncate(length)
         said = finish(study, "train", "unet")
-        assert f"cannot go on from {newest.relative_to(study.server.folder)}: is torn" in said
-        assert "goes on in epoch 1 after step 2" in said
+        assert f"cannot resume from {newest.relative_to(study.server.folder)}: is torn" in said
+        assert "resumes in epoch 1 after step 2" in said
         assert study.results("unet", ("train",)).items() <= study.truth("unet").items()
     shutil.rmtree(backup)
 
@@ -255,8 +255,8 @@ def test_a_torn_state_does_not_take_the_place_of_the_good_one(study: Study) -> N
     for number in (1, 2):
         ended = study.run("train", "unet", kill_at=("fsync", 2))  # 1 is inputs.json, 2 the first save
         assert ended.status == -signal.SIGKILL
-        assert "goes on in epoch 1 after step 2" in ended.said, number
-    assert "goes on in epoch 1 after step 2" in finish(study, "train", "unet")
+        assert "resumes in epoch 1 after step 2" in ended.said, number
+    assert "resumes in epoch 1 after step 2" in finish(study, "train", "unet")
     assert study.results("unet", ("train",)).items() <= study.truth("unet").items()
 
 
@@ -265,7 +265,7 @@ def test_what_to_do_with_bad_numbers_can_be_changed_and_the_training_goes_on(stu
     interrupted(study)
     study.edit("on_bad_numbers: stop", "on_bad_numbers: skip")
     try:
-        assert "goes on in epoch 1 after step 2" in finish(study, "train", "unet")
+        assert "resumes in epoch 1 after step 2" in finish(study, "train", "unet")
     finally:
         study.edit("on_bad_numbers: skip", "on_bad_numbers: stop")
 
@@ -298,7 +298,7 @@ def test_a_state_of_other_parameters_data_or_code_is_not_gone_on_from(study: Stu
     interrupted(study)
     volume.write_bytes(before[1])
     other_code = shutil.copytree(folder / "src", tmp_path / "src")
-    with (other_code / "context_fbr" / "padding.py").open("a") as file:
+    with (other_code / "context_fbr" / "core" / "padding.py").open("a") as file:
         file.write("# changed\n")
     with serve(folder, PYTHONPATH=str(other_code)) as server:
         assert server.run("train", *arguments_of(cell_of("unet")), kill_at=("replace", 9)).status < 0
@@ -382,7 +382,7 @@ def test_a_full_disk_while_work_is_saved_is_one_error_the_old_state_stays_and_a_
         assert not (folder / cell_of("unet").weights).exists()
         assert next(iter(disk.rglob("previous"))).read_bytes() in kept.values()
         filler.unlink()
-        assert "goes on in epoch 1 after step 2" in server.run("train", *arguments).said
+        assert "resumes in epoch 1 after step 2" in server.run("train", *arguments).said
         filler = fill(disk)
         full = server.run("evaluate", *arguments)
         assert (full.status, full.said.count("No space left on device")) == (1, 1)

@@ -168,7 +168,7 @@ def whole(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Work
 
 def test_a_stage_does_not_start_with_code_that_dvc_does_not_know(inputs: StageInputs) -> None:
     append(str(TRAINER), "# a change\n")()
-    with pytest.raises(UserError, match=r"data/code/train\.json: .*src/context_fbr/trainer\.py"):
+    with pytest.raises(UserError, match=r"data/code/train\.json: .*src/context_fbr/training/loop\.py"):
         stage_inputs.read("train", CELL.item)
 
 
@@ -245,7 +245,7 @@ def test_a_change_during_a_run_records_nothing(
         "dvc repro": ["-m", "dvc", "repro", train],
         "grid run": ["-c", "from context_fbr_tools.cli import main; main()", "grid", "run", CELL.key],
     }
-    workspace.dvc("repro", f"prepare@{CELL.task}", "code_train", "code_evaluate")
+    workspace.dvc("repro", f"prepare@{CELL.task}", "code")
     before = records(workspace)
 
     def make() -> None:

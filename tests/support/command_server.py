@@ -138,17 +138,18 @@ def _measured(pid: int) -> tuple[int, float, float, int]:
 def _main() -> None:
     import gc
     from importlib import import_module
-    from pkgutil import iter_modules
+    from pkgutil import walk_packages
 
     import dvc.repo  # noqa: F401
     import torch
 
     import context_fbr
+    import context_fbr_tools
 
-    for package in ("", "comparison.", "figures.", "grid.", "msd.", "study.", "task_init."):
-        folders = [str(Path(context_fbr.__file__).parent / package.rstrip("."))]
-        for module in iter_modules(folders, f"context_fbr.{package}"):
-            import_module(module.name)
+    for package in (context_fbr, context_fbr_tools):
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__") and "wandb" not in module.name:
+                import_module(module.name)
     import_module("dvc.cli.parser").get_main_parser()  # and with it all of DVC's commands
     # On the meta device, where nothing is computed, PyTorch imports what else it needs.
     torch.nn.BatchNorm3d(1, device="meta")(torch.empty(2, 1, 2, 2, 2, device="meta"))

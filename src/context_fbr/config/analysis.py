@@ -5,9 +5,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document, Section
 from context_fbr.config.grid import Grid
 from context_fbr.config.preprocessing import Prepare
+from context_fbr.core.errors import UserError
 
 
 class Analysis(Section):
@@ -57,8 +59,13 @@ class OverlayConfig:
 
     @classmethod
     def read(cls, document: Document, task: str) -> "OverlayConfig":
-        """Validate it; errors as in `Document.section`."""
-        return cls(
-            document.section(("grid",), Grid),
-            document.section(("tasks", task, "prepare"), Prepare).window,
-        )
+        """Validate it.
+
+        Raises:
+            UserError: as `Document.section`, and if the task is not in the grid.
+        """
+        grid = document.section(("grid",), Grid)
+        if task not in grid.tasks:
+            text = f"lacks {task!r}; {suggestion(task, grid.tasks)}"
+            raise UserError(document.problem(("grid", "tasks"), text))
+        return cls(grid, document.section(("tasks", task, "prepare"), Prepare).window)

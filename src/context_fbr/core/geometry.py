@@ -200,20 +200,3 @@ def _nearest(positions: np.ndarray) -> np.ndarray:
     """The nearest voxel; half-way between two it is the even one, however the position was rounded."""
     halves = np.floor(positions) + 0.5
     return np.rint(np.where(np.abs(positions - halves) < TIE, halves, positions)).astype(np.intp)
-
-
-Margins = tuple[tuple[int, int], ...]
-
-
-def margins(shape: Sequence[int], size: int) -> Margins:
-    """Voxels to add before and after each axis so that no axis is shorter than `size`."""
-    missing = [max(size - edge, 0) for edge in shape]
-    return tuple((m // 2, m - m // 2) for m in missing)
-
-
-def padded(voxels: np.ndarray, size: int, value: float) -> np.ndarray:
-    """A volume (x, y, z) with no axis shorter than `size`; itself, if it is large enough."""
-    added = margins(voxels.shape, size)
-    if not any(map(any, added)):
-        return voxels
-    return np.pad(voxels, added, constant_values=value)

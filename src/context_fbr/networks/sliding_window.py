@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from context_fbr.config.training import SlidingWindow
 from context_fbr.core.errors import UserError
-from context_fbr.core.geometry import margins
+from context_fbr.core.padding import margins
 from context_fbr.networks.precision import autocast
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 POLL_S = 0.25
 LAST_WORDS_S = 1.0
 STARTERS = {"dvc", "context-fbr", "make"}
-MODULES = {"dvc", "context_fbr"}
+MODULES = {"dvc", "context_fbr", "context_fbr_tools"}
 ADOPTIVE = {"systemd", "init", "launchd", "tini", "dumb-init"}
 SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
 VARIABLE = "CONTEXT_FBR_STARTER"

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from context_fbr.config.training import SlidingWindow, Training
-from context_fbr.core.geometry import padded
+from context_fbr.core.padding import padded
 from context_fbr.training import sampling
 from context_fbr.training.sampling import Candidates
 

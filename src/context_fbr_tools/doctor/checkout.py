@@ -4,12 +4,11 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from context_fbr.runtime.entry import user_has_name
-
 from context_fbr.config.document import PARAMS_FILE, Document
 from context_fbr.config.study import read_study
 from context_fbr.core.errors import UserError
 from context_fbr.runtime import git
+from context_fbr.runtime.entry import user_has_name
 from context_fbr_tools.doctor.check_result import Result, Status, guarded
 from context_fbr_tools.dvc import converted_files
 from context_fbr_tools.grid import folders

@@ -103,6 +103,6 @@ def _wrapped(head: str, text: str, indent: str, width: int | None) -> str:
 
 def _check(module: str, full: bool) -> Iterable[Result]:
     # Here, so that a package that is missing fails this check and no other.
-    check = import_module(f"context_fbr.doctor.{module}").check
+    check = import_module(f"context_fbr_tools.doctor.{module}").check
     results: Iterable[Result] = check(full) if module == "data" else check()
     return results

@@ -232,14 +232,15 @@ MAKE_PARAMS: dict[str, Callable[[Path], object]] = {
 ALL = """
 import io, json, os, sys, time
 from contextlib import redirect_stderr, redirect_stdout
-from context_fbr import cli, errors
+from context_fbr.runtime import entry
+from context_fbr_tools import cli
 import context_fbr_tools.diff.command, context_fbr_tools.diff.report  # takes seconds once
 for folder, *arguments in json.load(sys.stdin):
     os.chdir(folder)
     out, err, start, code = io.StringIO(), io.StringIO(), time.process_time(), None
     try:
         with redirect_stdout(out), redirect_stderr(err):
-            errors.run(cli._main, arguments)
+            entry.run_command(cli._main, arguments)
     except SystemExit as ended:
         code = ended.code
     print(json.dumps([code, err.getvalue(), len(out.getvalue()), time.process_time() - start]), flush=True)

@@ -249,7 +249,7 @@ def test_what_a_training_prints_in_a_log_is_read_as_its_progress(capsys: pytest.
     [
         ("", None),
         ("Running stage 'train@spheres-unet-32-1':\n", None),
-        ("spheres-unet-32-1: goes on in epoch 3 after step 12\n", None),
+        ("spheres-unet-32-1: resumes in epoch 3 after step 12\n", None),
         ("spheres-unet-32-1: epoch 4/24, loss 0.5\n", None),
         ("spheres-unet-32-11: epoch 4/24, loss 0.5, validation Dice 0.5 (best 0.5 at 4)\n", None),
         # the end of a log that begins within a line of another cell

@@ -128,7 +128,7 @@ def check_end(workspace: Workspace, serial: Workspace, resumed: tuple[str, ...])
     for key in (UNET, ATTENTION):
         began = log(workspace, key).count("epoch 1/")
         assert began == 1, f"{key} began {began} times"
-        assert ("goes on in epoch" in log(workspace, key)) == (key in resumed)
+        assert ("resumes in epoch" in log(workspace, key)) == (key in resumed)
     executed = re.findall(r"Running stage '([^']+)'", workspace.context_fbr("grid", "collect").stdout)
     assert not [name for name in executed if name.startswith(("train", "evaluate"))]
     for file in sorted(serial.path.glob("metrics/**/*")):

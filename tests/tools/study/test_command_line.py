@@ -76,7 +76,7 @@ def test_the_help_has_every_command_once_in_a_group_with_an_example_that_it_acce
 
 def test_the_bare_command_and_its_module_print_help_and_version() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    run = [sys.executable, "-m", "context_fbr"]
+    run = [sys.executable, "-m", "context_fbr_tools"]
     bare, version = (
         subprocess.run([*run, *more], env=environment, capture_output=True, text=True, check=True).stdout
         for more in ([], ["--version"])
@@ -156,7 +156,7 @@ def test_experiments_are_columns_with_all_scores_and_the_parameters_that_differ(
     }
     finished = {"revs": [state("d" * 40, "calm-owl", 0.01)], "name": "calm-owl", "executor": None}
     shown = [state("workspace", "", 0.005), state("b" * 40, "main", 0.005, experiments=[running, finished])]
-    monkeypatch.setattr(experiments.dvc, "ask", lambda *_: json.dumps(shown))
+    monkeypatch.setattr(experiments.process, "ask", lambda *_: json.dumps(shown))
     assert experiments.show([], 200) == 0
     text = capsys.readouterr().out
     head, _, *rows = (line.split() for line in text.splitlines())
@@ -177,7 +177,7 @@ def test_experiments_are_columns_with_all_scores_and_the_parameters_that_differ(
         | {w for w in narrow.split() if set(w) == {"-"}}
     )
     calls: list[tuple[str, ...]] = []
-    monkeypatch.setattr(experiments.dvc, "call", lambda *words: calls.append(words) or 0)
+    monkeypatch.setattr(experiments.process, "call", lambda *words: calls.append(words) or 0)
     experiments.show(["--csv", "-A"], 80)
     assert calls[0][-2:] == ("--csv", "-A")
 

@@ -75,8 +75,10 @@ def test_the_configuration_holds_parameters_and_provenance(
     assert config["train"] == params["train"]
     assert config["sliding_window"] == params["sliding_window"]
     assert config["data"]["train"] == params["tasks.spheres.train"]
-    for name, stage in (("raw", "raw@spheres"), ("prepared", "prepare@spheres"), ("code", "code_train")):
+    for name, stage in (("raw", "raw@spheres"), ("prepared", "prepare@spheres")):
         assert config["hashes"][name] == lock[stage]["outs"][0]["md5"]  # type: ignore[index]
+    (code,) = (dep for dep in lock[f"train@{UNET}"]["deps"] if dep["path"] == "data/code/train.json")  # type: ignore[index]
+    assert config["hashes"]["code"] == code["md5"]
     revision = mirrored.run("git", "rev-parse", "HEAD").stdout.strip()
     for stage in ("train", "evaluate"):
         assert config[f"provenance_{stage}"]["revision"] == revision
@@ -297,6 +299,6 @@ def test_without_wandb_mode_nothing_of_it_is_imported(finished: Workspace, tmp_p
     made = finished.copy(tmp_path / "study")
     script = (
         "import sys; from context_fbr.train import main; main(['spheres', 'unet', '16', '1']);"
-        "assert not [name for name in sys.modules if name.startswith(('wandb', 'context_fbr.mirror'))]"
+        "assert not [name for name in sys.modules if name.startswith(('wandb', 'context_fbr_tools'))]"
     )
     made.run(sys.executable, "-c", script)

@@ -171,7 +171,7 @@ def kill(workspace: Workspace, log: Path) -> None:
 
 
 def go_on(workspace: Workspace) -> None:
-    assert "goes on in epoch" in workspace.run(*TRAIN).stdout
+    assert "resumes in epoch" in workspace.run(*TRAIN).stdout
 
 
 def test_a_training_that_was_killed_goes_on_in_the_same_run(
