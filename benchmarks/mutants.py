@@ -1,6 +1,6 @@
 """Put small mistakes into the modules that compute numbers, one at a time; count those that the tests catch.
 
-python -m benchmarks.mutants [MODULE...] [--list MODULE]    or: make mutants MODULES="training/sampling metrics/overlap"
+python -m benchmarks.mutants [MODULE...] [--list MODULE]    or: make mutants MODULES="metrics/overlap"
 
 mutmut makes the mistakes (another operator, another number, an argument left out ...) and runs the fast tests
 of the module against each, in one process that forks after its imports. A module takes minutes to an hour.
@@ -104,7 +104,7 @@ class Tally:
         return round(100 * self.caught / self.mutants, 1) if self.mutants else 100.0
 
 
-def source(module: str) -> str:
+def module_path(module: str) -> str:
     """Path of a module from the project's folder: of the study, or of the tools."""
     package = (
         "context_fbr" if (ROOT / "src" / "context_fbr" / f"{module}.py").is_file() else "context_fbr_tools"
@@ -127,7 +127,7 @@ def prepare(module: str) -> Path:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     quoted = (", ".join(json.dumps(name) for name in names) for names in (COPIED[1:], files))
     copied, tests = quoted
-    settings = SETTINGS.format(source=source(module), copied=copied, tests=tests, left_out=LEFT_OUT)
+    settings = SETTINGS.format(source=module_path(module), copied=copied, tests=tests, left_out=LEFT_OUT)
     (folder / "pyproject.toml").write_text(text + settings, encoding="utf-8")
     digest = hashlib.sha256(b"".join((ROOT / file).read_bytes() for file in files)).hexdigest()
     known = folder / "tests.sha256"
@@ -138,7 +138,7 @@ def prepare(module: str) -> Path:
 
 
 def _meta(folder: Path, module: str) -> Path:
-    return folder / "mutants" / f"{source(module)}.meta"
+    return folder / "mutants" / f"{module_path(module)}.meta"
 
 
 def _forget_survivors(folder: Path, module: str) -> None:

@@ -300,7 +300,7 @@ def test_a_run_writes_rows_and_figure(
 def test_every_module_of_the_mistakes_and_every_file_of_its_tests_is_there() -> None:
     root = mutants.ROOT
     for module, tests in mutants.TESTS.items():
-        assert (root / mutants.source(module)).is_file()
+        assert (root / mutants.module_path(module)).is_file()
         assert all((root / "tests" / f"{name}.py").is_file() for name in tests.split())
     assert all((root / name).exists() for name in mutants.COPIED)
 

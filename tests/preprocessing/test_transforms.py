@@ -111,6 +111,21 @@ def compare_with_monai(files: dict[str, Path]) -> tuple[Geometry, int]:
     return where, len(differs)
 
 
+@pytest.mark.parametrize("axes", ["RAS", "LPI", "SLP"])
+def test_a_made_scan_is_prepared_as_monai_does(tmp_path: Path, axes: str) -> None:
+    label = np.zeros((60, 54, 17), np.uint8)
+    label[20:41, 15:38, 5:12] = 1
+    volume = nibabel.Nifti1Image(label, np.diag([0.9, 0.8, 4.5, 1.0]))
+    turn = nibabel.orientations.ornt_transform(
+        nibabel.io_orientation(volume.affine), nibabel.orientations.axcodes2ornt(axes)
+    )
+    volume = volume.as_reoriented(turn)
+    label = np.asarray(volume.dataobj)
+    where, _ = compare_with_monai(pair(tmp_path, ct_like(label, seed=3), label, volume.affine))
+    assert where.box != tuple((0, edge) for edge in label.shape)
+    assert sorted(where.original_spacing_mm) == pytest.approx([0.8, 0.9, 4.5])
+
+
 def test_a_real_ct_is_prepared_as_monai_does() -> None:
     files = {key: DATA / "real_ct" / f"{key}sTr" / "ct_3mm.nii.gz" for key in BOTH}
     if not files["image"].is_file():
@@ -174,6 +189,25 @@ def test_a_z_score_gives_the_voxels_above_zero_mean_0_and_deviation_1(crop: bool
     assert background == pytest.approx(-above.mean() / above.std(), rel=1e-5)
 
 
+def test_a_z_score_counts_every_voxel_above_zero() -> None:
+    voxels = np.array([0, 0.25, 0.75, 2, 0, 0, 0, 0], np.float32).reshape(2, 2, 2)
+    ours, _, _ = prepared(voxels, Preparation(z_score=True))
+    assert ours.ravel()[1:4] == pytest.approx((voxels.ravel()[1:4] - 1) / np.std([0.25, 0.75, 2]))
+
+
+def test_a_spacing_may_give_a_thousand_times_as_many_voxels_and_no_more() -> None:
+    """Two voxels at 1998 mm are 1999 at 1 mm."""
+    settings = Preparation(spacing_mm=(1.0, 1.0, 1.0))
+
+    def image(edge: float) -> nibabel.Nifti1Image:
+        return nibabel.Nifti1Image(np.ones((2, 1, 1), np.float32), np.diag([edge, 1, 1, 1]))
+
+    voxels, where, _ = prepare_image(image(1998), Path("a.nii.gz"), settings)
+    assert voxels.shape == where.shape == (1999, 1, 1)
+    with pytest.raises(UserError, match=r"^a\.nii\.gz: .* 2001 x 1 x 1 mm .* spacing_mm in params\.yaml"):
+        prepare_image(image(2001), Path("a.nii.gz"), settings)
+
+
 def test_the_background_of_a_z_score_is_that_of_a_voxel_of_0_to_the_last_bit() -> None:
     """Or all of the air would lie above it, and patches would be centred there."""
     spacing = (0.7, 1.3, 1.1)
@@ -235,8 +269,13 @@ def sheared(degrees: float) -> np.ndarray:
             Preparation(z_score=True),
             "a.nii.gz: no voxel is above 0: there is",
         ),
-        (brain(), sheared(15), CT, "its axes are sheared by 15.0 degrees; resample it to axes at right"),
-        (brain(), np.diag([1.0, 1, 0, 1]), CT, "its affine gives voxels with no edge"),
+        (
+            brain(),
+            sheared(15),
+            CT,
+            "a.nii.gz: its axes are sheared by 15.0 degrees; resample it to axes at right",
+        ),
+        (brain(), np.diag([1.0, 1, 0, 1]), CT, "a.nii.gz: its affine gives voxels with no edge"),
         (brain(), np.diag([1.0, np.nan, 1, 1]), CT, "an edge that is no number"),
     ],
 )

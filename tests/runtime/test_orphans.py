@@ -82,7 +82,7 @@ def test_a_stage_ends_when_its_shell_or_the_dvc_above_it_is_killed(
         "import signal, sys, time; from pathlib import Path; from context_fbr.runtime import orphans\n"
         "def hear(*_): Path('heard').touch()\n"
         f"{hears} and signal.signal(signal.SIGTERM, hear)\n"
-        "starters.watch(); Path('ready').touch()\n"
+        "orphans.exit_with_parent(); Path('ready').touch()\n"
         "while True: time.sleep(0.01)\n"
     )
     (tmp_path / "stage.py").write_text(code)

@@ -193,7 +193,7 @@ def test_cells_are_done_only_while_every_object_of_theirs_is_in_the_cache(
         assert not any(work.done for work in changed)
         assert not {work.digest for work in changed} & {work.digest for work in first}
         workspace.run("rm", "-r", "data/prepared")
-        with pytest.raises(UserError, match="data/prepared/spheres: is not there"):
+        with pytest.raises(UserError, match="data/prepared/spheres: is missing"):
             run_cache.find_results(cells)
 
 
