@@ -11,13 +11,18 @@ import pandas as pd
 from context_fbr.analysis import foreground_ranges, summary
 from context_fbr.analysis.differences import difference_table
 from context_fbr.analysis.findings import findings
-from context_fbr.analysis.observations import Evidence, from_results, is_baseline
+from context_fbr.analysis.observations import Evidence, from_results
 from context_fbr.analysis.result_files import write_csv, write_json
-from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS, Results, read_results
+from context_fbr.analysis.results import CONFIG_COLUMNS, Results, read_results
 from context_fbr.config.analysis import Analysis, AnalyzeConfig
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
-from context_fbr.figures import dice_by_patch_size, foreground_ratio, learning_curves
+from context_fbr.figures import (
+    dice_by_patch_size,
+    learning_curves,
+    scores_by_foreground_ratio,
+    training_ranges,
+)
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command
 
@@ -51,43 +56,37 @@ def write_report(evidence: Evidence, settings: Analysis, tables: Path, plots: Pa
     write_csv(tables / "range_intervals.csv", foreground_ranges.range_intervals(evidence, confidence))
     write_csv(tables / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
     found = [
-        {
-            key: summary.number(value) if isinstance(value, float) else value
-            for key, value in asdict(f).items()
-        }
-        for f in findings(evidence, settings)
+        {name: summary.number(v) if isinstance(v, float) else v for name, v in asdict(finding).items()}
+        for finding in findings(evidence, settings)
     ]
     write_json(tables / "findings.json", {"confidence": confidence, "findings": found})
+    _draw(evidence, means, confidence, plots)
+    return means
 
-    lines = means.rename(columns={"dice_mean": "dice", "dice_mean_low": "low", "dice_mean_high": "high"})
-    lines = lines[["task", "model", "patch_size", "dice", "low", "high", "not_converged"]]
-    lines["patch_size"] = lines["patch_size"].where(~lines["model"].map(is_baseline)).astype("Int64")
-    seeds = evidence.cells.groupby(CELL_COLUMNS, sort=False)["dsc"].mean()
-    dots = seeds.rename("dice").reset_index()
-    known = evidence.converged or {}
-    keys = dots[CELL_COLUMNS].itertuples(index=False, name=None)
-    dots["converged"] = pd.array([known.get(key) for key in keys], dtype="boolean")
+
+def _draw(evidence: Evidence, means: pd.DataFrame, confidence: float, plots: Path) -> None:
+    """Draw every figure of the scores, with the table that it shows."""
+    lines, dots = dice_by_patch_size.tables(means, evidence)
     write_csv(plots / "dice_by_patch_size.csv", lines)
     write_csv(plots / "dice_by_cell.csv", dots)
-    atomic.write_bytes(
-        plots / "dice_by_patch_size.png", dice_by_patch_size.dice_by_patch_size(lines, dots, confidence)
-    )
+    drawn = dice_by_patch_size.dice_by_patch_size(lines, dots, confidence)
+    atomic.write_bytes(plots / "dice_by_patch_size.png", drawn)
 
-    cases, histogram = foreground_ratio.case_scores(evidence), foreground_ratio.ratio_histogram(evidence)
+    cases = scores_by_foreground_ratio.case_scores(evidence)
+    histogram = scores_by_foreground_ratio.ratio_histogram(evidence)
     spans = foreground_ranges.training_ranges(evidence.ratios, CONFIG_COLUMNS)
     write_csv(plots / "scores_by_foreground_ratio.csv", cases)
     write_csv(plots / "training_foreground_ratios.csv", histogram)
     with atomic.directory(plots / "scores_by_foreground_ratio") as folder:
         for task in cases["task"].unique():
-            own, shares, span = (frame[frame["task"] == task] for frame in (cases, histogram, spans))
-            drawn = foreground_ratio.scores_by_foreground_ratio(own, shares, span)
+            own = (frame[frame["task"] == task] for frame in (cases, histogram, spans))
+            drawn = scores_by_foreground_ratio.scores_by_foreground_ratio(*own)
             atomic.write_bytes(folder / f"{task}.png", drawn)
     with atomic.directory(plots / "training_ranges") as folder:
         for task in spans["task"].unique():
-            table, drawn = foreground_ratio.ranges_against_cases(evidence, task)
+            table, drawn = training_ranges.training_ranges(evidence, task)
             write_csv(folder / f"{task}.csv", table)
             atomic.write_bytes(folder / f"{task}.png", drawn)
-    return means
 
 
 def main(arguments: list[str]) -> None:

@@ -30,7 +30,7 @@ from context_fbr.config.document import Document
 from context_fbr.config.study import read_study
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError, raise_problems
-from context_fbr.figures.published_cells import beside_published
+from context_fbr.figures.paper_cells import beside_published
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command
 

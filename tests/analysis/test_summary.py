@@ -20,7 +20,7 @@ from context_fbr.config.preprocessing import Prepare, Split
 from context_fbr.core import nifti
 from context_fbr.core.errors import UserError
 from context_fbr.evaluation import baselines
-from context_fbr.figures.foreground_ratio import ratio_histogram
+from context_fbr.figures.scores_by_foreground_ratio import ratio_histogram
 from context_fbr.metrics.columns import SCORES, score_row
 from context_fbr.metrics.overlap import score
 from context_fbr.prepare import prepare_case

@@ -340,7 +340,7 @@ def test_a_file_that_cannot_be_read_while_it_is_copied_is_not_told_as_a_write_er
     Path("zoo/labelsTr/b.nii.gz").unlink()
     Path("zoo/labelsTr/b.nii.gz").symlink_to(unreadable)
     with (
-        pytest.raises(UserError, match=r"^zoo/labelsTr/b\.nii\.gz: cannot be read: Input/output error; mend"),
+        pytest.raises(UserError, match=r"^zoo/labelsTr/b\.nii\.gz: cannot be read: Input/output error; "),
         atomic.directory(RAW) as folder,  # as the stage does
     ):
         bringing._copy(Path("zoo"), folder)

@@ -281,7 +281,7 @@ def test_a_label_that_is_scaled_to_almost_whole_numbers_is_told_how_to_mend(data
     assert "set scl_slope to 1 and scl_inter to 0" in problem.remedy
     dataset.label(lambda v: np.where(v > 0, 7.5, 0))
     (problem,) = verify(dataset.path, workers=1).problems
-    assert problem.remedy == "mend the label, or name the value in dataset.json"
+    assert problem.remedy == "correct the label, or name the value in dataset.json"
 
 
 @needs_proc
@@ -290,7 +290,7 @@ def test_a_file_that_the_disk_does_not_give_is_told_as_such(dataset: Dataset) ->
     (dataset.path / IMAGE).symlink_to(UNREADABLE)
     (problem,) = verify(dataset.path, workers=1).problems
     assert (problem.kind, problem.text) == ("unreadable", "cannot be read: Input/output error")
-    assert problem.remedy == "mend its permission or its disk, or copy it again"
+    assert problem.remedy == "correct its permission, check its disk, or copy it again"
 
 
 def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(dataset: Dataset) -> None:

@@ -7,7 +7,8 @@ from test_findings import study
 
 from context_fbr.analysis.foreground_ranges import training_ranges
 from context_fbr.analysis.results import CONFIG_COLUMNS
-from context_fbr.figures import dice_by_patch_size, foreground_ratio, overlays
+from context_fbr.figures import dice_by_patch_size, overlays, scores_by_foreground_ratio
+from context_fbr.figures import training_ranges as ranges_figure
 from context_fbr.figures.overlays import Panel
 from context_fbr.overlay import choose, slice_of
 
@@ -63,12 +64,12 @@ def test_legends_stand_outside_of_the_data(monkeypatch: pytest.MonkeyPatch) -> N
     evidence = study()
     for module, draw in (
         (dice_by_patch_size, lambda: dice_by_patch_size.dice_by_patch_size(*means_and_seeds(), 0.95)),
-        (foreground_ratio, lambda: foreground_ratio.ranges_against_cases(evidence, "t")),
+        (ranges_figure, lambda: ranges_figure.training_ranges(evidence, "t")),
         (
-            foreground_ratio,
-            lambda: foreground_ratio.scores_by_foreground_ratio(
-                foreground_ratio.case_scores(evidence),
-                foreground_ratio.ratio_histogram(evidence),
+            scores_by_foreground_ratio,
+            lambda: scores_by_foreground_ratio.scores_by_foreground_ratio(
+                scores_by_foreground_ratio.case_scores(evidence),
+                scores_by_foreground_ratio.ratio_histogram(evidence),
                 training_ranges(evidence.ratios, CONFIG_COLUMNS),
             ),
         ),
@@ -90,7 +91,7 @@ def test_figures_have_the_same_bytes_when_drawn_twice() -> None:
     def everything() -> list[bytes]:
         return [
             dice_by_patch_size.dice_by_patch_size(*means_and_seeds(), 0.95),
-            foreground_ratio.ranges_against_cases(evidence, "t")[1],
+            ranges_figure.training_ranges(evidence, "t")[1],
             overlays.overlays([panel("a", 0.5)]),
         ]
 

@@ -51,7 +51,9 @@ def test_a_task_that_is_not_in_the_grid_is_told_with_those_that_are(study: Path)
 def test_a_score_of_a_case_that_is_no_longer_prepared_is_told(study: Path) -> None:
     folder = study / "data/prepared/spheres"
     folder.mkdir(parents=True)
-    (folder / "cases.json").write_text(json.dumps({"format": overlay.prepared.FORMAT, "cases": [], "recipe": {}}))
+    (folder / "cases.json").write_text(
+        json.dumps({"format": overlay.prepared.FORMAT, "cases": [], "recipe": {}})
+    )
     with pytest.raises(
         UserError, match=r"^metrics/test: b is no test case of data/prepared/spheres; run `dvc"
     ):

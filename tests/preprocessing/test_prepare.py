@@ -347,7 +347,7 @@ def test_foreground_that_the_crop_leaves_out_is_told_by_case_with_its_share(
         Path("data/raw/spheres") / part
         for part in (f"labelsTr/{NAMES[1]}.nii.gz", f"labelsTs/{NAMES[4]}.nii.gz")
     ]
-    remedy = "out there no voxel is above 0; mend the label, or change window or crop"
+    remedy = "out there no voxel is above 0; correct the label, or change window or crop"
     assert warnings_of(capsys) == [
         f"{files[0]}: the crop leaves out 8 of 16 foreground voxels (50.0%): {remedy}",
         f"{files[1]}: the crop leaves out 2 of 2 foreground voxels (100.0%): {remedy}",

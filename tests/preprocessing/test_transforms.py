@@ -310,7 +310,7 @@ def test_a_label_value_that_dataset_json_does_not_know_is_told(value: float, tol
     values = np.zeros((3, 3, 3))
     values[1, 1, 1] = value
     with pytest.raises(
-        UserError, match=f"l.nii.gz: labels {told}, expected \\[0, 1\\] as in dataset.json; mend"
+        UserError, match=f"l.nii.gz: labels {told}, expected \\[0, 1\\] as in dataset.json; correct"
     ):
         read_label(image_of(values), Path("l.nii.gz"), {0, 1}, (1,))
 

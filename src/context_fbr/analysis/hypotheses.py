@@ -1,4 +1,4 @@
-"""The published claims and the rival explanations, each as a question that data can answer."""
+"""Hypotheses: the published claims and the rival explanations, each with the statistic that decides it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ REFERENCE = "unet"
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A statement, and the statistic that would bear it out."""
+    """A statement, and the statistic that decides it."""
 
     id: str
     kind: str
@@ -35,7 +35,7 @@ class _Task:
     """One task's rows with their groups."""
 
     rows: pd.DataFrame
-    """As of `with_groups`."""
+    """As of `assign_range_group`."""
     scores: pd.DataFrame
     """As of `Evidence.scores`: cells without a known range are there too."""
 
@@ -55,7 +55,7 @@ class _Task:
 
 
 def hypotheses(evidence: Evidence, margin: float) -> Iterator[tuple[str, Hypothesis]]:
-    """Every question with its task; `margin` is what is called a small difference, in Dice."""
+    """Yield every hypothesis with its task; `margin` is what is called a small difference, in Dice."""
     grouped = assign_range_group(evidence)
     for name, scores in evidence.scores.groupby("task", sort=False):
         for question in _questions(_Task(grouped[grouped["task"] == name], scores), margin):
@@ -114,16 +114,14 @@ def _loses_little(task: _Task, model: str, margin: float) -> Hypothesis:
 
 def _loses_more(task: _Task, model: str) -> Hypothesis:
     sizes = [size for size in _with_both(task, model) if size in _with_both(task, REFERENCE)]
-    terms = _loss(task, model, sizes) + [
-        Term(-term.coefficient, term.rows) for term in _loss(task, REFERENCE, sizes)
-    ]
+    reference = [Term(-term.coefficient, term.rows) for term in _loss(task, REFERENCE, sizes)]
     return Hypothesis(
         f"loses_more_{model}",
         CLAIM,
         f"{name_of(model)} loses more outside of the training range than {name_of(REFERENCE)}",
         f"(mean Dice within minus outside) of {name_of(model)} minus that of {name_of(REFERENCE)}, "
         f"{_listed(sizes)}",
-        terms,
+        _loss(task, model, sizes) + reference,
         positive,
         "no patch size has test cases within and outside for both networks",
     )
@@ -146,9 +144,8 @@ def _wide_range(task: _Task, model: str) -> Hypothesis:
             return rows[outside & (ratio > inside_low) & (ratio < inside_high)]
 
         terms = [Term(1, cases(widest)), Term(-1, cases(narrowest))]
-        statistic += (
-            f", patch {widest} minus patch {narrowest}, on test cases within the one and outside of the other"
-        )
+        statistic += f", patch {widest} minus patch {narrowest}"
+        statistic += ", on test cases within the one and outside of the other"
     return Hypothesis(
         f"wide_range_{model}",
         CLAIM,
@@ -161,11 +158,7 @@ def _wide_range(task: _Task, model: str) -> Hypothesis:
 
 
 def _small_objects(task: _Task, model: str) -> Hypothesis:
-    sizes = [
-        size
-        for size in task.sizes(model)
-        if _enough(task.group(model, size, "below"), task.group(model, size, "above"))
-    ]
+    sizes = _with_both(task, model, "below", "above")
     terms = [
         Term(sign / len(sizes), task.group(model, size, group))
         for size in sizes
@@ -240,8 +233,7 @@ def _no_context_distance(task: _Task, model: str) -> Hypothesis:
 
 
 def _best(task: _Task, model: str) -> int:
-    means = {size: task.of(model, size)["dsc"].mean() for size in task.sizes(model)}
-    return max(means, key=lambda size: means[size])
+    return max(task.sizes(model), key=lambda size: task.of(model, size)["dsc"].mean())
 
 
 def _enough(*groups: pd.DataFrame) -> bool:
@@ -249,12 +241,10 @@ def _enough(*groups: pd.DataFrame) -> bool:
     return all(group["filename"].nunique() > 1 for group in groups)
 
 
-def _with_both(task: _Task, model: str) -> list[int]:
-    return [
-        size
-        for size in task.sizes(model)
-        if _enough(task.group(model, size, "within"), task.group(model, size, "below", "above"))
-    ]
+def _with_both(task: _Task, model: str, one: str = "within", *others: str) -> list[int]:
+    """Patch sizes with cases in one group and in some of the others, by default within and outside."""
+    groups = (one,), others or ("below", "above")
+    return [size for size in task.sizes(model) if _enough(*(task.group(model, size, *g) for g in groups))]
 
 
 def _loss(task: _Task, model: str, sizes: Sequence[int]) -> list[Term]:

@@ -1,4 +1,4 @@
-"""What conclusions are drawn from, whoever produced it: this study's results or the published ones."""
+"""Test scores, training foreground ratios and convergence, from this study or the published one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -13,40 +13,44 @@ import pandas as pd
 from context_fbr.config.cell import Cell
 from context_fbr.core import bounded
 from context_fbr.core.errors import raise_problems
-from context_fbr.metrics import columns as score_columns
+from context_fbr.metrics import columns
+from context_fbr.metrics.columns import Column
 
 CONFIG_COLUMNS = ["task", "model", "patch_size"]
 """A configuration: what seeds repeat."""
 CELL_COLUMNS = [*CONFIG_COLUMNS, "seed"]
 
-HISTORY = {"epoch": "int64", "learning_rate": "float64", "loss": "float64", "validation_dice": "float64"}
-FOREGROUND_RATIOS = {"epoch": "int64", "case": "str", "foreground_ratio": "float64"}
-SCORES = {
-    "filename": "str",
-    "dsc": "float64",
-    "hausdorff": "float64",
-    "abs_diff": "float64",
-    "fg_ratio": "float64",
-}
-"""The published columns of a test case."""
-CASE_SCORES = {name: SCORES.get(name, "float64") for name in score_columns.CASE_SCORES}
-CELL_SCORES = {name: CASE_SCORES.get(name, "int64") for name in score_columns.CELL_SCORES}
-BASELINES = {"baseline": "str", "threshold": "float64"}
-
-_SHARES = ("validation_dice", "dsc", "original_dsc", "surface_dice", "original_surface_dice", "padded")
-_RATIOS = ("fg_ratio", "foreground_ratio")
-_ANY = ("loss", "threshold", "volume_difference_ml", "original_volume_difference_ml")
-BOUNDS = {
-    **dict.fromkeys(
-        [*(name for name in CASE_SCORES if name != "filename"), "learning_rate"], (0.0, math.inf)
+HISTORY_COLUMNS = (
+    Column("epoch", "int64", "number, from 1", low=1),
+    Column("learning_rate", "float64", "in this epoch", low=0),
+    Column("loss", "float64", "mean over the steps", nullable=True),
+    Column(
+        "validation_dice", "float64", "mean over the validation cases, where validated", 0, 1, nullable=True
     ),
-    **dict.fromkeys((*_SHARES, *_RATIOS), (0.0, 1.0)),
-    **dict.fromkeys(_ANY, (-math.inf, math.inf)),
-    "epoch": (1.0, math.inf),
+)
+RATIO_COLUMNS = (
+    HISTORY_COLUMNS[0],
+    Column("case", "str", "training case"),
+    Column("foreground_ratio", "float64", "foreground voxels / all voxels of the patch", 0, 1),
+)
+BASELINE_COLUMNS = (
+    Column("baseline", "str", "everything or threshold"),
+    Column("threshold", "float64", "intensity from which a voxel is foreground"),
+)
+COLUMNS = {
+    column.name: column
+    for column in (*HISTORY_COLUMNS, *RATIO_COLUMNS, *BASELINE_COLUMNS, *columns.CELL_SCHEMA)
 }
-"""What a column of numbers can hold; nothing is infinite."""
-NULLABLE = {"loss", "validation_dice", *CASE_SCORES} - {"fg_ratio"}
-"""Columns of which a value can be undefined."""
+"""Every column of a cell's and a task's tables."""
+
+
+def _kinds(own: Sequence[Column]) -> dict[str, str]:
+    return {column.name: column.kind for column in own}
+
+
+HISTORY, FOREGROUND_RATIOS, BASELINES = map(_kinds, (HISTORY_COLUMNS, RATIO_COLUMNS, BASELINE_COLUMNS))
+SCORES, CASE_SCORES, CELL_SCORES = map(_kinds, (columns.PUBLISHED, columns.CASE_SCHEMA, columns.CELL_SCHEMA))
+"""Types by name."""
 MOST_BYTES, MOST_ROWS = 64 * 2**20, 2_000_000
 """Of a table, unpacked."""
 LONGEST_HEADER = 500  # characters that are shown
@@ -61,7 +65,7 @@ UNIQUE_KEYS = (
 
 @dataclass(frozen=True)
 class Results:
-    """All tables of a grid; the first four columns of the cells' tables are `KEYS`."""
+    """All tables of a grid; the first four columns of the cells' tables are `CELL_COLUMNS`."""
 
     history: pd.DataFrame
     """One row an epoch."""
@@ -82,14 +86,14 @@ def read_results(cells: Sequence[Cell]) -> Results:
     problems: list[str] = []
     tasks = list(dict.fromkeys(cell.task for cell in cells))
 
-    def gather(path: Callable[[Cell], Path], columns: dict[str, str]) -> pd.DataFrame:
+    def gather(path: Callable[[Cell], Path], kinds: dict[str, str]) -> pd.DataFrame:
         frames = [
-            read_table(path(cell), columns, problems).assign(
+            read_table(path(cell), kinds, problems).assign(
                 task=cell.task, model=cell.model, patch_size=cell.patch_size, seed=cell.seed
             )
             for cell in cells
         ]
-        return pd.concat(frames, ignore_index=True)[[*CELL_COLUMNS, *columns]]
+        return pd.concat(frames, ignore_index=True)[[*CELL_COLUMNS, *kinds]]
 
     baselines = [
         read_table(Path("metrics/baselines") / f"{task}.csv", BASELINES | CASE_SCORES, problems).assign(
@@ -122,14 +126,14 @@ def _different_cases(results: Results) -> list[str]:
     return problems
 
 
-def read_table(path: Path, columns: dict[str, str], problems: list[str]) -> pd.DataFrame:
-    """Read a table with exactly these columns and types; an empty field of a score is missing.
+def read_table(path: Path, kinds: dict[str, str], problems: list[str]) -> pd.DataFrame:
+    """Read a table with exactly these columns and types, by name; an empty field of a score is missing.
 
     A table that is missing or damaged is added to `problems`, and an empty one returned.
     """
     try:
-        rows = _rows(path, columns)
-        values = zip(columns.items(), zip(*rows, strict=True), strict=True)
+        rows = _rows(path, kinds)
+        values = zip(kinds.items(), zip(*rows, strict=True), strict=True)
         frame = pd.DataFrame({name: _column(name, kind, texts) for (name, kind), texts in values})
         if found := first_invalid_value(frame):
             raise ValueError(found)
@@ -138,15 +142,15 @@ def read_table(path: Path, columns: dict[str, str], problems: list[str]) -> pd.D
         problems.append(f"{path}: not found; run `dvc repro`")
     except (OSError, EOFError, ValueError, OverflowError, zlib.error, csv.Error) as error:
         problems.append(f"{path}: is damaged ({error}); bring it back with `dvc checkout` or `dvc repro`")
-    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
 
 
 def first_invalid_value(frame: pd.DataFrame) -> str | None:
     """The first value of a table that cannot be, with its line; None if there is none."""
-    for name in frame.columns.intersection(list(BOUNDS)):
-        low, high = BOUNDS[name]
+    for name in frame.columns.intersection([name for name in COLUMNS if COLUMNS[name].kind != "str"]):
+        low, high = COLUMNS[name].low, COLUMNS[name].high
         column = frame[name].astype("float64")
-        wrong = ~column.between(low, high) & ~(column.isna() & (name in NULLABLE))
+        wrong = ~column.between(low, high) & ~(column.isna() & COLUMNS[name].nullable)
         wrong |= column.abs() == math.inf
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
@@ -164,7 +168,7 @@ def _range(low: float, high: float) -> str:
     return f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
 
 
-def _rows(path: Path, columns: Iterable[str]) -> list[list[str]]:
+def _rows(path: Path, names: Iterable[str]) -> list[list[str]]:
     """The rows below the header, every one as wide as it."""
     content = bounded.read(path, MOST_BYTES)
     text = (bounded.gunzip(content, MOST_BYTES) if path.suffix == ".gz" else content).decode()
@@ -172,7 +176,7 @@ def _rows(path: Path, columns: Iterable[str]) -> list[list[str]]:
         raise ValueError("holds a NUL byte")
     if not text.endswith("\n"):
         raise ValueError("its last line is cut")
-    expected = list(columns)
+    expected = list(names)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header = next(reader)
     if header != expected:

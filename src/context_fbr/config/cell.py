@@ -1,4 +1,4 @@
-"""A cell of the grid, and where everything of it lies."""
+"""A cell of the grid and the paths of its files."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -181,5 +181,5 @@ def _keep_mode(file: int, path: Path) -> None:
 def _not_written(path: Path, error: OSError) -> UserError:
     return UserError(
         f"{path}: could not be written: {error.strerror or error}; nothing of it is left half written. "
-        "Make room or mend the permission, then run the same command again"
+        "Make room or correct the permission, then run the same command again"
     )

@@ -1,4 +1,4 @@
-"""File formats told by their first bytes, whatever the name of the file.
+"""File formats recognised by their first bytes, independent of the name of the file.
 
 `KINDS` is the only table of first bytes: readers of images, labels and archives take their messages from it.
 """

@@ -77,7 +77,7 @@ def read_volume(path: Path) -> Volume:
         raise UnreadableError(path, error.text, error.remedy) from error
     except Exception as error:  # gzip and nibabel raise many types for a damaged file
         if isinstance(error, OSError) and error.errno:
-            remedy = "mend its permission or its disk, or copy it again"
+            remedy = "correct its permission, check its disk, or copy it again"
             raise UnreadableError(path, f"cannot be read: {error.strerror}", remedy) from error
         text = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableError(path, f"is no readable NIfTI file ({text})", _AGAIN) from error

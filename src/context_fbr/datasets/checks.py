@@ -41,7 +41,7 @@ WIDEST_HU = (-32768.0, 32767.0)
 OBLIQUE = 1e-3  # radians
 NEAR_INTEGER = 1e-3
 
-_SCAN = "mend the header, or convert the scan again"
+_SCAN = "correct the header, or convert the scan again"
 _HU = (
     "convert the scan again with its rescale slope and intercept, or, if it is not a CT, correct the "
     "modality in dataset.json"
@@ -70,7 +70,7 @@ def label_problems(label: Facts, description: Description | None) -> list[Proble
         count = f"{MOST_VALUES} or more" if len(label.values) == MOST_VALUES else f"{len(unknown)}"
         shown = ", ".join(map(_exactly, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
         text = f"{count} unknown label value{'s' if count != '1' else ''}: {shown}; {expected}"
-        remedy = f"mend the label, or name the value in {NAME}"
+        remedy = f"correct the label, or name the value in {NAME}"
         if any(value != round(value) and abs(value - round(value)) < NEAR_INTEGER for value in unknown):
             remedy = (
                 "store whole numbers: round them, and set scl_slope to 1 and scl_inter to 0 in the header"

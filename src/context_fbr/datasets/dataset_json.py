@@ -75,7 +75,7 @@ def read(folder: Path) -> tuple[Description | None, list[Problem]]:
             remedy += f"; `context-fbr task init {folder} --write-dataset-json` writes what the files tell"
         return None, [error("no description", "", NAME, "is missing", remedy)]
     except OSError as found:
-        remedy = "mend its permission or its disk, or copy it again"
+        remedy = "correct its permission, check its disk, or copy it again"
         return None, [error("no description", "", NAME, f"cannot be read: {found.strerror}", remedy)]
     except ValidationError as found:
         if isinstance(content, dict) and unusable.is_nnunet(content):
@@ -144,7 +144,7 @@ def _problems(file: _File, description: Description) -> list[Problem]:
         if PurePosixPath(path).parent != PurePosixPath(folder):
             text = f"lists {path}, expected a file directly in {folder}"
             problems.append(
-                error("description", case_name(path), NAME, text, "move the file, mend the entry")
+                error("description", case_name(path), NAME, text, "move the file, correct the entry")
             )
     for (_, path), count in Counter(listed).items():
         if count > 1:
@@ -155,7 +155,7 @@ def _problems(file: _File, description: Description) -> list[Problem]:
         if case_name(image) != case_name(label):
             text = f"pairs {image} with {label}, expected the same file name in imagesTr and labelsTr"
             problems.append(
-                error("description", case_name(image), NAME, text, "mend the entry, or rename the files")
+                error("description", case_name(image), NAME, text, "correct the entry, or rename the files")
             )
     for key, stated, found in (
         ("numTraining", file.numTraining, len(file.training)),

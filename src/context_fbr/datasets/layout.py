@@ -209,7 +209,7 @@ def _files(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as found:
-        raise UserError(f"{folder}: cannot be read: {found.strerror}; mend its permission") from found
+        raise UserError(f"{folder}: cannot be read: {found.strerror}; correct its permission") from found
     return sorted(there, key=lambda path: path.name)
 
 

@@ -10,9 +10,9 @@ class Severity(StrEnum):
     ERROR = "error"
     """The data set cannot be used as it is."""
     WARNING = "warning"
-    """Unusual: somebody should look."""
+    """Unusual: look at it."""
     NOTE = "note"
-    """Worth knowing, nothing to mend."""
+    """Worth knowing; nothing has to be changed."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def error(kind: str, case: str, file: str, text: str, remedy: str) -> Problem:
 
 
 def warning(kind: str, case: str, file: str, text: str, remedy: str) -> Problem:
-    """A problem that somebody should look at."""
+    """A problem to look at."""
     return Problem(Severity.WARNING, kind, case, file, text, remedy)
 
 

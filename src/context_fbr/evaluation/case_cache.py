@@ -13,7 +13,7 @@ KIND, FORMAT = "case", 1
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What the evaluation of one case came to."""
+    """The result of one case."""
 
     row: tuple[object, ...]
     """Of the table of scores; None where undefined."""
@@ -35,7 +35,7 @@ def load(place: CheckpointDir, name: str, data: str) -> CaseResult | None:
     """A case's result, or None if there is none.
 
     Raises:
-        UnusableError: if there is one that is torn, or of other data.
+        CorruptFileError: if there is one that is torn, or of other data.
     """
     path = _path(place, name)
     try:

@@ -1,7 +1,7 @@
 """Everything that is measured of a predicted test case.
 
 The published scores are those on the prepared grid, in voxels. The rest is ours: scores in mm and ml, and
-all of them once more on the original grid, where the prediction is compared with the label as it was drawn.
+all of them again on the original grid, where the prediction is compared with the label as it was drawn.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def score_case(
         tolerance_mm: of the surface Dice.
 
     Returns:
-        A row of `score_columns.CASE_SCORES`, None where a score is undefined; and the prediction (i, j, k) on
+        A row of `columns.CASE_SCORES`, None where a score is undefined; and the prediction (i, j, k) on
         the original grid.
     """
     where = case.geometry

@@ -4,10 +4,32 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from context_fbr.analysis.display_names import name_of
-from context_fbr.analysis.observations import is_baseline
+from context_fbr.analysis.observations import Evidence, is_baseline
+from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr.figures.style import GREY, SIZE_LABEL, dice_limits, drawing, line_style, png, subplots
 
 BASELINE_LINES = {"threshold": ":", "everything": (0, (1, 4))}
+
+
+def tables(means: pd.DataFrame, evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Select what the figure shows: means by configuration, and means of single cells.
+
+    Args:
+        means: as of `summary.summarise`.
+        evidence: that the means are of.
+
+    Returns:
+        Both arguments of `dice_by_patch_size`.
+    """
+    lines = means.rename(columns={"dice_mean": "dice", "dice_mean_low": "low", "dice_mean_high": "high"})
+    lines = lines[["task", "model", "patch_size", "dice", "low", "high", "not_converged"]]
+    lines["patch_size"] = lines["patch_size"].where(~lines["model"].map(is_baseline)).astype("Int64")
+    seeds = evidence.cells.groupby(CELL_COLUMNS, sort=False)["dsc"].mean()
+    dots = seeds.rename("dice").reset_index()
+    known = evidence.converged or {}
+    keys = dots[CELL_COLUMNS].itertuples(index=False, name=None)
+    dots["converged"] = pd.array([known.get(key) for key in keys], dtype="boolean")
+    return lines, dots
 
 
 def dice_by_patch_size(means: pd.DataFrame, seeds: pd.DataFrame, confidence: float) -> bytes:

@@ -9,8 +9,11 @@ from typing import Any
 from zlib import crc32
 
 import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 # Okabe and Ito's colours, told apart by the colour-blind; markers and dashes tell lines apart in grey too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -81,3 +84,17 @@ def png(figure: Figure) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def axis_start(ratios: pd.Series) -> float:
+    """Return where a logarithmic axis of ratios starts: just below the smallest one above 0."""
+    positive = ratios[ratios > 0]
+    return float(positive.min()) / 1.5 if len(positive) else 1e-4
+
+
+def log_ratio_axis(axis: Axes, first: float) -> None:
+    """Make the x-axis logarithmic, from `first` to 1."""
+    axis.set_xscale("log")
+    axis.set_xlim(first, 1.0)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())

@@ -1,25 +1,66 @@
-"""The columns of a table of scores, one row a test case."""
+"""The columns of a table of scores, one row a test case: names, types, ranges and meaning, stated once.
 
-from typing import TYPE_CHECKING
+A new score is a row here and a value in evaluation/case_scores.py. Readers check tables by it, and
+docs/data_sets.md shows it.
+"""
 
-if TYPE_CHECKING:  # it imports scipy, which who reads a table does without
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # it imports scipy, which reading a table does not need
     from context_fbr.metrics.overlap import Scores
 
-SCORES = ("filename", "dsc", "hausdorff", "abs_diff", "fg_ratio")
-"""The published ones: Dice, greatest surface distance in voxels, voxels that differ / foreground voxels,
-foreground ratio of the prepared volume."""
 
-PHYSICAL = ("hausdorff_mm", "hd95_mm", "surface_dice", "volume_difference_ml")
-"""Greatest and 95th percentile of the surface distance, share of the surfaces within the tolerance of each
-other, prediction - label."""
+@dataclass(frozen=True)
+class Column:
+    """A column of a result table."""
 
-CASE_SCORES = (*SCORES, *PHYSICAL, "original_dsc", *(f"original_{name}" for name in PHYSICAL))
-"""Those, and Dice and the physical ones on the grid of the original volume."""
+    name: str
+    kind: Literal["str", "int64", "float64"]
+    meaning: str
+    """In a few words, with its unit."""
+    low: float = -math.inf
+    """Least value."""
+    high: float = math.inf
+    """Greatest value; nothing is infinite."""
+    nullable: bool = False
+    """Whether a value can be undefined: an empty field."""
 
-CELL_SCORES = (*CASE_SCORES, "padded")
-"""Of a network: whether (1) or not (0) the volume was smaller than the patch, and padded."""
+
+def _number(name: str, meaning: str, low: float = 0.0, high: float = math.inf) -> Column:
+    return Column(name, "float64", meaning, low, high, nullable=True)
+
+
+PUBLISHED = (
+    Column("filename", "str", "test case"),
+    _number("dsc", "Dice on the prepared grid", high=1),
+    _number("hausdorff", "greatest distance between the surfaces on the prepared grid, in voxels"),
+    _number("abs_diff", "voxels that differ / foreground voxels of the label"),
+    Column("fg_ratio", "float64", "foreground voxels / all voxels of the prepared volume", 0, 1),
+)
+"""As in the published tables."""
+PHYSICAL = (
+    _number("hausdorff_mm", "greatest distance between the surfaces, in mm"),
+    _number("hd95_mm", "95th percentile of the distance between the surfaces, in mm"),
+    _number("surface_dice", "share of both surfaces within `surface_tolerance_mm` of each other", high=1),
+    _number("volume_difference_ml", "prediction - label, in ml", low=-math.inf),
+)
+ORIGINAL = tuple(
+    replace(column, name=f"original_{column.name}", meaning=f"{column.name} on the grid of the original scan")
+    for column in (PUBLISHED[1], *PHYSICAL)
+)
+PADDED = Column("padded", "int64", "1 if the volume was smaller than the patch, and padded", 0, 1)
+
+SCORES = tuple(column.name for column in PUBLISHED)
+CASE_SCHEMA = (*PUBLISHED, *PHYSICAL, *ORIGINAL)
+"""Of a prediction, whatever made it."""
+CASE_SCORES = tuple(column.name for column in CASE_SCHEMA)
+CELL_SCHEMA = (*CASE_SCHEMA, PADDED)
+"""Of a network's prediction."""
+CELL_SCORES = tuple(column.name for column in CELL_SCHEMA)
 
 
 def score_row(name: str, scores: "Scores", foreground_ratio: float) -> tuple[object, ...]:
-    """A row of `SCORES`."""
+    """Return a row of `SCORES`."""
     return name, scores.dice, scores.hausdorff_voxels, scores.absolute_difference, foreground_ratio

@@ -60,7 +60,7 @@ class PreparedTask:
 
 
 def folder(task: str) -> Path:
-    """Where a task lies."""
+    """Return the folder of a prepared task."""
     return Path("data/prepared") / task
 
 

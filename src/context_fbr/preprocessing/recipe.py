@@ -1,4 +1,4 @@
-"""How a cell's images were made and what they were like: what it takes to segment another image likewise.
+"""Preprocessing of a cell's images and what they were like, so that other images are prepared the same way.
 
 It travels from data/prepared/TASK/cases.json with the training into models/CELL/training.json, so that a
 model is used with the preparation that it was trained with, whatever params.yaml says by now.

@@ -90,7 +90,7 @@ def read_label(label: Nifti1Image, path: Path, classes: set[int], foreground: tu
     if unknown:
         raise UserError(
             f"{path}: labels {unknown[:5]}, expected {sorted(classes)} as in dataset.json; "
-            "mend the label, or name the value there"
+            "correct the label, or name the value there"
         )
     return foreground_mask(values, foreground)
 

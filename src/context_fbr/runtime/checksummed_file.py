@@ -7,7 +7,7 @@ from context_fbr.core import atomic
 
 
 class CorruptFileError(Exception):
-    """A sealed file cannot be used; the text says why."""
+    """A file with a checksum header cannot be used; the text says why."""
 
 
 def write(path: Path, kind: str, version: int, key: str, content: bytes | memoryview) -> None:

@@ -1,4 +1,4 @@
-"""What made a result, in metrics/provenance: git keeps it, DVC does not, because it is new every time."""
+"""Provenance of a result, in metrics/provenance: kept by git, not by DVC: it differs in every run."""
 
 import datetime
 import hashlib
@@ -28,7 +28,7 @@ SAME = ("format", "parameters", "code", "results")
 
 @dataclass(frozen=True)
 class Origin:
-    """The code as it was when a stage began; somebody may edit it while the stage runs."""
+    """The code as it was when a stage began; it may change while the stage runs."""
 
     revision: str | None
     """Commit; None outside of git."""

@@ -1,6 +1,6 @@
-"""Where a cell's unfinished work lies: outside of DVC's outs, apart for everything that decides its bits.
+"""Checkpoint folder of a cell, keyed by a digest of everything that determines its results.
 
-A place is `ROOT/CELL/STAGE-DIGEST.N`. ROOT is .dvc/tmp/resume of the repository, also for an experiment that
+The folder is `ROOT/CELL/STAGE-DIGEST.N`, outside of DVC's outputs. ROOT is .dvc/tmp/resume of the repository, also for an experiment that
 DVC runs in a folder of its own, or what the environment variable CONTEXT_FBR_RESUME says. N is 0 unless two
 experiments run the same thing at the same time: then each has its own.
 """
@@ -30,7 +30,7 @@ from context_fbr.runtime import locks
 
 ROOT_VARIABLE = "CONTEXT_FBR_RESUME"
 INPUTS = "inputs.json"
-"""In each place: digests of what decides its results."""
+"""In each folder: digests of what determines the results."""
 PLACE = re.compile(r"([a-z]+)-[0-9a-f]{16}\.\d+")
 LIBRARIES = ("torch", "monai", "einops", "numpy", "scipy", "nibabel")
 
@@ -57,7 +57,7 @@ class CheckpointDir:
 
     folder: Path
     digest: str
-    """Of the inputs; stands in every file of it."""
+    """Of the inputs; part of every file in the folder."""
 
 
 def inputs_of(parameters: Mapping[str, object], data: str, device: torch.device, code: str) -> Inputs:
@@ -67,7 +67,7 @@ def inputs_of(parameters: Mapping[str, object], data: str, device: torch.device,
         parameters: everything of params.yaml that it reads, as JSON can hold it.
         data: digest of its data.
         device: where it computes.
-        code: from `code_digest`, taken before the data was loaded: somebody may edit it meanwhile.
+        code: from `code_digest`, taken before the data was loaded: an edit may come in between.
     """
     versions = [f"{name} {sys.modules[name].__version__}" for name in LIBRARIES if name in sys.modules]
     return Inputs(
@@ -102,13 +102,13 @@ def volume_digest(name: str, image: np.ndarray, label: np.ndarray, background: f
 def checkpoint_dir(
     stage: str, cell: Cell, inputs: Inputs, folder: Path | None = None
 ) -> Iterator[CheckpointDir]:
-    """The place of this work, which is removed when the block ends without an error.
+    """Give the checkpoint folder of a stage, which is removed when the block ends without an error.
 
     Args:
         stage: that works.
         cell: it works on.
         inputs: that decide its results.
-        folder: of all places, in the stead of `root`.
+        folder: of all checkpoints; None is `root`.
 
     Raises:
         UserError: if the folder cannot be used.
@@ -116,7 +116,7 @@ def checkpoint_dir(
     home = (folder or root()) / cell.key
     name = f"{stage}-{inputs.digest[:16]}"
     with ExitStack() as stack:
-        there = sorted(path.name for path in home.glob(f"{name}.*[0-9]"))  # what somebody left comes first
+        there = sorted(path.name for path in home.glob(f"{name}.*[0-9]"))  # an interrupted run comes first
         for own in (home / found for found in chain(there, (f"{name}.{n}" for n in count()))):
             try:
                 stack.enter_context(locks.hold(lock_of(own)))
@@ -133,16 +133,16 @@ def checkpoint_dir(
 
 
 def _tell_of_others(home: Path, stage: str, cell: Cell, inputs: Inputs) -> None:
-    """Say why work that lies here is not continued."""
+    """Print why other checkpoints of the stage are not used."""
     for path in sorted(home.glob(f"{stage}-*/{INPUTS}")):
         try:
             other = json.loads(path.read_text(encoding="utf-8"))
             differs = [name for name, value in asdict(inputs).items() if other.get(name) != value]
         except (OSError, ValueError, AttributeError):
-            differs = ["what it says of itself, which is damaged"]
+            differs = ["its inputs.json, which is damaged"]
         if differs:
             print(
-                f"{cell.key}: unfinished work in {path.parent} is not continued, it differs in "
+                f"{cell.key}: the checkpoint in {path.parent} is not used, it differs in "
                 f"{', '.join(differs)}; `context-fbr prune` removes it",
                 flush=True,
             )
@@ -153,21 +153,20 @@ def _sha256(content: bytes) -> str:
 
 
 def root() -> Path:
-    """The folder of all places, in which each cell has its own."""
+    """Return the folder of all checkpoints."""
     return Path(os.environ.get(ROOT_VARIABLE) or Path(os.environ.get("DVC_ROOT") or ".") / ".dvc/tmp/resume")
 
 
 def lock_of(place: Path) -> Path:
-    """The lock that the process holds which works at a place."""
+    """Return the lock of a checkpoint folder, held by the process that uses it."""
     return place.with_name(f"{place.name}.lock")
 
 
 def stale_checkpoints(keys: Collection[str]) -> list[Path]:
-    """Places where nobody works, and that nothing will go on from.
+    """Return checkpoint folders that no process uses and no run will resume from.
 
-    They are those of cells outside of `keys`, and of a cell's stage all but the one that was changed last, or
-    all, if the stage was begun again after that and came to its end: parameters, data or code of the others
-    were changed since.
+    These are those of cells outside of `keys`. Of a stage of the other cells they are all but the newest, or
+    all if the stage has finished since: parameters, data or code have changed.
     """
     newest: dict[tuple[str, str], Path] = {}
     found: list[Path] = []
@@ -184,7 +183,7 @@ def stale_checkpoints(keys: Collection[str]) -> list[Path]:
 
 
 def _begun(key: str, stage: str) -> float:
-    """When the run began that made the results of a cell's stage, in seconds; 0 if nobody knows."""
+    """Return the start of the run that made the results of a cell's stage, in seconds; 0 if unknown."""
     try:
         path = Cell.from_key(key).provenance(stage)
         return datetime.fromisoformat(bounded.read_json(path)["started"]).timestamp()

@@ -125,7 +125,7 @@ class ChangeWarnings:
 
 @contextmanager
 def unchanged(stage: str, **item: str) -> Iterator[StageInputs]:
-    """Run a stage with its inputs; compare them once more when the block has ended.
+    """Run a stage with its inputs; compare them again when the block has ended.
 
     A stage calls `check` itself before it writes. Errors as in `read` and `StageInputs.check`.
     """
@@ -165,7 +165,7 @@ def _value(document: Document, name: str) -> Any:
 
 
 def _state(path: Path) -> str:
-    """Return what tells that a dependency changed: of a file its content, of a folder its files' stamps."""
+    """Return a digest by which a change is seen: of a file its content, of a folder sizes and times of its files."""
     if path.is_dir():
         files = ((file, file.stat()) for file in sorted(path.rglob("*")) if file.is_file())
         text = "".join(f"{file} {stat.st_size} {stat.st_mtime_ns}\n" for file, stat in files)

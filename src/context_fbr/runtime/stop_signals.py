@@ -10,7 +10,7 @@ from context_fbr.core.errors import StoppedError
 
 
 class StopRequest:
-    """Whether somebody asked to stop, and how."""
+    """Whether and how this process was asked to stop."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
@@ -23,7 +23,7 @@ class StopRequest:
             StoppedError: if it was.
         """
         if self.reason:
-            raise StoppedError(f"{what}, stopped by {self.reason}; the same command goes on", self.status)
+            raise StoppedError(f"{what}, stopped by {self.reason}; the same command resumes", self.status)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from context_fbr.training.steps import PendingStep, Step
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What a training needs to go on with the same bits, after any of its steps.
+    """Everything that a training resumes from with the same bits, after any of its steps.
 
     Random numbers are functions of seed, epoch and step, and the learning rate is one of the epoch, so
     neither a generator's state nor a schedule's belongs to it. The tensors are the training's own: whoever
@@ -46,7 +46,7 @@ Pause = Callable[[Callable[[], TrainingState]], object]
 
 @dataclass
 class _Course:
-    """Where a training stands: the one thing here that changes."""
+    """Progress of a training: the only mutable object here."""
 
     network: torch.nn.Module
     optimizer: torch.optim.Optimizer
@@ -90,7 +90,7 @@ def train(
     state: TrainingState | None = None,
     pause: Pause = _go_on,
 ) -> Iterator[Epoch]:
-    """Train the network in place and yield each epoch as it ends; go on from `state`, if there is one.
+    """Train the network in place and yield each epoch as it ends; resume from `state`, if there is one.
 
     Adam; cosine from `learning_rate` to `final_learning_rate`, stepped per epoch; Dice loss with softmax over
     both classes. Every `validate_every_epochs` epochs, and after the last, the network is validated.

@@ -1,4 +1,4 @@
-"""What the steps of an epoch came to, read from the device seldom, and whether it can be true."""
+"""Loss and gradient norm of each step, read from the device in batches, and checked for NaN and infinity."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ LAST = 8
 
 @dataclass(frozen=True)
 class Step:
-    """What one step came to."""
+    """The record of one step."""
 
     cases: tuple[str, ...]
     """Of each patch."""

@@ -1,8 +1,7 @@
-"""Whoever is told how a cell comes along: nobody, unless WANDB_MODE asks for Weights & Biases.
+"""Experiment tracking: a no-op unless WANDB_MODE selects Weights & Biases.
 
-A tracker is told and never asked: it can change no result. That is why the modules behind it are loaded by
-name, which makes them no part of the code on which cells depend (code.py): to change how a page looks trains
-nothing again.
+A tracker gets results and gives nothing back, so it can change none. Its modules are loaded by name, which
+keeps them out of the code that cells depend on (runtime/code_digest.py): a change of them retrains nothing.
 """
 
 import importlib
@@ -22,7 +21,7 @@ MIRROR = "context_fbr_tools.wandb_sync.live"
 
 
 class Tracker(Protocol):
-    """Told of a stage of a cell while it is computed."""
+    """Gets the progress of a stage of a cell."""
 
     def epoch(self, epoch: Epoch) -> None:
         """An epoch has ended; the network still holds the gradients of its last step."""
@@ -32,29 +31,29 @@ class Tracker(Protocol):
 
 
 class NullTracker:
-    """Nobody."""
+    """A tracker that does nothing."""
 
     def epoch(self, epoch: Epoch) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def done(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def of_training(cell: Cell, document: Document, *subject: object) -> AbstractContextManager[Tracker]:
-    """Who is told of a training.
+    """Return the tracker of a training.
 
     Args:
         cell: that is trained.
         document: the parameters.
-        subject: the network, a volume of the training, and the epochs before, as in mirror/live.py. They have
+        subject: the network, a volume of the training, and the epochs before, as in wandb_sync/live.py. They have
             no types here, or an evaluation would depend on how patches are drawn.
     """
     return _tracker("of_training", cell, document, *subject)
 
 
 def of_evaluation(cell: Cell, document: Document) -> AbstractContextManager[Tracker]:
-    """Who is told of an evaluation."""
+    """Return the tracker of an evaluation."""
     return _tracker("of_evaluation", cell, document)
 
 
@@ -75,6 +74,6 @@ def _tracker(name: str, cell: Cell, *arguments: object) -> AbstractContextManage
 
 
 def warn(cell: Cell, text: str) -> None:
-    """Tell of a problem with W&B, which is none of the cell's."""
+    """Print a problem with W&B, which does not affect the cell."""
     with suppress(OSError):  # nobody may be left to read
         print(f"warning: {cell.key}: W&B: {' '.join(text.split())}", file=sys.stderr, flush=True)

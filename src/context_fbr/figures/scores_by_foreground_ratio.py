@@ -1,21 +1,21 @@
-"""Scores and training ranges against the foreground ratio."""
+"""Dice and Hausdorff distance of test cases against their foreground ratio, by patch size."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter
 
 from context_fbr.analysis.display_names import name_of
-from context_fbr.analysis.foreground_ranges import assign_range_group
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.results import CONFIG_COLUMNS
 from context_fbr.figures.style import (
-    COLOURS,
     GREY,
     RATIO_LABEL,
+    axis_start,
     dice_limits,
     drawing,
     line_style,
+    log_ratio_axis,
     png,
     subplots,
 )
@@ -43,7 +43,7 @@ def ratio_histogram(evidence: Evidence) -> pd.DataFrame:
     frames = []
     for task, of_task in evidence.ratios.groupby("task", sort=False):
         tests = evidence.scores.loc[evidence.scores["task"] == task, "fg_ratio"]
-        first = _axis_start(tests)
+        first = axis_start(tests)
         edges = np.concatenate([[0.0], np.geomspace(first, 1, BINS + 1)])
         for size, rows in of_task.groupby("patch_size"):
             values = rows.loc[rows["model"] == rows["model"].iloc[0], "foreground_ratio"].to_numpy(float)
@@ -74,7 +74,7 @@ def scores_by_foreground_ratio(cases: pd.DataFrame, histogram: pd.DataFrame, ran
     """
     sizes = sorted(cases["patch_size"].unique())
     models = list(cases["model"].unique())
-    first = _axis_start(cases["fg_ratio"])
+    first = axis_start(cases["fg_ratio"])
     with drawing():
         figure, axes = subplots(
             3,
@@ -114,7 +114,7 @@ def scores_by_foreground_ratio(cases: pd.DataFrame, histogram: pd.DataFrame, ran
         axes[2, 0].set_ylim(0, 1.5 * cases["hausdorff"].fillna(0).clip(lower=1).max())
         axes[2, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         for axis in axes[2]:
-            _log_ratio_axis(axis, first)
+            log_ratio_axis(axis, first)
         for model in models:
             style = line_style(model)
             axes[0, -1].scatter(
@@ -132,74 +132,6 @@ def scores_by_foreground_ratio(cases: pd.DataFrame, histogram: pd.DataFrame, ran
         return png(figure)
 
 
-def ranges_against_cases(evidence: Evidence, task: str) -> tuple[pd.DataFrame, bytes]:
-    """The range and quartiles of the training ratio by patch size over the test cases; table and figure.
-
-    Table: task, patch_size, low, quartile_1, median, quartile_3, high, test cases below, within and above.
-    """
-    rows = assign_range_group(evidence)
-    rows = rows[(rows["task"] == task) & rows["seed"].notna()]
-    model = rows["model"].iloc[0]  # networks draw the same patches
-    ratios = evidence.ratios[(evidence.ratios["task"] == task) & (evidence.ratios["model"] == model)]
-    table = []
-    for size, own in ratios.groupby("patch_size"):
-        tests = rows[(rows["model"] == model) & (rows["patch_size"] == size)]
-        if task not in evidence.nested:
-            tests = tests.drop_duplicates("filename")
-        quartiles = own["foreground_ratio"].astype(float).quantile([0.25, 0.5, 0.75])
-        counts = tests["group"].value_counts()
-        table.append(
-            {
-                "task": task,
-                "patch_size": size,
-                "low": own["foreground_ratio"].min(),
-                "quartile_1": quartiles[0.25],
-                "median": quartiles[0.5],
-                "quartile_3": quartiles[0.75],
-                "high": own["foreground_ratio"].max(),
-                **{group: int(counts.get(group, 0)) for group in ("below", "within", "above")},
-            }
-        )
-    frame = pd.DataFrame(table).round(6)
-    return frame, _ranges_figure(frame, rows[rows["model"] == model])
-
-
-def _ranges_figure(table: pd.DataFrame, tests: pd.DataFrame) -> bytes:
-    first = _axis_start(tests["fg_ratio"])
-    with drawing():
-        figure, axis = subplots(figsize=(8.2, 1.5 + 0.5 * len(table)))
-        for place, row in enumerate(table.itertuples(), start=1):
-            low, quartile_1, median, quartile_3 = (
-                max(value, first) for value in (row.low, row.quartile_1, row.median, row.quartile_3)
-            )
-            axis.hlines(place, low, row.high, color=COLOURS[0], linewidth=2)
-            axis.hlines(place, quartile_1, quartile_3, color=COLOURS[0], linewidth=8)
-            axis.plot(median, place, "o", color="white", markeredgecolor="black", markersize=6)
-            axis.annotate(
-                f"{row.below} below, {row.within} within, {row.above} above",
-                (1.02, place),
-                xycoords=("axes fraction", "data"),
-                va="center",
-            )
-            own = tests[tests["patch_size"] == row.patch_size]
-            for inside, colour in ((True, "black"), (False, COLOURS[1])):
-                ratios = own.loc[(own["group"] == "within") == inside, "fg_ratio"].unique()
-                axis.plot(ratios, [place - 0.27] * len(ratios), "|", color=colour, markersize=7, alpha=0.8)
-        axis.set_yticks(range(1, len(table) + 1), [str(size) for size in table["patch_size"]])
-        axis.set_ylim(0.4, len(table) + 0.6)
-        axis.set_ylabel("patch size (voxels)")
-        axis.set_xlabel(RATIO_LABEL)
-        _log_ratio_axis(axis, first)
-        axis.annotate("test cases", (1.02, len(table) + 0.6), xycoords=("axes fraction", "data"), va="center")
-        axis.plot([], [], color=COLOURS[0], linewidth=2, label="training patches: range")
-        axis.plot([], [], color=COLOURS[0], linewidth=8, label="quartiles")
-        axis.plot([], [], "o", color="white", markeredgecolor="black", label="median")
-        axis.plot([], [], "|", color="black", markersize=8, label="test case within")
-        axis.plot([], [], "|", color=COLOURS[1], markersize=8, label="test case outside")
-        axis.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=5, columnspacing=1.5, handletextpad=0.7)
-        return png(figure)
-
-
 def _distribution(axis: Axes, histogram: pd.DataFrame) -> None:
     if histogram.empty:
         axis.text(0.5, 0.5, "not known", ha="center", va="center", transform=axis.transAxes)
@@ -212,16 +144,3 @@ def _distribution(axis: Axes, histogram: pd.DataFrame) -> None:
     if below["share"].sum() > 0:
         text = f"{below['share'].sum():.0%} further left,\n{below['empty'].sum():.0%} empty"
         axis.text(0.03, 0.95, text, transform=axis.transAxes, va="top", fontsize=8)
-
-
-def _axis_start(ratios: pd.Series) -> float:
-    """Just below the smallest ratio that a logarithmic axis can show."""
-    positive = ratios[ratios > 0]
-    return float(positive.min()) / 1.5 if len(positive) else 1e-4
-
-
-def _log_ratio_axis(axis: Axes, first: float) -> None:
-    axis.set_xscale("log")
-    axis.set_xlim(first, 1.0)
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
