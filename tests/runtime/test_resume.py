@@ -212,7 +212,7 @@ def test_a_signal_saves_and_exits_with_a_status_to_requeue_on(study: Study, numb
     study.edit(OFTEN, SELDOM)
     ended = study.run("train", "unet", send=(number, "epoch 2/"))
     assert ended.status == 75, ended.said
-    assert f"stopped by {number.name}; the same command goes on" in ended.said
+    assert f"stopped by {number.name}; the same command resumes" in ended.said
     assert "resumes in epoch" in finish(study, "train", "unet")
     finish(study, "evaluate", "unet")
     assert study.results("unet") == study.truth("unet")
@@ -305,7 +305,7 @@ def test_a_state_of_other_parameters_data_or_code_is_not_gone_on_from(study: Stu
     said = finish(study, "train", "unet")
     assert "goes on in" not in said
     for what in ("parameters", "data", "code"):
-        assert f"is not continued, it differs in {what}; `context-fbr prune` removes it" in said
+        assert f"is not used, it differs in {what}; `context-fbr prune` removes it" in said
     assert study.results("unet", ("train",)).items() <= study.truth("unet").items()
 
     ours, _ = (path for path in interrupted(study))

@@ -1,8 +1,8 @@
 """Checkpoint folder of a cell, keyed by a digest of everything that determines its results.
 
-The folder is `ROOT/CELL/STAGE-DIGEST.N`, outside of DVC's outputs. ROOT is .dvc/tmp/resume of the repository, also for an experiment that
-DVC runs in a folder of its own, or what the environment variable CONTEXT_FBR_RESUME says. N is 0 unless two
-experiments run the same thing at the same time: then each has its own.
+The folder is `ROOT/CELL/STAGE-DIGEST.N`, outside of DVC's outputs. ROOT is .dvc/tmp/resume of the repository,
+also for an experiment that DVC runs in a folder of its own, or the environment variable CONTEXT_FBR_RESUME. N
+is 0 unless two experiments run the same thing at the same time: then each has its own.
 """
 
 import hashlib

@@ -165,7 +165,7 @@ def _value(document: Document, name: str) -> Any:
 
 
 def _state(path: Path) -> str:
-    """Return a digest by which a change is seen: of a file its content, of a folder sizes and times of its files."""
+    """Return a digest that shows a change: of a file's content, or of sizes and times of a folder's files."""
     if path.is_dir():
         files = ((file, file.stat()) for file in sorted(path.rglob("*")) if file.is_file())
         text = "".join(f"{file} {stat.st_size} {stat.st_mtime_ns}\n" for file, stat in files)

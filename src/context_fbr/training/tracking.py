@@ -46,8 +46,8 @@ def of_training(cell: Cell, document: Document, *subject: object) -> AbstractCon
     Args:
         cell: that is trained.
         document: the parameters.
-        subject: the network, a volume of the training, and the epochs before, as in wandb_sync/live.py. They have
-            no types here, or an evaluation would depend on how patches are drawn.
+        subject: the network, a volume of the training, and the epochs before, as in wandb_sync/live.py; without
+            types, or an evaluation would depend on how patches are drawn.
     """
     return _tracker("of_training", cell, document, *subject)
 

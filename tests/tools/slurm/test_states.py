@@ -291,7 +291,7 @@ def test_a_cell_is_stuck_if_two_jobs_had_their_time_and_the_second_saved_nothing
     for mark, minutes in zip(saved, starts_min, strict=True):
         begun = datetime.fromtimestamp(now - 60 * minutes, UTC).strftime(TIME)
         said += f"{CELL.key}: job 7 on n1, {begun}\n{CELL.key}: epoch 1/9, loss 0.5\n"
-        said += f"{CELL.key}: saved in {mark}, stopped by SIGUSR1; the same command goes on\n" if mark else ""
+        said += f"{CELL.key}: saved in {mark}, stopped by SIGUSR1; the same command resumes\n" if mark else ""
     assert is_stuck(said, batch, now) == expected
 
 
