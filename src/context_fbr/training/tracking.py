@@ -46,7 +46,7 @@ def of_training(cell: Cell, document: Document, *subject: object) -> AbstractCon
     Args:
         cell: that is trained.
         document: the parameters.
-        subject: the network, a volume of the training, and the epochs before, as in wandb_sync/live.py; without
+        subject: the network, a training volume and the epochs before, as in wandb_sync/live.py; without
             types, or an evaluation would depend on how patches are drawn.
     """
     return _tracker("of_training", cell, document, *subject)
