@@ -4,6 +4,8 @@
 #   make repro PIP_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PYTHON ?= python3
 PIP_OPTIONS ?=
+CONSTRAINTS ?= constraints.txt
+PYTEST_OPTIONS ?=
 JOBS ?=
 
 VENV := .venv
@@ -26,7 +28,7 @@ smoke: $(READY) ## the whole pipeline in miniature, in the folder smoke/
 	@echo "look at smoke/plots and smoke/metrics"
 
 test: $(READY) ## the tests, without the slow ones, two files at once
-	pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(PYTEST_OPTIONS)
 
 ALONE := tests/runtime/test_orphans.py tests/repository/test_workflows.py
 
@@ -43,14 +45,14 @@ bench: $(READY) ## timings, in pairs: make bench PARTS="step cell" DEVICE=cuda R
 	python -m benchmarks $(PARTS) $(if $(DEVICE),--device $(DEVICE)) $(if $(REPEATS),--repeats $(REPEATS))
 
 mutants: $(READY) ## small mistakes that the fast tests should catch, for hours: make mutants MODULES="training/sampling metrics/overlap"
-	$(VENV)/bin/python -m pip install --quiet $(PIP_OPTIONS) -c constraints.txt -e '.[dev,mutants]'
+	$(VENV)/bin/python -m pip install --quiet $(PIP_OPTIONS) -c $(CONSTRAINTS) -e '.[dev,mutants]'
 	nice -n 19 python -m benchmarks.mutants $(MODULES)
 
 clean: ## remove what the targets made, results and DVC cache stay
 	rm -rf $(VENV) .mutants smoke .pytest_cache .ruff_cache .mypy_cache src/*.egg-info
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which with make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) -c constraints.txt -e '.[dev]'
+	$(VENV)/bin/python -m pip install $(PIP_OPTIONS) -c $(CONSTRAINTS) -e '.[dev]'
 	touch $@

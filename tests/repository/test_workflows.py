@@ -6,11 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 from workspace import ROOT, Workspace
 
@@ -385,3 +388,16 @@ def test_a_run_pushes_data_and_a_branch_and_one_that_fails_keeps_its_cells(
     assert {"dvc.lock", "params.yaml", "metrics/headline.json", "plots/dice_by_patch_size.png"} <= set(
         changed
     )
+
+
+def test_the_lowest_versions_are_those_that_pyproject_allows() -> None:
+    script = ROOT / ".github/scripts/lowest_versions.py"
+    printed = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True).stdout
+    found = dict(line.split("==") for line in printed.splitlines())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for text in project["dependencies"]:
+        requirement = Requirement(text)
+        version = found[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version)
+        assert {s.version for s in requirement.specifier if s.operator == ">="} == {version}
+    assert found["pytest"] == re.search(r"^pytest==(\S+)", (ROOT / "constraints.txt").read_text(), re.M)[1]  # type: ignore[index]

@@ -55,6 +55,34 @@ def test_where_seeds_agree_the_interval_is_that_of_the_paired_t_test() -> None:
     assert (found.seeds, found.paired_cases) == (2, 6)
 
 
+def test_with_one_seed_the_interval_over_the_cases_is_that_of_the_paired_t_test() -> None:
+    (found,) = compare_scores(scores(LEVELS, (1,)), scores(LEVELS + SHIFTS, (1,)), 0.95)
+    assert found.dice.one_seed
+    assert found.dice.difference == Interval(found.dice.difference.estimate, None, None)
+    expected = stats.ttest_rel(LEVELS + SHIFTS, LEVELS).confidence_interval(0.95)
+    over_cases = found.dice.over_cases
+    assert (over_cases.estimate, over_cases.low, over_cases.high) == pytest.approx((0.06, *expected))
+    distances = found.hausdorff.over_cases
+    assert (distances.estimate, distances.low) == pytest.approx((-0.6, -10 * expected[1]))
+    (same,) = compare_scores(scores(LEVELS, (1,)), scores(LEVELS, (1,)), 0.95)
+    assert same.dice.difference == same.dice.over_cases == Interval(0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [((1, 2), 2 * 3 - 2 * 1), ((3, 4), round((3 / 6 - 1 / 6) * 12))],
+    ids=["seeds of both", "no common seed"],
+)
+def test_scores_that_became_undefined_are_counted_less_those_that_became_defined(
+    seeds: tuple[int, ...], expected: int
+) -> None:
+    before, after = scores(LEVELS), scores(LEVELS + SHIFTS, seeds)
+    before.loc[before["filename"] == "case_0", "hausdorff"] = np.nan
+    after.loc[after["filename"].isin(["case_3", "case_4", "case_5"]), "hausdorff"] = np.nan
+    (found,) = compare_scores(before, after, 0.95)
+    assert (found.hausdorff.lost, found.dice.lost) == (expected, 0)
+
+
 def test_where_only_seeds_differ_the_interval_is_welch_s() -> None:
     """Unpaired, although the seeds' numbers are the same."""
     before, after = (np.array(x) for x in ([0.70, 0.74, 0.81], [0.80, 0.83, 0.88]))
