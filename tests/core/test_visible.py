@@ -18,7 +18,7 @@ from context_fbr.core.errors import UserError, visible
 from context_fbr.datasets.archive.unpack import unpack
 from context_fbr.datasets.verify import verify
 from context_fbr.runtime import entry, orphans
-from context_fbr_tools.cli import _main
+from context_fbr_tools.cli import run as run_cli
 from context_fbr_tools.data import verify as command
 from context_fbr_tools.study.text_tables import table
 
@@ -109,13 +109,13 @@ def test_what_task_init_prints_is_printable_and_its_block_names_the_folder(
         "name": HOSTILE,
     }
     dataset.describe(content)
-    _main(["task", "init", HOSTILE, "--name", "zoo"])
+    run_cli(["task", "init", HOSTILE, "--name", "zoo"])
     printed = capsys.readouterr()
     lines = [*printed.out.split("\n"), *printed.err.split("\n")]
     assert [line for line in lines if not line.isprintable()] == []
     block = YAML(typ="safe").load(printed.out)
     assert block["zoo"]["raw"] == {"source": "folder", "folder": HOSTILE}
-    _main(["task", "init", HOSTILE, "--name", "zoo", "--write"])
+    run_cli(["task", "init", HOSTILE, "--name", "zoo", "--write"])
     assert read_raw(Document.read(), "zoo") == FolderRaw(source="folder", folder=HOSTILE)
 
 

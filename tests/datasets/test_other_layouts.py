@@ -10,7 +10,7 @@ from msd_dataset import Dataset
 from context_fbr.core.errors import UserError
 from context_fbr.datasets.problems import Problem
 from context_fbr.datasets.verify import verify
-from context_fbr_tools.cli import _main
+from context_fbr_tools.cli import run as run_cli
 
 NNUNET = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "spleen": 1}, "numTraining": 3, "file_ending": ".nii.gz"}  # fmt: skip
 
@@ -37,7 +37,7 @@ def as_nnunet(dataset: Dataset, *channels: str) -> None:
 
 
 def init(*arguments: str | Path) -> None:
-    _main(["task", "init", *map(str, arguments)])
+    run_cli(["task", "init", *map(str, arguments)])
 
 
 def commands(problem: Problem) -> list[str]:

@@ -25,8 +25,8 @@ from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.datasets.archive import acquire as archives
 from context_fbr.datasets.archive import acquire as bringing
+from context_fbr_tools.commands.study import check
 from context_fbr_tools.grid import local
-from context_fbr_tools.study import commands
 
 RAW = Path("data/raw/zoo")
 INCOMING = Path("data/incoming") / NAME
@@ -277,8 +277,8 @@ def test_check_warns_of_a_folder_that_other_machines_may_not_have(
     study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: str, warns: bool
 ) -> None:
     task(folder=folder)
-    monkeypatch.setattr(commands, "check_networks", lambda _: None)
-    commands.check(Namespace())
+    monkeypatch.setattr(check, "check_networks", lambda _: None)
+    check.run(Namespace())
     printed = capsys.readouterr()
     assert printed.out.startswith("params.yaml: valid")
     assert ("warning: params.yaml:" in printed.err) == warns

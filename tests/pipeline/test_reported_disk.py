@@ -163,7 +163,7 @@ def test_what_cannot_be_removed_is_one_error_and_the_rest_is_removed_and_named(
 
     monkeypatch.setattr(os, "unlink", refuse)
     with pytest.raises(UserError) as caught:
-        cli._main(["prune"])
+        cli.run(["prune"])
     assert len(caught.value.problems) == 1
     assert str(cell.history) in caught.value.problems[0]
     removed = {
@@ -190,14 +190,14 @@ def test_prune_says_what_it_will_remove_by_kind_and_a_dry_run_removes_nothing(
     text = lock_of({f"evaluate@{cell.key}": [cell.scores]})
     shell("git", "init", "-q")
     shell("git", "add", "metrics/provenance")
-    cli._main(["prune", "--dry-run"])
+    cli.run(["prune", "--dry-run"])
     lines = capsys.readouterr().out.splitlines()
     kinds = [line for line in lines if not line.startswith("  ")]
     assert kinds == ["dvc.lock: 1 entries", "metrics/test: 1", f"{prune.TRACKED}: 1", "3 to remove"]
     assert lines[lines.index(f"{prune.TRACKED}: 1") + 1] == f"  {cell.provenance('train')}"
     assert (cell.scores.exists(), cell.provenance("train").exists()) == (True, True)
     assert Path("dvc.lock").read_text() == text
-    cli._main(["prune"])
+    cli.run(["prune"])
     assert capsys.readouterr().out.splitlines()[: len(lines) - 1] == lines[:-1]
     assert not cell.scores.exists()
 
@@ -283,7 +283,7 @@ def test_a_second_run_is_refused_at_once_with_process_and_host(here: Path, param
     """A13."""
     params.rename("params.yaml")
     with locks.hold(one_run.LOCK), pytest.raises(UserError) as caught:
-        cli._main(["grid", "run"])
+        cli.run(["grid", "run"])
     assert f"process {os.getpid()} on {socket.gethostname()}" in str(caught.value)
 
 
@@ -709,7 +709,7 @@ def test_a_command_in_a_subfolder_names_the_folder_in_which_to_run_it(
     Path("sub/folder").mkdir(parents=True)
     monkeypatch.chdir("sub/folder")
     with pytest.raises(UserError) as caught:
-        cli._main(arguments)
+        cli.run(arguments)
     assert caught.value.problems == (
         f"{here}/sub/folder: params.yaml: not found; run this in the folder that holds params.yaml, which is {here}",
     )

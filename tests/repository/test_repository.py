@@ -14,8 +14,8 @@ from context_fbr.config import profiles
 from context_fbr.config.analysis import Analysis
 from context_fbr.config.document import Document
 from context_fbr.config.study import read_study
+from context_fbr_tools.commands.study.check import check_networks
 from context_fbr_tools.study import show
-from context_fbr_tools.study.commands import check_networks
 
 README = (ROOT / "README.md").read_text()
 

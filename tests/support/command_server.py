@@ -114,7 +114,7 @@ def _work(job: dict[str, Any]) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + SPARE_BYTES,) * 2)
     dvc.subprocess = SimpleNamespace(run=_forked_dvc)  # type: ignore[attr-defined]
-    main = import_module(f"context_fbr.{job['stage']}").main if job["stage"] else cli._main
+    main = import_module(f"context_fbr.{job['stage']}").main if job["stage"] else cli.run
     run_command(main, job["arguments"])
 
 

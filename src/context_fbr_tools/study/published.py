@@ -4,11 +4,7 @@
 `<task>-<model>/foreground_ratios-<patch>.csv` a training patch's foreground ratio a line, without header.
 """
 
-import csv
-import errno
 import hashlib
-import io
-import math
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -18,9 +14,9 @@ import pandas as pd
 
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.results import CELL_COLUMNS
-from context_fbr.core import bounded
-from context_fbr.core.errors import UserError, on_one_line
+from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import SCORES
+from context_fbr_tools.study.published_files import read_ratios, read_scores
 
 TASKS = {"synthetic": "spheres", "spleen": "spleen"}
 MODELS = {"unet": "unet", "atunet": "attention_unet", "unetr": "unetr"}
@@ -28,12 +24,8 @@ OWN_TEST_SETS = frozenset({"spheres"})
 """The spheres were generated anew for every run: `img12` of two runs is not the same case."""
 TABLE = re.compile(r"(?P<patch>\d+)-(?P<run>\d+)\.csv")
 RATIOS = re.compile(r"foreground_ratios-(?P<patch>\d+)\.csv")
-LONGEST_VALUE = 200  # characters of a wrong value that are shown
-MOST_PROBLEMS = 50
-"""In one table; it is not read beyond them."""
 RUNS = (1, 2, 3)
 """Every cell was run three times."""
-UNDEFINED = {"", "na", "nan", "inf", "+inf"}  # MONAI's words for the distance to an empty mask, and R's
 
 
 @dataclass(frozen=True)
@@ -113,85 +105,11 @@ def _read_runs(place: Path, key: dict[str, str], problems: list[str]) -> list[pd
         there = {run for size, run, _ in found if size == patch}
         problems += [f"{place / f'{place.name}-{patch}-{run}.csv'}: missing" for run in sorted(runs - there)]
     for patch, run, path in sorted(found):
-        rows = _read_table(path, problems)
+        rows = read_scores(path, problems)
         if rows:
             frame = pd.DataFrame(rows, columns=list(SCORES)).assign(**key, patch_size=patch, seed=run)
             frames.append(frame[[*CELL_COLUMNS, *SCORES]])
     return frames
-
-
-def _read_table(path: Path, problems: list[str]) -> list[tuple[object, ...]]:
-    """The readable rows of a table; the others are reported with their lines."""
-    rows: list[tuple[object, ...]] = []
-    names: set[str] = set()
-    unreadable: list[str] = []
-    line = 1
-    try:
-        reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
-        header = next(reader, [])
-        if tuple(header) != SCORES:
-            problems.append(f"{path}:1: columns {_cut(header)}, expected {list(SCORES)}")
-            return []
-        for row in reader:
-            line = reader.line_num
-            if not row:  # blank lines, as editors leave at the end
-                continue
-            try:
-                name, *numbers = row
-                dice, hausdorff, difference, ratio = (_number(text) for text in numbers)
-            except ValueError as error:
-                unreadable.append(f"{path}:{line}: unreadable row {_cut(row)} ({_cut(error)})")
-                continue
-            if name in names:
-                unreadable.append(f"{path}:{line}: the case {_cut(name)} stands here twice")
-            elif dice is not None and not 0 <= dice <= 1:
-                unreadable.append(f"{path}:{line}: Dice {dice} is not between 0 and 1")
-            elif ratio is None or not 0 <= ratio <= 1:
-                unreadable.append(f"{path}:{line}: foreground ratio {ratio}, expected 0 to 1")
-            else:
-                names.add(name)
-                rows.append((name, dice, hausdorff, difference, ratio))
-            if len(unreadable) == MOST_PROBLEMS:
-                unreadable.append(f"{path}: is not read any further")
-                break
-    except csv.Error as error:
-        unreadable.append(f"{path}:{line + 1}: unreadable row, the file cannot be read to its end ({error})")
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(_not_read(path, error))
-    problems += unreadable
-    if not rows:
-        problems.append(f"{path}: holds no readable row")
-    return rows
-
-
-def _text(path: Path) -> str:
-    """Return a table's text, which may begin with a byte order mark.
-
-    Raises:
-        OSError: if it is not a regular file of the published folder, or larger than any table.
-        UnicodeDecodeError: if it is not UTF-8.
-    """
-    folder = path.parent.parent
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise OSError(errno.EINVAL, f"is a link out of {folder}, put a copy of the file there", str(path))
-    return bounded.read_text(path, encoding="utf-8-sig")
-
-
-def _not_read(path: Path, error: OSError | UnicodeDecodeError) -> str:
-    return f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
-
-
-def _cut(value: object) -> str:
-    return on_one_line(str(value)[: LONGEST_VALUE + 1], LONGEST_VALUE)
-
-
-def _number(text: str) -> float | None:
-    if text.strip().lower() in UNDEFINED:
-        return None
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is not finite")
-    return value
 
 
 def _read_ratios(
@@ -204,33 +122,11 @@ def _read_ratios(
         for patch in sorted(patch_sizes - set(paths))
     ]
     for patch, path in sorted(paths.items()):
-        values, wrong = [], []
-        try:
-            text = _text(path)
-            if text and not text.endswith("\n"):
-                problems.append(f"{path}: its last line is cut")
-            for number, line in enumerate(text.splitlines(), start=1):
-                if not line.strip():
-                    continue
-                try:
-                    value = float(line)
-                    if not 0 <= value <= 1:
-                        raise ValueError(line)
-                    values.append(value)
-                except ValueError:
-                    wrong.append(number)
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(_not_read(path, error))
-            continue
-        if wrong:
-            more = f" and {len(wrong) - 1} more lines" if len(wrong) > 1 else ""
-            problems.append(f"{path}:{wrong[0]}{more}: expected a number from 0 to 1")
+        values = read_ratios(path, problems)
         if values:
             # One run of several recorded its patches, it is not known which.
             frame = pd.DataFrame({"foreground_ratio": values}).assign(**key, patch_size=patch, seed=pd.NA)
             frames.append(frame[[*CELL_COLUMNS, "foreground_ratio"]].assign(source=str(path)))
-        elif not wrong:
-            problems.append(f"{path}: is empty")
     return frames
 
 

@@ -21,7 +21,7 @@ from context_fbr.core.errors import UserError
 from context_fbr.datasets.verify import verify
 from context_fbr.prepare import prepare_case
 from context_fbr.preprocessing.splits import Source, assign_splits
-from context_fbr_tools.cli import _main
+from context_fbr_tools.cli import run as run_cli
 from context_fbr_tools.data import insertion, yaml_block
 from context_fbr_tools.data.histogram import BINS, histogram
 from context_fbr_tools.data.proposal import propose_spacing, propose_split, propose_steps
@@ -65,7 +65,7 @@ def rewrite(dataset: Dataset, folder: str, case: str, change: Callable[[np.ndarr
 
 def init(*arguments: str | Path) -> None:
     """Run the command line in this process."""
-    _main(["task", "init", *map(str, arguments)])
+    run_cli(["task", "init", *map(str, arguments)])
 
 
 def proposed(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:

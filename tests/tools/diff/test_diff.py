@@ -196,7 +196,7 @@ class Repository:
         """The command line in this process, which starts faster than a new one."""
         out, err = io.StringIO(), io.StringIO()
         with chdir(self.path), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            entry.run_command(cli._main, ["diff", *arguments])
+            entry.run_command(cli.run, ["diff", *arguments])
         assert ended.value.code == expect, out.getvalue() + err.getvalue()
         return Done(out.getvalue(), err.getvalue())
 

@@ -240,7 +240,7 @@ for folder, *arguments in json.load(sys.stdin):
     out, err, start, code = io.StringIO(), io.StringIO(), time.process_time(), None
     try:
         with redirect_stdout(out), redirect_stderr(err):
-            entry.run_command(cli._main, arguments)
+            entry.run_command(cli.run, arguments)
     except SystemExit as ended:
         code = ended.code
     print(json.dumps([code, err.getvalue(), len(out.getvalue()), time.process_time() - start]), flush=True)
@@ -304,8 +304,8 @@ def test_results_that_are_a_bomb_are_one_error_of_show(tmp_path: Path, name: str
         (tmp_path / name).symlink_to("/dev/zero")
     out, err = io.StringIO(), io.StringIO()
     with pytest.raises(UserError) as caught:
-        options = cli.parser().parse_args(["show", str(tmp_path)])
-        options.do(options)
+        options = cli.command_line().finished().parse_args(["show", str(tmp_path)])
+        options.run(options)
     assert len(caught.value.problems) == 1
     assert out.getvalue() == err.getvalue() == ""
     assert name in str(caught.value)
@@ -399,8 +399,8 @@ def test_a_dash_is_standard_output_for_json(
     assert repository.diff("HEAD", "--json", "-", "--markdown", "-", expect=1).stderr.startswith("error: ")
     assert not (repository.path / "-").exists()
     (tmp_path / "set" / "imagesTr").mkdir(parents=True)
-    options = cli.parser().parse_args(["verify", str(tmp_path / "set"), "--json", "-"])
-    assert options.do(options) == 1
+    options = cli.command_line().finished().parse_args(["verify", str(tmp_path / "set"), "--json", "-"])
+    assert options.run(options) == 1
     assert json.loads(capsys.readouterr().out)["errors"] > 0
 
 

@@ -66,8 +66,8 @@ def test_cells_are_refused_before_anything_runs(study: Study) -> None:
 
 
 def grid_run(*arguments: str) -> None:
-    options: Namespace = cli.parser().parse_args(["grid", "run", *arguments])
-    options.do(options)
+    options: Namespace = cli.command_line().finished().parse_args(["grid", "run", *arguments])
+    options.run(options)
 
 
 # In which order

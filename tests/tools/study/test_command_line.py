@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 from workspace import ROOT
 
-from context_fbr_tools.cli import parser
+from context_fbr_tools.cli import GROUPS, command_line
 from context_fbr_tools.grid.table import Row, State, table
-from context_fbr_tools.study import command_parser, experiments, show
+from context_fbr_tools.study import experiments, show
 from context_fbr_tools.study.text_tables import table as text_table
 
 
@@ -22,7 +22,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     from context_fbr_tools import cli
 
     with pytest.raises(SystemExit) as ended:
-        cli._main(arguments)
+        cli.run(arguments)
     assert ended.value.code == 2
     return capsys.readouterr().err
 
@@ -49,7 +49,7 @@ def test_what_is_not_an_option_or_a_command_is_refused_with_what_was_meant(
 
 
 def test_no_command_takes_abbreviations() -> None:
-    for name, command in command_parser.leaves(parser()).items():
+    for name, command in command_line().commands.items():
         assert command.allow_abbrev is False, name
         for action in command._actions:
             for option in action.option_strings:
@@ -59,19 +59,25 @@ def test_no_command_takes_abbreviations() -> None:
 
 def test_the_help_has_every_command_once_in_a_group_with_an_example_that_it_accepts() -> None:
     """U9."""
-    root = parser()
-    commands = command_parser.leaves(root)
-    listed = [name for examples in command_parser.GROUPS.values() for name in examples]
-    assert sorted(listed) == sorted(commands)
+    line = command_line()
+    root = line.finished()
     text = root.format_help()
-    for name, command in commands.items():
+    assert all(f"\n{group}:\n" in text for group in GROUPS)
+    assert len(line.commands) == len(line.examples) == sum(map(len, GROUPS.values()))
+    for (name, command), example in zip(line.commands.items(), line.examples, strict=True):
         assert len(re.findall(rf"^  {re.escape(name)}  +\S", text, re.MULTILINE)) == 1
-        assert "example:" in command.format_help()
-    for examples in command_parser.GROUPS.values():
-        for example in examples.values():
-            words = example.replace("'", "").split()
-            assert words[0] == "context-fbr"
-            assert "do" in root.parse_args(words[1:])
+        assert f"example:\n  {example}" in command.format_help()
+        words = example.replace("'", "").split()
+        assert words[0] == "context-fbr"
+        assert " ".join(words[1:]).startswith(name)
+        assert "run" in root.parse_args(words[1:])
+
+
+def test_every_file_of_a_command_is_in_a_group_of_the_help() -> None:
+    folder = ROOT / "src/context_fbr_tools/commands"
+    files = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*.py")}
+    listed = {"/".join(module.__name__.split(".")[-2:]) for group in GROUPS.values() for module in group}
+    assert {name for name in files if not name.endswith("__init__")} == listed
 
 
 def test_the_bare_command_and_its_module_print_help_and_version() -> None:

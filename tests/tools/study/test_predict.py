@@ -345,7 +345,7 @@ def test_a_gpu_without_room_for_the_network_says_what_to_do(
 
 
 def command(key: str, image: str = "a.nii.gz") -> Namespace:
-    return cli.parser().parse_args(["predict", key, image, "--out", "masks"])
+    return cli.command_line().finished().parse_args(["predict", key, image, "--out", "masks"])
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_a_key_of_no_cell_is_told_in_one_sentence_with_the_nearest_of_the_grid(
 ) -> None:
     options = command(key)
     with pytest.raises(UserError) as caught:
-        options.do(options)
+        options.run(options)
     (problem,) = caught.value.problems
     assert problem.startswith(f"{key}: {told}; nearest of the 2 in the grid: spheres-unet-16-1, ")
     assert "\n" not in problem
@@ -374,12 +374,12 @@ def test_a_cell_of_the_grid_that_is_not_trained_says_how_to_and_one_that_left_it
     with pytest.raises(
         UserError, match=r"the cell is not trained; .*`dvc repro train@spheres-attention_unet-16-1`"
     ):
-        options.do(options)
+        options.run(options)
     text = Path("params.yaml").read_text()
     assert text.count("models: [unet, attention_unet]") == 1
     Path("params.yaml").write_text(text.replace("models: [unet, attention_unet]", "models: [attention_unet]"))
     options = command(CELL.key, str(TEST))
-    assert options.do(options) is None
+    assert options.run(options) is None
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
@@ -388,5 +388,5 @@ def test_the_command_line_prints_a_line_for_each_image(
 ) -> None:
     good = sorted(TEST.iterdir())[0]
     options = command(CELL.key, str(good))
-    assert options.do(options) is None
+    assert options.run(options) is None
     assert capsys.readouterr().out.startswith(f"masks/{good.name}: ")

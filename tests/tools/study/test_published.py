@@ -14,7 +14,7 @@ from test_foreground_ranges import PUBLISHED, needs_published
 from workspace import ROOT
 
 from context_fbr.core.errors import UserError
-from context_fbr_tools.cli import parser
+from context_fbr_tools.cli import command_line
 from context_fbr_tools.study.published import read_published
 
 
@@ -134,8 +134,8 @@ def test_networks_may_have_patch_sizes_of_their_own(folder: Path) -> None:
 
 
 def published(*arguments: str) -> int | None:
-    options = parser().parse_args(["published", *arguments])
-    status: int | None = options.do(options)
+    options = command_line().finished().parse_args(["published", *arguments])
+    status: int | None = options.run(options)
     return status
 
 

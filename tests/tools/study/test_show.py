@@ -12,7 +12,7 @@ from workspace import ROOT
 
 from context_fbr import analyze
 from context_fbr.core.errors import UserError
-from context_fbr_tools.cli import parser
+from context_fbr_tools.cli import command_line
 from context_fbr_tools.study import show
 
 
@@ -42,8 +42,8 @@ def test_each_network_has_a_row_each_patch_size_a_column_and_baselines_stand_bes
 
 
 def test_markdown_has_the_same_numbers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = parser().parse_args(["show", str(folder), "--markdown"])
-    options.do(options)
+    options = command_line().finished().parse_args(["show", str(folder), "--markdown"])
+    options.run(options)
     said = capsys.readouterr().out
     assert "| network | patch 16 | patch 32 | patch 48 |\n|---|---|---|---|\n| UNet | 0.9" in said
     assert "| intensity threshold | 0.997 [0.996, 0.997] |" in said

@@ -1,0 +1,1 @@
+"""Commands about images: data sets, tasks and predictions."""

@@ -1,0 +1,35 @@
+"""`context-fbr predict CELL IMAGE...`: segment images with a trained cell."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from context_fbr.config.document import Document
+from context_fbr.config.grid import Grid
+from context_fbr.core.errors import visible
+from context_fbr_tools.study import select_cells
+from context_fbr_tools.study.command_line import CommandLine
+
+
+def add_parser(line: CommandLine) -> None:
+    """Add the command."""
+    command = line.add(
+        "predict",
+        "segment images with a trained cell, each on its own grid",
+        "context-fbr predict spheres-unet-32-1 scan.nii.gz --out masks",
+        run,
+    )
+    command.add_argument("cell", metavar="CELL", help="for example spleen-unet-96-1")
+    command.add_argument(
+        "images", nargs="+", type=Path, metavar="IMAGE", help="a .nii or .nii.gz file, or a folder of them"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the masks, NAME.nii.gz")
+    command.add_argument("--overwrite", action="store_true", help="replace masks that are there already")
+
+
+def run(options: Namespace) -> None:
+    """Segment images and print the path of each mask."""
+    cell = select_cells.planned_or_trained(options.cell, Document.read().section(("grid",), Grid).cells)
+    from context_fbr_tools.study import predict  # imports torch and monai, which takes seconds
+
+    for text in predict.predict(cell, options.images, options.out, options.overwrite):
+        print(visible(text), flush=True)

@@ -1,0 +1,1 @@
+"""Commands that compute cells on a Slurm cluster."""

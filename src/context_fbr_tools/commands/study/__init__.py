@@ -1,0 +1,1 @@
+"""Commands that run the study and keep it in order."""

@@ -1,0 +1,43 @@
+"""`context-fbr check`: params.yaml is valid, its networks and patch sizes included."""
+
+import sys
+from argparse import Namespace
+
+from context_fbr.config.document import PARAMS_FILE, Document
+from context_fbr.config.raw import folder_warnings
+from context_fbr.config.study import Study, read_study
+from context_fbr.core.errors import UserError, raise_problems
+from context_fbr_tools.study.command_line import CommandLine
+
+
+def add_parser(line: CommandLine) -> None:
+    """Add the command."""
+    line.add("check", "validate params.yaml, networks and patch sizes included", "context-fbr check", run)
+
+
+def run(_: Namespace) -> None:
+    """Validate params.yaml and print the number of its cells."""
+    study = read_study(Document.read())
+    check_networks(study)
+    for name, task in study.tasks.items():
+        for warning in folder_warnings(study.document, name, task.raw):
+            print(f"warning: {warning}", file=sys.stderr)
+    print(f"{PARAMS_FILE}: valid, {len(study.grid.cells)} cells")
+
+
+def check_networks(study: Study) -> None:
+    """Check that every network of the grid takes its arguments and every patch size.
+
+    Raises:
+        UserError: with every combination that does not work.
+    """
+    from context_fbr.networks import factory  # imports torch and monai, which takes seconds
+
+    problems: list[str] = []
+    for model in study.grid.models:
+        for patch_size in study.grid.patch_sizes:
+            try:
+                factory.check(study.document, model, patch_size)
+            except UserError as error:
+                problems += [problem for problem in error.problems if problem not in problems]
+    raise_problems(problems)

@@ -1,0 +1,35 @@
+"""`context-fbr doctor`: what of this machine and this checkout needs attention."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from context_fbr_tools.study.command_line import CommandLine
+
+
+def add_parser(line: CommandLine) -> None:
+    """Add the command."""
+    command = line.add(
+        "doctor",
+        "say what of this machine and this folder is fine, doubtful or wrong, and what to do",
+        "context-fbr doctor",
+        run,
+        in_project=False,
+    )
+    command.add_argument(
+        "--json",
+        type=Path,
+        nargs="?",
+        const=Path("-"),
+        metavar="FILE",
+        help="the same facts for programs (without FILE: on standard output, no table)",
+    )
+    command.add_argument(
+        "--full", action="store_true", help="read every object of DVC's cache, however long it takes"
+    )
+
+
+def run(options: Namespace) -> int:
+    """Run all checks; exit status 1 if one of them found an error."""
+    from context_fbr_tools.doctor import command
+
+    return command.run(options.json, options.full)
