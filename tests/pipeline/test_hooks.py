@@ -37,7 +37,10 @@ def test_the_hooks_pass_and_refuse_a_commit_of_code_without_its_results(workspac
     with (workspace.path / "src/context_fbr/baseline.py").open("a") as file:
         file.write("# a comment\n")
     refused = workspace.run("git", "commit", "-qam", "Code alone", expect=1)
-    assert "error: baseline@spheres: src/context_fbr/baseline.py: modified" in refused.stderr
+    assert (
+        "error: data/code/baseline.json: holds the hashes of other code, src/context_fbr/baseline.py changed"
+        in refused.stderr
+    )
     assert "run `make repro`" in refused.stderr
     assert workspace.run("git", "rev-parse", "HEAD").stdout == before
 

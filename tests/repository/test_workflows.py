@@ -332,7 +332,7 @@ def test_a_run_pushes_data_and_a_branch_and_one_that_fails_keeps_its_cells(
     origin.dvc("remote", "modify", "local", "url", str(remote))
     origin.dvc("push")
     overlay = (origin.path / "src/context_fbr/overlay.py").read_text()
-    origin.edit("src/context_fbr/overlay.py", "\nif __name__", "\nraise SystemExit('broken')\nif __name__")
+    (origin.path / "src/context_fbr/overlay.py").write_text(f"raise SystemExit('broken')\n{overlay}")
     origin.run("git", "checkout", "-q", ".dvc/config")  # the address comes from the environment
     origin.commit("A profile and a fault")
     origin.run("git", "clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))

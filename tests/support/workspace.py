@@ -94,6 +94,11 @@ class Workspace:
         """The stages of dvc.lock."""
         return YAML(typ="safe").load((self.path / "dvc.lock").read_text())["stages"]
 
+    def append(self, name: str, text: str) -> None:
+        """Add lines to a file; a definition added to a module replaces that of the same name."""
+        with (self.path / name).open("a") as file:
+            file.write(f"\n{text}\n")
+
     def edit(self, name: str, before: str, after: str) -> None:
         """Replace a text that stands once in a file."""
         path = self.path / name

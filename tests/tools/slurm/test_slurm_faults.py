@@ -16,6 +16,32 @@ UNET, ATTENTION = "spheres-unet-16-1", "spheres-attention_unet-16-1"
 EPOCHS = 100
 
 
+SLOW_TRAINING = """
+whole_training = train
+def train(*arguments):
+    import os, time
+    for epoch in whole_training(*arguments):
+        time.sleep(os.path.exists({0!r}))
+        yield epoch
+"""
+HELD_EVALUATION = """
+whole_evaluation = evaluate
+def evaluate(*arguments):
+    import os, time
+    while os.path.exists({0!r}):
+        time.sleep(0.1)
+    whole_evaluation(*arguments)
+"""
+BROKEN_UNET = """
+whole_cell = train
+def train(cell, *arguments):
+    from context_fbr.core.errors import UserError
+    if cell.model == "unet":
+        raise UserError("broken by a test")
+    whole_cell(cell, *arguments)
+"""
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A study of two cells whose trainings are saved after every step; nothing was run.
@@ -26,12 +52,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = Workspace.make(tmp_path_factory.mktemp("slurm") / "base", TINY)
     made.edit("params.yaml", "epochs: 2\n", f"epochs: {EPOCHS}\n")
     made.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
-    loop = "        for epoch in epochs:\n"
-    pause = f"__import__('time').sleep(__import__('os').path.exists({str(slow(made))!r}))"
-    made.edit("src/context_fbr/training/cell.py", loop, f"{loop}            {pause}\n")
-    begin = "        evaluate(cell, inputs, request)\n"
-    wait = f"while __import__('os').path.exists({str(hold(made))!r}): __import__('time').sleep(0.1)"
-    made.edit("src/context_fbr/evaluate.py", begin, f"        {wait}\n{begin}")
+    made.append("src/context_fbr/training/loop.py", SLOW_TRAINING.format(str(slow(made))))
+    made.append("src/context_fbr/evaluation/cell.py", HELD_EVALUATION.format(str(hold(made))))
     made.commit("Long")
     (made.path / "grid.toml").write_text(SITE.replace("save_seconds = 20", "save_seconds = 40"))
     return made
@@ -261,11 +283,7 @@ def test_a_cell_that_fails_by_itself_is_final_and_named_with_its_log_and_the_oth
 ) -> None:
     made = base.copy(tmp_path / "study")
     made.edit("params.yaml", f"epochs: {EPOCHS}\n", "epochs: 2\n")
-    made.edit(
-        "src/context_fbr/training/cell.py",
-        "    origin, code = provenance.start()",
-        '    if cell.model == "unet":\n        raise UserError("broken by a test")\n    origin, code = provenance.start()',
-    )
+    made.append("src/context_fbr/training/cell.py", BROKEN_UNET)
     assert "commit or stash" in made.context_fbr("grid", "submit", expect=1).stderr
     made.commit("Broken")
     ended = made.context_fbr("grid", "submit", "--watch", expect=1)
