@@ -100,11 +100,11 @@ def measure(cells: int, scratch: Path) -> Iterator[tuple[str, tuple[float, float
     dvc = (sys.executable, "-m", "dvc")
     # The data first, so that `submit` finds them, as it does from the second time on.
     cost(folder, *dvc, "repro", "code", "raw", "prepare")
-    (folder / "grid.toml").write_text(SITE + '[sbatch]\nbegin = "now+1day"\n')
+    (folder / "slurm.yaml").write_text(SITE + "sbatch:\n  begin: now+1day\n")
     yield "submit", cost(folder, *own, "submit")
     yield "status, all waiting", cost(folder, *own, "status")
     yield "cancel", cost(folder, *own, "cancel")
-    (folder / "grid.toml").write_text(SITE)
+    (folder / "slurm.yaml").write_text(SITE)
     cost(folder, *own, "submit", *keys[:JOBS])
     cost(folder, *own, "status", "--watch", *keys[:JOBS])
     yield (

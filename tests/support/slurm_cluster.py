@@ -29,8 +29,8 @@ WHY_NOT = (
 )
 """Why there can be no cluster here; empty if there can."""
 NODES = ("n1", "n2")
-SITE = "time_minutes = 10\nmemory_gb = 1.5\ngpus = 0\nsave_seconds = 20\n"
-"""grid.toml for it."""
+SITE = "time_minutes: 10\nmemory_gb: 1.5\ngpus: 0\nsave_seconds: 20\n"
+"""slurm.yaml for it."""
 # A job that is queued again waits until its credentials have expired: two minutes, if nobody says otherwise.
 CONFIGURATION = """\
 ClusterName=test

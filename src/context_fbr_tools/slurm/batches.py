@@ -8,7 +8,7 @@
           logs/CELL.log     what DVC and the training said
           ends/CELL.json    how the cell ended; written by its job, or by `grid cancel`
           provenance/       as in metrics/provenance
-          clones/           where jobs work, unless grid.toml names a scratch folder
+          clones/           where jobs work, unless slurm.yaml names a scratch folder
 
 A batch's name is the name of its jobs, too. So a job is known even if Slurm took it and could not say so.
 """
@@ -46,7 +46,7 @@ class Batch:
     remote: str | None
     """DVC's, through which data travel; None: the cache is shared."""
     scratch: str | None
-    """Folder for clones, as in grid.toml."""
+    """Folder for clones, as in slurm.yaml."""
     resume: str
     """Folder of unfinished work."""
     save_seconds: int

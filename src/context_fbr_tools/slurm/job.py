@@ -44,7 +44,7 @@ class CellTask:
         batch.write_end(
             cell,
             "failed",
-            "came no further in all of its time, twice; give it more: time_minutes in grid.toml "
+            "came no further in all of its time, twice; give it more: time_minutes in slurm.yaml "
             f"(log: {batch.log(cell)})",
         )
         return None

@@ -19,7 +19,7 @@ from context_fbr_tools.slurm.batches import Batch
 from context_fbr_tools.slurm.config import Site
 from context_fbr_tools.slurm.job import CellTask
 
-RESULTS = ("dvc.lock", "data/code/", "metrics/", "plots/", "grid.toml")
+RESULTS = ("dvc.lock", "data/code/", "metrics/", "plots/", "slurm.yaml")
 """Files that jobs do not take from the commit: results, hashes of the code, and the site's settings."""
 SUBMISSION_S = 60
 MOST_TIME_OUTS = 1000  # a cell that came no further in one is given up sooner, see task.py

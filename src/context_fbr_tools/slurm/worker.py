@@ -128,7 +128,7 @@ def _scratch(batch: Batch) -> Path:
     path = Path(os.path.expandvars(batch.scratch)).expanduser()
     if not path.is_absolute() or "$" in str(path):
         raise LostError(
-            f"scratch in grid.toml: {batch.scratch!r} is {str(path)!r} here, which is no folder's path"
+            f"scratch in slurm.yaml: {batch.scratch!r} is {str(path)!r} here, which is no folder's path"
         )
     return path
 
@@ -197,7 +197,7 @@ def _compute(job: _Job, stage: str) -> str | None:
             kills += 1
             job.say(f"{key}: was killed; goes on")
         elif of_stage in KILLED:
-            return f"was killed {kills + 1} times, perhaps for want of memory (memory_gb in grid.toml)"
+            return f"was killed {kills + 1} times, perhaps for want of memory (memory_gb in slurm.yaml)"
         else:
             errors = [line for line in said.splitlines() if line.startswith("error: ")]
             return errors[0].removeprefix("error: ") if errors else f"exit status {of_stage}"

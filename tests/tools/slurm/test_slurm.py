@@ -13,7 +13,7 @@ from workspace import TINY, Workspace
 def workspace(tmp_path: Path) -> Workspace:
     """The tiny study with a site."""
     made = Workspace.make(tmp_path / "study", TINY)
-    (made.path / "grid.toml").write_text(SITE)
+    (made.path / "slurm.yaml").write_text(SITE)
     return made
 
 

@@ -55,7 +55,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made.append("src/context_fbr/training/loop.py", SLOW_TRAINING.format(str(slow(made))))
     made.append("src/context_fbr/evaluation/cell.py", HELD_EVALUATION.format(str(hold(made))))
     made.commit("Long")
-    (made.path / "grid.toml").write_text(SITE.replace("save_seconds = 20", "save_seconds = 40"))
+    (made.path / "slurm.yaml").write_text(SITE.replace("save_seconds: 20", "save_seconds: 40"))
     return made
 
 
@@ -250,8 +250,8 @@ def test_through_a_remote_a_training_survives_its_job_and_what_a_torn_push_left_
 ) -> None:
     made = base.copy(tmp_path / "study")
     made.dvc("remote", "add", "--local", "storage", str(tmp_path / "storage"))
-    (made.path / "grid.toml").write_text(
-        (made.path / "grid.toml").read_text() + 'remote = "storage"\nscratch = "$SCRATCH_OF_TEST/clones"\n'
+    (made.path / "slurm.yaml").write_text(
+        (made.path / "slurm.yaml").read_text() + "remote: storage\nscratch: $SCRATCH_OF_TEST/clones\n"
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCRATCH_OF_TEST", str(tmp_path))

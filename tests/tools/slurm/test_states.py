@@ -1,4 +1,4 @@
-"""How a cell stands, told from the cache, from what its job wrote, and from Slurm; and grid.toml."""
+"""How a cell stands, told from the cache, from what its job wrote, and from Slurm; and slurm.yaml."""
 
 from contextlib import chdir
 from dataclasses import replace
@@ -26,7 +26,7 @@ from context_fbr_tools.slurm.worker import TIME
 SILENT = SlurmUnavailableError("squeue: no answer in 30 s")
 CELL = Cell("spheres", "unet", 16, 1)
 WORK = CellStatus(CELL, "a" * 64, done=False)
-MINIMAL = "time_minutes = 60\nmemory_gb = 8\ngpus = 1\n"
+MINIMAL = "time_minutes: 60\nmemory_gb: 8\ngpus: 1\n"
 
 
 def batch_at(path: Path, number: int, *, digest: str = WORK.digest, remote: str | None = None) -> Batch:
@@ -231,39 +231,39 @@ def test_a_program_of_slurm_that_does_not_answer_is_given_up(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (MINIMAL + "partitoin = 'a'\n", r"grid.toml:4: partitoin: unknown key; did you mean partition\?"),
-        ("time_minutes = 60\nmemory_gb = 8\n", "grid.toml:1: gpus: is missing"),
-        (MINIMAL.replace("60", "'1 day'"), "grid.toml:1: time_minutes: is '1 day', but"),
-        (MINIMAL.replace("gpus = 1", "gpus = 2"), "grid.toml:3: gpus: is 2, but"),
-        (MINIMAL + "setup = 'module load cuda'\n", "grid.toml:4: setup: is 'module load cuda', but"),
+        (MINIMAL + "partitoin: a\n", r"slurm.yaml:4: partitoin: .*did you mean partition\?"),
+        ("time_minutes: 60\nmemory_gb: 8\n", "slurm.yaml:1: gpus: is missing"),
+        (MINIMAL.replace("60", "1 day"), "slurm.yaml:1: time_minutes: .*'1 day'"),
+        (MINIMAL.replace("gpus: 1", "gpus: 2"), "slurm.yaml:3: gpus: .*2"),
+        (MINIMAL + "setup: module load cuda\n", "slurm.yaml:4: setup: .*'module load cuda'"),
         (
-            MINIMAL + "[sbatch]\nsignal = 'B:USR1'\n",
-            "grid.toml:5: sbatch.signal: is set by `grid submit` itself",
+            MINIMAL + "sbatch:\n  signal: B:USR1\n",
+            "slurm.yaml:5: sbatch.signal: is set by `grid submit` itself",
         ),
-        (MINIMAL + "[sbatch]\ntime = '1:00'\n", "grid.toml:5: sbatch.time: is set by"),
-        (MINIMAL + "save_seconds = 3000\n", "grid.toml:4: save_seconds: is 3000, more than half"),
-        (MINIMAL + "account =\n", "grid.toml:4: is no TOML"),
+        (MINIMAL + "sbatch:\n  time: '1:00'\n", "slurm.yaml:5: sbatch.time: is set by"),
+        (MINIMAL + "save_seconds: 3000\n", "slurm.yaml:4: save_seconds: is 3000, more than half"),
+        (MINIMAL + "account: [\n", "slurm.yaml:5: is not valid YAML"),
     ],
 )
-def test_what_is_wrong_in_grid_toml_is_told_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
-    path = tmp_path / "grid.toml"
+def test_what_is_wrong_in_slurm_yaml_is_told_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "slurm.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=expected):
         config.read(path)
 
 
-def test_without_grid_toml_one_is_shown_that_works(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="time_minutes = 720") as error:
-        config.read(tmp_path / "grid.toml")
+def test_without_slurm_yaml_one_is_shown_that_works(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="time_minutes: 720") as error:
+        config.read(tmp_path / "slurm.yaml")
     example = str(error.value).partition("for example:\n")[2]
-    (tmp_path / "grid.toml").write_text(example)
-    assert config.read(tmp_path / "grid.toml").gpus == 1
+    (tmp_path / "slurm.yaml").write_text(example)
+    assert config.read(tmp_path / "slurm.yaml").gpus == 1
 
 
 def test_the_site_of_the_documentation_is_valid(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "slurm.md").read_text()
-    (tmp_path / "grid.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
-    read = config.read(tmp_path / "grid.toml")
+    (tmp_path / "slurm.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    read = config.read(tmp_path / "slurm.yaml")
     assert set(config.Site.model_fields) == read.model_fields_set
     assert read.sbatch == {"constraint": "a100"}
 

@@ -13,7 +13,7 @@ def add_parser(line: CommandLine) -> None:
     """Add the command."""
     command = line.add(
         "grid submit",
-        "submit the cells that are not done to a Slurm cluster, see grid.toml",
+        "submit the cells that are not done to a Slurm cluster, see slurm.yaml",
         "context-fbr grid submit --watch",
         run,
     )
