@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     command = _add(
         commands,
         "doctor",
-        help="say what of this machine and this folder is fine, doubtful or wrong, and what to do",
+        help="check this machine and this folder: OK, warning or error, each with a fix",
     )
     command.add_argument(
         "--json",
@@ -52,9 +52,6 @@ def parser() -> argparse.ArgumentParser:
         const=Path("-"),
         metavar="FILE",
         help="the same facts for programs (without FILE: on standard output, no table)",
-    )
-    command.add_argument(
-        "--full", action="store_true", help="read every object of DVC's cache, however long it takes"
     )
     command.set_defaults(do=actions.doctor)
 

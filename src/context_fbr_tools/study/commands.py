@@ -44,10 +44,10 @@ def check(_: Namespace) -> None:
 
 
 def doctor(options: Namespace) -> int:
-    """Say what of this machine and checkout is fine, doubtful or wrong."""
+    """Check this machine and this checkout."""
     from context_fbr_tools.doctor import command
 
-    return command.run(options.json, options.full)
+    return command.run(options.json)
 
 
 def check_lock(_: Namespace) -> None:
