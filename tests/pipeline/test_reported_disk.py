@@ -29,7 +29,6 @@ from context_fbr.config.study import read_study
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.runtime import entry, fetching, git, locks
-from context_fbr.runtime.provenance import Origin
 from context_fbr.training import weights  # fmt: skip
 from context_fbr_tools import cli
 from context_fbr_tools.doctor import checkout
@@ -307,7 +306,7 @@ def test_a_link_among_the_folders_of_results_is_refused_before_any_work_and_by_d
         local.run(read_study(Document.read()), 1)
     assert str(caught.value).startswith(f"{link} -> {tmp_path / 'disk'}: ")
     assert "cache.type symlink" in str(caught.value)
-    assert [r.status for r in checkout._folders()] == [Status.WRONG]
+    assert [r.status for r in checkout._folders()] == [Status.ERROR]
     Path(link).unlink()
     Path("inside").mkdir()
     Path(link).symlink_to(Path("inside").absolute())
@@ -478,9 +477,9 @@ def test_a_checkout_that_git_does_not_trust_is_a_warning_with_the_remedy(
     assert warning.count("warning: ") == 1
     assert "dubious ownership" in warning
     assert f"`git config --global --add safe.directory {foreign}`" in warning
-    result = checkout.git_result(Origin(None, (), "now", 0.0))
-    assert (result.status, "dubious ownership" in result.found) == (Status.DOUBTFUL, True)
-    assert f"git config --global --add safe.directory {foreign}" in result.to_do
+    result = checkout.git_result(None, ())
+    assert (result.status, "dubious ownership" in result.found) == (Status.WARNING, True)
+    assert f"git config --global --add safe.directory {foreign}" in result.fix
 
 
 def test_no_git_and_no_repository_are_no_warning(
@@ -512,7 +511,7 @@ def test_line_endings_that_git_has_changed_are_named(
     shell("git", "-c", "core.autocrlf=true", "clone", "-q", here, tmp_path / "clone")
     monkeypatch.chdir(tmp_path / "clone")
     assert converted_files.changed_files() == ["run.sh", "src/a.py"]  # of params.yaml the values count
-    assert [result.status for result in checkout._line_endings()] == [Status.WRONG]
+    assert [result.status for result in checkout._endings()] == [Status.ERROR]
 
 
 def test_a_clone_of_the_project_has_lf_whatever_the_user_s_settings(here: Path, tmp_path: Path) -> None:
@@ -545,7 +544,7 @@ def test_a_user_without_a_name_gets_one(monkeypatch: pytest.MonkeyPatch) -> None
         entry.run_command(lambda _: int(getpass.getuser() != f"uid{os.getuid()}"), [])
     assert ended.value.code == 0
     (result,) = checkout._user()
-    assert (result.status, "export USER=" in result.to_do) == (Status.DOUBTFUL, True)
+    assert (result.status, "export USER=" in result.fix) == (Status.WARNING, True)
 
 
 # Folders and files

@@ -78,7 +78,7 @@ def propose(found: Survey, study: Study) -> Proposal:
     Raises:
         UserError: if there is no foreground, or an image has nothing above 0 (CT: above the window).
     """
-    if not found.inside.voxels:
+    if not any(case.foreground_voxels for case in found.cases):
         names = ", ".join(f"{value} ({found.label_names[value]})" for value in found.foreground)
         raise UserError(
             f"{found.folder}: no training case has foreground {names}; choose another --foreground"
@@ -168,8 +168,8 @@ def _training_cases(task: Task) -> int:
 
 
 def _window(found: Survey) -> tuple[int, int]:
-    low = math.floor(found.inside.percentile(LOW) / WINDOW_STEP) * WINDOW_STEP
-    high = math.ceil(found.inside.percentile(HIGH) / WINDOW_STEP) * WINDOW_STEP
+    low = math.floor(found.percentile(LOW) / WINDOW_STEP) * WINDOW_STEP
+    high = math.ceil(found.percentile(HIGH) / WINDOW_STEP) * WINDOW_STEP
     return (low, high) if low < high else (low - WINDOW_STEP, high + WINDOW_STEP)
 
 

@@ -2,10 +2,12 @@
 
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from context_fbr.config import profiles
 from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import PARAMS_FILE, Document
 from context_fbr.config.study import NAME, Study, read_study
@@ -15,10 +17,9 @@ from context_fbr.datasets.dataset_json import NAME as DATASET_JSON
 from context_fbr.datasets.dataset_json import Description
 from context_fbr.datasets.problems import Severity
 from context_fbr.datasets.verify import Report, verify
-from context_fbr_tools.data import tables, yaml_block
 from context_fbr_tools.data import verify as verification
+from context_fbr_tools.data import yaml_block
 from context_fbr_tools.data.description import write_description
-from context_fbr_tools.data.insertion import indentation, insert
 from context_fbr_tools.data.proposal import fewest_cases, propose
 from context_fbr_tools.data.survey import survey, training_pairs
 
@@ -46,9 +47,11 @@ def run(
             there; nothing is then written.
     """
     study = read_study(Document.read())
-    indent = indentation(study.document)
     if modality and not write_dataset_json:
         raise UserError("--modality goes with --write-dataset-json; else it is read from dataset.json")
+    if write and study.document.root["tasks"].fa.flow_style():
+        text = "is in { }, without room for comments; write one task a block, indented below it"
+        raise UserError(study.document.problem(("tasks",), text))
     name = _check(folder, name, foreground, study)
     if write_dataset_json:
         write_description(folder, name, modality)
@@ -57,17 +60,28 @@ def run(
     report = verify(folder)
     print(verification.render(report), file=sys.stderr)
     if report.count(Severity.ERROR):
-        raise UserError(f"{folder}: has errors, see above; mend them, then run this again")
+        raise UserError(f"{folder}: has errors, see above; fix them, then run this again")
     found = survey(report, foreground or _first_label(report))
     proposal = propose(found, study)
-    print(f"\n{tables.render(found)}\n", file=sys.stderr)
-    text = yaml_block.render(name, _as_written(folder), found, proposal, study, indent)
+    text = yaml_block.render(name, _as_written(folder), found, proposal, study)
     if not write:
         print(text, end="")
         return
-    first, last = insert(PARAMS_FILE, name, text)
-    print(f"{PARAMS_FILE}: lines {first} to {last} are the new task {name}; look at its comments")
+    print(f"{PARAMS_FILE}:{insert(name, text)}: the new task {name}; read its comments")
     print(f"next: add {name} to grid.tasks, then `context-fbr check`, then `make repro`")
+
+
+def insert(name: str, block: str) -> int:
+    """Write a task into params.yaml as a profile does, comments kept; return its line.
+
+    Raises:
+        UserError: if the result is not a valid study; params.yaml is then unchanged.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        overlay = Path(folder, PARAMS_FILE)
+        overlay.write_text(f"tasks:\n{block}\n", encoding="utf-8")
+        profiles.apply_overlay(overlay, PARAMS_FILE)
+    return Document.read().line(("tasks", name))
 
 
 def _check(folder: Path, name: str | None, foreground: tuple[int, ...] | None, study: Study) -> str:

@@ -27,8 +27,8 @@ Line = tuple[str, list[str]]
 """YAML and its comments, of which the second and following go below the first."""
 
 
-def render(name: str, folder: str, found: Survey, proposal: Proposal, study: Study, indent: int = 2) -> str:
-    """The block, each line ended.
+def render(name: str, folder: str, found: Survey, proposal: Proposal, study: Study) -> str:
+    """Return the block, each line ended, as it is indented below `tasks:`.
 
     Args:
         name: of the task.
@@ -36,7 +36,6 @@ def render(name: str, folder: str, found: Survey, proposal: Proposal, study: Stu
         found: what the proposal is based on, for the comments.
         proposal: the values.
         study: that the block is for.
-        indent: of the task's name, in spaces; what is below it is indented by two more a level.
     """
     split = proposal.split
     lines: list[Line] = [
@@ -64,7 +63,7 @@ def render(name: str, folder: str, found: Survey, proposal: Proposal, study: Stu
             ["the longest edge of a prepared voxel; better: what two readers differ by"],
         ),
     ]
-    return "".join(_laid_out(" " * indent + text, comments) for text, comments in lines)
+    return "".join(_laid_out(f"  {text}", comments) for text, comments in lines)
 
 
 def ranges(shapes: Sequence[Sequence[int]]) -> str:
@@ -122,7 +121,7 @@ def _foreground(found: Survey) -> list[str]:
 
 def _intensities(found: Survey, proposal: Proposal) -> list[Line]:
     if proposal.window:
-        low, high = (f"{found.inside.percentile(percent):.4g}" for percent in (LOW, HIGH))
+        low, high = (f"{found.percentile(percent):.4g}" for percent in (LOW, HIGH))
         return [
             (
                 f"    window: [{proposal.window[0]}, {proposal.window[1]}]",

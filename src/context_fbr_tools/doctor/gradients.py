@@ -1,4 +1,4 @@
-"""Does this device compute the gradients of convolutions? Each shape of those of a small UNet."""
+"""Gradients of convolutions on this device: each shape of those of a small UNet, against float64."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +16,7 @@ EDGES = (16, 32)
 
 
 def layers() -> list[Layer]:
-    """Every shape of a convolution in a UNet of MONAI with four halvings."""
+    """Return every shape of a convolution in a UNet of MONAI with four halvings."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = UNet(3, 1, 2, (8, 16, 32, 64, 128), (2, 2, 2, 2), num_res_units=2, norm="batch")
@@ -24,36 +24,24 @@ def layers() -> list[Layer]:
 
 
 def check(device: torch.device, tested: Sequence[Layer] | None = None) -> Iterator[Result]:
-    """Gradients in float32, and in bfloat16 as far as `train.precision: bf16` would compute in it."""
+    """Check gradients in float32, and in bfloat16 those that `train.precision: bf16` would compute in it."""
     tested = layers() if tested is None else tested
-    yield _result("float32", torch.float32, tested, device)
+    fix = "train nothing here: use another device (CONTEXT_FBR_DEVICE) or version of PyTorch"
+    yield _result("float32", torch.float32, tested, device, Status.ERROR, fix)
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        yield Result(
-            "bf16 gradients", Status.OK, f"{device} has no bfloat16: leave train.precision at float32"
-        )
+        yield Result("bf16 gradients", Status.OK, f"{device} has no bfloat16: keep train.precision: float32")
         return
-    yield _result("bf16", torch.bfloat16, [layer for layer in tested if min(layer.shape[2:]) > SMALL], device)
+    large = [layer for layer in tested if min(layer.shape[2:]) > SMALL]
+    fix = "keep train.precision: float32 on this device; a training in bf16 would refuse to begin"
+    yield _result("bf16", torch.bfloat16, large, device, Status.WARNING, fix)
 
 
-def _result(name: str, dtype: torch.dtype, tested: Sequence[Layer], device: torch.device) -> Result:
-    limit = LIMITS[dtype]
+def _result(
+    name: str, dtype: torch.dtype, tested: Sequence[Layer], device: torch.device, bad: Status, fix: str
+) -> Result:
     errors = [(layer, error(layer, device, dtype)) for layer in tested]
-    wrong: dict[str, list[Layer]] = {}
-    for layer, value in errors:
-        if value > limit:
-            wrong.setdefault(str(layer), []).append(layer)
-    largest = max(value for _, value in errors)
-    title = f"{name} gradients"
-    if not wrong:
-        found = f"right in {len(tested)} convolutions (relative error {largest:.1g}, limit {limit:.1g})"
-        return Result(title, Status.OK, found)
-    shapes = "; ".join(
-        f"{shape} with {', '.join(layer.channels for layer in ones)} channels"
-        for shape, ones in wrong.items()
-    )
-    found = f"wrong at {shapes} (relative error up to {largest:.1g}, limit {limit:.1g})"
-    if dtype == torch.float32:
-        to_do = "train nothing here: use another device (CONTEXT_FBR_DEVICE) or version of PyTorch"
-        return Result(title, Status.WRONG, found, to_do)
-    to_do = "leave train.precision at float32 on this device; a training in bf16 would refuse to begin"
-    return Result(title, Status.DOUBTFUL, found, to_do)
+    wrong = [f"{layer} with {layer.channels} channels" for layer, value in errors if value > LIMITS[dtype]]
+    size = f"relative error up to {max(value for _, value in errors):.1g}, limit {LIMITS[dtype]:.1g}"
+    if wrong:
+        return Result(f"{name} gradients", bad, f"wrong at {'; '.join(wrong)} ({size})", fix)
+    return Result(f"{name} gradients", Status.OK, f"right in {len(tested)} convolutions ({size})")

@@ -10,7 +10,6 @@ import pytest
 from msd_dataset import AFFINE, Dataset
 
 from context_fbr.datasets.verify import verify
-from context_fbr_tools.data import histogram
 from context_fbr_tools.data import survey as surveying
 from context_fbr_tools.data.survey import BYTES_PER_VOXEL, survey
 
@@ -20,10 +19,9 @@ from context_fbr_tools.data.survey import BYTES_PER_VOXEL, survey
     [("int16", 1, 0.02), ("int16", 1, 1.0), ("int16", 2, 0.1), ("float64", 1, 1.0)],
 )
 def test_the_memory_that_a_survey_takes_is_known_from_the_number_of_voxels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: str, slope: float, foreground: float
+    tmp_path: Path, stored: str, slope: float, foreground: float
 ) -> None:
-    """Against what numpy and the rest of Python allocate; blocks as small as they are beside a real scan."""
-    monkeypatch.setattr(histogram, "_BLOCK", 1 << 14)
+    """Against what numpy and the rest of Python allocate."""
     voxels = np.random.default_rng(0).integers(-100, 300, (120, 100, 110))
     label = np.zeros(voxels.shape)
     label[: int(120 * foreground)] = 1

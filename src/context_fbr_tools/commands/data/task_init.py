@@ -14,9 +14,9 @@ def add_parser(line: CommandLine) -> None:
         "context-fbr task init /data/clinic_ct --write",
         run,
         epilog="The block goes to standard output, indented as below `tasks:`, for you to paste there.\n"
-        "The report of `verify` and the tables go to standard error. With --write the block goes\n"
-        "into params.yaml, after the last task, and nothing else of the file changes. A data set\n"
-        "with errors gets no block.",
+        "The report of `verify` goes to standard error. With --write the block goes into params.yaml,\n"
+        "after the last task; other values and all comments are kept. A data set with errors gets\n"
+        "no block.",
     )
     command.add_argument("folder", type=Path, metavar="DIR", help="holds dataset.json, imagesTr and labelsTr")
     command.add_argument(

@@ -10,7 +10,7 @@ def add_parser(line: CommandLine) -> None:
     """Add the command."""
     command = line.add(
         "doctor",
-        "say what of this machine and this folder is fine, doubtful or wrong, and what to do",
+        "check this machine and this folder: OK, warning or error, each with a fix",
         "context-fbr doctor",
         run,
         in_project=False,
@@ -23,13 +23,10 @@ def add_parser(line: CommandLine) -> None:
         metavar="FILE",
         help="the same facts for programs (without FILE: on standard output, no table)",
     )
-    command.add_argument(
-        "--full", action="store_true", help="read every object of DVC's cache, however long it takes"
-    )
 
 
 def run(options: Namespace) -> int:
     """Run all checks; exit status 1 if one of them found an error."""
     from context_fbr_tools.doctor import command
 
-    return command.run(options.json, options.full)
+    return command.run(options.json)
