@@ -23,8 +23,8 @@ from context_fbr.config.raw import ArchiveRaw, FolderRaw, folder_warnings, read_
 from context_fbr.config.study import read_study
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
-from context_fbr.datasets.archive import acquire as archives
 from context_fbr.datasets.archive import acquire as bringing
+from context_fbr.datasets.archive.download import RETRY, download
 from context_fbr_tools.grid import local
 from context_fbr_tools.study import commands
 
@@ -37,7 +37,7 @@ def study(tmp_path: Path, params: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """A folder with params.yaml to stand in; a sound data set lies in zoo/."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CONTEXT_FBR_ARCHIVE_ZOO", raising=False)
-    monkeypatch.setattr(archives.find_archive, "__defaults__", (archives.INCOMING, (0.01, 0.02)))
+    monkeypatch.setattr(download, "__defaults__", (RETRY.new(total=2, backoff_factor=0.01),))
     Dataset.make(tmp_path / "zoo")
     return tmp_path
 
@@ -340,7 +340,9 @@ def test_a_file_that_cannot_be_read_while_it_is_copied_is_not_told_as_a_write_er
     Path("zoo/labelsTr/b.nii.gz").unlink()
     Path("zoo/labelsTr/b.nii.gz").symlink_to(unreadable)
     with (
-        pytest.raises(UserError, match=r"^zoo/labelsTr/b\.nii\.gz: cannot be read: Input/output error; mend"),
+        pytest.raises(
+            UserError, match=r"^zoo/labelsTr/b\.nii\.gz: cannot be read: Input/output error; correct"
+        ),
         atomic.directory(RAW) as folder,  # as the stage does
     ):
         bringing._copy(Path("zoo"), folder)
