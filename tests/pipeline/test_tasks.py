@@ -85,12 +85,9 @@ def without_data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, s
     return workspace, done.stdout + done.stderr
 
 
-def test_a_task_without_archive_fails_alone_and_says_the_three_ways(
-    without_data: tuple[Workspace, str],
-) -> None:
+def test_a_task_without_archive_fails_alone(without_data: tuple[Workspace, str]) -> None:
     workspace, said = without_data
-    for way in ("CONTEXT_FBR_ARCHIVE_LOST", "put it into data/incoming", "tasks.lost.raw.url"):
-        assert way in said
+    assert "CONTEXT_FBR_ARCHIVE_LOST" in said
     assert "raw@lost failed or lacks its input" in said
     assert "Traceback" not in said
     assert cells(workspace, task="blobs") <= workspace.lock().keys()

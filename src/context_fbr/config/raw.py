@@ -77,7 +77,7 @@ class ArchiveRaw(Section):
     source: Literal["archive"]
     archive: Annotated[str, Field(pattern=r"^[^/\\]+\.(tar|tar\.gz|tgz|zip)$")]
     """File name, looked for in data/incoming."""
-    url: Annotated[str, Field(pattern=r"^(https?|file)://")] | None
+    url: Annotated[str, Field(pattern=r"^https?://")] | None
     """Where it can be downloaded; None if nowhere."""
     md5: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None
     """Of the archive; None if unknown."""

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msd_dataset import Dataset
 from mutations import efforts, mutated_bytes, mutated_json, mutated_table
-from test_archive import HOSTILE, member
+from packed import HOSTILE, member
 from test_nifti_fuzz import IMAGE, LABEL, mutants
 from test_params_fuzz import ARGUMENTS, ENDLESS, SIZES, texts
 

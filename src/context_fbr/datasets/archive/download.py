@@ -1,63 +1,44 @@
-"""Download a large file over a line that may break: resumed where the server allows it, else from the start.
+"""Download a large file over a connection that may break, with resume where the server allows it."""
 
-urllib of the standard library does all that is needed: redirects, proxies from the environment, file:// urls.
-What it does not tell by itself is a connection that ends early, so lengths are compared.
-"""
-
-import http.client
-import json
 import os
-import re
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+import requests
+from urllib3.exceptions import HTTPError, MaxRetryError
+from urllib3.util.retry import Retry
 
 from context_fbr.core import atomic
 from context_fbr.core.errors import visible
 from context_fbr.core.progress import progress
 from context_fbr.datasets.archive import disk
 
-PAUSES_S = (1.0, 3.0, 10.0)
+RETRY = Retry(total=4, backoff_factor=1, status_forcelist=(408, 425, 429, *range(500, 600)))
+"""Pauses of 0, 2, 4 and 8 s between attempts."""
 TIMEOUT_S = 60.0
 CHUNK = 1_000_000  # bytes
-_TRY_AGAIN = (408, 425, 429)  # and every 5xx: the server's own trouble
 
 
 class DownloadError(Exception):
-    """The file cannot be had from its url; says why."""
+    """The file cannot be downloaded; the text is the reason."""
 
 
 class _BrokenError(Exception):
     """This attempt failed, the next one may not."""
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What the bytes of a partial file are: only the same may be appended to them."""
+def download(url: str, partial: Path, unpack_in: Path, retry: Retry = RETRY) -> None:
+    """Download into `partial`, resuming from the bytes of an earlier call.
 
-    url: str
-    validator: str | None
-    """The server's ETag or Last-Modified."""
-
-
-def download(url: str, partial: Path, unpack_in: Path, pauses_s: Sequence[float] = PAUSES_S) -> None:
-    """Download into `partial`, going on with what an earlier attempt left there.
-
-    Each attempt is followed by the next longer pause, and the last pause by the error; an attempt that brings
-    a chunk or more starts the pauses anew. What has come stays for the next call, and so does a whole file
-    whose hash was not looked at yet: `forget` it once it has its own name. A server that names no
-    version of its file (ETag, Last-Modified) is trusted to go on with the same one: check the hash.
+    An attempt that brings at least a chunk more than all before it restarts the count of attempts. Received
+    bytes stay for the next call, also those of a complete file: `forget` them once it has its own name.
+    A server without ETag and Last-Modified may change its file unnoticed: check the hash.
 
     Args:
         url: of the file.
-        partial: where it goes; a small file beside it, `.partial` too, remembers what it is part of.
-        unpack_in: room for the same number of bytes must be free in this folder as well.
-        pauses_s: between attempts.
+        partial: its place; a small file beside it, `.partial` too, keeps the url and version of the bytes.
+        unpack_in: folder that needs room for the same number of bytes.
+        retry: number of attempts and their pauses.
 
     Raises:
         DownloadError: if the server refuses, or all attempts failed.
@@ -65,133 +46,99 @@ def download(url: str, partial: Path, unpack_in: Path, pauses_s: Sequence[float]
         OSError: if the file cannot be written.
     """
     partial.parent.mkdir(parents=True, exist_ok=True)
-    failures, most = 0, _size(partial)
+    attempts, most = retry, _size(partial)
     while True:
         try:
-            _attempt(url, partial, unpack_in)
+            return _attempt(url, partial, unpack_in, retry)
         except _BrokenError as error:
-            # More than ever before, or a server without ranges could go on for ever.
-            failures = 1 if _size(partial) >= most + CHUNK else failures + 1
+            # Compared with the most so far: a server without ranges could otherwise be retried forever.
+            attempts = retry if _size(partial) >= most + CHUNK else attempts
             most = max(most, _size(partial))
-            if failures > len(pauses_s):
+            try:
+                attempts = attempts.increment(error=error)
+            except MaxRetryError:
                 raise DownloadError(str(error)) from error
-            pause = pauses_s[failures - 1]
-            text = f"download {url}: {error}; next attempt in {pause:g} s"
+            text = f"download {url}: {error}; next attempt in {attempts.get_backoff_time():g} s"
             print(visible(text), file=sys.stderr, flush=True)
-            time.sleep(pause)
-        else:
-            return
+            attempts.sleep()
 
 
 def forget(partial: Path) -> None:
-    """Remove what is known of a partial file, and the file itself if it still has this name."""
+    """Remove a partial file and the record of its source."""
     _source_file(partial).unlink(missing_ok=True)
     partial.unlink(missing_ok=True)
 
 
-def _attempt(url: str, partial: Path, unpack_in: Path) -> None:
-    source = _read_source(partial)
-    if source is None or source.url != url:
+def _attempt(url: str, partial: Path, unpack_in: Path, retry: Retry) -> None:
+    source_url, validator = _read_source(partial)
+    if source_url != url:
         forget(partial)
-        source = None
     offset = _size(partial)
     headers = {"Accept-Encoding": "identity", "User-Agent": "context-fbr"}
-    if source and offset:
+    if offset:
         headers["Range"] = f"bytes={offset}-"
-        if source.validator:
-            headers["If-Range"] = source.validator
+        if validator:
+            headers["If-Range"] = validator
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{offset}":
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+            content_range = response.headers.get("Content-Range", "")
+            if response.status_code == 416 and content_range == f"bytes */{offset}":
                 return  # it was complete
-            if error.code == 416:
+            if response.status_code == 416 or (
+                response.status_code == 206 and not content_range.startswith(f"bytes {offset}-")
+            ):
                 forget(partial)
-                raise _BrokenError("what was there is no part of the file: from the start") from None
-            if error.code in _TRY_AGAIN or error.code >= 500:
-                raise _BrokenError(f"the server says {error.code} {error.reason}") from None
-            raise DownloadError(f"the server says {error.code} {error.reason}") from None
-    except urllib.error.URLError as error:
-        raise _BrokenError(str(error.reason)) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _BrokenError(str(error) or type(error).__name__) from error
-    except ValueError as error:
-        raise DownloadError(str(error)) from error  # is no url
-    with response:
-        _receive(response, url, partial, offset, unpack_in)
+                raise _BrokenError("the server has no such part of the file: restarted")
+            if response.status_code not in (200, 206):
+                refusal = f"the server says {response.status_code} {response.reason}"
+                is_passing = retry.is_retry("GET", response.status_code)
+                raise _BrokenError(refusal) if is_passing else DownloadError(refusal)
+            _receive(response, partial, offset if response.status_code == 206 else 0, unpack_in, url)
+    except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
+        cause = error.args[0] if error.args else error
+        raise _BrokenError(str(getattr(cause, "reason", cause))) from error
+    except (requests.RequestException, ValueError) as error:  # not a valid url, among others
+        raise DownloadError(str(error)) from error
 
 
-def _receive(response: Any, url: str, partial: Path, offset: int, unpack_in: Path) -> None:
-    """Append the answer to the partial file, or start it anew if the answer is the whole file."""
-    if response.status == 206:
-        start = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-        if not start or int(start[1]) != offset:
-            forget(partial)
-            raise _BrokenError("the server sent another part than asked for: from the start")
-        text = f"download {url}: resumed after {offset / 1e6:.0f} MB"
-        print(visible(text), file=sys.stderr, flush=True)
-    else:
-        offset = 0
-    length = response.headers.get("Content-Length")
-    missing = int(length) if length else None
-    if missing is not None:
-        needs = [(partial.parent, missing), (unpack_in, offset + missing)]
+def _receive(response: requests.Response, partial: Path, offset: int, unpack_in: Path, url: str) -> None:
+    """Append the body to the partial file, or replace the file if `offset` is 0."""
+    expected = response.raw.length_remaining
+    if expected is not None:
+        needs = [(partial.parent, expected), (unpack_in, offset + expected)]
         disk.require(needs, f"the download of {url} and what is unpacked from it")
-    if not offset:
-        _write_source(partial, _Source(url, _validator(response)))
-    chunks = _chunks(response)
-    if missing:
-        chunks = progress(chunks, -(-missing // CHUNK), f"download {url.rpartition('/')[2]}", "megabyte")
-    received = 0
-    with partial.open("ab" if offset else "wb") as file:
+    if offset:
+        print(visible(f"download {url}: resumed after {offset / 1e6:.0f} MB"), file=sys.stderr, flush=True)
+    else:
+        partial.unlink(missing_ok=True)  # first: old bytes are never beside a new source
+        tag = response.headers.get("ETag", "W/")  # a weak one may stand for other bytes
+        validator = response.headers.get("Last-Modified", "") if tag.startswith("W/") else tag
+        atomic.write_text(_source_file(partial), f"{url}\n{validator}\n")
+    response.raw.enforce_content_length = False  # a read that ends early returns its bytes; compared below
+    chunks = response.raw.stream(CHUNK, decode_content=False)
+    if expected:
+        chunks = progress(chunks, -(-expected // CHUNK), f"download {url.rpartition('/')[2]}", "megabyte")
+    with partial.open("ab") as file:
         try:
             for chunk in chunks:
                 file.write(chunk)
-                received += len(chunk)
         finally:
             file.flush()
             os.fsync(file.fileno())
-    if missing is not None and received < missing:
-        raise _BrokenError(
-            f"the connection ended after {(offset + received) / 1e6:.1f} of {(offset + missing) / 1e6:.1f} MB"
-        )
-
-
-def _chunks(response: Any) -> Iterator[bytes]:
-    while True:
-        try:
-            chunk = response.read(CHUNK)
-        except http.client.IncompleteRead as error:
-            yield error.partial
-            raise _BrokenError("the connection ended early") from error
-        except (OSError, http.client.HTTPException) as error:
-            raise _BrokenError(str(error) or type(error).__name__) from error
-        if not chunk:
-            return
-        yield chunk
-
-
-def _validator(response: Any) -> str | None:
-    """What tells this version of the file from others; a weak ETag does not for its bytes."""
-    tag = response.headers.get("ETag")
-    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
+    if expected is not None and _size(partial) < offset + expected:
+        sizes = f"{_size(partial) / 1e6:.1f} of {(offset + expected) / 1e6:.1f} MB"
+        raise _BrokenError(f"the connection ended after {sizes}")
 
 
 def _source_file(partial: Path) -> Path:
     return partial.with_name(f"{partial.stem}.source.partial")
 
 
-def _read_source(partial: Path) -> _Source | None:
-    try:
-        return _Source(**json.loads(_source_file(partial).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # not there, or not ours: then the bytes are unknown
-        return None
-
-
-def _write_source(partial: Path, source: _Source) -> None:
-    partial.unlink(missing_ok=True)  # first: old bytes never stand beside a new source
-    atomic.write_text(_source_file(partial), json.dumps(asdict(source)) + "\n")
+def _read_source(partial: Path) -> tuple[str | None, str]:
+    """Url of the bytes in a partial file, None if unknown, and the server's ETag or Last-Modified."""
+    path = _source_file(partial)
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+    return (lines[0], lines[1]) if len(lines) == 3 else (None, "")
 
 
 def _size(path: Path) -> int:

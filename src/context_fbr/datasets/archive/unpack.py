@@ -1,4 +1,4 @@
-"""Unpack an archive that nobody vouches for: nothing outside of the folder, no links, no devices."""
+"""Unpack an archive from any source: nothing outside of the folder, no links, no devices."""
 
 import lzma
 import stat
@@ -21,12 +21,27 @@ from context_fbr.datasets.dataset_json import NAME
 from context_fbr.datasets.layout import FOLDERS
 
 _BLOCK = 512  # bytes of a tar file
-ENDINGS = ".tar, .tar.gz, .tgz or .zip"
+_ENDINGS = (".tar", ".tar.gz", ".tgz", ".zip")
+_EXPECTED = "expected .tar, .tar.gz, .tgz or .zip"
 _ALLOWED = frozenset({"tar", "gzip", "xz", "bzip2", "damaged-gzip", "unknown", "zeros"})
 """Kinds that a .tar may begin with; an old tar has no mark, one without members is zeros."""
-_REPACK = f"unpack it, and pack the data set again as {ENDINGS}, or give its folder (`source: folder`)"
-_REMEDIES = {"zstd": _REPACK, "7z": _REPACK, "rar": _REPACK}
 _FROM_A_SERVER = frozenset({"html", "xml", "git-lfs", "git-annex", "empty", "text", "dangling"})
+_OTHER_ARCHIVES = frozenset({"zstd", "7z", "rar"})
+_TAR_KINDS = dict.fromkeys(tarfile.REGULAR_TYPES, "file") | {
+    tarfile.DIRTYPE: "folder",
+    tarfile.SYMTYPE: "symbolic link",
+    tarfile.LNKTYPE: "hard link",
+    tarfile.CHRTYPE: "device",
+    tarfile.BLKTYPE: "device",
+    tarfile.FIFOTYPE: "device",
+}
+_ZIP_KINDS = {"?": "file", "-": "file", "d": "folder", "l": "symbolic link"}
+"""By the first letter of the mode; `?` where the archive was not made on Unix."""
+_DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError),
+    RuntimeError,  # zipfile: an encrypted member, or one of unknown compression
+    *(ValueError, LookupError, ArithmeticError, struct.error),  # headers without sense
+)
 
 
 @dataclass(frozen=True)
@@ -36,9 +51,9 @@ class _Member:
     name: str
     size: int
     kind: str
-    """`file`, `folder`, or what must not be unpacked."""
+    """`file`, `folder`, or a kind that must not be unpacked."""
     extract: Callable[[str, Path], object]
-    """Writes it under a new name below a folder."""
+    """Write it under a new name below a folder."""
 
     @property
     def path(self) -> PurePosixPath:
@@ -53,25 +68,29 @@ class _Member:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a .tar, .tar.gz, .tgz or .zip into an empty folder, such as `atomic.directory` gives.
 
-    The whole archive is looked at before anything is written. Folders around the data set (`Task09_Spleen/`)
-    are left out, and so is what is beside it, and the files that macOS adds.
+    All members are checked before the first is written. Folders around the data set (`Task09_Spleen/`),
+    files beside it and files that macOS adds are left out.
 
     Raises:
-        UserError: if it is damaged, cut or no archive, if a member must not be unpacked (all are named), if
-            it holds several data sets, or if there is not enough room.
-        OSError: if a file cannot be written; an archive that cannot be read is a UserError.
+        UserError: if it is damaged, cut, cannot be read or is no archive, if a member must not be unpacked
+            (all are named), if it holds several data sets, or if there is not enough room.
+        OSError: if a file cannot be written.
     """
     if problem := wrong_kind(archive, archive.name):
         raise UserError(f"{archive}: {problem}")
-    with _damage_is_an_error(archive), _members(archive) as found:
-        members = [member for member in found if not member.is_junk]
-        raise_problems([f"{archive}: {problem}" for problem in _problems(members)])
-        files = _chosen(archive, [member for member in members if member.kind == "file"])
-        if not files:
-            raise UserError(f"{archive}: holds no files; expected dataset.json, imagesTr and labelsTr")
-        disk.require([(folder, sum(member.size for member in files.values()))], f"unpacking {archive.name}")
-        for name, member in progress(files.items(), len(files), f"unpack {archive.name}", "file"):
-            member.extract(name, folder)
+    try:
+        with _members(archive) as found:
+            members = [member for member in found if not member.is_junk]
+            raise_problems([f"{archive}: {problem}" for problem in _problems(members)])
+            files = _chosen(archive, [member for member in members if member.kind == "file"])
+            disk.require([(folder, sum(file.size for file in files.values()))], f"unpacking {archive.name}")
+            for name, member in progress(files.items(), len(files), f"unpack {archive.name}", "file"):
+                member.extract(name, folder)
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # without: gzip's wrong checksum
+            raise
+        text = f"is no archive, cut or damaged ({error}); {_EXPECTED}: download or copy it again"
+        raise UserError(f"{archive}: {text}") from error
 
 
 def _problems(members: list[_Member]) -> Iterator[str]:
@@ -89,21 +108,22 @@ def _problems(members: list[_Member]) -> Iterator[str]:
 
 
 def _chosen(archive: Path, files: list[_Member]) -> dict[str, _Member]:
-    """The files of the data set by their names in its folder; what else there is goes to stderr."""
-    root = _root(archive, files)
-    chosen = {member.path: member for member in files if member.path.parts[: len(root)] == root}
-    others = [member.name for member in files if member.path not in chosen]
+    """Files of the data set by their names in its folder; the first of the others go to stderr."""
+    if not files:
+        raise UserError(f"{archive}: holds no files; expected dataset.json, imagesTr and labelsTr")
+    root = _root(archive, [member.path.parts for member in files])
+    chosen = [member for member in files if member.path.parts[: len(root)] == root]
+    others = [member.name for member in files if member.path.parts[: len(root)] != root]
     if others:
         text = f"{archive}: {len(others)} files beside {'/'.join(root)} are left out: {', '.join(others[:3])}"
         print(visible(text + (", ..." if len(others) > 3 else "")), file=sys.stderr, flush=True)
-    return {str(PurePosixPath(*path.parts[len(root) :])): member for path, member in chosen.items()}
+    return {str(PurePosixPath(*member.path.parts[len(root) :])): member for member in chosen}
 
 
-def _root(archive: Path, files: list[_Member]) -> tuple[str, ...]:
-    """The folder that holds dataset.json and imagesTr; if there is none, the one around everything."""
-    paths = [member.path.parts for member in files]
+def _root(archive: Path, paths: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the folder that holds dataset.json and imagesTr; if there is none, the one around all files."""
     described = {parts[:-1] for parts in paths if parts[-1] == NAME}
-    imaged = {parts[:place] for parts in paths for place in range(len(parts)) if parts[place] == FOLDERS[0]}
+    imaged = {parts[:place] for parts in paths for place, name in enumerate(parts) if name == FOLDERS[0]}
     roots = described & imaged or described or imaged
     highest = sorted(root for root in roots if len(root) == min(map(len, roots)))
     if len(highest) > 1:
@@ -117,78 +137,48 @@ def _root(archive: Path, files: list[_Member]) -> tuple[str, ...]:
 
 @contextmanager
 def _members(archive: Path) -> Iterator[list[_Member]]:
-    if archive.suffix.lower() == ".zip":
-        with disk.open_to_read(archive) as source, zipfile.ZipFile(source) as file:
-            yield [_zip_member(file, info) for info in file.infolist()]
-    else:
-        with disk.open_to_read(archive) as source, tarfile.open(archive, fileobj=source) as file:
-            members = file.getmembers()
-            _check_end(file)
-            yield [_tar_member(file, info) for info in members]
+    with disk.open_to_read(archive) as source:
+        if archive.suffix.lower() == ".zip":
+            with zipfile.ZipFile(source) as file:
+                yield [_zip_member(file, info) for info in file.infolist()]
+        else:
+            with tarfile.open(archive, fileobj=source) as tar:
+                members = tar.getmembers()
+                _check_end(tar)
+                yield [_tar_member(tar, info) for info in members]
 
 
-def _check_end(file: tarfile.TarFile) -> None:
-    """Without this, an archive that is cut or damaged between two members looks like a shorter one."""
-    stream = file.fileobj
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Check the end mark: an archive that is cut between two members looks like a shorter one."""
+    stream = tar.fileobj
     assert stream is not None  # it was opened to be read
-    stream.seek(file.offset)
+    stream.seek(tar.offset)
     if stream.read(_BLOCK) != bytes(_BLOCK):
         raise tarfile.ReadError("it does not end with an end mark")
     while stream.read(1 << 20):  # a compressed stream is whole if its end can be read
         pass
 
 
-def _tar_member(file: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
-    kinds = {"symbolic link": info.issym(), "hard link": info.islnk(), "device": info.isdev()}
-    kinds |= {"folder": info.isdir(), "file": info.isreg()}
-    kind = next((name for name, is_it in kinds.items() if is_it), "thing of unknown type")
-
+def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
     def extract(name: str, folder: Path) -> None:
-        # set_attrs: no modes and owners of strangers
-        file.extract(info.replace(name=name, deep=False), folder, set_attrs=False, filter="data")
+        # set_attrs: modes and owners are the user's
+        tar.extract(info.replace(name=name, deep=False), folder, set_attrs=False, filter="data")
 
-    return _Member(info.name, info.size, kind, extract)
+    return _Member(info.name, info.size, _TAR_KINDS.get(info.type, "thing of unknown type"), extract)
 
 
 def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
-    mode = info.external_attr >> 16  # 0 where the archive was not made on Unix
-    kinds = {"symbolic link": stat.S_ISLNK(mode), "folder": info.is_dir()}
-    kinds |= {"file": not stat.S_IFMT(mode) or stat.S_ISREG(mode)}
-    kind = next((name for name, is_it in kinds.items() if is_it), "device")
-    name_inside = info.filename
-
     def extract(name: str, folder: Path) -> None:
         info.filename = name
         file.extract(info, folder)
 
-    return _Member(name_inside, info.file_size, kind, extract)
-
-
-@contextmanager
-def _damage_is_an_error(archive: Path) -> Iterator[None]:
-    """A dozen words for a damaged archive become one; what the system refuses stays an OSError."""
-    try:
-        yield
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise _damaged(archive, error) from error
-    except RuntimeError as error:  # zipfile's word for an encrypted member, or one of unknown compression
-        raise _damaged(archive, error) from error
-    except (ValueError, LookupError, ArithmeticError, struct.error) as error:  # of headers that make no sense
-        raise _damaged(archive, error) from error
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise _damaged(archive, error) from error  # gzip's word for a wrong checksum
-
-
-def _damaged(archive: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{archive}: is no archive, cut or damaged ({error}); expected {ENDINGS}: download or copy it again"
-    )
+    kind = _ZIP_KINDS.get(stat.filemode(info.external_attr >> 16)[0], "device")
+    is_folder = info.is_dir() and kind != "symbolic link"
+    return _Member(info.filename, info.file_size, "folder" if is_folder else kind, extract)
 
 
 def wrong_kind(path: Path, name: str) -> str | None:
-    """What a file is, and what to do, if it is not an archive as its name says; None if it may be one.
+    """Return the kind of a file that is not the archive that `name` promises, and a remedy; else None.
 
     Args:
         path: of the file.
@@ -200,20 +190,15 @@ def wrong_kind(path: Path, name: str) -> str | None:
     with disk.reading(path):
         start = look(path)
     kind, is_zip = start.kind, name.lower().endswith(".zip")
+    stem = next((name[: -len(end)] for end in _ENDINGS if name.lower().endswith(end)), name)
     if kind.key == "zip" and not start.packed:
-        return None if is_zip else f"is a zip archive; name it {_stem(name)}.zip"
+        return None if is_zip else f"is a zip archive; name it {stem}.zip"
     if kind.key == "tar" and is_zip:
-        ending = ".tar.gz" if start.packed else ".tar"
-        return f"is a tar archive{' packed by gzip' if start.packed else ''}; name it {_stem(name)}{ending}"
+        packed, ending = (" packed by gzip", ".tar.gz") if start.packed else ("", ".tar")
+        return f"is a tar archive{packed}; name it {stem}{ending}"
     if kind.key in _ALLOWED or (start.packed and kind.key == "empty"):
         return None
     remedy = kind.remedy if kind.key in _FROM_A_SERVER else "download or copy the archive again"
-    packed = "is packed by gzip and then " if start.packed else ""
-    return f"{packed}{kind.text}; expected {ENDINGS}; {_REMEDIES.get(kind.key, remedy)}"
-
-
-def _stem(name: str) -> str:
-    for ending in (".tar.gz", ".tgz", ".tar", ".zip"):
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
-    return name
+    if kind.key in _OTHER_ARCHIVES:
+        remedy = "unpack it, and pack the data set again, or give its folder (`source: folder`)"
+    return f"{'is packed by gzip and then ' if start.packed else ''}{kind.text}; {_EXPECTED}; {remedy}"
