@@ -180,18 +180,11 @@ def test_limits_stay_inside_of_what_is_possible_and_equal_scores_have_no_width(s
     assert level == Interval(0.5, 0.5, 0.5)
 
 
-def test_the_documentation_shows_the_table_of_coverage() -> None:
+def test_the_documentation_states_the_least_coverage() -> None:
     table = pd.read_csv(ROOT / coverage.PATH)
     text = (ROOT / "docs" / "intervals.md").read_text()
     assert len(table) == 72
     assert table["studies"].min() >= 500
-    for row in table.itertuples():
-        unpaired = "" if np.isnan(row.half_width_unpaired) else f"{row.half_width_unpaired:.2f}"
-        line = (
-            f"| {row.cases} | {row.statistic} | {row.seeds} | {row.seed_spread:g} | {row.coverage:.3f} "
-            f"| {row.half_width:.2f} | {unpaired} |"
-        )
-        assert line in text
     least = table.groupby("statistic")["coverage"].min()
     summary = (
         f"Coverage is at least {least.min():.3f} everywhere, {least['difference']:.3f} for differences, "

@@ -15,7 +15,6 @@ from context_fbr.config.analysis import Analysis
 from context_fbr.config.document import Document
 from context_fbr.config.study import read_study
 from context_fbr_tools.commands.study.check import check_networks
-from context_fbr_tools.study import show
 
 README = (ROOT / "README.md").read_text()
 
@@ -35,16 +34,6 @@ def _desk_study(tmp_path: Path) -> None:
 
 
 INTERVAL = re.compile(r"([+-]?\d\.\d{3}) \[([+-]?\d\.\d{3}), ([+-]?\d\.\d{3})\]")
-
-
-@pytest.mark.usefixtures("_desk_study")
-def test_the_readme_s_tables_are_what_the_tool_prints() -> None:
-    """Results, findings, and the cells of the paper profile, as they stand in metrics/."""
-    blocks = show.render(Path("metrics"), markdown=True).split("\n\n")
-    tables = [block for block in blocks if block.startswith("|")]
-    assert len(tables) == 3
-    for table in tables:
-        assert table in README
 
 
 @pytest.mark.usefixtures("_desk_study")

@@ -1,0 +1,102 @@
+"""Blocks of README.md and docs/*.md that repeat what files say, between markers, written by one command.
+
+A block begins with `<!-- generated: NAME -->` and ends with `<!-- end -->`, each a line of its own.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from context_fbr.core import atomic
+from context_fbr.core.errors import UserError
+from context_fbr.metrics.columns import CELL_SCHEMA
+from context_fbr_tools.study import show
+from context_fbr_tools.study.text_tables import Row, table
+
+MARKED = re.compile(r"^<!-- generated: (\w+) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
+
+
+def _results(number: int) -> str:
+    """One of the tables that `context-fbr show --markdown` prints."""
+    blocks = show.render(Path("metrics"), markdown=True).split("\n\n")
+    return [block for block in blocks if block.startswith("|")][number]
+
+
+def _score_columns() -> str:
+    rows: list[Row] = [("column", "type", "range", "empty", "meaning")]
+    for column in CELL_SCHEMA:
+        span = "" if column.kind == "str" else f"{column.low:g} to {column.high:g}"
+        undefined = "if undefined" if column.nullable else ""
+        kind = {"str": "text", "int64": "whole number", "float64": "number"}[column.kind]
+        rows.append((f"`{column.name}`", kind, span.replace("inf", "∞"), undefined, column.meaning))
+    return table(rows, markdown=True)
+
+
+def _coverage() -> str:
+    rows: list[Row] = [
+        ("cases", "statistic", "seeds", "seed spread", "coverage", "median half-width", "unpaired")
+    ]
+    for row in pd.read_csv("benchmarks/coverage.csv").itertuples():
+        unpaired = "" if pd.isna(row.half_width_unpaired) else f"{row.half_width_unpaired:.2f}"
+        spread, coverage = f"{row.seed_spread:g}", f"{row.coverage:.3f}"
+        width = f"{row.half_width:.2f}"
+        rows.append((row.cases, row.statistic, str(row.seeds), spread, coverage, width, unpaired))
+    return table(rows, markdown=True)
+
+
+def _mutants() -> str:
+    tried = pd.read_csv("benchmarks/mutants.csv")
+    rows: list[Row] = [("module", "mistakes", "caught", "survivors", "%")]
+    for row in tried.itertuples():
+        numbers = (str(row.mutants), str(row.caught), str(row.survivors))
+        rows.append((row.module, *numbers, f"{row.caught_percent:.1f}"))
+    total = tried[["mutants", "caught", "survivors"]].sum()
+    share = f"{100 * total['caught'] / total['mutants']:.1f}"
+    rows.append(("all of these", *map(str, total), share))
+    return table(rows, markdown=True)
+
+
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "results": lambda: _results(0),
+    "findings": lambda: _results(1),
+    "paper_cells": lambda: _results(2),
+    "score_columns": _score_columns,
+    "coverage": _coverage,
+    "mutants": _mutants,
+}
+
+
+def pages() -> list[Path]:
+    """Return the pages that may hold blocks."""
+    return [Path("README.md"), *sorted(Path("docs").rglob("*.md"))]
+
+
+def outdated() -> Iterator[tuple[Path, str, list[str]]]:
+    """Yield each page that has to change, its new text, and a problem for each of its outdated blocks.
+
+    Raises:
+        UserError: if a block has an unknown name, or its source is missing.
+    """
+    for path in pages():
+        text = path.read_text(encoding="utf-8")
+        new, problems = text, []
+        for match in MARKED.finditer(text):
+            name, place = match[1], f"{path}:{text.count(chr(10), 0, match.start()) + 1}"
+            if name not in BLOCKS:
+                raise UserError(f"{place}: no block is named {name!r}; known are {', '.join(BLOCKS)}")
+            block = f"<!-- generated: {name} -->\n{BLOCKS[name]()}\n<!-- end -->"
+            if block != match[0]:
+                new = new.replace(match[0], block)
+                problems.append(f"{place}: the block {name} differs from its source")
+        if problems:
+            yield path, new, problems
+
+
+def write() -> list[Path]:
+    """Bring all blocks up to date and return the pages that changed; errors as in `outdated`."""
+    changed = [(path, text) for path, text, _ in outdated()]
+    for path, text in changed:
+        atomic.write_text(path, text)
+    return [path for path, _ in changed]
