@@ -6,15 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from workspace import ROOT
+from published_tables import PUBLISHED, needs_published
 
 from context_fbr.analysis import foreground_ranges
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr_tools.study.published import read_published
-
-PUBLISHED = ROOT.parent / "shared" / "data" / "published_results"
-needs_published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason=f"no published results in {PUBLISHED}")
 
 
 def evidence(ratios: tuple[float, ...] = (0.1, 0.5), nested: bool = False) -> Evidence:

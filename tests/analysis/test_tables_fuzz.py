@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import published_tables
 import pytest
 from hypothesis import strategies as st
 from mutations import efforts, fuzz, mutated_bytes, mutated_json, mutated_table
 from small_results import CELLS, SETTINGS
 from test_diff import LEVELS, Repository, repository, scores  # noqa: F401 - a fixture
-from test_published import folder  # noqa: F401 - a fixture
 
 from context_fbr.analysis import foreground_ranges, run_records, summary
 from context_fbr.analysis.observations import from_results
@@ -136,9 +136,10 @@ def test_a_table_cut_at_the_end_of_a_line_lacks_a_case_that_others_have(tables: 
 
 @efforts(60, 2_000)
 def test_a_published_folder_is_read_as_far_as_it_goes_and_every_fault_named(
-    folder: Path,  # noqa: F811
+    tmp_path: Path,
     examples: int,
 ) -> None:
+    folder = published_tables.write(tmp_path / "published")
     place = folder / "synthetic-unet"
     tables = {
         name: (place / name).read_text() for name in ("synthetic-unet-32-1.csv", "foreground_ratios-32.csv")

@@ -137,14 +137,15 @@ def test_an_archive_without_a_usable_url_is_one_error(find: Find, url: str | Non
         find(url)
 
 
-def test_a_server_that_does_not_answer_is_a_timeout(
-    find: Find, incoming: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_stops_sending_is_a_timeout_and_the_download_is_resumed(
+    find: Find, server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(download, "TIMEOUT_S", 0.1)
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UserError, match="timed out"):
-        find(f"http://127.0.0.1:{silent.getsockname()[1]}/{NAME}", retries=1)
-    assert not (incoming / NAME).exists()
+    monkeypatch.setattr(download, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(download, "CHUNK", 10_000)
+    server.cuts, server.stall_s = [100_000], 1.0
+    assert find(server.url).read_bytes() == CONTENT
+    assert server.served == [100_000, 200_000]
+    assert "timed out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_findings import study
+from made_study import study
 
 from context_fbr.analysis.foreground_ranges import training_ranges
 from context_fbr.analysis.results import CONFIG_COLUMNS

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import published_tables
 import torch
+from made_study import study
 from msd_dataset import Dataset
 from small_results import SETTINGS
 from test_diff import LEVELS, scores
-from test_findings import study
 from trained_cells import write
 from workspace import GIT_IDENTITY, ROOT, TINY
 

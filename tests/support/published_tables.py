@@ -2,6 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+from workspace import ROOT
+
+PUBLISHED = ROOT.parent / "shared" / "data" / "published_results"
+needs_published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason=f"no published results in {PUBLISHED}")
 HEADER = '"filename","dsc","hausdorff","abs_diff","fg_ratio"\n'
 
 

@@ -1,6 +1,7 @@
 """What W&B's own reader finds in its offline files."""
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 
 from wandb.proto import wandb_internal_pb2
 from wandb.sdk.internal.datastore import DataStore
+
+UNET = "spheres-unet-16-1"
+TRAIN = (sys.executable, "-m", "context_fbr.train", "spheres", "unet", "16", "1")
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import functools
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ class Server:
     validators: dict[str, str] = field(default_factory=lambda: {"ETag": '"first"'})
     cuts: list[int] = field(default_factory=list)
     """Answer by answer, after how many bytes the connection ends; then no more."""
+    stall_s: float = 0.0
+    """Time before a connection that is cut ends."""
     errors: list[int] = field(default_factory=list)
     """Answer by answer, the status; then no more."""
     requests: list[dict[str, str]] = field(default_factory=list)
@@ -56,9 +59,11 @@ class Server:
         handler.send_header("Content-Length", str(len(self.content) - start))
         handler.end_headers()
         body = self.content[start:]
+        stall_s = self.stall_s if self.cuts else 0.0
         body = body[: self.cuts.pop(0)] if self.cuts else body
         self.served.append(len(body))  # first: the client may be done before this thread goes on
         handler.wfile.write(body)
+        time.sleep(stall_s)
 
     def _start(self, handler: BaseHTTPRequestHandler) -> int:
         wanted = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))

@@ -22,6 +22,7 @@ from typing import TypeVar
 import fuzz_world
 import pytest
 from command_server import CommandServer, Ended, serve
+from damaged_nifti import IMAGE, LABEL, mutants
 from fuzz_world import CT, PLAIN, STALE, entry
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -29,7 +30,6 @@ from hypothesis.strategies import SearchStrategy
 from msd_dataset import Dataset
 from mutations import efforts, mutated_bytes, mutated_json, mutated_table
 from packed import HOSTILE, member
-from test_nifti_fuzz import IMAGE, LABEL, mutants
 from test_params_fuzz import ARGUMENTS, ENDLESS, SIZES, texts
 
 MOST_CPU_S = 5.0

@@ -9,8 +9,7 @@ from pathlib import Path
 import pandas as pd
 import published_tables
 import pytest
-from published_tables import HEADER
-from test_foreground_ranges import PUBLISHED, needs_published
+from published_tables import HEADER, PUBLISHED, needs_published
 from workspace import ROOT
 
 from context_fbr.core.errors import UserError

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from made_study import study
 from small_results import SETTINGS
-from test_findings import study
 from workspace import ROOT
 
 from context_fbr import analyze

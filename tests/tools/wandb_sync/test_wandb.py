@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 import wandb_files
 from PIL import Image
-from wandb_files import Told
+from wandb_files import TRAIN, UNET, Told
 from workspace import Workspace
 
 from context_fbr.metrics.columns import SCORES
 
-UNET, ATTENTION = "spheres-unet-16-1", "spheres-attention_unet-16-1"
+ATTENTION = "spheres-attention_unet-16-1"
 KEYS = (UNET, ATTENTION)
 BATCH = 4  # patches a step
-TRAIN = (sys.executable, "-m", "context_fbr.train", "spheres", "unet", "16", "1")
 
 
 @pytest.fixture(scope="module")

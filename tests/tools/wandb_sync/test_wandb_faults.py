@@ -11,7 +11,7 @@ import psutil
 import pytest
 import wandb_files
 from slurm_cluster import wait_for
-from test_wandb import TRAIN, UNET
+from wandb_files import TRAIN, UNET
 from wandb_server import WandbServer, Way, wandb_server
 from workspace import Workspace
 
