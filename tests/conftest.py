@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from result_repository import Repository
 from slurm_cluster import MISSING, WHY_NOT, Cluster, cluster
 from small_disk import small_disk
 from small_results import CELLS
@@ -210,3 +211,10 @@ def changed(committed: Workspace, tmp_path_factory: pytest.TempPathFactory) -> W
         return workspace
 
     return once(tmp_path_factory, "changed", build)
+
+
+@pytest.fixture
+def repository(params: Path) -> Repository:
+    made = Repository(params.parent)
+    made.git("init", "-q", "-b", "main")
+    return made

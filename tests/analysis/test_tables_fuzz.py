@@ -8,8 +8,8 @@ import published_tables
 import pytest
 from hypothesis import strategies as st
 from mutations import efforts, fuzz, mutated_bytes, mutated_json, mutated_table
+from result_repository import LEVELS, Repository, scores
 from small_results import CELLS, SETTINGS
-from test_diff import LEVELS, Repository, repository, scores  # noqa: F401 - a fixture
 
 from context_fbr.analysis import foreground_ranges, run_records, summary
 from context_fbr.analysis.observations import from_results
@@ -249,7 +249,7 @@ def test_a_lock_file_is_read_or_refused(study: Path, examples: int) -> None:
 
 @efforts(60, 1_000)
 def test_what_diff_compares_is_read_or_refused_with_its_file(
-    repository: Repository,  # noqa: F811
+    repository: Repository,
     monkeypatch: pytest.MonkeyPatch,
     examples: int,
 ) -> None:

@@ -14,8 +14,8 @@ import published_tables
 import torch
 from made_study import study
 from msd_dataset import Dataset
+from result_repository import LEVELS, scores
 from small_results import SETTINGS
-from test_diff import LEVELS, scores
 from trained_cells import write
 from workspace import GIT_IDENTITY, ROOT, TINY
 

@@ -1,50 +1,24 @@
 """`context-fbr diff`: differences between commits, with their intervals, from what git keeps alone."""
 
-import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import chdir, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from result_repository import CASES, LEVELS, SHIFTS, Repository, scores
 from scipy import stats
-from workspace import GIT_IDENTITY, ROOT
+from workspace import ROOT
 
 from context_fbr.analysis.confidence_intervals import Interval
-from context_fbr.analysis.results import CELL_COLUMNS, SCORES
-from context_fbr.runtime import entry
-from context_fbr_tools import cli
 from context_fbr_tools.diff import scores as comparison_scores
 from context_fbr_tools.diff.scores import compare_scores
 from context_fbr_tools.diff.snapshot import changed_files, snapshot
-
-CASES = [f"case_{i}" for i in range(6)]
-RATIOS = np.linspace(0.01, 0.3, len(CASES))
-LEVELS = np.array([0.7, 0.72, 0.8, 0.8, 0.88, 0.9])
-SHIFTS = np.array([0.02, 0.04, 0.06, 0.06, 0.08, 0.10])  # symmetric: no correction for skewness
-
-
-def scores(
-    dice: np.ndarray, seeds: tuple[int, ...] = (1, 2), model: str = "unet", size: int = 16
-) -> pd.DataFrame:
-    """The same Dice for every seed, and a Hausdorff distance of 10 x (1 - Dice)."""
-    frames = [
-        pd.DataFrame(
-            {
-                "task": "spheres", "model": model, "patch_size": size, "seed": seed, "filename": CASES,
-                "dsc": dice, "hausdorff": 10 * (1 - dice), "abs_diff": 0.1, "fg_ratio": RATIOS,
-            }
-        )
-        for seed in seeds
-    ]  # fmt: skip
-    kinds = {"patch_size": "Int64", "seed": "Int64"}
-    return pd.concat(frames, ignore_index=True)[[*CELL_COLUMNS, *SCORES]].astype(kinds)
 
 
 def test_where_seeds_agree_the_interval_is_that_of_the_paired_t_test() -> None:
@@ -161,51 +135,6 @@ def test_a_prediction_that_became_empty_is_counted_and_leaves_the_distance_of_bo
     assert (found.hausdorff.undefined_before, found.hausdorff.undefined_after) == (0, 2)
     assert found.hausdorff.difference.estimate == pytest.approx(0)
     assert found.dice.difference.estimate == pytest.approx(-0.9 / 6)
-
-
-@dataclass(frozen=True)
-class Done:
-    stdout: str
-    stderr: str
-
-
-@dataclass(frozen=True)
-class Repository:
-    """A git repository with params.yaml and the tables that git keeps; neither DVC nor its cache."""
-
-    path: Path
-
-    def git(self, *arguments: str) -> str:
-        command = ["git", "-C", str(self.path), *arguments]
-        return subprocess.run(
-            command, check=True, capture_output=True, text=True, env={**os.environ, **GIT_IDENTITY}
-        ).stdout.strip()
-
-    def commit(self, results: pd.DataFrame | None, validation_dice: float = 0.95) -> str:
-        (self.path / "metrics").mkdir(exist_ok=True)
-        if results is not None:
-            results.to_csv(self.path / "metrics" / "cases.csv", index=False)
-            cells = results[results["seed"].notna()][CELL_COLUMNS].drop_duplicates()
-            cells = cells.assign(best_validation_dice=validation_dice, last_validation_change=0.001)
-            cells.to_csv(self.path / "metrics" / "cells.csv", index=False)
-        self.git("add", "-A")
-        self.git("commit", "-qm", "Results", "--allow-empty")
-        return self.git("rev-parse", "HEAD")
-
-    def diff(self, *arguments: str, expect: int = 0) -> Done:
-        """The command line in this process, which starts faster than a new one."""
-        out, err = io.StringIO(), io.StringIO()
-        with chdir(self.path), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            entry.run_command(cli.run, ["diff", *arguments])
-        assert ended.value.code == expect, out.getvalue() + err.getvalue()
-        return Done(out.getvalue(), err.getvalue())
-
-
-@pytest.fixture
-def repository(params: Path) -> Repository:
-    made = Repository(params.parent)
-    made.git("init", "-q", "-b", "main")
-    return made
 
 
 def test_a_change_is_told_from_its_parameters_to_its_figures(

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
+from result_repository import LEVELS, SHIFTS, Repository, scores
 from ruamel.yaml import YAML
 from scipy import stats
-from test_diff import LEVELS, SHIFTS, Done, Repository, repository, scores  # noqa: F401 - a fixture
 from workspace import ROOT
 
 from context_fbr.core.errors import UserError
@@ -62,7 +62,7 @@ OTHER_TASK = BOTH.assign(task="spleen")
     ],
 )
 def test_results_that_are_lost_do_not_pass_the_gate(
-    repository: Repository,  # noqa: F811
+    repository: Repository,
     before: pd.DataFrame,
     after: pd.DataFrame,
     kind: str,
@@ -75,7 +75,7 @@ def test_results_that_are_lost_do_not_pass_the_gate(
 
 
 def test_cells_that_left_the_grid_are_no_loss_and_convergence_that_is_unknown_is_one(
-    repository: Repository,  # noqa: F811
+    repository: Repository,
     change: Callable[[str, str], object],
 ) -> None:
     repository.commit(BOTH)
@@ -144,7 +144,7 @@ class Seen(HTMLParser):
 
 
 @pytest.mark.parametrize("vector", [pytest.param(text, id=f"A6 {what}") for what, text in VECTORS.items()])
-def test_no_name_or_value_is_markup_in_the_comment(repository: Repository, vector: str) -> None:  # noqa: F811
+def test_no_name_or_value_is_markup_in_the_comment(repository: Repository, vector: str) -> None:
     path = repository.path
     key = vector[:500]
     file = vector.replace("/", "_")[:100].encode(errors="surrogateescape").decode()
@@ -248,7 +248,7 @@ for folder, *arguments in json.load(sys.stdin):
 
 
 def test_bombs_are_one_error_each_in_seconds_and_bounded_memory(
-    repository: Repository,  # noqa: F811
+    repository: Repository,
     tmp_path: Path,
 ) -> None:
     """All in one process with 1 GB of memory: its end would be a segmentation fault or a traceback."""
@@ -341,7 +341,7 @@ def test_a_published_table_that_is_no_table_is_reported_and_not_shown(
     ids=["G12 a relative name", "G12 a branch", "G12 a hash"],
 )
 def test_each_remedy_for_a_shallow_clone_works(
-    repository: Repository,  # noqa: F811
+    repository: Repository,
     tmp_path: Path,
     depth: str,
     remedies: int,
@@ -360,7 +360,7 @@ def test_each_remedy_for_a_shallow_clone_works(
             assert "**better**" in clone.diff(name, "HEAD").stdout
 
 
-def test_addresses_of_figures_are_quoted(repository: Repository) -> None:  # noqa: F811
+def test_addresses_of_figures_are_quoted(repository: Repository) -> None:
     plots = repository.path / "plots" / "my (figures)"
     plots.mkdir(parents=True)
     (plots / "a b.png").write_bytes(b"old")
@@ -378,7 +378,7 @@ def test_addresses_of_figures_are_quoted(repository: Repository) -> None:  # noq
 @pytest.mark.parametrize(
     "url", ["https://x/{owner}/{commit}", "{}", "{commit", "{path.real}", "{path:>9}", "{path!r}"]
 )
-def test_an_unknown_placeholder_is_named_with_the_known_ones(repository: Repository, url: str) -> None:  # noqa: F811
+def test_an_unknown_placeholder_is_named_with_the_known_ones(repository: Repository, url: str) -> None:
     repository.commit(scores(LEVELS))
     done = repository.diff("HEAD", "--image-url", url, expect=1)
     assert done.stderr.startswith("error: --image-url ")
@@ -388,7 +388,7 @@ def test_an_unknown_placeholder_is_named_with_the_known_ones(repository: Reposit
 
 
 def test_a_dash_is_standard_output_for_json(
-    repository: Repository,  # noqa: F811
+    repository: Repository,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -404,7 +404,7 @@ def test_a_dash_is_standard_output_for_json(
     assert json.loads(capsys.readouterr().out)["errors"] > 0
 
 
-def test_with_one_seed_the_interval_over_cases_decides_and_the_summary_counts(repository: Repository) -> None:  # noqa: F811
+def test_with_one_seed_the_interval_over_cases_decides_and_the_summary_counts(repository: Repository) -> None:
     noise = 0.05 * np.array([-1, 1, -1, 1, -1, 1])
     models = ("unet", "unetr")
     before = pd.concat([scores(LEVELS, (1,), model) for model in models])

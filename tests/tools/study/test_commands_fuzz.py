@@ -29,8 +29,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msd_dataset import Dataset
 from mutations import efforts, mutated_bytes, mutated_json, mutated_table
+from odd_params import ARGUMENTS, ENDLESS, SIZES, texts
 from packed import HOSTILE, member
-from test_params_fuzz import ARGUMENTS, ENDLESS, SIZES, texts
 
 MOST_CPU_S = 5.0
 MOST_BYTES = 10**9
