@@ -3,10 +3,9 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager
 
-import torch
+from torch.nn import Module
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
@@ -17,7 +16,7 @@ from context_fbr.training.batches import Volume
 from context_fbr.training.history import Epoch
 from context_fbr.training.tracking import VARIABLE, warn
 from context_fbr_tools.wandb_sync import media, run_identity
-from context_fbr_tools.wandb_sync.curves import batch_of, better, rows
+from context_fbr_tools.wandb_sync.curves import Curves
 from context_fbr_tools.wandb_sync.session import Session
 
 LIMIT_S, STOPPED_LIMIT_S = 30, 3
@@ -25,20 +24,25 @@ LIMIT_S, STOPPED_LIMIT_S = 30, 3
 
 
 class Tracker:
-    """Tracker of an evaluation; its methods are those of tracking.py."""
+    """Tracker of a training, with its network and a volume, or of an evaluation, as in tracking.py."""
 
-    def __init__(self, cell: Cell, document: Document, stage: str) -> None:
-        self._cell, self._document = cell, document
+    def __init__(self, cell: Cell, document: Document, subject: tuple[Module, Volume] | None) -> None:
+        self._cell, self._document, self._subject = cell, document, subject
         self._session: Session | None = None
         self._shown: set[str] = set()
-        self._try(lambda: self._open(stage))
+        self._try(self._open)
 
-    def epoch(self, epoch: Epoch) -> None:
-        """Log nothing: an evaluation has no epochs."""
+    def epoch(self, epoch: Epoch, new: bool = True) -> None:
+        """Log an epoch; only a new one has gradients, and weights to be shown."""
+        arrays = (lambda: self._arrays(epoch)) if new and epoch.validation_dice is not None else None
+        self.use(lambda session: session.rows(self._curves.rows(epoch), arrays))
 
     def done(self) -> None:
-        """Log the results, with those of the training, which may have been computed without W&B."""
-        self.use(lambda session: session.cell(self._cell, self._document))
+        """Log the results; an evaluation logs its training, too, which may have been computed without W&B."""
+        if self._subject:
+            self.use(lambda session: session.training(self._cell))
+        else:
+            self.use(lambda session: session.cell(self._cell, self._document))
 
     def use(self, act: Callable[[Session], object]) -> None:
         """Do something with the session; print where the run is, and warn if W&B lacks something."""
@@ -49,83 +53,61 @@ class Tracker:
             self._shown.add("place")
             print(f"{self._cell.key}: W&B: {session.place}", file=sys.stderr, flush=True)
         if session.error:
-            self.warn("upload", f"{session.error}; `context-fbr wandb push {self._cell.key}` tries again")
+            self._warn("upload", f"{session.error}; `context-fbr wandb push {self._cell.key}` tries again")
 
-    def warn(self, kind: str, text: str) -> None:
-        """Warn of each kind of problem once."""
-        if kind not in self._shown:
-            self._shown.add(kind)
-            warn(self._cell, text)
+    def _open(self) -> None:
+        origin, experiment = provenance.start(), os.environ.get("DVC_EXP_NAME")
+        now = {"revision": origin.revision, "changed_files": list(origin.changed), "experiment": experiment}
+        config = {"provenance_train" if self._subject else "provenance_evaluate": now}
+        self._curves, identity = Curves(self._document), run_identity.identify(self._cell, self._document)
+        self._session = Session(identity, os.environ[VARIABLE] == "online", config)
 
     def _try(self, act: Callable[[], object]) -> None:
         try:
             act()
         except Exception as error:
-            self.warn("record", f"{type(error).__name__}: {error}")
+            self._warn("record", f"{type(error).__name__}: {error}")
 
-    def _open(self, stage: str) -> None:
-        origin, experiment = provenance.start(), os.environ.get("DVC_EXP_NAME")
-        now = {"revision": origin.revision, "changed_files": list(origin.changed), "experiment": experiment}
-        identity, online = run_identity.identify(self._cell, self._document), os.environ[VARIABLE] == "online"
-        self._session = Session(identity, online, {f"provenance_{stage}": now})
-
-
-class TrainingTracker(Tracker):
-    """Tracker of a training."""
-
-    def __init__(self, cell: Cell, document: Document, network: torch.nn.Module, volume: Volume) -> None:
-        super().__init__(cell, document, "train")
-        self._network, self._volume = network, volume
-        self._best: Epoch | None = None
-
-    def epoch(self, epoch: Epoch, new: bool = True) -> None:
-        """Log an epoch that has ended; only for a new one there are gradients and weights to be shown."""
-        self.use(lambda session: self._log(session, epoch, new and epoch.validation_dice is not None))
-
-    def done(self) -> None:
-        """Log the results."""
-        self.use(lambda session: session.training(self._cell))
-
-    def _log(self, session: Session, epoch: Epoch, shown: bool) -> None:
-        self._best = better(self._best, replace(epoch, weights=None))
-        found = rows(epoch, batch_of(self._document), self._best)
-        for step, row in found:
-            if not session.has(step):
-                session.row(step, row, self._arrays(epoch) if shown and step == found[-1][0] else None)
+    def _warn(self, kind: str, text: str) -> None:
+        if kind not in self._shown:  # one warning of each kind
+            self._shown.add(kind)
+            warn(self._cell, text)
 
     def _arrays(self, epoch: Epoch) -> media.Arrays:
         """Return histograms, and a picture if the network is the best so far; without those that fail."""
         arrays: media.Arrays = {}
         try:
-            arrays |= media.histograms(self._network)
+            assert self._subject
+            network, volume = self._subject
+            arrays |= media.histograms(network)
             if epoch.weights is not None:
                 window = self._document.section(("sliding_window",), SlidingWindow)
-                caption = f"{self._volume.where.name} after epoch {epoch.number}"
-                planes = media.example(self._network, self._volume, self._cell.patch_size, window, caption)
+                caption = f"{volume.where.name} after epoch {epoch.number}"
+                planes = media.example(network, volume, self._cell.patch_size, window, caption)
                 arrays |= {f"train/example/{part}": plane for part, plane in planes.items()}
         except Exception as error:
-            self.warn("pictures", f"no picture of the network could be made: {error}")
+            self._warn("pictures", f"no picture of the network could be made: {error}")
         return arrays
 
 
 @contextmanager
-def of_evaluation(cell: Cell, document: Document) -> Iterator[Tracker]:
+def of_training(
+    cell: Cell, document: Document, network: Module, volume: Volume, before: Sequence[Epoch]
+) -> Iterator[Tracker]:
+    """Track a training, of which the epochs before are known."""
+    with _closing(Tracker(cell, document, (network, volume))) as tracker:
+        for epoch in before:
+            tracker.epoch(epoch, new=False)
+        yield tracker
+
+
+def of_evaluation(cell: Cell, document: Document) -> AbstractContextManager[Tracker]:
     """Track an evaluation."""
-    yield from _closed(Tracker(cell, document, "evaluate"))
+    return _closing(Tracker(cell, document, None))
 
 
 @contextmanager
-def of_training(
-    cell: Cell, document: Document, network: torch.nn.Module, volume: Volume, before: Sequence[Epoch]
-) -> Iterator[Tracker]:
-    """Track a training, of which the epochs before are known."""
-    tracker = TrainingTracker(cell, document, network, volume)
-    for epoch in before:
-        tracker.epoch(epoch, new=False)
-    yield from _closed(tracker)
-
-
-def _closed(tracker: Tracker) -> Iterator[Tracker]:
+def _closing(tracker: Tracker) -> Iterator[Tracker]:
     done, limit_s = False, LIMIT_S
     try:
         yield tracker

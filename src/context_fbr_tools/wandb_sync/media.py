@@ -1,9 +1,10 @@
 """Pictures and histograms as named arrays: NAME/image, NAME/label ..., and NAME/counts, NAME/edges."""
 
-from typing import Any
+from collections import defaultdict
 
 import numpy as np
 import torch
+import wandb
 
 from context_fbr.config.training import SlidingWindow
 from context_fbr.networks.sliding_window import segment
@@ -64,19 +65,20 @@ def histograms(network: torch.nn.Module) -> Arrays:
     return found
 
 
-def wandb_objects(arrays: Arrays) -> dict[str, Any]:
+def wandb_objects(arrays: Arrays) -> dict[str, wandb.Histogram | wandb.Image]:
     """Return W&B's histograms and pictures of arrays, by their names."""
-    from wandb import Histogram, Image  # takes seconds
+    parts: dict[str, Arrays] = defaultdict(dict)
+    for key, array in arrays.items():
+        name, _, part = key.rpartition("/")
+        parts[name][part] = array
+    return {n: wandb_image(p) if "image" in p else _histogram(p) for n, p in parts.items()}
 
-    found: dict[str, Any] = {}
-    for name in {key.rpartition("/")[0] for key in arrays}:
-        if f"{name}/counts" in arrays:
-            pair = arrays[f"{name}/counts"].tolist(), arrays[f"{name}/edges"].tolist()
-            found[name] = Histogram(np_histogram=pair)
-            continue
-        masks = {
-            kind: {"mask_data": arrays[f"{name}/{kind}"], "class_labels": CLASSES}
-            for kind in ("label", "prediction")
-        }
-        found[name] = Image(arrays[f"{name}/image"], masks=masks, caption=str(arrays[f"{name}/caption"]))
-    return found
+
+def wandb_image(slice_: Arrays) -> wandb.Image:
+    """Return W&B's picture of a slice, with label and prediction to be switched on and off."""
+    masks = {n: {"mask_data": slice_[n], "class_labels": CLASSES} for n in ("label", "prediction")}
+    return wandb.Image(slice_["image"], masks=masks, caption=str(slice_["caption"]))
+
+
+def _histogram(part: Arrays) -> wandb.Histogram:
+    return wandb.Histogram(np_histogram=(part["counts"].tolist(), part["edges"].tolist()))

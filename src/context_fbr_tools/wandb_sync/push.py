@@ -1,7 +1,8 @@
 """`context-fbr wandb push`: upload finished cells from their files, each once."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
@@ -20,33 +21,26 @@ from context_fbr_tools.wandb_sync.session import Session
 def push(document: Document, cells: Sequence[Cell], named: bool) -> int:
     """Upload cells and return their number. An unfinished cell is an error if the user named it.
 
-    Raises:
-        UserError: if W&B cannot be reached; with each cell that is unfinished, damaged, or has other results
-            than dvc.lock records.
+    Raises UserError if W&B cannot be reached, and with each cell that is unfinished, damaged, or has other
+    results than dvc.lock records.
     """
     mode = os.environ.get(VARIABLE) or "online"
     if mode not in MODES:
         raise UserError(f"{VARIABLE} is {mode!r}: `wandb push` needs online (its default) or offline")
-    missing = {cell: text for cell in cells if (text := _missing(cell))}
-    problems = [f"{cell.key}: {text}" for cell, text in missing.items()] if named else []
-    finished = [cell for cell in cells if cell not in missing]
-    differences = _differences(finished)
+    missing = {cell: _missing(cell) for cell in cells}
+    problems = [f"{cell.key}: {text}" for cell, text in missing.items() if named and text]
+    finished = [cell for cell in cells if not missing[cell]]
+    recorded, changes = lockfile.entries(), process.changes() if finished else []
     uploaded = 0
     for cell in progress(finished, len(finished), "wandb push", "cell"):
         try:
-            if differs := differences[cell]:
-                raise UserError(
-                    f"{cell.key}: its results are not what dvc.lock records of {', '.join(differs)}; "
-                    f"`dvc checkout` or `dvc repro evaluate@{cell.key}` brings them up to date"
-                )
+            _check(cell, recorded, changes)
             if error := upload(cell, document, mode == "online"):
                 problems.append(f"{cell.key}: upload failed ({error}); cells after it were not tried")
                 break
             uploaded += 1
-        except HeldError as owner:
-            problems.append(f"{cell.key}: is being uploaded by {owner}; try again when it has ended")
-        except (UserError, OSError, ValueError, KeyError) as reason:
-            problems += getattr(reason, "problems", [f"{cell.key}: {type(reason).__name__}: {reason}"])
+        except (HeldError, UserError, OSError, ValueError, KeyError) as error:
+            problems += getattr(error, "problems", [f"{cell.key}: {type(error).__name__}: {error}"])
     raise_problems(problems)
     return uploaded
 
@@ -71,15 +65,15 @@ def _missing(cell: Cell) -> str | None:
     return f"{', '.join(lacking)}: not found; {fetching.remedy(f'evaluate@{cell.key}')}" if lacking else None
 
 
-def _differences(cells: Sequence[Cell]) -> dict[Cell, list[str]]:
-    """Return what of each cell, of its data and of its code differs from dvc.lock; errors as in `changes`."""
-    recorded, changes = lockfile.entries(), process.changes() if cells else []
-    modules = [module for stage in CELL_STAGES for module in code_digest.changed_modules(stage)]
-    found: dict[Cell, list[str]] = {}
-    for cell in cells:
-        stages = [f"{stage}@{cell.key}" for stage in CELL_STAGES]
-        inputs = [f"{stage}@{cell.task}" for stage in CACHED_INPUT_STAGES]
-        differs = [stage for stage in stages if stage not in recorded]
-        differs += [c.what for c in changes if c.stage in (*stages, *inputs) and c.state not in ABSENT]
-        found[cell] = [*dict.fromkeys([*differs, *modules])]
-    return found
+def _check(cell: Cell, recorded: Mapping[str, Any], changes: Sequence[process.Change]) -> None:
+    """Raise UserError if the cell, its data or its code is not what dvc.lock records."""
+    stages = [f"{stage}@{cell.key}" for stage in CELL_STAGES]
+    inputs = [f"{stage}@{cell.task}" for stage in CACHED_INPUT_STAGES]
+    differs = [stage for stage in stages if stage not in recorded]
+    differs += [c.what for c in changes if c.stage in (*stages, *inputs) and c.state not in ABSENT]
+    differs += [module for stage in CELL_STAGES for module in code_digest.changed_modules(stage)]
+    if differs:
+        raise UserError(
+            f"{cell.key}: its results are not what dvc.lock records of {', '.join(dict.fromkeys(differs))}; "
+            f"`dvc checkout` or `dvc repro evaluate@{cell.key}` brings them up to date"
+        )

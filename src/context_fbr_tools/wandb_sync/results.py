@@ -1,8 +1,7 @@
-"""Results of a cell for its run, as W&B's objects, from the cell's files."""
+"""Results of a cell for its run, as W&B's objects, from the cell's files: arguments of `Session.results`."""
 
 import csv
 import math
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from context_fbr.core import bounded, nifti
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import SCORES
 from context_fbr.preprocessing import originals, prepared
-from context_fbr.preprocessing.prepared import Case
 from context_fbr_tools.wandb_sync import media
 from context_fbr_tools.wandb_sync.run_identity import Identity, md5_of
 
@@ -22,18 +20,7 @@ WORST = 4
 """Test cases that are shown beside the table, those of the lowest Dice."""
 
 
-@dataclass(frozen=True)
-class Results:
-    """Results of a stage; `row` is the content of the step after the last."""
-
-    name: str
-    md5: str
-    summary: dict[str, Any] = field(default_factory=dict)
-    artifacts: tuple[wandb.Artifact, ...] = ()
-    row: dict[str, Any] = field(default_factory=dict)
-
-
-def of_training(cell: Cell, identity: Identity) -> Results:
+def of_training(cell: Cell, identity: Identity) -> dict[str, Any]:
     """Return the model, and the data by DVC's hashes; raises OSError, ValueError, KeyError if damaged."""
     summary, md5, config = bounded.read_json(cell.training), md5_of(cell.weights), identity.config
     kept = {n: summary[n] for n in ("network_parameters", "best_epoch", "best_validation_dice", "epochs")}
@@ -51,39 +38,45 @@ def of_training(cell: Cell, identity: Identity) -> Results:
             data.add_reference(url, name=f"data/{kind}/{cell.task}", checksum=False)
             artifacts.append(data)
     best = {"best_dice": kept["best_validation_dice"], "best_epoch": kept["best_epoch"]}
-    return Results("trained", md5, kept | best, tuple(artifacts))
+    return {"name": "trained", "md5": md5, "summary": kept | best, "artifacts": artifacts, "row": {}}
 
 
-def of_test(cell: Cell) -> Results:
-    """Return the table of the test cases with the published columns and a picture of each; errors as above."""
+def of_test(cell: Cell) -> dict[str, Any]:
+    """Return the table of the test cases, published columns and a picture each; errors as above."""
     with cell.scores.open(newline="", encoding="utf-8") as file:
         scores = list(csv.DictReader(file))
-    try:
-        cases = {case.name: case for case in prepared.read_cases(cell.task, "test")}
-    except UserError:  # without data there are no pictures
-        cases = {}
     columns = {n: [float(row[n]) if row[n] else None for row in scores] for n in SCORES[1:]}
-    table, shown = wandb.Table(columns=[*SCORES, "overlay"]), []
-    for row, *numbers in zip(scores, *columns.values(), strict=True):
-        shown.append(_picture(cell, cases.get(row["filename"]), row["filename"], numbers[0]))
-        table.add_data(row["filename"], *numbers, shown[-1])
+    names, dice = [row["filename"] for row in scores], columns["dsc"]
+    captions = {n: n if d is None else f"{n}, Dice {d:.3f}" for n, d in zip(names, dice, strict=True)}
+    shown = _pictures(cell, captions)
+    pictures = [shown.get(name) for name in names]
+    table = wandb.Table(columns=[*SCORES, "overlay"])
+    for row in zip(names, *columns.values(), pictures, strict=True):
+        table.add_data(*row)
     content: dict[str, Any] = {"test/cases": table}
-    for name in SCORES[1:3]:
-        known = [number for number in columns[name] if number is not None]
-        content[f"test/{name}_mean"] = math.fsum(known) / len(known) if known else None
-    dice = [math.inf if number is None else number for number in columns["dsc"]]
-    worst = sorted(range(len(dice)), key=dice.__getitem__)[:WORST]
-    content |= {f"test/worst_{rank}": shown[n] for rank, n in enumerate(worst, start=1) if shown[n]}
-    return Results("tested", md5_of(cell.scores), row=content)
+    for column in SCORES[1:3]:
+        known = [number for number in columns[column] if number is not None]
+        content[f"test/{column}_mean"] = math.fsum(known) / len(known) if known else None
+    ranks = [math.inf if number is None else number for number in dice]
+    worst = sorted(range(len(names)), key=ranks.__getitem__)[:WORST]
+    content |= {f"test/worst_{rank}": pictures[n] for rank, n in enumerate(worst, start=1) if pictures[n]}
+    return {"name": "tested", "md5": md5_of(cell.scores), "summary": {}, "artifacts": [], "row": content}
 
 
-def _picture(cell: Cell, case: Case | None, name: str, dice: float | None) -> wandb.Image | None:
-    """Return a slice of a test case on its original grid; None if a file of it is missing."""
-    prediction, raw = cell.predictions / f"{name}.nii.gz", Path("data/raw") / cell.task
-    if case is None or not all(p.is_file() for p in (prediction, raw / case.image, raw / case.label)):
-        return None
-    mask = nifti.read(prediction).get_fdata(dtype=np.float32).astype(np.uint8)
-    image = originals.read_image(cell.task, case).get_fdata(dtype=np.float32)
-    caption = name if dice is None else f"{name}, Dice {dice:.3f}"
-    planes = media.slice_of(image, originals.read_label(cell.task, case), mask, caption)
-    return media.wandb_objects({f"case/{part}": plane for part, plane in planes.items()})["case"]
+def _pictures(cell: Cell, captions: dict[str, str]) -> dict[str, wandb.Image]:
+    """Return slices of test cases on their original grids, of those whose files are all there."""
+    found, raw = dict[str, wandb.Image](), Path("data/raw") / cell.task
+    try:
+        cases = prepared.read_cases(cell.task, "test")
+    except UserError:
+        return found
+    for case in cases:
+        prediction = cell.predictions / f"{case.name}.nii.gz"
+        if case.name in captions and all(
+            p.is_file() for p in (prediction, raw / case.image, raw / case.label)
+        ):
+            mask = nifti.read(prediction).get_fdata(dtype=np.float32).astype(np.uint8)
+            image = originals.read_image(cell.task, case).get_fdata(dtype=np.float32)
+            label = originals.read_label(cell.task, case)
+            found[case.name] = media.wandb_image(media.slice_of(image, label, mask, captions[case.name]))
+    return found

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,9 @@ KEPT = ("revision", "changed_files", "device", "packages", "started", "seconds")
 
 @dataclass(frozen=True)
 class Identity:
-    """Run of a cell."""
+    """Run of a cell: its id is of the cell and everything that decides its training but software and device."""
 
     run: str
-    """Id: the cell and everything that decides its training but software and device."""
     name: str
     group: str
     """All patch sizes and seeds of a network in a study: both names, each with a digest of its settings."""
@@ -31,31 +30,25 @@ class Identity:
 
 
 def identify(cell: Cell, document: Document) -> Identity:
-    """Return the run of a cell, from params.yaml, dvc.lock and data/code/train.json.
-
-    Raises:
-        UserError: if dvc.lock cannot be read.
-    """
-    recorded = lockfile.entries()
+    """Return the run of a cell, from params.yaml, dvc.lock and data/code/train.json; errors as in `entries`."""
+    recorded, code = lockfile.entries(), digest_file("train")
     parameters = json.loads(json.dumps(plain(document.root)))
     task, network = parameters["tasks"][cell.task], parameters["networks"][cell.model]
     settings = {name: parameters[name] for name in ("train", "sliding_window")}
     hashes = {
         kind: next((out["md5"] for out in recorded.get(f"{stage}@{cell.task}", {}).get("outs", ())), None)
         for kind, stage in (("raw", "raw"), ("prepared", "prepare"))
-    }
-    code = digest_file("train")
-    hashes["code"] = md5_of(code) if code.is_file() else None
+    } | {"code": md5_of(code) if code.is_file() else None}
     own = {"task": task["train"], **settings}
     decides = {"cell": cell.key, "data": hashes["prepared"], "code": hashes["code"], "network": network}
     study = _digest({"raw": task["raw"], "prepare": task["prepare"], **own})
-    parts = {"cell": cell.key, **vars(cell), "network": network, "data": task, "hashes": hashes, **settings}
+    parts = {"cell": cell.key, **asdict(cell), "network": network, "data": task, "hashes": hashes}
     return Identity(
         run=f"{cell.key}-{_digest(decides | own)[:10]}",
         name=cell.key,
         group=f"{cell.task}-{study[:6]}/{cell.model}-{_digest(network)[:4]}",
         tags=(cell.task, f"patch {cell.patch_size}"),
-        config=parts,
+        config=parts | settings,
     )
 
 
@@ -65,7 +58,7 @@ def provenance_of(cell: Cell) -> dict[str, dict[str, Any]]:
     for stage, result in (("train", cell.weights), ("evaluate", cell.scores)):
         record = provenance.read(cell.provenance(stage))
         known = record.get("results", {}).get(str(result), {}).get("md5")
-        if known and result.is_file() and known == md5_of(result):
+        if result.is_file() and known == md5_of(result):
             found[f"provenance_{stage}"] = {name: record[name] for name in KEPT if name in record}
     return found
 

@@ -1,17 +1,17 @@
 """Session: a thread that owns W&B's client, so that no call to it can block or end a computation.
 
-Rows are written to disk first, into WANDB_DIR/wandb/context-fbr/RUN: rows.jsonl, and STEP.npz for histograms and
-pictures. W&B gets those that it lacks. Its own offline file loses up to 32 KiB when a training is killed, and a
-second file of a run replaces the first one on a server.
+Rows are first written to disk, into WANDB_DIR/wandb/context-fbr/RUN: rows.jsonl, and STEP.npz for pictures
+and histograms; W&B gets those that it lacks. Its own offline file loses up to 32 KiB when a training is killed,
+and a second file of a run replaces the first one on a server.
 """
 
-import contextlib
 import json
 import logging
 import os
 import shutil
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -19,89 +19,74 @@ from typing import Any
 
 import numpy as np
 import psutil
-import wandb  # here, and not in the thread: importing it and `ast.parse` at once fail in Python 3.11
+import wandb  # here, and not in the thread: importing it during an `ast.parse` fails in Python 3.11
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.runtime import locks
 from context_fbr_tools.wandb_sync import media, results
-from context_fbr_tools.wandb_sync.curves import Row, rows_of
-from context_fbr_tools.wandb_sync.media import Arrays
-from context_fbr_tools.wandb_sync.results import Results
+from context_fbr_tools.wandb_sync.curves import Curves, Row, epochs_of
 from context_fbr_tools.wandb_sync.run_identity import Identity, provenance_of
 
-INIT_S = 10
-"""Timeout of each of the two requests that open a run."""
-MAX_CHARACTERS = 300
-"""Of an error: some servers answer with pages."""
+INIT_S = 10  # timeout of each of the two requests that open a run
+MAX_CHARACTERS = 300  # of an error: some servers answer with pages
 UPLOADS = ("filestream:", "file transfer:", "runfiles:", "sender:")
 """Parts of W&B's service whose errors are losses; its log has errors of its analytics, too."""
 
 
 class Session:
-    """Open run of a cell, for this process alone."""
+    """Open run of a cell. `place` is where it is, once it is open; `error` is why W&B lacks something."""
 
-    def __init__(self, identity: Identity, online: bool, now: Mapping[str, Any] | None = None) -> None:
-        """Open a run in the background.
+    def __init__(self, identity: Identity, online: bool, config: Mapping[str, Any] | None = None) -> None:
+        """Open a run in the background, on a server or in a folder, with more configuration.
 
-        Args:
-            identity: of the run.
-            online: on a server, else in a folder.
-            now: more of its configuration.
-
-        Raises:
-            HeldError: if another process has opened it.
-            OSError, UserError: if its rows cannot be read.
+        Raises HeldError if another process has opened it, OSError or UserError if its rows cannot be read.
         """
-        self.place: str | None = None  # once it is open
-        self.error: str | None = None  # why W&B lacks something
-        self._identity, self._online, self._now = identity, online, now or {}
+        self.place: str | None = None
+        self.error: str | None = None
+        self._identity, self._online, self._now = identity, online, config or {}
         self._home = Path(os.environ.get("DVC_ROOT") or ".", os.environ.get("WANDB_DIR") or "").absolute()
         self._folder = self._home / "wandb" / "context-fbr" / identity.run
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = contextlib.ExitStack()
+        self._lock = ExitStack()
         self._lock.enter_context(locks.hold(self._folder / "lock"))
         self._rows: dict[int, Row] = {}
-        self._calls: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-        with contextlib.suppress(FileNotFoundError):
+        self._calls: SimpleQueue[tuple[Callable[..., None], Any]] = SimpleQueue()
+        with suppress(FileNotFoundError):
             for line in (self._folder / "rows.jsonl").read_bytes().splitlines():
-                with contextlib.suppress(ValueError, TypeError, KeyError):  # a line that was cut off
-                    message = json.loads(line)
-                    self._rows[message["step"]] = message["row"]
-                    self._calls.put(("row", message["step"]))
+                with suppress(ValueError, TypeError):  # an incomplete line
+                    step, self._rows[step] = json.loads(line)
+        for step in sorted(self._rows):
+            self._calls.put((self._row, step))
         self._thread = Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def has(self, step: int) -> bool:
-        """Return true if there is a row of the step, perhaps of an attempt before, which is kept."""
-        return step in self._rows
-
-    def row(self, step: int, row: Row, arrays: Arrays | None = None) -> None:
-        """Add a row, unless there is one of its step; raises OSError if it cannot be written."""
-        if step in self._rows:
-            return
-        if arrays:
-            np.savez_compressed(self._folder / f"{step}.npz", allow_pickle=False, **arrays)
-        with (self._folder / "rows.jsonl").open("a", encoding="utf-8") as file:
-            file.write("\n" + json.dumps({"step": step, "row": row}))
-        self._rows[step] = row
-        self._calls.put(("row", step))
+    def rows(self, rows: Mapping[int, Row], arrays: Callable[[], media.Arrays] | None = None) -> None:
+        """Add rows of new steps, the last one with arrays; raises OSError if they cannot be written."""
+        for step in [step for step in rows if step not in self._rows]:
+            if arrays is not None and step == max(rows):
+                np.savez_compressed(self._folder / f"{step}.npz", allow_pickle=False, **arrays())
+            with (self._folder / "rows.jsonl").open("a", encoding="utf-8") as file:
+                file.write("\n" + json.dumps((step, rows[step])))
+            self._rows[step] = rows[step]
+            self._calls.put((self._row, step))
 
     def training(self, cell: Cell) -> None:
         """Add the results of a training; errors as in `results.of_training`."""
-        self._calls.put(("config", provenance_of(cell)))
-        self._calls.put(("results", results.of_training(cell, self._identity)))
+        self._calls.put((self._config, provenance_of(cell)))
+        self._calls.put((self._results, results.of_training(cell, self._identity)))
 
     def cell(self, cell: Cell, document: Document) -> None:
-        """Add all of a finished cell; errors as in `rows_of`, `row`, and `results.of_test`."""
-        for step, row in rows_of(cell, document):
-            self.row(step, row)
+        """Add all of a finished cell; errors as in `epochs_of`, `rows`, `training` and `results.of_test`."""
+        curves = Curves(document)
+        for epoch in epochs_of(cell):
+            self.rows(curves.rows(epoch))
         self.training(cell)
-        self._calls.put(("results", results.of_test(cell)))
+        self._calls.put((self._results, results.of_test(cell)))
 
     def close(self, done: bool, limit_s: float | None) -> None:
         """Upload the rest; W&B's service is killed after `limit_s` seconds, with None never."""
-        self._calls.put(("finish", done))
+        self._calls.put((self._finish, done))
         try:
             self._thread.join(limit_s)
         finally:
@@ -117,10 +102,10 @@ class Session:
     def _work(self) -> None:
         try:
             self._open()
-            name = ""
-            while name != "finish":
-                name, argument = self._calls.get()
-                getattr(self, f"_{name}")(argument)
+            call = None
+            while call != self._finish:
+                call, argument = self._calls.get()
+                call(argument)
         except BaseException as error:  # W&B ends programs, too
             text = textwrap.shorten(f"{type(error).__name__}: {error}", MAX_CHARACTERS)
             self.error = self.error or text
@@ -129,61 +114,51 @@ class Session:
         for kind in ("data", "cache"):
             os.environ.setdefault(f"WANDB_{kind.upper()}_DIR", str(self._folder.parent / kind))
         wandb.setup(wandb.Settings(silent=True, console="off"))  # before init, which asks for a key otherwise
+        own, online = self._identity, self._online
+        settings = wandb.Settings(
+            disable_git=True, disable_code=True, x_save_requirements=False, init_timeout=INIT_S,
+            stop_fn=lambda: None,  # the server's button would interrupt the training
+        )  # fmt: skip
         self._run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT") or "context-fbr",
-            id=self._identity.run,
-            name=self._identity.name,
-            group=os.environ.get("WANDB_RUN_GROUP") or self._identity.group,
-            tags=self._identity.tags,
-            config={**self._identity.config, **self._now},
-            dir=str(self._home),
-            mode="online" if self._online else "offline",
-            resume="allow" if self._online else None,
-            settings=wandb.Settings(
-                disable_git=True,  # the configuration has the commit
-                disable_code=True,
-                x_save_requirements=False,
-                init_timeout=INIT_S,
-                stop_fn=lambda: None,  # the server's button would interrupt the training
-            ),
-        )
+            project=os.environ.get("WANDB_PROJECT") or "context-fbr", dir=str(self._home),
+            group=os.environ.get("WANDB_RUN_GROUP") or own.group, id=own.run, name=own.name, tags=own.tags,
+            config={**own.config, **self._now}, settings=settings, mode="online" if online else "offline",
+            resume="allow" if online else None,
+        )  # fmt: skip
         for many in ("parameters/*", "gradients/*"):  # too many for a summary
             self._run.define_metric(many, summary="none")
-        self._first_step = self._run.starting_step if self._online else 0
-        self._artifacts: list[Any] = []
+        self._first_step = self._run.starting_step if online else 0
+        self._artifacts: list[wandb.Artifact] = []
         self._known: dict[str, str] = {}
         self._unfinished = self._folder / "unfinished"  # results are uploaded again while this exists
         self._repeats = self._unfinished.exists()
-        if self._online:
+        if online:
             self._unfinished.touch()
         self._run_folder = Path(self._run.dir).parent
-        self.place = str(self._run.url) if self._online else f"offline in {self._run_folder}"
+        self.place = str(self._run.url) if online else f"offline in {self._run_folder}"
 
     def _config(self, content: dict[str, Any]) -> None:
         self._run.config.update(content, allow_val_change=True)
 
     def _row(self, step: int) -> None:
-        if step < self._first_step:
+        if step < self._first_step:  # the server has it
             return
-        arrays: Arrays = {}
-        with (
-            contextlib.suppress(Exception),
-            np.load(self._folder / f"{step}.npz", allow_pickle=False) as file,
-        ):
-            arrays = dict(file)
-        self._run.log({**self._rows[step], **media.wandb_objects(arrays)}, step=step, commit=True)
+        row = dict(self._rows[step])
+        with suppress(Exception), np.load(self._folder / f"{step}.npz", allow_pickle=False) as arrays:
+            row |= media.wandb_objects(dict(arrays))
+        self._run.log(row, step=step, commit=True)
 
-    def _results(self, new: Results) -> None:
+    def _results(self, new: dict[str, Any]) -> None:
         """Log results, unless the server has them: its summary holds their hash."""
-        name = f"results/{new.name}"
-        self._known[name] = new.md5
-        if not self._repeats and self._run.summary.get(name) == new.md5:
+        name = f"results/{new['name']}"
+        self._known[name] = new["md5"]
+        if not self._repeats and self._run.summary.get(name) == new["md5"]:
             return
-        self._run.summary.update(new.summary)
-        self._artifacts += [self._run.log_artifact(artifact) for artifact in new.artifacts]
-        if new.row:
+        self._run.summary.update(new["summary"])
+        self._artifacts += [self._run.log_artifact(artifact) for artifact in new["artifacts"]]
+        if new["row"]:
             step = max(self._first_step, max(self._rows, default=0) + 1)
-            self._run.log(new.row, step=step, commit=True)
+            self._run.log(new["row"], step=step, commit=True)
 
     def _finish(self, done: bool) -> None:
         try:
@@ -197,16 +172,15 @@ class Session:
         if self._online:
             _raise_upload_errors(self._run_folder / "logs" / "debug-internal.log")
             self._unfinished.unlink()
-            return
-        for other in self._run_folder.parent.glob(f"offline-run-*-{self._run.id}"):  # parts of this one
-            if other != self._run_folder:
+        for other in () if self._online else self._run_folder.parent.glob(f"offline-run-*-{self._run.id}"):
+            if other != self._run_folder:  # it has a part of this one
                 shutil.rmtree(other, ignore_errors=True)
 
 
 def _raise_upload_errors(log: Path) -> None:
     """Raise an error of W&B's service, which its client does not report: an upload that was refused."""
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        with contextlib.suppress(ValueError):
+        with suppress(ValueError):
             record = json.loads(line)
             message = str(record.get("msg"))
             if str(record.get("level")).startswith("ERROR") and message.startswith(UPLOADS):
