@@ -145,7 +145,7 @@ class WandbServer:
         return {"features": [], "cliVersionInfo": {}, "latestLocalVersionInfo": None}
 
     def _project(self, _: object) -> dict[str, Any]:
-        return {"artifact": None}
+        return {"artifact": None, "run": {"stopped": True}}  # the button to stop a run was pressed
 
     def _entity(self, _: object) -> dict[str, Any]:
         return {"organization": None}

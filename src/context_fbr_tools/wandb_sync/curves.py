@@ -1,15 +1,15 @@
 """Curves of a run: a row for each training step; that of an epoch's last step has the epoch's numbers."""
 
-import csv
 import math
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from context_fbr.analysis.results import FOREGROUND_RATIOS, HISTORY, read_table
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.config.training import Training
+from context_fbr.core.errors import raise_problems
 from context_fbr.training.history import Epoch
 
 Row = dict[str, Any]
@@ -47,16 +47,12 @@ class Curves:
 
 
 def epochs_of(cell: Cell) -> Iterator[Epoch]:
-    """Yield the epochs of a finished training from its tables, which lack the loss of each step.
-
-    Raises OSError, ValueError or KeyError if a table is missing or damaged.
-    """
-    patches: dict[str, list[tuple[str, float]]] = defaultdict(list)
-    with cell.foreground_ratios.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            patches[row["epoch"]].append((row["case"], float(row["foreground_ratio"])))
-    with cell.history.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            dice = float(row["validation_dice"]) if row["validation_dice"] else None
-            number, rate, loss = int(row["epoch"]), float(row["learning_rate"]), float(row["loss"])
-            yield Epoch(number, rate, loss, (), dice, tuple(patches[row["epoch"]]), 0, None)
+    """Yield the epochs of a finished training, without the losses of steps; raises UserError if damaged."""
+    problems: list[str] = []
+    history = read_table(cell.history, HISTORY, problems)
+    patches = read_table(cell.foreground_ratios, FOREGROUND_RATIOS, problems)
+    raise_problems(problems)
+    for number, rate, loss, dice in history.itertuples(index=False):
+        own = patches[patches["epoch"] == number]
+        ratios = tuple(zip(own["case"], own["foreground_ratio"], strict=True))
+        yield Epoch(number, rate, loss, (), None if math.isnan(dice) else dice, ratios, 0, None)

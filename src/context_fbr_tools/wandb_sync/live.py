@@ -34,7 +34,9 @@ class Tracker:
 
     def epoch(self, epoch: Epoch, new: bool = True) -> None:
         """Log an epoch; only a new one has gradients, and weights to be shown."""
-        arrays = (lambda: self._arrays(epoch)) if new and epoch.validation_dice is not None else None
+        arrays: media.Arrays = {}
+        if self._session and new and epoch.validation_dice is not None:
+            self._try(lambda: self._look(epoch, arrays), "no picture of the network could be made: ")
         self.use(lambda session: session.rows(self._curves.rows(epoch), arrays))
 
     def done(self) -> None:
@@ -57,37 +59,32 @@ class Tracker:
 
     def _open(self) -> None:
         origin, experiment = provenance.start(), os.environ.get("DVC_EXP_NAME")
-        now = {"revision": origin.revision, "changed_files": list(origin.changed), "experiment": experiment}
-        config = {"provenance_train" if self._subject else "provenance_evaluate": now}
+        now = {"revision": origin.revision, "changed_files": list(origin.changed)}
+        config = {f"provenance_{'train' if self._subject else 'evaluate'}": now, "experiment": experiment}
         self._curves, identity = Curves(self._document), run_identity.identify(self._cell, self._document)
         self._session = Session(identity, os.environ[VARIABLE] == "online", config)
 
-    def _try(self, act: Callable[[], object]) -> None:
+    def _try(self, act: Callable[[], object], kind: str = "") -> None:
         try:
             act()
         except Exception as error:
-            self._warn("record", f"{type(error).__name__}: {error}")
+            self._warn(kind, f"{kind}{type(error).__name__}: {error}")
 
     def _warn(self, kind: str, text: str) -> None:
         if kind not in self._shown:  # one warning of each kind
             self._shown.add(kind)
             warn(self._cell, text)
 
-    def _arrays(self, epoch: Epoch) -> media.Arrays:
-        """Return histograms, and a picture if the network is the best so far; without those that fail."""
-        arrays: media.Arrays = {}
-        try:
-            assert self._subject
-            network, volume = self._subject
-            arrays |= media.histograms(network)
-            if epoch.weights is not None:
-                window = self._document.section(("sliding_window",), SlidingWindow)
-                caption = f"{volume.where.name} after epoch {epoch.number}"
-                planes = media.example(network, volume, self._cell.patch_size, window, caption)
-                arrays |= {f"train/example/{part}": plane for part, plane in planes.items()}
-        except Exception as error:
-            self._warn("pictures", f"no picture of the network could be made: {error}")
-        return arrays
+    def _look(self, epoch: Epoch, arrays: media.Arrays) -> None:
+        """Add histograms, and a picture if the network is the best so far."""
+        assert self._subject
+        network, volume = self._subject
+        arrays |= media.histograms(network)
+        if epoch.weights is not None:
+            window = self._document.section(("sliding_window",), SlidingWindow)
+            caption = f"{volume.where.name} after epoch {epoch.number}"
+            planes = media.example(network, volume, self._cell.patch_size, window, caption)
+            arrays |= {f"train/example/{part}": plane for part, plane in planes.items()}
 
 
 @contextmanager

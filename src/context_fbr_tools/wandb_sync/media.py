@@ -1,7 +1,5 @@
 """Pictures and histograms as named arrays: NAME/image, NAME/label ..., and NAME/counts, NAME/edges."""
 
-from collections import defaultdict
-
 import numpy as np
 import torch
 import wandb
@@ -12,19 +10,17 @@ from context_fbr.training.batches import Volume
 
 BINS = 64
 DARKEST, BRIGHTEST = 0.5, 99.5  # percent of the voxels of the slice
+EXAMPLE = "train/example/"
 CLASSES = {0: "background", 1: "foreground"}
 Arrays = dict[str, np.ndarray]
 
 
 def slice_of(image: np.ndarray, label: np.ndarray, mask: np.ndarray, caption: str, first: int = 0) -> Arrays:
-    """Return the slice of a volume (x, y, z) that has most foreground, the second axis upwards.
+    """Return the slice of a volume (x, y, z) that has most foreground, else most of the mask, y upwards.
 
-    Without foreground in the label, that of the predicted mask decides. `first` is the number of the arrays'
-    first slice; the slice's number is added to the caption.
+    Its number is added to the caption; `first` is that of the arrays' first slice.
     """
-    areas = label.sum(axis=(0, 1), dtype=np.int64)
-    if not areas.any():
-        areas = mask.sum(axis=(0, 1), dtype=np.int64)
+    areas = (label if label.any() else mask).sum(axis=(0, 1), dtype=np.int64)
     index = int(areas.argmax()) if areas.any() else image.shape[2] // 2
     shown = image[:, :, index].astype(np.float64)
     low, high = np.percentile(shown, (DARKEST, BRIGHTEST))
@@ -67,18 +63,15 @@ def histograms(network: torch.nn.Module) -> Arrays:
 
 def wandb_objects(arrays: Arrays) -> dict[str, wandb.Histogram | wandb.Image]:
     """Return W&B's histograms and pictures of arrays, by their names."""
-    parts: dict[str, Arrays] = defaultdict(dict)
-    for key, array in arrays.items():
-        name, _, part = key.rpartition("/")
-        parts[name][part] = array
-    return {n: wandb_image(p) if "image" in p else _histogram(p) for n, p in parts.items()}
+    histograms = {
+        name: wandb.Histogram(np_histogram=(counts.tolist(), arrays[f"{name}/edges"].tolist()))
+        for name, counts in ((key.removesuffix("/counts"), arrays[key]) for key in arrays if "/counts" in key)
+    }
+    example = {key.removeprefix(EXAMPLE): array for key, array in arrays.items() if key.startswith(EXAMPLE)}
+    return histograms | ({EXAMPLE[:-1]: wandb_image(example)} if example else {})
 
 
 def wandb_image(slice_: Arrays) -> wandb.Image:
     """Return W&B's picture of a slice, with label and prediction to be switched on and off."""
     masks = {n: {"mask_data": slice_[n], "class_labels": CLASSES} for n in ("label", "prediction")}
     return wandb.Image(slice_["image"], masks=masks, caption=str(slice_["caption"]))
-
-
-def _histogram(part: Arrays) -> wandb.Histogram:
-    return wandb.Histogram(np_histogram=(part["counts"].tolist(), part["edges"].tolist()))

@@ -1,6 +1,5 @@
 """Results of a cell for its run, as W&B's objects, from the cell's files: arguments of `Session.results`."""
 
-import csv
 import math
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,10 @@ from typing import Any
 import numpy as np
 import wandb
 
+from context_fbr.analysis.results import CELL_SCORES, SCORES, read_table
 from context_fbr.config.cell import Cell
 from context_fbr.core import bounded, nifti
-from context_fbr.core.errors import UserError
-from context_fbr.metrics.columns import SCORES
+from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.preprocessing import originals, prepared
 from context_fbr_tools.wandb_sync import media
 from context_fbr_tools.wandb_sync.run_identity import Identity, md5_of
@@ -42,24 +41,20 @@ def of_training(cell: Cell, identity: Identity) -> dict[str, Any]:
 
 
 def of_test(cell: Cell) -> dict[str, Any]:
-    """Return the table of the test cases, published columns and a picture each; errors as above."""
-    with cell.scores.open(newline="", encoding="utf-8") as file:
-        scores = list(csv.DictReader(file))
-    columns = {n: [float(row[n]) if row[n] else None for row in scores] for n in SCORES[1:]}
-    names, dice = [row["filename"] for row in scores], columns["dsc"]
-    captions = {n: n if d is None else f"{n}, Dice {d:.3f}" for n, d in zip(names, dice, strict=True)}
-    shown = _pictures(cell, captions)
-    pictures = [shown.get(name) for name in names]
+    """Return the table of test cases, with published columns and pictures; raises UserError if damaged."""
+    problems: list[str] = []
+    scores = read_table(cell.scores, CELL_SCORES, problems)[[*SCORES]]
+    raise_problems(problems)
+    captions = {
+        n: n if math.isnan(d) else f"{n}, Dice {d:.3f}" for n, d in scores[["filename", "dsc"]].values
+    }
+    pictures = _pictures(cell, captions)
     table = wandb.Table(columns=[*SCORES, "overlay"])
-    for row in zip(names, *columns.values(), pictures, strict=True):
-        table.add_data(*row)
-    content: dict[str, Any] = {"test/cases": table}
-    for column in SCORES[1:3]:
-        known = [number for number in columns[column] if number is not None]
-        content[f"test/{column}_mean"] = math.fsum(known) / len(known) if known else None
-    ranks = [math.inf if number is None else number for number in dice]
-    worst = sorted(range(len(names)), key=ranks.__getitem__)[:WORST]
-    content |= {f"test/worst_{rank}": pictures[n] for rank, n in enumerate(worst, start=1) if pictures[n]}
+    for name, *numbers in scores.itertuples(index=False):
+        table.add_data(name, *(None if math.isnan(n) else n for n in numbers), pictures.get(name))
+    content = {"test/cases": table, **{f"test/{n}_mean": scores[n].mean() for n in ("dsc", "hausdorff")}}
+    worst = scores["filename"][scores["dsc"].nsmallest(WORST).index]
+    content |= {f"test/worst_{n}": pictures[w] for n, w in enumerate(worst, start=1) if w in pictures}
     return {"name": "tested", "md5": md5_of(cell.scores), "summary": {}, "artifacts": [], "row": content}
 
 

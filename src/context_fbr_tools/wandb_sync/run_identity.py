@@ -19,7 +19,7 @@ KEPT = ("revision", "changed_files", "device", "packages", "started", "seconds")
 
 @dataclass(frozen=True)
 class Identity:
-    """Run of a cell: its id is of the cell and everything that decides its training but software and device."""
+    """Run of a cell, with an id of everything that decides its training but software and device."""
 
     run: str
     name: str
@@ -30,7 +30,7 @@ class Identity:
 
 
 def identify(cell: Cell, document: Document) -> Identity:
-    """Return the run of a cell, from params.yaml, dvc.lock and data/code/train.json; errors as in `entries`."""
+    """Return the run of a cell, from params.yaml, dvc.lock and data/code/train.json; raises UserError."""
     recorded, code = lockfile.entries(), digest_file("train")
     parameters = json.loads(json.dumps(plain(document.root)))
     task, network = parameters["tasks"][cell.task], parameters["networks"][cell.model]

@@ -1,13 +1,14 @@
 """Session: a thread that owns W&B's client, so that no call to it can block or end a computation.
 
 Rows are first written to disk, into WANDB_DIR/wandb/context-fbr/RUN: rows.jsonl, and STEP.npz for pictures
-and histograms; W&B gets those that it lacks. Its own offline file loses up to 32 KiB when a training is killed,
+and histograms; W&B gets those that it lacks. Its offline file loses up to 32 KiB when a training is killed,
 and a second file of a run replaces the first one on a server.
 """
 
 import json
 import logging
 import os
+import re
 import shutil
 import textwrap
 from collections.abc import Callable, Mapping
@@ -30,8 +31,8 @@ from context_fbr_tools.wandb_sync.run_identity import Identity, provenance_of
 
 INIT_S = 10  # timeout of each of the two requests that open a run
 MAX_CHARACTERS = 300  # of an error: some servers answer with pages
-UPLOADS = ("filestream:", "file transfer:", "runfiles:", "sender:")
-"""Parts of W&B's service whose errors are losses; its log has errors of its analytics, too."""
+UPLOAD_ERROR = r'"level":"ERROR.*"msg":"((?:filestream|file transfer|runfiles|sender):.*)'
+"""In the log of W&B's service; errors of its analytics are no losses."""
 
 
 class Session:
@@ -61,11 +62,11 @@ class Session:
         self._thread = Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def rows(self, rows: Mapping[int, Row], arrays: Callable[[], media.Arrays] | None = None) -> None:
+    def rows(self, rows: Mapping[int, Row], arrays: media.Arrays) -> None:
         """Add rows of new steps, the last one with arrays; raises OSError if they cannot be written."""
         for step in [step for step in rows if step not in self._rows]:
-            if arrays is not None and step == max(rows):
-                np.savez_compressed(self._folder / f"{step}.npz", allow_pickle=False, **arrays())
+            if arrays and step == max(rows):
+                np.savez_compressed(self._folder / f"{step}.npz", allow_pickle=False, **arrays)
             with (self._folder / "rows.jsonl").open("a", encoding="utf-8") as file:
                 file.write("\n" + json.dumps((step, rows[step])))
             self._rows[step] = rows[step]
@@ -73,14 +74,15 @@ class Session:
 
     def training(self, cell: Cell) -> None:
         """Add the results of a training; errors as in `results.of_training`."""
-        self._calls.put((self._config, provenance_of(cell)))
+        made = provenance_of(cell)
+        self._calls.put((lambda _: self._run.config.update(made, allow_val_change=True), None))
         self._calls.put((self._results, results.of_training(cell, self._identity)))
 
     def cell(self, cell: Cell, document: Document) -> None:
         """Add all of a finished cell; errors as in `epochs_of`, `rows`, `training` and `results.of_test`."""
         curves = Curves(document)
         for epoch in epochs_of(cell):
-            self.rows(curves.rows(epoch))
+            self.rows(curves.rows(epoch), {})
         self.training(cell)
         self._calls.put((self._results, results.of_test(cell)))
 
@@ -137,9 +139,6 @@ class Session:
         self._run_folder = Path(self._run.dir).parent
         self.place = str(self._run.url) if online else f"offline in {self._run_folder}"
 
-    def _config(self, content: dict[str, Any]) -> None:
-        self._run.config.update(content, allow_val_change=True)
-
     def _row(self, step: int) -> None:
         if step < self._first_step:  # the server has it
             return
@@ -169,19 +168,12 @@ class Session:
             raise
         self._run.summary.update(self._known)
         self._run.finish(exit_code=int(not done))
-        if self._online:
-            _raise_upload_errors(self._run_folder / "logs" / "debug-internal.log")
-            self._unfinished.unlink()
-        for other in () if self._online else self._run_folder.parent.glob(f"offline-run-*-{self._run.id}"):
-            if other != self._run_folder:  # it has a part of this one
-                shutil.rmtree(other, ignore_errors=True)
-
-
-def _raise_upload_errors(log: Path) -> None:
-    """Raise an error of W&B's service, which its client does not report: an upload that was refused."""
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        with suppress(ValueError):
-            record = json.loads(line)
-            message = str(record.get("msg"))
-            if str(record.get("level")).startswith("ERROR") and message.startswith(UPLOADS):
-                raise RuntimeError(message)
+        if not self._online:
+            for other in self._run_folder.parent.glob(f"offline-run-*-{self._run.id}"):
+                if other != self._run_folder:  # it has a part of this one
+                    shutil.rmtree(other, ignore_errors=True)
+            return
+        log = (self._run_folder / "logs" / "debug-internal.log").read_text(encoding="utf-8", errors="replace")
+        if found := re.search(UPLOAD_ERROR, log):  # of which the client raises no error
+            raise RuntimeError(found[1])
+        self._unfinished.unlink()
