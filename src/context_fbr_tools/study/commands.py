@@ -88,13 +88,13 @@ def prune(options: Namespace) -> None:
 
 
 def wandb_push(options: Namespace) -> None:
-    """Tell W&B of cells."""
+    """Upload cells to W&B."""
     document = Document.read()
     cells = read_study(document).grid.cells
     chosen = select_cells.chosen(options.cells, cells) if options.cells else cells
     from context_fbr_tools.wandb_sync import push  # imports torch, which takes seconds
 
-    print(f"{push.push(document, chosen, named=bool(options.cells))} of {len(chosen)} cells: W&B knows them")
+    print(f"{push.push(document, chosen, named=bool(options.cells))} of {len(chosen)} cells are in W&B")
 
 
 def grid_run(options: Namespace) -> None:

@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from typing import Self
 
 from torch.nn import Module
 
@@ -19,8 +19,7 @@ from context_fbr_tools.wandb_sync import media, run_identity
 from context_fbr_tools.wandb_sync.curves import Curves
 from context_fbr_tools.wandb_sync.session import Session
 
-LIMIT_S, STOPPED_LIMIT_S = 30, 3
-"""Time for uploads at the end of a stage, and of a stage that was asked to stop."""
+LIMIT_S, STOPPED_LIMIT_S = 30, 3  # for uploads at the end of a stage, and of one that was asked to stop
 
 
 class Tracker:
@@ -32,21 +31,26 @@ class Tracker:
         self._shown: set[str] = set()
         self._try(self._open)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        stopped = kind is not None and issubclass(kind, (StoppedError, KeyboardInterrupt))
+        self._use(lambda session: session.close(kind is None, STOPPED_LIMIT_S if stopped else LIMIT_S))
+
     def epoch(self, epoch: Epoch, new: bool = True) -> None:
         """Log an epoch; only a new one has gradients, and weights to be shown."""
         arrays: media.Arrays = {}
         if self._session and new and epoch.validation_dice is not None:
             self._try(lambda: self._look(epoch, arrays), "no picture of the network could be made: ")
-        self.use(lambda session: session.rows(self._curves.rows(epoch), arrays))
+        self._use(lambda session: session.rows(self._curves.rows(epoch), arrays))
 
     def done(self) -> None:
         """Log the results; an evaluation logs its training, too, which may have been computed without W&B."""
-        if self._subject:
-            self.use(lambda session: session.training(self._cell))
-        else:
-            self.use(lambda session: session.cell(self._cell, self._document))
+        cell, document = self._cell, self._document
+        self._use(lambda own: own.training(cell) if self._subject else own.cell(cell, document))
 
-    def use(self, act: Callable[[Session], object]) -> None:
+    def _use(self, act: Callable[[Session], object]) -> None:
         """Do something with the session; print where the run is, and warn if W&B lacks something."""
         if (session := self._session) is None:
             return
@@ -87,30 +91,16 @@ class Tracker:
             arrays |= {f"train/example/{part}": plane for part, plane in planes.items()}
 
 
-@contextmanager
 def of_training(
     cell: Cell, document: Document, network: Module, volume: Volume, before: Sequence[Epoch]
-) -> Iterator[Tracker]:
+) -> Tracker:
     """Track a training, of which the epochs before are known."""
-    with _closing(Tracker(cell, document, (network, volume))) as tracker:
-        for epoch in before:
-            tracker.epoch(epoch, new=False)
-        yield tracker
+    tracker = Tracker(cell, document, (network, volume))
+    for epoch in before:
+        tracker.epoch(epoch, new=False)
+    return tracker
 
 
-def of_evaluation(cell: Cell, document: Document) -> AbstractContextManager[Tracker]:
+def of_evaluation(cell: Cell, document: Document) -> Tracker:
     """Track an evaluation."""
-    return _closing(Tracker(cell, document, None))
-
-
-@contextmanager
-def _closing(tracker: Tracker) -> Iterator[Tracker]:
-    done, limit_s = False, LIMIT_S
-    try:
-        yield tracker
-        done = True
-    except (StoppedError, KeyboardInterrupt):
-        limit_s = STOPPED_LIMIT_S
-        raise
-    finally:
-        tracker.use(lambda session: session.close(done, limit_s))
+    return Tracker(cell, document, None)

@@ -9,7 +9,6 @@ from context_fbr.networks.sliding_window import segment
 from context_fbr.training.batches import Volume
 
 BINS = 64
-DARKEST, BRIGHTEST = 0.5, 99.5  # percent of the voxels of the slice
 EXAMPLE = "train/example/"
 CLASSES = {0: "background", 1: "foreground"}
 Arrays = dict[str, np.ndarray]
@@ -23,7 +22,7 @@ def slice_of(image: np.ndarray, label: np.ndarray, mask: np.ndarray, caption: st
     areas = (label if label.any() else mask).sum(axis=(0, 1), dtype=np.int64)
     index = int(areas.argmax()) if areas.any() else image.shape[2] // 2
     shown = image[:, :, index].astype(np.float64)
-    low, high = np.percentile(shown, (DARKEST, BRIGHTEST))
+    low, high = np.percentile(shown, (0.5, 99.5))
     scaled = np.clip((shown - low) / max(high - low, np.finfo(np.float64).tiny), 0, 1) * 255
     planes = {"image": scaled.round(), "label": label[:, :, index], "prediction": mask[:, :, index]}
     upright = {name: np.ascontiguousarray(plane.astype(np.uint8).T[::-1]) for name, plane in planes.items()}

@@ -15,8 +15,7 @@ from context_fbr.preprocessing import originals, prepared
 from context_fbr_tools.wandb_sync import media
 from context_fbr_tools.wandb_sync.run_identity import Identity, md5_of
 
-WORST = 4
-"""Test cases that are shown beside the table, those of the lowest Dice."""
+WORST = 4  # test cases beside the table, those of the lowest Dice
 
 
 def of_training(cell: Cell, identity: Identity) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from context_fbr.runtime import provenance
 from context_fbr.runtime.code_digest import digest_file
 from context_fbr_tools.dvc import lockfile
 
-KEPT = ("revision", "changed_files", "device", "packages", "started", "seconds")
-"""Fields of a provenance that are part of the configuration."""
+KEPT = ("revision", "changed_files", "device", "packages", "started", "seconds")  # of a provenance
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,8 @@ def provenance_of(cell: Cell) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for stage, result in (("train", cell.weights), ("evaluate", cell.scores)):
         record = provenance.read(cell.provenance(stage))
-        known = record.get("results", {}).get(str(result), {}).get("md5")
-        if result.is_file() and known == md5_of(result):
-            found[f"provenance_{stage}"] = {name: record[name] for name in KEPT if name in record}
+        if result.is_file() and record.get("results", {}).get(str(result), {}).get("md5") == md5_of(result):
+            found[f"provenance_{stage}"] = {name: record.get(name) for name in KEPT}
     return found
 
 

@@ -29,8 +29,6 @@ from context_fbr_tools.wandb_sync import media, results
 from context_fbr_tools.wandb_sync.curves import Curves, Row, epochs_of
 from context_fbr_tools.wandb_sync.run_identity import Identity, provenance_of
 
-INIT_S = 10  # timeout of each of the two requests that open a run
-MAX_CHARACTERS = 300  # of an error: some servers answer with pages
 UPLOAD_ERROR = r'"level":"ERROR.*"msg":"((?:filestream|file transfer|runfiles|sender):.*)'
 """In the log of W&B's service; errors of its analytics are no losses."""
 
@@ -49,9 +47,10 @@ class Session:
         self._home = Path(os.environ.get("DVC_ROOT") or ".", os.environ.get("WANDB_DIR") or "").absolute()
         self._folder = self._home / "wandb" / "context-fbr" / identity.run
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._unfinished = self._folder / "unfinished"
         self._lock = ExitStack()
         self._lock.enter_context(locks.hold(self._folder / "lock"))
-        self._rows: dict[int, Row] = {}
+        self._rows, self._artifacts, self._known = dict[int, Row](), list[wandb.Artifact](), dict[str, str]()
         self._calls: SimpleQueue[tuple[Callable[..., None], Any]] = SimpleQueue()
         with suppress(FileNotFoundError):
             for line in (self._folder / "rows.jsonl").read_bytes().splitlines():
@@ -74,8 +73,7 @@ class Session:
 
     def training(self, cell: Cell) -> None:
         """Add the results of a training; errors as in `results.of_training`."""
-        made = provenance_of(cell)
-        self._calls.put((lambda _: self._run.config.update(made, allow_val_change=True), None))
+        self._calls.put((self._config, provenance_of(cell)))
         self._calls.put((self._results, results.of_training(cell, self._identity)))
 
     def cell(self, cell: Cell, document: Document) -> None:
@@ -92,8 +90,9 @@ class Session:
         try:
             self._thread.join(limit_s)
         finally:
-            if self._thread.is_alive():  # else the client waits at the end of the process, without a limit
-                self.error = f"W&B did not take everything within {limit_s} s"
+            if self._thread.is_alive():
+                self.error = self.error or f"W&B did not take everything within {limit_s} s"
+            if self.error:  # else the client waits at the end of the process, without a limit
                 logging.getLogger("asyncio").disabled = True  # another thread of the client reports the kill
                 for child in psutil.Process().children(recursive=True):
                     if child.name() == "wandb-core":
@@ -109,8 +108,8 @@ class Session:
                 call, argument = self._calls.get()
                 call(argument)
         except BaseException as error:  # W&B ends programs, too
-            text = textwrap.shorten(f"{type(error).__name__}: {error}", MAX_CHARACTERS)
-            self.error = self.error or text
+            text = f"{type(error).__name__}: {error}"
+            self.error = self.error or textwrap.shorten(text, 300)  # some servers answer with pages
 
     def _open(self) -> None:
         for kind in ("data", "cache"):
@@ -118,7 +117,7 @@ class Session:
         wandb.setup(wandb.Settings(silent=True, console="off"))  # before init, which asks for a key otherwise
         own, online = self._identity, self._online
         settings = wandb.Settings(
-            disable_git=True, disable_code=True, x_save_requirements=False, init_timeout=INIT_S,
+            disable_git=True, disable_code=True, x_save_requirements=False, init_timeout=10,  # seconds
             stop_fn=lambda: None,  # the server's button would interrupt the training
         )  # fmt: skip
         self._run = wandb.init(
@@ -130,14 +129,16 @@ class Session:
         for many in ("parameters/*", "gradients/*"):  # too many for a summary
             self._run.define_metric(many, summary="none")
         self._first_step = self._run.starting_step if online else 0
-        self._artifacts: list[wandb.Artifact] = []
-        self._known: dict[str, str] = {}
-        self._unfinished = self._folder / "unfinished"  # results are uploaded again while this exists
-        self._repeats = self._unfinished.exists()
+        self._repeats = (
+            self._unfinished.exists()
+        )  # after a session that failed the results are uploaded again
         if online:
             self._unfinished.touch()
         self._run_folder = Path(self._run.dir).parent
         self.place = str(self._run.url) if online else f"offline in {self._run_folder}"
+
+    def _config(self, content: dict[str, Any]) -> None:
+        self._run.config.update(content, allow_val_change=True)
 
     def _row(self, step: int) -> None:
         if step < self._first_step:  # the server has it
