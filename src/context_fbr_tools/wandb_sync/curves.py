@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from context_fbr.analysis.results import FOREGROUND_RATIOS, HISTORY, read_table
@@ -21,13 +20,12 @@ class Curves:
     def __init__(self, document: Document) -> None:
         settings = document.section(("train",), Training)
         self._batch = settings.batch_volumes * settings.patches_per_volume
-        self._best: Epoch | None = None
-        self._best_dice = -math.inf
+        self._best_dice, self._best_epoch = -math.inf, 0
 
     def rows(self, epoch: Epoch) -> dict[int, Row]:
         """Return the rows of the next epoch by step; steps are counted from 1 over all epochs."""
         if epoch.validation_dice is not None and epoch.validation_dice > self._best_dice:
-            self._best, self._best_dice = replace(epoch, weights=None), epoch.validation_dice
+            self._best_dice, self._best_epoch = epoch.validation_dice, epoch.number
         ratios = [ratio for _, ratio in epoch.foreground_ratios]
         starts = range(0, len(ratios), self._batch)  # of the steps; the last one may have fewer patches
         first, found = (epoch.number - 1) * len(starts) + 1, dict[int, Row]()
@@ -41,8 +39,8 @@ class Curves:
             row |= {"train/epoch_loss": epoch.loss, "train/learning_rate": epoch.learning_rate}
             if epoch.validation_dice is not None:
                 row["validation/dice"] = epoch.validation_dice
-            if self._best is not None:
-                row |= {"validation/best_dice": self._best_dice, "validation/best_epoch": self._best.number}
+            if self._best_epoch:
+                row |= {"validation/best_dice": self._best_dice, "validation/best_epoch": self._best_epoch}
         return found
 
 

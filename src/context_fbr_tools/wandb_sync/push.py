@@ -1,8 +1,7 @@
 """`context-fbr wandb push`: upload finished cells from their files, each once."""
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Container, Sequence
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
@@ -31,10 +30,15 @@ def push(document: Document, cells: Sequence[Cell], named: bool) -> int:
     problems = [f"{cell.key}: {text}" for cell, text in missing.items() if named and text]
     finished = [cell for cell in cells if not missing[cell]]
     recorded, changes = lockfile.entries(), process.changes() if finished else []
+    modules = [module for stage in CELL_STAGES for module in code_digest.changed_modules(stage)]
     uploaded = 0
     for cell in progress(finished, len(finished), "wandb push", "cell"):
         try:
-            _check(cell, recorded, changes)
+            if differs := [*_differences(cell, recorded, changes), *modules]:
+                raise UserError(
+                    f"{cell.key}: its results are not what dvc.lock records of {', '.join(differs)}; "
+                    f"`dvc checkout` or `dvc repro evaluate@{cell.key}` brings them up to date"
+                )
             if error := upload(cell, document, mode == "online"):
                 problems.append(f"{cell.key}: upload failed ({error}); cells after it were not tried")
                 break
@@ -65,15 +69,10 @@ def _missing(cell: Cell) -> str | None:
     return f"{', '.join(lacking)}: not found; {fetching.remedy(f'evaluate@{cell.key}')}" if lacking else None
 
 
-def _check(cell: Cell, recorded: Mapping[str, Any], changes: Sequence[process.Change]) -> None:
-    """Raise UserError if the cell, its data or its code is not what dvc.lock records."""
+def _differences(cell: Cell, recorded: Container[str], changes: Sequence[process.Change]) -> list[str]:
+    """Return the results, parameters and data of a cell that are not what dvc.lock records."""
     stages = [f"{stage}@{cell.key}" for stage in CELL_STAGES]
     inputs = [f"{stage}@{cell.task}" for stage in CACHED_INPUT_STAGES]
     differs = [stage for stage in stages if stage not in recorded]
     differs += [c.what for c in changes if c.stage in (*stages, *inputs) and c.state not in ABSENT]
-    differs += [module for stage in CELL_STAGES for module in code_digest.changed_modules(stage)]
-    if differs:
-        raise UserError(
-            f"{cell.key}: its results are not what dvc.lock records of {', '.join(dict.fromkeys(differs))}; "
-            f"`dvc checkout` or `dvc repro evaluate@{cell.key}` brings them up to date"
-        )
+    return [*dict.fromkeys(differs)]

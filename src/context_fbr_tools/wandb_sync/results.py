@@ -24,9 +24,7 @@ def of_training(cell: Cell, identity: Identity) -> dict[str, Any]:
     kept = {n: summary[n] for n in ("network_parameters", "best_epoch", "best_validation_dice", "epochs")}
     metadata = {"network": config["network"], "weights_md5": md5, **kept}
     model = wandb.Artifact(cell.key, type="model", metadata=metadata)
-    model.add_file(
-        str(cell.weights), name="weights.pt", skip_cache=True
-    )  # a copy: `wandb sync` may come late
+    model.add_file(str(cell.weights), name="weights.pt", skip_cache=True)  # W&B's copy, for a late sync
     artifacts = [model]
     for kind, settings in (("raw", "raw"), ("prepared", "prepare")):
         if known := config["hashes"][kind]:
@@ -44,10 +42,7 @@ def of_test(cell: Cell) -> dict[str, Any]:
     problems: list[str] = []
     scores = read_table(cell.scores, CELL_SCORES, problems)[[*SCORES]]
     raise_problems(problems)
-    captions = {
-        n: n if math.isnan(d) else f"{n}, Dice {d:.3f}" for n, d in scores[["filename", "dsc"]].values
-    }
-    pictures = _pictures(cell, captions)
+    pictures = _pictures(cell, dict(zip(scores["filename"], scores["dsc"], strict=True)))
     table = wandb.Table(columns=[*SCORES, "overlay"])
     for name, *numbers in scores.itertuples(index=False):
         table.add_data(name, *(None if math.isnan(n) else n for n in numbers), pictures.get(name))
@@ -57,7 +52,7 @@ def of_test(cell: Cell) -> dict[str, Any]:
     return {"name": "tested", "md5": md5_of(cell.scores), "summary": {}, "artifacts": [], "row": content}
 
 
-def _pictures(cell: Cell, captions: dict[str, str]) -> dict[str, wandb.Image]:
+def _pictures(cell: Cell, dice: dict[str, float]) -> dict[str, wandb.Image]:
     """Return slices of test cases on their original grids, of those whose files are all there."""
     found, raw = dict[str, wandb.Image](), Path("data/raw") / cell.task
     try:
@@ -65,12 +60,11 @@ def _pictures(cell: Cell, captions: dict[str, str]) -> dict[str, wandb.Image]:
     except UserError:
         return found
     for case in cases:
-        prediction = cell.predictions / f"{case.name}.nii.gz"
-        if case.name in captions and all(
-            p.is_file() for p in (prediction, raw / case.image, raw / case.label)
-        ):
+        files = prediction, *_ = cell.predictions / f"{case.name}.nii.gz", raw / case.image, raw / case.label
+        if case.name in dice and all(map(Path.is_file, files)):
             mask = nifti.read(prediction).get_fdata(dtype=np.float32).astype(np.uint8)
-            image = originals.read_image(cell.task, case).get_fdata(dtype=np.float32)
-            label = originals.read_label(cell.task, case)
-            found[case.name] = media.wandb_image(media.slice_of(image, label, mask, captions[case.name]))
+            image, label = originals.read_image(cell.task, case), originals.read_label(cell.task, case)
+            caption = case.name + ("" if math.isnan(dice[case.name]) else f", Dice {dice[case.name]:.3f}")
+            planes = media.slice_of(image.get_fdata(dtype=np.float32), label, mask, caption)
+            found[case.name] = media.wandb_image(planes)
     return found

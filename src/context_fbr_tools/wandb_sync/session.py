@@ -29,18 +29,14 @@ from context_fbr_tools.wandb_sync import media, results
 from context_fbr_tools.wandb_sync.curves import Curves, Row, epochs_of
 from context_fbr_tools.wandb_sync.run_identity import Identity, provenance_of
 
-UPLOAD_ERROR = r'"level":"ERROR.*"msg":"((?:filestream|file transfer|runfiles|sender):.*)'
-"""In the log of W&B's service; errors of its analytics are no losses."""
+UPLOAD_ERROR = r'"level":"ERROR.*"msg":"((?:filestream|file transfer|runfiles|sender):.*)'  # not of analytics
 
 
 class Session:
     """Open run of a cell. `place` is where it is, once it is open; `error` is why W&B lacks something."""
 
     def __init__(self, identity: Identity, online: bool, config: Mapping[str, Any] | None = None) -> None:
-        """Open a run in the background, on a server or in a folder, with more configuration.
-
-        Raises HeldError if another process has opened it, OSError or UserError if its rows cannot be read.
-        """
+        """Open a run in the background; raises HeldError if another process has it, OSError, UserError."""
         self.place: str | None = None
         self.error: str | None = None
         self._identity, self._online, self._now = identity, online, config or {}
@@ -129,9 +125,7 @@ class Session:
         for many in ("parameters/*", "gradients/*"):  # too many for a summary
             self._run.define_metric(many, summary="none")
         self._first_step = self._run.starting_step if online else 0
-        self._repeats = (
-            self._unfinished.exists()
-        )  # after a session that failed the results are uploaded again
+        self._repeats = self._unfinished.exists()  # results again, after a session that failed
         if online:
             self._unfinished.touch()
         self._run_folder = Path(self._run.dir).parent
