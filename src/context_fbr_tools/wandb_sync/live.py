@@ -71,7 +71,7 @@ class Tracker:
     def _try(self, act: Callable[[], object], kind: str = "") -> None:
         try:
             act()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # W&B ends programs, too
             self._warn(kind, f"{kind}{type(error).__name__}: {error}")
 
     def _warn(self, kind: str, text: str) -> None:

@@ -94,6 +94,10 @@ class Session:
                     if child.name() == "wandb-core":
                         child.kill()
                 self._thread.join(1)
+                with suppress(
+                    Exception, SystemExit
+                ):  # instead of the client's hook at the end of the process
+                    wandb.teardown(exit_code=1)
             self._lock.close()
 
     def _work(self) -> None:
