@@ -208,16 +208,20 @@ def test_a_training_that_was_killed_goes_on_in_the_same_run(
 
 
 def test_a_training_that_was_killed_goes_on_in_the_run_that_the_server_knows(
-    untrained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    made, steps = plain.copy(tmp_path / "study"), 160
+    made.edit(
+        "params.yaml", f"epochs: {EPOCHS}\n", f"epochs: {steps // 2}\n"
+    )  # longer than W&B takes to begin
     with wandb_server("answers") as server:
         use(server, monkeypatch)
-        kill(untrained, tmp_path / "log", lambda: bool(server.rows))
+        kill(made, tmp_path / "log", lambda: bool(server.rows))
         before = [row["_step"] for row in server.rows]
         run = server.run["name"]
-        go_on(untrained)
+        go_on(made)
     assert before == list(range(1, len(before) + 1))
-    assert 0 < len(before) < STEPS
-    assert [row["_step"] for row in server.rows] == list(range(1, STEPS + 1))
+    assert 0 < len(before) < steps
+    assert [row["_step"] for row in server.rows] == list(range(1, steps + 1))
     assert server.run["name"] == run
     assert server.runs == {run}
