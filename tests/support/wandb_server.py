@@ -43,7 +43,6 @@ class WandbServer:
     run: dict[str, Any] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
     """Ids of all that it was told of."""
-    ended: bool = False
     summary: dict[str, Any] = field(default_factory=dict)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     """W&B's input for each: artifactTypeName, digest, metadata."""
@@ -74,7 +73,6 @@ class WandbServer:
             return self.files[name]
         if "file_stream" in path:
             content = json.loads(body)
-            self.ended |= bool(content.get("complete"))
             files = content.get("files", {})
             for line in files.get("wandb-history.jsonl", {}).get("content", ()):
                 self.rows.append(json.loads(line))
@@ -145,7 +143,7 @@ class WandbServer:
         return {"features": [], "cliVersionInfo": {}, "latestLocalVersionInfo": None}
 
     def _project(self, _: object) -> dict[str, Any]:
-        return {"artifact": None}
+        return {"artifact": None, "run": {"stopped": True}}  # the button to stop a run was pressed
 
     def _entity(self, _: object) -> dict[str, Any]:
         return {"organization": None}

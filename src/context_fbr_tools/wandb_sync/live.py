@@ -1,216 +1,106 @@
-"""A cell while it is computed: written into its run's journal, and told by a process of its own.
-
-Nothing here can change or end the computation, and nothing of W&B is in this process.
-"""
+"""Tracker of a cell while it is computed. Nothing here can change or end the computation."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import replace
-from types import TracebackType
-from typing import Any
+from typing import Self
 
-import torch
+from torch.nn import Module
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.config.training import SlidingWindow
-from context_fbr.core.errors import StoppedError, UserError
+from context_fbr.core.errors import StoppedError
+from context_fbr.runtime import provenance
 from context_fbr.training.batches import Volume
 from context_fbr.training.history import Epoch
 from context_fbr.training.tracking import VARIABLE, warn
-from context_fbr_tools.wandb_sync import journal, lock_state, media, run_identity, uploader_process
-from context_fbr_tools.wandb_sync.backfill import OTHER, record_files, record_training
-from context_fbr_tools.wandb_sync.curves import batch_of, better, rows
-from context_fbr_tools.wandb_sync.journal import Journal
-from context_fbr_tools.wandb_sync.run_identity import Identity
+from context_fbr_tools.wandb_sync import media, run_identity
+from context_fbr_tools.wandb_sync.curves import Curves
+from context_fbr_tools.wandb_sync.session import Session
 
-IN_A_HURRY = (StoppedError, KeyboardInterrupt)
-"""How stages end of which somebody waits for the end."""
+LIMIT_S, STOPPED_LIMIT_S = 30, 3  # for uploads at the end of a stage, and of one that was asked to stop
 
 
-class _Tracker:
-    """What trainings and evaluations have in common."""
+class Tracker:
+    """Tracker of a training, with its network and a volume, or of an evaluation, as in tracking.py."""
 
-    def __init__(self, cell: Cell, document: Document, stage: str) -> None:
-        self._cell, self._document, self._stage = cell, document, stage
-        self._open = ExitStack()
-        self._teller: subprocess.Popen[bytes] | None = None
-        self._journal: Journal | None = None
-        self._identity: Identity | None = None
-        self._place: str | None = None
-        self._warned: set[str] = set()
-        self._try(self._begin)
-        self._try_to_tell(self._begin_to_tell)
+    def __init__(self, cell: Cell, document: Document, subject: tuple[Module, Volume] | None) -> None:
+        self._cell, self._document, self._subject = cell, document, subject
+        self._session: Session | None = None
+        self._shown: set[str] = set()
+        self._try(self._open)
 
-    def __enter__(self) -> "_Tracker":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
-        waits = kind is None or not issubclass(kind, IN_A_HURRY)
-        self._try_to_tell(lambda: self._end(done=kind is None, waits=waits))
-        self._try(self._open.close)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        stopped = kind is not None and issubclass(kind, (StoppedError, KeyboardInterrupt))
+        self._use(lambda session: session.close(kind is None, STOPPED_LIMIT_S if stopped else LIMIT_S))
 
-    def epoch(self, epoch: Epoch) -> None:
-        """As in tracking.py."""
+    def epoch(self, epoch: Epoch, new: bool = True) -> None:
+        """Log an epoch; only a new one has gradients, and weights to be shown."""
+        arrays: media.Arrays = {}
+        if self._session and new and epoch.validation_dice is not None:
+            self._try(lambda: self._look(epoch, arrays), "no picture of the network could be made: ")
+        self._use(lambda session: session.rows(self._curves.rows(epoch), arrays))
 
     def done(self) -> None:
-        """As in tracking.py."""
+        """Log the results; an evaluation logs its training, too, which may have been computed without W&B."""
+        cell, document = self._cell, self._document
+        self._use(lambda own: own.training(cell) if self._subject else own.cell(cell, document))
 
-    def _try(self, act: Callable[[], object]) -> None:
-        """Write something; if it cannot be written, nothing more is."""
+    def _use(self, act: Callable[[Session], object]) -> None:
+        """Do something with the session; print where the run is, and warn if W&B lacks something."""
+        if (session := self._session) is None:
+            return
+        self._try(lambda: act(session))
+        if session.place and "place" not in self._shown:
+            self._shown.add("place")
+            print(f"{self._cell.key}: W&B: {session.place}", file=sys.stderr, flush=True)
+        if session.error:
+            self._warn("upload", f"{session.error}; `context-fbr wandb push {self._cell.key}` tries again")
+
+    def _open(self) -> None:
+        origin, experiment = provenance.start(), os.environ.get("DVC_EXP_NAME")
+        now = {"revision": origin.revision, "changed_files": list(origin.changed)}
+        config = {f"provenance_{'train' if self._subject else 'evaluate'}": now, "experiment": experiment}
+        self._curves, identity = Curves(self._document), run_identity.identify(self._cell, self._document)
+        self._session = Session(identity, os.environ[VARIABLE] == "online", config)
+
+    def _try(self, act: Callable[[], object], kind: str = "") -> None:
         try:
             act()
-        except Exception as error:
-            self._journal = None
-            self._warn("journal", f"{type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:  # W&B ends programs, too
+            self._warn(kind, f"{kind}{type(error).__name__}: {error}")
 
-    def _try_to_tell(self, act: Callable[[], object]) -> None:
-        """Do something with the teller; the journal is written on for later."""
-        try:
-            act()
-        except Exception as error:
-            self._warn("teller", f"{type(error).__name__}: {error}; {self._later}")
-
-    @property
-    def _later(self) -> str:
-        return f"`context-fbr wandb push {self._cell.key}` tries again"
-
-    def _warn(self, what: str, text: str) -> None:
-        """Of each thing once."""
-        if what not in self._warned:
-            self._warned.add(what)
+    def _warn(self, kind: str, text: str) -> None:
+        if kind not in self._shown:  # one warning of each kind
+            self._shown.add(kind)
             warn(self._cell, text)
 
-    def _begin(self) -> None:
-        self._identity = run_identity.identify(self._cell, self._document)
-        own = self._open.enter_context(journal.writing(self._identity.run))
-        own.append(run_identity.message(self._identity, self._stage, run_identity.provenance_now()))
-        self._journal = own
-
-    def _begin_to_tell(self) -> None:
-        if self._journal is not None:
-            self._teller = uploader_process.follow(self._journal.folder, os.environ.get(VARIABLE) == "online")
-
-    def _end(self, done: bool, waits: bool) -> None:
-        """Let the teller go; wait for it if somebody may look at what it could not do."""
-        teller = self._teller
-        if teller is None or teller.stdin is None:
-            return
-        with suppress(BrokenPipeError):  # it may have ended long ago; why is in what it said
-            if done:
-                teller.stdin.write(b"done\n")
-            teller.stdin.close()
-        if waits:
-            try:
-                teller.wait(uploader_process.PATIENCE_S + 5)
-            except subprocess.TimeoutExpired:
-                teller.kill()
-                teller.wait()
-        self._look_at_teller()
-
-    def _look_at_teller(self) -> None:
-        """Say once where to look, and what the teller cannot do; the journal is written on for later."""
-        teller, run = self._teller, self._identity
-        if teller is None or run is None or (self._place and teller.poll() is None):
-            return
-        said = (journal.folder_of(run.run) / uploader_process.LOG).read_text(
-            encoding="utf-8", errors="replace"
-        )
-        place = uploader_process.said(said, uploader_process.PLACE)
-        if place and not self._place:
-            self._place = place
-            print(f"{self._cell.key}: W&B: {place}", file=sys.stderr, flush=True)
-        if teller.poll():
-            problem = (
-                uploader_process.said(said, uploader_process.FAILED) or "the process that tells it was killed"
-            )
-            self._warn("teller", f"{problem}; {self._later}")
+    def _look(self, epoch: Epoch, arrays: media.Arrays) -> None:
+        """Add histograms, and a picture if the network is the best so far."""
+        assert self._subject
+        network, volume = self._subject
+        arrays |= media.histograms(network)
+        if epoch.weights is not None:
+            window = self._document.section(("sliding_window",), SlidingWindow)
+            caption = f"{volume.where.name} after epoch {epoch.number}"
+            planes = media.example(network, volume, self._cell.patch_size, window, caption)
+            arrays |= {f"train/example/{part}": plane for part, plane in planes.items()}
 
 
-class _Training(_Tracker):
-    def __init__(
-        self,
-        cell: Cell,
-        document: Document,
-        network: torch.nn.Module,
-        example: Volume,
-        before: Sequence[Epoch],
-    ) -> None:
-        super().__init__(cell, document, "train")
-        self._network, self._example = network, example
-        self._best: Epoch | None = None
-        for epoch in before:
-            self._try(lambda epoch=epoch: self._tell(epoch))  # type: ignore[misc]
-
-    def epoch(self, epoch: Epoch) -> None:
-        self._try(lambda: self._tell(epoch, new=True))
-        self._try_to_tell(self._look_at_teller)
-
-    def done(self) -> None:
-        if self._journal is not None and self._identity is not None:
-            own, run = self._journal, self._identity
-            self._try(lambda: record_training(own, self._cell, run))
-
-    def _tell(self, epoch: Epoch, new: bool = False) -> None:
-        if self._journal is None:
-            return
-        self._best = better(self._best, replace(epoch, weights=None))
-        found = rows(epoch, batch_of(self._document), self._best)
-        for step, row in found:
-            if step <= self._journal.last_step:
-                if self._journal.differs(step, row):
-                    self._warn("curves", OTHER.format(step))
-                continue
-            message = {"kind": "row", "step": step, "row": row}
-            if new and epoch.validation_dice is not None and step == found[-1][0]:
-                arrays, captions = self._look(epoch)
-                self._journal.append(message | captions, arrays)
-            else:
-                self._journal.append(message)
-
-    def _look(self, epoch: Epoch) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Pictures of the network, with what they are called; without those that cannot be made."""
-        arrays: dict[str, Any] = {}
-        captions: dict[str, Any] = {}
-        try:
-            arrays |= media.histograms(self._network)
-            if epoch.weights is not None:
-                shown = self._slice(epoch.number)
-                arrays |= {f"train/example/{part}": plane for part, plane in shown.planes.items()}
-                captions = {"captions": {"train/example": shown.caption}}
-        except Exception as error:
-            self._warn("pictures", f"it cannot be shown what the network does: {error}")
-        return arrays, captions
-
-    def _slice(self, number: int) -> media.Slice:
-        """Of the training case that the best network so far is shown with."""
-        window = self._document.section(("sliding_window",), SlidingWindow)
-        caption = f"{self._example.where.name} after epoch {number}"
-        return media.example(self._network, self._example, self._cell.patch_size, window, caption)
+def of_training(
+    cell: Cell, document: Document, network: Module, volume: Volume, before: Sequence[Epoch]
+) -> Tracker:
+    """Track a training, of which the epochs before are known."""
+    tracker = Tracker(cell, document, (network, volume))
+    for epoch in before:
+        tracker.epoch(epoch, new=False)
+    return tracker
 
 
-class _Evaluation(_Tracker):
-    def __init__(self, cell: Cell, document: Document) -> None:
-        super().__init__(cell, document, "evaluate")
-
-    def done(self) -> None:
-        self._try(self._tell)
-
-    def _tell(self) -> None:
-        """The test, behind its training, which may have been computed without W&B."""
-        if self._journal is None or self._identity is None:
-            return
-        stage = f"train@{self._cell.key}"
-        differs = [*lock_state.differences(stage, self._document, lock_state.stages(stage))]
-        if differs:
-            raise UserError(
-                f"its training is not what dvc.lock says of {', '.join(differs)}; nothing is told"
-            )
-        record_files(self._journal, self._cell, self._document, self._identity)
-
-
-of_training = _Training
-of_evaluation = _Evaluation
+def of_evaluation(cell: Cell, document: Document) -> Tracker:
+    """Track an evaluation."""
+    return Tracker(cell, document, None)

@@ -1,100 +1,76 @@
-"""What is looked at: a slice of a volume with its masks, and histograms of weights and gradients."""
-
-from dataclasses import dataclass
+"""Pictures and histograms as named arrays: NAME/image, NAME/label ..., and NAME/counts, NAME/edges."""
 
 import numpy as np
 import torch
+import wandb
 
 from context_fbr.config.training import SlidingWindow
 from context_fbr.networks.sliding_window import segment
 from context_fbr.training.batches import Volume
 
 BINS = 64
-DARKEST, BRIGHTEST = 0.5, 99.5  # percent of the voxels of the slice
+EXAMPLE = "train/example/"
+CLASSES = {0: "background", 1: "foreground"}
+Arrays = dict[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Slice:
-    """The slice across the third axis that has most foreground, as it is shown: the second axis upwards."""
+def slice_of(image: np.ndarray, label: np.ndarray, mask: np.ndarray, caption: str, first: int = 0) -> Arrays:
+    """Return the slice of a volume (x, y, z) that has most foreground, else most of the mask, y upwards.
 
-    image: np.ndarray
-    """(rows, columns) uint8."""
-    label: np.ndarray
-    """(rows, columns) uint8, 0 and 1."""
-    prediction: np.ndarray
-    """Likewise."""
-    caption: str
-
-    @property
-    def planes(self) -> dict[str, np.ndarray]:
-        """Its arrays by name."""
-        return {"image": self.image, "label": self.label, "prediction": self.prediction}
-
-
-def slice_of(
-    image: np.ndarray, label: np.ndarray, prediction: np.ndarray, caption: str, first: int = 0
-) -> Slice:
-    """Of a volume (x, y, z) with its masks; without a label's foreground, that of the prediction decides.
-
-    Args:
-        image: of the volume.
-        label: likewise.
-        prediction: likewise.
-        caption: that gets the number of the slice.
-        first: slice that is the volume's first one here.
+    Its number is added to the caption; `first` is that of the arrays' first slice.
     """
-    areas = label.sum(axis=(0, 1), dtype=np.int64)
-    if not areas.any():
-        areas = prediction.sum(axis=(0, 1), dtype=np.int64)
+    areas = (label if label.any() else mask).sum(axis=(0, 1), dtype=np.int64)
     index = int(areas.argmax()) if areas.any() else image.shape[2] // 2
     shown = image[:, :, index].astype(np.float64)
-    low, high = np.percentile(shown, (DARKEST, BRIGHTEST))
+    low, high = np.percentile(shown, (0.5, 99.5))
     scaled = np.clip((shown - low) / max(high - low, np.finfo(np.float64).tiny), 0, 1) * 255
-    planes = (scaled.round(), label[:, :, index], prediction[:, :, index])
-    upright = [np.ascontiguousarray(plane.astype(np.uint8).T[::-1]) for plane in planes]
-    return Slice(upright[0], upright[1], upright[2], f"{caption}, slice {first + index}")
+    planes = {"image": scaled.round(), "label": label[:, :, index], "prediction": mask[:, :, index]}
+    upright = {name: np.ascontiguousarray(plane.astype(np.uint8).T[::-1]) for name, plane in planes.items()}
+    return {**upright, "caption": np.array(f"{caption}, slice {first + index}")}
 
 
 def example(
     network: torch.nn.Module, volume: Volume, patch_size: int, window: SlidingWindow, caption: str
-) -> Slice:
-    """What a network makes of the slice of a volume with most foreground; errors as in `inference.segment`.
+) -> Arrays:
+    """Return a slice of a training volume with the network's prediction; errors as in `segment`.
 
-    Only a slab of a patch's thickness around it is segmented: the whole volume would take as long as
-    validating one more.
+    Only a slab of a patch's thickness is segmented: a whole volume takes as long as validating one more.
     """
-    depth = volume.label.shape[2]
     middle = int(volume.label.sum(dim=(0, 1), dtype=torch.int64).argmax())
-    first = min(max(middle - patch_size // 2, 0), max(depth - patch_size, 0))
+    first = min(max(middle - patch_size // 2, 0), max(volume.label.shape[2] - patch_size, 0))
     image, label = (whole[:, :, first : first + patch_size] for whole in (volume.image, volume.label))
     mask = segment(network.eval(), image.contiguous(), patch_size, window, volume.background)
     shown, true, predicted = (part.cpu().numpy() for part in (image, label, mask))
     return slice_of(shown, true, predicted, caption, first)
 
 
-def histograms(network: torch.nn.Module) -> dict[str, np.ndarray]:
-    """Counts and edges of a network's weights and of their gradients, as far as it has any.
-
-    Not by `wandb.watch`, which writes at steps of its own: here a gradient stands at the step that it is of.
-
-    Returns:
-        By W&B's usual names with the part behind: `gradients/NAME/counts` (64) and `.../edges` (65).
-    """
-    found: dict[str, np.ndarray] = {}
+def histograms(network: torch.nn.Module) -> Arrays:
+    """Return counts (64) and edges (65) of a network's finite weights and gradients, by W&B's usual names."""
+    found: Arrays = {}
     for name, weight in network.named_parameters():
-        found |= _histogram(f"parameters/{name}", weight.detach())
-        if weight.grad is not None:
-            found |= _histogram(f"gradients/{name}", weight.grad)
+        for kind, values in (("parameters", weight.detach()), ("gradients", weight.grad)):
+            if values is None or not (numbers := values[torch.isfinite(values)].float()).numel():
+                continue
+            low, high = (float(bound) for bound in torch.aminmax(numbers))
+            if low == high:  # a histogram has width
+                low, high = low - 0.5, high + 0.5
+            counts = torch.histc(numbers, BINS, low, high).cpu().numpy().astype(np.int64)
+            found[f"{kind}/{name}/counts"] = counts
+            found[f"{kind}/{name}/edges"] = np.linspace(low, high, BINS + 1)
     return found
 
 
-def _histogram(name: str, values: torch.Tensor) -> dict[str, np.ndarray]:
-    numbers = values.float().flatten()
-    numbers = numbers[torch.isfinite(numbers)]
-    if not numbers.numel():
-        return {}
-    low, high = (float(bound) for bound in torch.aminmax(numbers))
-    if low == high:  # a histogram has width
-        low, high = low - 0.5, high + 0.5
-    counts = torch.histc(numbers, BINS, low, high).cpu().numpy().astype(np.int64)
-    return {f"{name}/counts": counts, f"{name}/edges": np.linspace(low, high, BINS + 1)}
+def wandb_objects(arrays: Arrays) -> dict[str, wandb.Histogram | wandb.Image]:
+    """Return W&B's histograms and pictures of arrays, by their names."""
+    histograms = {
+        name: wandb.Histogram(np_histogram=(counts.tolist(), arrays[f"{name}/edges"].tolist()))
+        for name, counts in ((key.removesuffix("/counts"), arrays[key]) for key in arrays if "/counts" in key)
+    }
+    example = {key.removeprefix(EXAMPLE): array for key, array in arrays.items() if key.startswith(EXAMPLE)}
+    return histograms | ({EXAMPLE[:-1]: wandb_image(example)} if example else {})
+
+
+def wandb_image(slice_: Arrays) -> wandb.Image:
+    """Return W&B's picture of a slice, with label and prediction to be switched on and off."""
+    masks = {n: {"mask_data": slice_[n], "class_labels": CLASSES} for n in ("label", "prediction")}
+    return wandb.Image(slice_["image"], masks=masks, caption=str(slice_["caption"]))

@@ -1,88 +1,78 @@
-"""`context-fbr wandb push`: W&B is told of finished cells from their files alone, of each once."""
+"""`context-fbr wandb push`: upload finished cells from their files, each once."""
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Container, Sequence
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.core.progress import progress
-from context_fbr.runtime import fetching
+from context_fbr.runtime import code_digest, fetching
 from context_fbr.runtime.locks import HeldError
 from context_fbr.training.tracking import MODES, VARIABLE
-from context_fbr_tools.wandb_sync import journal, lock_state, run_identity, uploader_process
-from context_fbr_tools.wandb_sync.backfill import record_files
-
-MOST_FAILURES = 2
-"""One after the other, of W&B."""
+from context_fbr_tools.dvc import lockfile, process
+from context_fbr_tools.dvc.lock_check import ABSENT
+from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, CELL_STAGES
+from context_fbr_tools.wandb_sync import run_identity
+from context_fbr_tools.wandb_sync.session import Session
 
 
 def push(document: Document, cells: Sequence[Cell], named: bool) -> int:
-    """Tell W&B of cells; how many there were.
+    """Upload cells and return their number. An unfinished cell is an error if the user named it.
 
-    Args:
-        document: the parameters.
-        cells: to be told of.
-        named: whether somebody named them: then one that is not finished is an error.
-
-    Raises:
-        UserError: if W&B cannot be told; or with every cell that is not finished, of another state of the
-            checkout, or damaged.
+    Raises UserError if W&B cannot be reached, and with each cell that is unfinished, damaged, or has other
+    results than dvc.lock records.
     """
     mode = os.environ.get(VARIABLE) or "online"
     if mode not in MODES:
         raise UserError(f"{VARIABLE} is {mode!r}: `wandb push` needs online (its default) or offline")
-    missing = {cell: text for cell in cells if (text := _missing(cell))}
-    problems = [f"{cell.key}: {text}" for cell, text in missing.items()] if named else []
-    finished = [cell for cell in cells if cell not in missing]
-    told = failures = 0
-    for number, cell in enumerate(progress(finished, len(finished), "wandb push", "cell"), start=1):
+    missing = {cell: _missing(cell) for cell in cells}
+    problems = [f"{cell.key}: {text}" for cell, text in missing.items() if named and text]
+    finished = [cell for cell in cells if not missing[cell]]
+    recorded, changes = lockfile.entries(), process.changes() if finished else []
+    modules = [module for stage in CELL_STAGES for module in code_digest.changed_modules(stage)]
+    uploaded = 0
+    for cell in progress(finished, len(finished), "wandb push", "cell"):
         try:
-            folder = _record(cell, document)
-        except HeldError as owner:
-            problems.append(f"{cell.key}: is being told of by {owner}; try again when it has ended")
-            continue
-        except (UserError, OSError, ValueError, KeyError) as error:
+            if differs := [*_differences(cell, recorded, changes), *modules]:
+                raise UserError(
+                    f"{cell.key}: its results are not what dvc.lock records of {', '.join(differs)}; "
+                    f"`dvc checkout` or `dvc repro evaluate@{cell.key}` brings them up to date"
+                )
+            if error := upload(cell, document, mode == "online"):
+                problems.append(f"{cell.key}: upload failed ({error}); cells after it were not tried")
+                break
+            uploaded += 1
+        except (HeldError, UserError, OSError, ValueError, KeyError) as error:
             problems += getattr(error, "problems", [f"{cell.key}: {type(error).__name__}: {error}"])
-            continue
-        failed = _tell(cell, folder, mode)
-        told += failed is None
-        failures = failures + 1 if failed else 0
-        if failed:
-            problems.append(f"{cell.key}: {failed}")
-        if failures == MOST_FAILURES:  # the next cell would meet the same
-            problems.append(f"{len(finished) - number} cells were not tried")
-            break
     raise_problems(problems)
-    return told
+    return uploaded
+
+
+def upload(cell: Cell, document: Document, online: bool) -> str | None:
+    """Upload a finished cell; return the reason if W&B did not take it; errors as in `Session`."""
+    session, done = Session(run_identity.identify(cell, document), online), False
+    try:
+        session.cell(cell, document)
+        done = True
+    finally:
+        session.close(done, None)
+    if session.error is None:
+        print(f"{cell.key}: W&B: {session.place}")
+    return session.error
 
 
 def _missing(cell: Cell) -> str | None:
-    """What a cell lacks of its results."""
+    """Return the results that a cell lacks, and how to get them."""
     wanted = (cell.weights, cell.training, cell.history, cell.foreground_ratios, cell.scores)
     lacking = [str(path) for path in wanted if not path.is_file()]
-    if not lacking:
-        return None
-    return f"{', '.join(lacking)}: not found; {fetching.remedy(f'evaluate@{cell.key}')}"
+    return f"{', '.join(lacking)}: not found; {fetching.remedy(f'evaluate@{cell.key}')}" if lacking else None
 
 
-def _record(cell: Cell, document: Document) -> Path:
-    """The folder of the cell's journal, which holds all of it now."""
-    lock_state.check(cell, document)
-    run = run_identity.identify(cell, document)
-    with journal.writing(run.run) as own:
-        record_files(own, cell, document, run)
-        return own.folder
-
-
-def _tell(cell: Cell, folder: Path, mode: str) -> str | None:
-    """Tell W&B of a journal; what went wrong."""
-    done = uploader_process.tell(folder, mode == "online")
-    text = done.stdout + done.stderr
-    if done.returncode == 0:
-        print(f"{cell.key}: W&B: {uploader_process.said(text, uploader_process.PLACE)}")
-        return None
-    last = (text.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-    reason = uploader_process.said(text, uploader_process.FAILED) or last
-    return f"W&B cannot be reached ({reason}); try again later"
+def _differences(cell: Cell, recorded: Container[str], changes: Sequence[process.Change]) -> list[str]:
+    """Return the results, parameters and data of a cell that are not what dvc.lock records."""
+    stages = [f"{stage}@{cell.key}" for stage in CELL_STAGES]
+    inputs = [f"{stage}@{cell.task}" for stage in CACHED_INPUT_STAGES]
+    differs = [stage for stage in stages if stage not in recorded]
+    differs += [c.what for c in changes if c.stage in (*stages, *inputs) and c.state not in ABSENT]
+    return [*dict.fromkeys(differs)]

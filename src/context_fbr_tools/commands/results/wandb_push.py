@@ -28,4 +28,4 @@ def run(options: Namespace) -> None:
     chosen = select_cells.chosen(options.cells, cells) if options.cells else cells
     from context_fbr_tools.wandb_sync import push  # imports torch, which takes seconds
 
-    print(f"{push.push(document, chosen, named=bool(options.cells))} of {len(chosen)} cells: W&B knows them")
+    print(f"{push.push(document, chosen, named=bool(options.cells))} of {len(chosen)} cells are in W&B")
