@@ -1,13 +1,19 @@
 """`context-fbr check`: params.yaml is valid, its networks and patch sizes included."""
 
+import signal
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from context_fbr.config.document import PARAMS_FILE, Document
 from context_fbr.config.raw import folder_warnings
 from context_fbr.config.study import Study, read_study
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr_tools.study.command_line import CommandLine
+
+MAX_CPU_S = 4.0
+"""For each network and patch size; the published networks take a tenth of a second."""
 
 
 def add_parser(line: CommandLine) -> None:
@@ -29,7 +35,7 @@ def check_networks(study: Study) -> None:
     """Check that every network of the grid takes its arguments and every patch size.
 
     Raises:
-        UserError: with every combination that does not work.
+        UserError: with every combination that does not work, or takes more than `MAX_CPU_S` to build.
     """
     from context_fbr.networks import factory  # imports torch and monai, which takes seconds
 
@@ -37,7 +43,32 @@ def check_networks(study: Study) -> None:
     for model in study.grid.models:
         for patch_size in study.grid.patch_sizes:
             try:
-                factory.check(study.document, model, patch_size)
+                with _cpu_limit(MAX_CPU_S):
+                    factory.check(study.document, model, patch_size)
+            except _TooSlowError:
+                text = f"takes more than {MAX_CPU_S:g} s to build: too many layers; look at its arguments"
+                problems.append(study.document.problem(("networks", model), text))
+                break  # other patch sizes have the same layers
             except UserError as error:
                 problems += [problem for problem in error.problems if problem not in problems]
     raise_problems(problems)
+
+
+class _TooSlowError(BaseException):
+    """The limit has passed; no Exception, which the code in between may handle."""
+
+
+@contextmanager
+def _cpu_limit(seconds: float) -> Iterator[None]:
+    """Raise _TooSlowError when the block has taken so much CPU time of this process's main thread."""
+
+    def expire(*_: object) -> None:
+        raise _TooSlowError
+
+    before = signal.signal(signal.SIGVTALRM, expire)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
