@@ -72,7 +72,7 @@ def test_the_variable_comes_before_the_folder_and_the_folder_before_the_url(
     monkeypatch.setenv(VARIABLE, elsewhere)
     assert find(server.url) == Path(elsewhere)
     Path(elsewhere).unlink()
-    with pytest.raises(UserError, match=f"^{VARIABLE}=elsewhere.tar: is no file"):
+    with pytest.raises(UserError, match=f"^{VARIABLE}=elsewhere.tar: is not a file"):
         find(server.url)
 
 
@@ -251,7 +251,7 @@ def test_a_path_that_the_system_refuses_or_a_folder_is_an_error_before_a_downloa
     find: Find, server: Server, incoming: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (incoming / NAME).mkdir(parents=True)
-    with pytest.raises(UserError, match=rf"^{incoming / NAME}: is no file"):
+    with pytest.raises(UserError, match=rf"^{incoming / NAME}: is not a file"):
         find(server.url)
     monkeypatch.setenv(VARIABLE, "x" * 300)
     with pytest.raises(UserError, match=r"^x+: cannot be read: File name too long"):

@@ -176,7 +176,7 @@ def test_warnings_are_printed_and_do_not_stop(study: Path, capsys: pytest.Captur
 def test_a_folder_that_is_not_there_is_named_with_the_key(study: Path) -> None:
     task(folder="/nowhere/Task99")
     (problem,) = refused()
-    assert problem.startswith("tasks.zoo.raw.folder of params.yaml: /nowhere/Task99 is no folder")
+    assert problem.startswith("tasks.zoo.raw.folder of params.yaml: /nowhere/Task99 is not a folder")
 
 
 @pytest.mark.parametrize("folder", ["$PLACE/zoo", "~/zoo", "zoo"])

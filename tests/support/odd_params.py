@@ -56,7 +56,7 @@ def moved(number: int, spaces: str) -> str:
 
 
 def with_tree_value(place: int, value: object) -> str:
-    """Replace one of all values, whatever holds it, and write the YAML anew."""
+    """Replace one of all values, whatever holds it, and write the YAML again."""
     root = YAML(typ="safe").load(TEXT)
     slots: list[tuple[dict | list, object]] = []
 

@@ -136,7 +136,7 @@ class Running:
             return
         with suppress(psutil.NoSuchProcess):
             for child in psutil.Process(process.pid).children(recursive=True):
-                with suppress(psutil.NoSuchProcess):  # Slurm may have told it already: twice does no harm
+                with suppress(psutil.NoSuchProcess):  # Slurm may have sent it already: twice does no harm
                     if child.name() not in orphans.SHELLS:
                         child.send_signal(signal.SIGUSR1)
         with suppress(subprocess.TimeoutExpired):

@@ -128,7 +128,7 @@ def _scratch(batch: Batch) -> Path:
     path = Path(os.path.expandvars(batch.scratch)).expanduser()
     if not path.is_absolute() or "$" in str(path):
         raise LostError(
-            f"scratch in slurm.yaml: {batch.scratch!r} is {str(path)!r} here, which is no folder's path"
+            f"scratch in slurm.yaml: {batch.scratch!r} is {str(path)!r} here, which is not an absolute path"
         )
     return path
 

@@ -1,4 +1,4 @@
-"""How a cell stands, told from the cache, from what its job wrote, and from Slurm; and slurm.yaml."""
+"""State of a cell from the cache, from the files of its job and from Slurm; and slurm.yaml."""
 
 from contextlib import chdir
 from dataclasses import replace

@@ -45,7 +45,7 @@ def acquire(raw: ArchiveRaw | FolderRaw, task: str, target: Path) -> None:
         is_folder = raw.path.is_dir()
     if not is_folder:
         raise UserError(
-            f"{key}: {raw.path} is no folder; name one that holds {NAME}, imagesTr and labelsTr. "
+            f"{key}: {raw.path} is not a folder; name one that holds {NAME}, imagesTr and labelsTr. "
             "Other tasks run without it: `make repro` or `dvc repro -k`"
         )
     _verify(raw.path, raw.path)
@@ -99,14 +99,14 @@ def find_archive(task: str, raw: ArchiveRaw, unpack_in: Path) -> Path:
     if os.environ.get(variable):
         path = Path(os.environ[variable])
         if not _is_file(path):
-            raise UserError(f"{variable}={path}: is no file; expected the path of {raw.archive}")
+            raise UserError(f"{variable}={path}: is not a file; expected the path of {raw.archive}")
     if _is_file(path):
         if problem := _problem(path, raw):
             raise UserError(f"{problem}; replace it by the right one, or correct md5 in params.yaml")
         return path
     if path.exists():
         raise UserError(
-            f"{path}: is no file, expected the archive; move it away, "
+            f"{path}: is not a file, expected the archive; move it away, "
             f"or name it as a data set that is unpacked: tasks.{task}.raw with `source: folder`"
         )
     partial = path.with_name(f"{raw.archive}.partial")
