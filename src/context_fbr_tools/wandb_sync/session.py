@@ -61,7 +61,8 @@ class Session:
         """Add rows of new steps, the last one with arrays; raises OSError if they cannot be written."""
         for step in [step for step in rows if step not in self._rows]:
             if arrays and step == max(rows):
-                np.savez_compressed(self._folder / f"{step}.npz", allow_pickle=False, **arrays)
+                # Without allow_pickle, which numpy 2.0 would store as an array.
+                np.savez_compressed(self._folder / f"{step}.npz", **arrays)  # type: ignore[arg-type]
             with (self._folder / "rows.jsonl").open("a", encoding="utf-8") as file:
                 file.write("\n" + json.dumps((step, rows[step])))
             self._rows[step] = rows[step]
