@@ -77,8 +77,8 @@ def main(arguments: list[str]) -> None:
     )
     document = paper_document()
     for model in options.network or ():
-        if model not in read_study(document).networks:
-            allowed = suggestion(model, read_study(document).networks)
+        if model not in read_study(document).models:
+            allowed = suggestion(model, read_study(document).models)
             raise UserError(f"--network {model}: is none of profiles/paper.yaml; {allowed}")
         for size in options.patch_size or ():
             factory.check(document, model, size)

@@ -55,7 +55,7 @@ def our_step(request: Request, model: str, size: int, steps: int) -> Callable[[]
     settings = request.training.model_copy(update={"validate_every_epochs": epochs})
     network = factory.build(request.document, model, size, SEED).to(request.device)
     batch = settings.batch_volumes * settings.patches_per_volume
-    precision.check(network, f"networks.{model}", settings.precision, batch, size)
+    precision.check(network, f"models.{model}", settings.precision, batch, size)
     protocol = Protocol(settings, request.window, epochs, size, SEED)
     course = loop.train(network, batch_volumes(request), [], protocol)
     return lambda: next(course)

@@ -126,7 +126,7 @@ def run_cell(
     }
     network = factory.build(document, cell.model, cell.patch_size, cell.seed).to(device)
     batch = study.train.batch_volumes * study.train.patches_per_volume
-    precision.check(network, f"networks.{cell.model}", study.train.precision, batch, cell.patch_size)
+    precision.check(network, f"models.{cell.model}", study.train.precision, batch, cell.patch_size)
     resumed, history, problems = checkpoint.load(place)
     for problem in problems:
         print(f"{cell.key}: cannot resume from {problem}")

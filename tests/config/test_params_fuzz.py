@@ -94,12 +94,12 @@ def test_a_network_with_any_argument_is_built_or_refused_in_time(tmp_path: Path,
         changes, patch_size = drawn
         arguments = {"channels": "[8, 16, 32, 64]", "strides": "[2, 2, 2]"} | changes
         lines = [f"    {key}: {value}" for key, value in arguments.items()]
-        path.write_text("\n".join(["networks:", "  net:", "    network: UNet", *lines, ""]))
+        path.write_text("\n".join(["models:", "  net:", "    network: UNet", *lines, ""]))
         return factory.check(Document.read(path), "net", patch_size)
 
     changes = st.dictionaries(st.sampled_from(ARGUMENTS), st.sampled_from(SIZES), min_size=1, max_size=2)
     fuzz(
-        "networks",
+        "models",
         examples,
         st.tuples(changes, st.sampled_from([1, 16, 17, 96, 10**6, 10**12])),
         check,
@@ -118,6 +118,6 @@ def test_a_network_larger_than_any_machine_is_refused_and_its_size_said(
     tmp_path: Path, arguments: str, expected: str
 ) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(f"networks:\n  net:\n    network: UNet\n    {arguments}\n")
-    with pytest.raises(UserError, match=rf"params\.yaml:2: networks\.net: UNet is too large .*{expected}"):
+    path.write_text(f"models:\n  net:\n    network: UNet\n    {arguments}\n")
+    with pytest.raises(UserError, match=rf"params\.yaml:2: models\.net: UNet is too large .*{expected}"):
         factory.check(Document.read(path), "net", 16)

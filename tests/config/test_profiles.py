@@ -29,9 +29,7 @@ def test_the_study_that_tests_start_from_is_the_desk_profile_with_the_keys_of_pa
 ) -> None:
     assert profiles.apply("desk", params) == []
     own = Document.read(ROOT / "params.yaml").root
-    assert {key for key in keys(plain(Document.read(params).root)) if key[0] != "networks"} <= keys(
-        plain(own)
-    )
+    assert {key for key in keys(plain(Document.read(params).root)) if key[0] != "models"} <= keys(plain(own))
 
 
 def test_every_profile_sets_the_same_keys_so_that_none_leaves_a_trace_of_another() -> None:
@@ -64,7 +62,7 @@ def test_the_paper_profile_is_the_published_protocol(params: Path) -> None:
     assert study.train.learning_rate == 1e-4
     assert study.train.final_learning_rate == 1e-9
     assert (study.train.batch_volumes, study.train.patches_per_volume) == (2, 4)
-    assert study.networks["unetr"].arguments["hidden_size"] == 768
+    assert study.models["unetr"].arguments["hidden_size"] == 768
 
 
 def test_an_overlay_that_makes_no_valid_study_leaves_params_yaml_alone(params: Path, tmp_path: Path) -> None:

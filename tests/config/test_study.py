@@ -26,7 +26,7 @@ def test_the_repository_s_study_is_valid_and_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         study.train.learning_rate = 1.0  # type: ignore[misc]
     with pytest.raises(TypeError):
-        study.networks["unet"].arguments["channels"] = ()  # type: ignore[index]
+        study.models["unet"].arguments["channels"] = ()  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_repository_s_study_is_valid_and_frozen() -> None:
         ("410d4a301da4", "410d", "tasks.spleen.raw.md5", "match pattern"),
         ("surface_tolerance_mm: 3.0", "surface_tolerance_mm: 0", "tasks.spleen.evaluate.surface_tolerance_mm", "greater than 0"),
         ("      epochs: 24", "      epochs: 3", "tasks.spheres.train.epochs", "validate_every_epochs"),
-        ("  unetr:", "  une-tr:", "networks.une-tr", "a-z, 0-9 and _"),
+        ("  unetr:", "  une-tr:", "models.une-tr", "a-z, 0-9 and _"),
         ("sliding_window:", "slidingwindow:", "slidingwindow", "allowed: analysis, grid"),
     ],
 )  # fmt: skip

@@ -56,8 +56,8 @@ def task(url: str | None = None, md5: str | None = None, folder: str | None = No
 """
     params = Path("params.yaml")
     text = params.read_text().partition("\n  zoo:")[0]
-    before, _, after = text.partition("\nnetworks:")
-    params.write_text(f"{before}{block}\nnetworks:{after}")
+    before, _, after = text.partition("\nmodels:")
+    params.write_text(f"{before}{block}\nmodels:{after}")
 
 
 def pack(to: Path) -> bytes:

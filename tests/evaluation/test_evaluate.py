@@ -63,7 +63,7 @@ def test_a_checkpoint_that_is_not_the_cell_s_is_refused_with_what_to_do(
     }[kind]
     write(CELL, document, content)
     with pytest.raises(
-        UserError, match=r"weights\.pt: holds no weights of networks\.unet .*dvc repro -f train@"
+        UserError, match=r"weights\.pt: holds no weights of models\.unet .*dvc repro -f train@"
     ):
         load_network(read_training(CELL), CPU)
     assert not Path("executed").exists()

@@ -68,17 +68,17 @@ def test_any_class_of_monai_works_by_name(change: Change, block: str) -> None:
             "network: UNet\n",
             "network: UNett\n",
             16,
-            r"yaml:\d+: networks\.unet\.network: .*did you mean UNet",
+            r"yaml:\d+: models\.unet\.network: .*did you mean UNet",
         ),
         (
             "norm: batch",
             "nrm: batch",
             16,
-            r"yaml:\d+: networks\.unet\.nrm: .*did you mean norm\?.*num_res_units",
+            r"yaml:\d+: models\.unet\.nrm: .*did you mean norm\?.*num_res_units",
         ),
-        ("    num_res_units: 2\n", "    in_channels: 2\n", 16, r"networks\.unet\.in_channels: is filled in"),
+        ("    num_res_units: 2\n", "    in_channels: 2\n", 16, r"models\.unet\.in_channels: is filled in"),
         ("    num_res_units: 2\n", "    num_res_units: many\n", 16, "takes no other size either"),
-        ("norm: batch", "norm: batch", 20, "networks.unet: UNet cannot take a patch of 20 .* 8, 16, 24, 32"),
+        ("norm: batch", "norm: batch", 20, "models.unet: UNet cannot take a patch of 20 .* 8, 16, 24, 32"),
         ("network: UNet\n", "network: DiNTS\n", 16, "DiNTS needs the argument dints_space"),
         ("network: UNet\n", "network: VNet\n", 16, "VNet has no such argument"),
     ],
@@ -96,31 +96,31 @@ LOADING = pytest.mark.parametrize(
     [
         pytest.param(
             "{network: HoVerNet, mode: fast, pretrained_url: http://localhost:9/w}",
-            "networks.other.pretrained_url",
+            "models.other.pretrained_url",
             "pretrained_url",
             id="A10 a url",
         ),
         pytest.param(
             "{network: DenseNet121, pretrained: true}",
-            "networks.other.pretrained",
+            "models.other.pretrained",
             "pretrained",
             id="A10 true",
         ),
         pytest.param(
             "{network: TorchVisionFCModel, weights: DEFAULT}",
-            "networks.other.weights",
+            "models.other.weights",
             "weights",
             id="A10 another library's",
         ),
         pytest.param(
             "{network: EfficientNetBN, model_name: efficientnet-b0}",
-            "networks.other",
+            "models.other",
             "pretrained",
             id="A10 by default",
         ),
         pytest.param(
             "{network: Transchex, num_language_layers: 1, num_vision_layers: 1, num_mixed_layers: 1}",
-            "networks.other",
+            "models.other",
             "path_or_repo_id",
             id="A10 by default, from a hub",
         ),
@@ -139,7 +139,7 @@ def test_a_network_that_would_load_weights_is_refused_before_it_is_built(
         with pytest.raises(UserError) as refused:
             use(document, "other", 16)
         problem, *_ = [problem for problem in refused.value.problems if "loads weights" in problem]
-        line = document.line(("networks", "other"))
+        line = document.line(("models", "other"))
         assert problem.startswith(f"{document.path}:{line}: {key}: ")
         assert f"with {argument}, " in problem
 
@@ -154,7 +154,7 @@ def test_a_network_that_would_load_weights_is_refused_before_it_is_built(
 )
 def test_an_argument_that_loads_nothing_is_accepted(change: Change, block: str) -> None:
     document = change("  unetr:\n", f"  other: {block}\n  unetr:\n")
-    spec = document.section(("networks", "other"), Network)
+    spec = document.section(("models", "other"), Network)
     assert factory._constructor(document, "other", spec).__name__ == spec.network
 
 

@@ -70,7 +70,7 @@ def test_the_gradients_of_every_guarded_convolution_are_right_by_pytorchs_own_ke
     network = factory.build(Document.read(params), model, 16, seed=1)
     # Not by oneDNN, whose kernels depend on the CPU. (Setting its flags warns of flags of Intel's GPUs.)
     with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False):
-        precision.check(network, "networks.it", "bf16", 2, 16)
+        precision.check(network, "models.it", "bf16", 2, 16)
 
 
 def test_where_float64_would_take_too_much_memory_float32_is_the_reference_of_bf16(
@@ -108,11 +108,11 @@ class Wrong(nn.Conv3d):
 def test_a_device_with_a_wrong_gradient_is_refused_for_bf16_and_only_for_it() -> None:
     network = nn.Sequential(nn.Conv3d(1, 3, 3, padding=1), Wrong(3, 4, 3, padding=1))
     with pytest.raises(
-        UserError, match=re.escape("precision: this device computes gradients of networks.x")
+        UserError, match=re.escape("precision: this device computes gradients of models.x")
     ) as e:
-        precision.check(network, "networks.x", "bf16", 2, 5)
+        precision.check(network, "models.x", "bf16", 2, 5)
     assert "wrongly in bf16: 3x3x3 on 5x5x5 maps with 3 to 4 channels; set it to float32" in str(e.value)
-    precision.check(network, "networks.x", "float32", 2, 5)
+    precision.check(network, "models.x", "float32", 2, 5)
 
 
 def test_of_large_maps_two_samples_are_tested() -> None:

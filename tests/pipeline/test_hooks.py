@@ -97,7 +97,7 @@ def test_a_conflict_in_dvc_lock_is_solved_by_a_side_and_a_repro_that_trains_noth
     assert all(after in text for _, after in changes.values())  # git merged the parameters
     assert "<<<<<<<" not in (workspace.path / "dvc.lock").read_text()
     said = workspace.context_fbr("check-lock", expect=1).stderr
-    assert "train@spheres-unet-16-1: params.yaml: networks.unet: modified" in said
+    assert "train@spheres-unet-16-1: params.yaml: models.unet: modified" in said
 
     workspace.run("git", "checkout", "--ours", "dvc.lock", "metrics", "plots")
     assert workspace.repro() == {"analyze", "overlay@spheres"}

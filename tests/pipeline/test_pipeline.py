@@ -284,7 +284,7 @@ def test_a_network_that_cannot_take_the_grid_stops_before_anything_runs(
     workspace.edit("params.yaml", "patch_sizes: [16]", "patch_sizes: [10]")
     done = workspace.context_fbr("grid", "run", expect=1)
     assert "cannot take a patch of 10 voxels" in done.stderr
-    assert "networks.attention_unet" in done.stderr
+    assert "models.attention_unet" in done.stderr
     assert "dvc repro" not in done.stdout
 
 

@@ -255,7 +255,7 @@ def test_an_unknown_base_is_the_error_of_the_comparison_and_writes_nothing(pull_
 def test_a_comment_is_cut_to_what_github_takes_and_the_summary_is_whole(pull_request: PullRequest) -> None:
     checkout = pull_request.checkout
     networks = "".join(f"  network_{i}: {{network: UNet}}  # ÄÖÜ\n" for i in range(1500))
-    checkout.edit("params.yaml", "networks: ", "networks: # grown\n" + networks + "# ")
+    checkout.edit("params.yaml", "\nmodels: ", "\nmodels: # grown\n" + networks + "# ")
     checkout.commit("Many networks")
     pull_request.compare("HEAD^1", "HEAD", expect=0)
     pull_request.comment()

@@ -56,7 +56,7 @@ def append(path: str, text: str) -> Callable[[], None]:
 
 CHANGES: dict[str, tuple[Callable[[], object], str]] = {
     "A1 a parameter": (lambda: rate("0.5"), "params.yaml:69: train.learning_rate: "),
-    "A1 an argument of the network": (lambda: edit(Path("params.yaml"), "    num_res_units: 2", "    num_res_units: 1"), "params.yaml:51: networks.unet.num_res_units: "),
+    "A1 an argument of the network": (lambda: edit(Path("params.yaml"), "    num_res_units: 2", "    num_res_units: 1"), "params.yaml:51: models.unet.num_res_units: "),
     "A1 a parameter is gone": (lambda: edit(Path("params.yaml"), "  precision: float32                   # of the networks", "  # of the networks"), "params.yaml:68: train.precision: "),
     "A1 half a file of parameters": (lambda: Path("params.yaml").write_text("train: [1, 2"), "params.yaml:"),
     "A1 no file of parameters": (lambda: Path("params.yaml").unlink(), "params.yaml: "),
@@ -173,7 +173,7 @@ def test_a_stage_does_not_start_with_code_that_dvc_does_not_know(inputs: StageIn
 
 
 def test_a_stage_reads_exactly_the_parameters_that_dvc_yaml_lists(inputs: StageInputs) -> None:
-    assert set(inputs.parameters) == {"networks.unet", "sliding_window", "tasks.spheres.train", "train"}
+    assert set(inputs.parameters) == {"models.unet", "sliding_window", "tasks.spheres.train", "train"}
     assert set(inputs.files) == {"data/code/train.json", "data/prepared/spheres"}
     assert inputs.parameters["train"]["learning_rate"] == 0.005
     assert inputs.definition is not None

@@ -141,8 +141,8 @@ def _params(project: Path) -> None:
     path = project / "params.yaml"
     shutil.copy(ROOT / "tests" / "support" / "study.yaml", path)
     profiles.apply_overlay(TINY, path)
-    before, _, after = path.read_text().partition("\nnetworks:")
-    path.write_text(f"{before}{ZOO.replace('ARCHIVE', 'zoo.tar')}\nnetworks:{after}")
+    before, _, after = path.read_text().partition("\nmodels:")
+    path.write_text(f"{before}{ZOO.replace('ARCHIVE', 'zoo.tar')}\nmodels:{after}")
 
 
 def _cells(project: Path) -> None:

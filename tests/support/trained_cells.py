@@ -15,7 +15,7 @@ RECIPE = Recipe(Preparation(), ("CT",), -1000.0)
 
 def write(cell: Cell, document: Document, weights: bytes, recipe: Recipe = RECIPE) -> None:
     """Write weights.pt, and the training.json that belongs to these bytes."""
-    network = document.section(("networks", cell.model), Network).model_dump(mode="json")
+    network = document.section(("models", cell.model), Network).model_dump(mode="json")
     content = {
         "format": TRAINING_FORMAT,
         "cell": cell.key,

@@ -28,7 +28,7 @@ from context_fbr.training.weights import load_network, read_training
 CELL = Cell("spheres", "net", 8, 1)
 CPU = torch.device("cpu")
 NETWORK = "    network: UNet\n    channels: [2, 4]\n    strides: [2]\n"
-REFUSED = r"weights\.pt: (holds no weights of networks\.net|.*hold NaN or infinite).*dvc repro -f train@"
+REFUSED = r"weights\.pt: (holds no weights of models\.net|.*hold NaN or infinite).*dvc repro -f train@"
 
 
 class Code:
@@ -47,7 +47,7 @@ def saved(content: object, **options: object) -> bytes:
 @pytest.fixture
 def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Document:
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(f"networks:\n  net:\n{NETWORK}")
+    Path("params.yaml").write_text(f"models:\n  net:\n{NETWORK}")
     CELL.weights.parent.mkdir(parents=True)
     return Document.read()
 

@@ -66,12 +66,12 @@ def test_a_change_of_params_yaml_does_not_change_a_trained_network(network: torc
 
 def test_a_change_of_params_yaml_is_named_by_argument(network: torch.nn.Module) -> None:
     params = Path("params.yaml")
-    spec = Document.read().section(("networks", "unet"), Network)
+    spec = Document.read().section(("models", "unet"), Network)
     check_network(read_training(CELL), spec)
     params.write_text(params.read_text().replace(*ORDER, 1))
     with pytest.raises(UserError) as raised:
-        check_network(read_training(CELL), Document.read().section(("networks", "unet"), Network))
-    assert raised.value.problems[0].startswith("params.yaml: networks.unet.adn_ordering: ")
+        check_network(read_training(CELL), Document.read().section(("models", "unet"), Network))
+    assert raised.value.problems[0].startswith("params.yaml: models.unet.adn_ordering: ")
     assert len(raised.value.problems) == 2
 
 
@@ -104,5 +104,5 @@ def test_evaluate_refuses_a_network_that_was_changed_since(finished: Workspace, 
     workspace.edit("params.yaml", "    num_res_units: 2\n", "    num_res_units: 2\n    adn_ordering: AND\n")
     arguments = [CELL.task, CELL.model, str(CELL.patch_size), str(CELL.seed)]
     said = workspace.run("python", "-m", "context_fbr.evaluate", *arguments, expect=1).stderr
-    assert said.startswith("error: params.yaml: networks.unet.adn_ordering: ")
+    assert said.startswith("error: params.yaml: models.unet.adn_ordering: ")
     assert (workspace.path / CELL.scores).read_bytes() == before

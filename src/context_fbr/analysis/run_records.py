@@ -66,7 +66,7 @@ def digest(document: Document, name: str) -> str:
     sections: dict[str, Any] = {"name": name, "raw": task.raw, "prepare": task.prepare}
     if not name.endswith("-baselines"):
         cell = Cell.from_key(name)
-        sections |= {"network": study.networks[cell.model], "sliding_window": study.sliding_window}
+        sections |= {"network": study.models[cell.model], "sliding_window": study.sliding_window}
         sections |= {"task": task.train, "train": study.train}
     tree = {key: value if isinstance(value, str) else _told(value) for key, value in sections.items()}
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()

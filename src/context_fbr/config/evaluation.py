@@ -35,7 +35,7 @@ class EvaluateConfig:
     def read(cls, document: Document, cell: Cell) -> "EvaluateConfig":
         """Validate it; errors as in `Document.section`."""
         return cls(
-            document.section(("networks", cell.model), Network),
+            document.section(("models", cell.model), Network),
             document.section(("sliding_window",), SlidingWindow),
             document.field(("train", "threads"), Training),
             read_surface_tolerance_mm(document, cell.task),

@@ -38,7 +38,7 @@ class _TaskKeys(Section):
 class _Keys(Section):
     grid: object
     tasks: dict[str, object]
-    networks: dict[str, object]
+    models: dict[str, object]
     train: object
     sliding_window: object
     analysis: object
@@ -53,7 +53,7 @@ class Study:
     document: Document
     grid: Grid
     tasks: Mapping[str, Task]
-    networks: Mapping[str, Network]
+    models: Mapping[str, Network]
     train: Training
     sliding_window: SlidingWindow
     analysis: Analysis
@@ -85,13 +85,13 @@ def read_study(document: Document) -> Study:
         except UserError as error:
             problems.extend(error.problems)
             tasks[name] = None
-    networks = {name: section(("networks", name), Network) for name in document.root["networks"]}
+    models = {name: section(("models", name), Network) for name in document.root["models"]}
     train = section(("train",), Training)
     sliding_window = section(("sliding_window",), SlidingWindow)
     analysis = section(("analysis",), Analysis)
     regression = section(("regression",), Regression)
     resume = section(("resume",), Resume)
-    for kind, names in (("tasks", tasks), ("networks", networks)):
+    for kind, names in (("tasks", tasks), ("models", models)):
         problems += [
             document.problem((kind, name), "names hold a-z, 0-9 and _ only: `-` joins a cell's key")
             for name in names
@@ -99,7 +99,7 @@ def read_study(document: Document) -> Study:
         ]
     if grid is not None:
         problems += _unknown(document, "tasks", grid.tasks, tasks)
-        problems += _unknown(document, "models", grid.models, networks)
+        problems += _unknown(document, "models", grid.models, models)
         problems += _too_large(document, grid, tasks)
     if train is not None:
         problems += _protocol_problems(document, train, tasks)
@@ -114,7 +114,7 @@ def read_study(document: Document) -> Study:
         document,
         grid,
         MappingProxyType({name: task for name, task in tasks.items() if task}),
-        MappingProxyType({name: network for name, network in networks.items() if network}),
+        MappingProxyType({name: model for name, model in models.items() if model}),
         train,
         sliding_window,
         analysis,
@@ -143,9 +143,8 @@ def _task(document: Document, name: str) -> Task:
 
 
 def _unknown(document: Document, key: str, names: tuple[str, ...], known: Mapping[str, object]) -> list[str]:
-    section = {"tasks": "tasks", "models": "networks"}[key]
     return [
-        document.problem(("grid", key, i), f"{name!r} stands nowhere in {section}; {suggestion(name, known)}")
+        document.problem(("grid", key, i), f"{name!r} is not in {key}; {suggestion(name, known)}")
         for i, name in enumerate(names)
         if name not in known
     ]

@@ -1,4 +1,4 @@
-"""The parameters that decide a cell: `train`, `sliding_window`, `tasks.<task>.train`, `networks.<model>`."""
+"""The parameters that decide a cell: `train`, `sliding_window`, `tasks.<task>.train`, `models.<model>`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class TrainConfig:
     def read(cls, document: Document, cell: Cell) -> "TrainConfig":
         """Validate it; errors as in `Document.section`."""
         return cls(
-            document.section(("networks", cell.model), Network),
+            document.section(("models", cell.model), Network),
             document.section(("train",), Training),
             document.section(("sliding_window",), SlidingWindow),
             document.section(("tasks", cell.task, "train"), TaskTraining).epochs,

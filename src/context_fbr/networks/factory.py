@@ -56,7 +56,7 @@ class _Bounded(TorchDispatchMode):
 
 
 def build(document: Document, model: str, patch_size: int, seed: int) -> torch.nn.Module:
-    """Build `networks.<model>`: (batch, 1, p, p, p) -> (batch, 2, p, p, p), weights drawn from `seed`.
+    """Build `models.<model>`: (batch, 1, p, p, p) -> (batch, 2, p, p, p), weights drawn from `seed`.
 
     The global random state is left as it was.
 
@@ -82,7 +82,7 @@ def rebuild(document: Document, model: str, patch_size: int, seed: int) -> torch
             text = f"cannot be built on this machine ({_first_line(error)}); make it smaller"
             if not isinstance(error, MemoryError | RuntimeError):
                 text = f"cannot be built ({_first_line(error)}); look at its arguments"
-            raise UserError(document.problem(("networks", model), text)) from error
+            raise UserError(document.problem(("models", model), text)) from error
 
 
 def check(document: Document, model: str, patch_size: int) -> None:
@@ -96,7 +96,7 @@ def check(document: Document, model: str, patch_size: int) -> None:
         failure = _failure(constructor, arguments, patch_size)
     except _TooLargeError as error:
         text = f"{constructor.__name__} is too large ({error}); look at its arguments and at grid.patch_sizes"
-        raise UserError(document.problem(("networks", model), text)) from None
+        raise UserError(document.problem(("models", model), text)) from None
     if failure is None:
         return
     taken = [size for size in range(8, 129, 8) if _failure(constructor, arguments, size) is None]
@@ -106,14 +106,14 @@ def check(document: Document, model: str, patch_size: int) -> None:
     else:
         remedy = "it takes no other size either: look at its arguments"
     text = f"{constructor.__name__} cannot take a patch of {patch_size} voxels ({failure}); {remedy}"
-    raise UserError(document.problem(("networks", model), text))
+    raise UserError(document.problem(("models", model), text))
 
 
 def _arguments(
     document: Document, model: str, patch_size: int
 ) -> tuple[type[torch.nn.Module], dict[str, object]]:
     """The class of a network and all its arguments."""
-    spec = document.section(("networks", model), Network)
+    spec = document.section(("models", model), Network)
     constructor = _constructor(document, model, spec)
     return constructor, {**_provided(constructor, patch_size), **spec.arguments}
 
@@ -132,7 +132,7 @@ def _provided(constructor: type, patch_size: int) -> dict[str, object]:
 
 def _constructor(document: Document, model: str, spec: Network) -> type[torch.nn.Module]:
     """The class, after a look at the names of its arguments."""
-    here = ("networks", model)
+    here = ("models", model)
     classes = {name for name, item in vars(nets).items() if inspect.isclass(item)}
     if spec.network not in classes:
         text = f"{spec.network!r} is no class of monai.networks.nets; {suggestion(spec.network, classes)}"
@@ -173,7 +173,7 @@ def _loading_problems(
         value = spec.arguments.get(name, parameter.default)
         if value is None or value is False or value is parameter.empty:
             continue
-        place = ("networks", model, name) if name in spec.arguments else ("networks", model)
+        place = ("models", model, name) if name in spec.arguments else ("models", model)
         remedy = f"write `{name}: false`" if isinstance(parameter.default, bool) else f"take {name} out"
         text = (
             f"{spec.network} loads weights with {name}, {value!r}, which no hash of the study covers; "

@@ -28,7 +28,7 @@ def check(network: torch.nn.Module, name: str, precision: Precision, batch: int,
 
     Args:
         network: on its device, guarded.
-        name: what to call it, `networks.unet`.
+        name: what to call it, `models.unet`.
         precision: of the training.
         batch: patches in it.
         patch_size: edge of a patch in voxels.

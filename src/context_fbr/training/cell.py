@@ -63,7 +63,7 @@ def _build(cell: Cell, config: TrainConfig, stage: StageInputs) -> torch.nn.Modu
     """Build the network of a cell and check that its batch can be computed in the asked precision."""
     network = factory.build(stage.document, cell.model, cell.patch_size, cell.seed)
     batch = config.train.batch_volumes * config.train.patches_per_volume
-    precision.check(network, f"networks.{cell.model}", config.train.precision, batch, cell.patch_size)
+    precision.check(network, f"models.{cell.model}", config.train.precision, batch, cell.patch_size)
     return network
 
 

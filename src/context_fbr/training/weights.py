@@ -91,7 +91,7 @@ def check_network(training: Training, network: Network) -> None:
         cell = training.cell
         raise UserError(
             *(
-                f"params.yaml: networks.{cell.model}.{name}: is {now.get(name)!r}, but {cell.key} was "
+                f"params.yaml: models.{cell.model}.{name}: is {now.get(name)!r}, but {cell.key} was "
                 f"trained with {training.network.get(name)!r}"
                 for name in names
             ),
@@ -107,7 +107,7 @@ def load_network(training: Training, device: torch.device) -> torch.nn.Module:
         UserError: if the weights are missing, damaged, or of another training.
     """
     cell, path = training.cell, training.cell.weights
-    block = CommentedMap({"networks": CommentedMap({cell.model: CommentedMap(training.network)})})
+    block = CommentedMap({"models": CommentedMap({cell.model: CommentedMap(training.network)})})
     network = factory.rebuild(Document(cell.training, block), cell.model, cell.patch_size, cell.seed)
     try:
         content = path.read_bytes()
@@ -130,7 +130,7 @@ def load_network(training: Training, device: torch.device) -> torch.nn.Module:
     except Exception as error:  # unpickling a damaged file can raise anything
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise UserError(
-            f"{path}: holds no weights of networks.{cell.model} ({reason}); {training.remedy}"
+            f"{path}: holds no weights of models.{cell.model} ({reason}); {training.remedy}"
         ) from error
     broken = [name for name, value in network.state_dict().items() if not torch.isfinite(value).all()]
     if broken:

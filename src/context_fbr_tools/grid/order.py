@@ -36,7 +36,7 @@ def estimates(cells: Sequence[Cell], study: Study, measured: Mapping[Cell, float
     for cell, seconds in measured.items():
         of_seeds.setdefault(_any_seed(cell), []).append(seconds)
     # What nobody has measured is put among the measured in their unit, seconds.
-    known = [cell for cell in measured if cell.task in study.tasks and cell.model in study.networks]
+    known = [cell for cell in measured if cell.task in study.tasks and cell.model in study.models]
     unit = statistics.median(measured[cell] / work(cell, study) for cell in known) if known else 1.0
 
     def estimate(cell: Cell) -> float:
@@ -57,7 +57,7 @@ def work(cell: Cell, study: Study) -> float:
     volumes = task.prepare.split.train
     count = volumes if isinstance(volumes, int) else len(volumes)
     patches = task.train.epochs * count * study.train.patches_per_volume
-    cost = COST_OF_NETWORK.get(study.networks[cell.model].network, COST_OF_OTHER_NETWORK)
+    cost = COST_OF_NETWORK.get(study.models[cell.model].network, COST_OF_OTHER_NETWORK)
     return float(patches * cell.patch_size**3 * cost)
 
 

@@ -32,7 +32,7 @@ def identify(cell: Cell, document: Document) -> Identity:
     """Return the run of a cell, from params.yaml, dvc.lock and data/code/train.json; raises UserError."""
     recorded, code = lockfile.entries(), digest_file("train")
     parameters = json.loads(json.dumps(plain(document.root)))
-    task, network = parameters["tasks"][cell.task], parameters["networks"][cell.model]
+    task, network = parameters["tasks"][cell.task], parameters["models"][cell.model]
     settings = {name: parameters[name] for name in ("train", "sliding_window")}
     hashes = {
         kind: next((out["md5"] for out in recorded.get(f"{stage}@{cell.task}", {}).get("outs", ())), None)

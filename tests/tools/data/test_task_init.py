@@ -76,7 +76,7 @@ def proposed(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 def study_with(text: str) -> Study:
     """The study of params.yaml with a block pasted below its last task."""
     params = Path("params.yaml").read_text()
-    before = "\nnetworks:"
+    before = "\nmodels:"
     assert params.count(before) == 1
     return read_study(Document(Path("params.yaml"), YAML().load(params.replace(before, f"\n{text}{before}"))))
 
@@ -290,7 +290,7 @@ def test_write_puts_the_block_behind_the_last_task_and_changes_nothing_else(
     assert params.read_text() == before
     said = proposed(capsys, "zoo", "--write")
     after = params.read_text()
-    assert after == before.replace("\n\nnetworks:", f"\n\n{text}\nnetworks:")
+    assert after == before.replace("\n\nmodels:", f"\n\n{text}\nmodels:")
     assert said.startswith(f"params.yaml:{after.splitlines().index(text.splitlines()[0]) + 1}: ")
     params.write_text(after.replace("tasks: [spheres]\n", "tasks: [spheres, zoo]\n"))
     assert {cell.task for cell in read_study(Document.read(params)).grid.cells} == {"spheres", "zoo"}
@@ -308,8 +308,8 @@ def test_the_report_of_verify_is_beside_the_block(mri: Dataset, capsys: pytest.C
     [
         lambda text: text.replace("\n", "\r\n"),
         lambda text: text.removesuffix("\n"),
-        lambda text: text.replace("\nnetworks:", "\n  # a task of mine\n\n# The networks.\nnetworks:"),
-        lambda text: text[text.index("networks:") :] + "\n" + text[: text.index("networks:")],
+        lambda text: text.replace("\nmodels:", "\n  # a task of mine\n\n# The networks.\nmodels:"),
+        lambda text: text[text.index("\nmodels:") :] + "\n" + text[: text.index("\nmodels:")],
         lambda text: text.replace("\n  spheres:\n", "\n  spheres:   # ä\n"),
     ],
     ids=["Windows", "no last newline", "comments around", "tasks last", "an umlaut"],
@@ -338,7 +338,7 @@ def test_tasks_that_are_indented_by_four_stay_as_they_are_in_values(
     lines = params.read_text().splitlines(keepends=True)
     first, end = (
         lines.index("tasks:\n") + 1,
-        next(i for i, n in enumerate(lines) if n.startswith("networks:")),
+        next(i for i, n in enumerate(lines) if n.startswith("models:")),
     )
     params.write_text("".join(f"  {line}" if first <= i < end else line for i, line in enumerate(lines)))
     before = read_study(Document.read(params)).tasks

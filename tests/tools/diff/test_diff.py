@@ -296,7 +296,7 @@ def test_a_value_of_a_parameter_cannot_break_the_table(
     change("    norm: batch", '    norm: "a\\n\\n<h1>x</h1> | y"')
     repository.commit(scores(LEVELS))
     text = repository.diff("HEAD~1", "HEAD").stdout
-    assert "| `networks.unet.norm` | batch | `a\\n\\n<h1>x</h1> \\| y` |" in text
+    assert "| `models.unet.norm` | batch | `a\\n\\n<h1>x</h1> \\| y` |" in text
 
 
 def test_results_that_are_gone_are_a_regression_and_results_that_are_new_are_not(

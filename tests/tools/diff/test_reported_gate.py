@@ -152,7 +152,7 @@ def test_no_name_or_value_is_markup_in_the_comment(repository: Repository, vecto
     def write(number: int) -> None:
         study = YAML(typ="safe").load((ROOT / "tests" / "support" / "study.yaml").read_text())
         study[key] = number
-        study["networks"]["unet"]["norm"] = f"{vector}{number}"
+        study["models"]["unet"]["norm"] = f"{vector}{number}"
         study["regression." + key] = number
         (path / "params.yaml").write_text(json.dumps(study, indent=1))  # which is YAML, too
         for folder in ("plots", "metrics", "src"):

@@ -34,7 +34,7 @@ def test_a_network_that_takes_too_long_is_named_once_and_the_others_are_checked(
         check.check_networks(study)
     (problem,) = error.value.problems
     line = next(n for n, text in enumerate(params.read_text().splitlines(), 1) if "  attention_unet:" in text)
-    assert problem.startswith(f"{params}:{line}: networks.attention_unet: ")
+    assert problem.startswith(f"{params}:{line}: models.attention_unet: ")
     sizes = study.grid.patch_sizes
     others = [model for model in study.grid.models if model != "attention_unet"]
     assert sorted(checked) == sorted(

@@ -273,7 +273,7 @@ def network_arguments(draw: st.DrawFn) -> bytes:
     arguments = {"channels": "[8, 16, 32, 64]", "strides": "[2, 2, 2]"} | changes
     block = "".join(f"    {key}: {value}\n" for key, value in arguments.items())
     text = text.replace("[unet, attention_unet, unetr]", "[net]").replace("[16, 32, 48]", "[16]")
-    return text.replace("networks:", f"networks:\n  net:\n    network: UNet\n{block}", 1).encode()
+    return text.replace("models:", f"models:\n  net:\n    network: UNet\n{block}", 1).encode()
 
 
 PARAMS = (

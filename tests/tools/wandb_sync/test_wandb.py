@@ -70,7 +70,7 @@ def test_the_configuration_holds_parameters_and_provenance(
     lock, config = mirrored.lock(), told[UNET].config
     assert f"{config['task']}-{config['model']}-{config['patch_size']}-{config['seed']}" == UNET
     params = lock[f"train@{UNET}"]["params"]["params.yaml"]  # type: ignore[index]
-    assert config["network"] == params[f"networks.{config['model']}"]
+    assert config["network"] == params[f"models.{config['model']}"]
     assert config["train"] == params["train"]
     assert config["sliding_window"] == params["sliding_window"]
     assert config["data"]["train"] == params["tasks.spheres.train"]

@@ -47,7 +47,7 @@ def check_networks(study: Study) -> None:
                     factory.check(study.document, model, patch_size)
             except _TooSlowError:
                 text = f"takes more than {MAX_CPU_S:g} s to build: too many layers; look at its arguments"
-                problems.append(study.document.problem(("networks", model), text))
+                problems.append(study.document.problem(("models", model), text))
                 break  # other patch sizes have the same layers
             except UserError as error:
                 problems += [problem for problem in error.problems if problem not in problems]
