@@ -57,7 +57,7 @@ TESTS = {
     "diff/scores": "tools/diff/test_diff",
     "diff/report": "tools/diff/test_diff tools/diff/test_report",
     "diff/as_json": "tools/diff/test_diff",
-    "training/loss": "training/test_loop",
+    "training/recipe/loss": "training/test_loop",
 }
 """Files of tests by module: only what they catch counts."""
 LEFT_OUT = (

@@ -24,10 +24,12 @@ def _in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-def test_the_study_that_tests_start_from_is_the_desk_profile_with_the_keys_of_params_yaml(
+def test_the_study_that_tests_start_from_is_the_desk_profile_with_three_models_and_the_keys_of_params_yaml(
     params: Path,
 ) -> None:
-    assert profiles.apply("desk", params) == []
+    changes = profiles.apply("desk", params)
+    assert {change.location for change in changes if change.location[0] != "models"} == {("grid", "models")}
+    assert all(change.before is None for change in changes if change.location[0] == "models")
     own = Document.read(ROOT / "params.yaml").root
     assert {key for key in keys(plain(Document.read(params).root)) if key[0] != "models"} <= keys(plain(own))
 
@@ -39,6 +41,7 @@ def test_every_profile_sets_the_same_keys_so_that_none_leaves_a_trace_of_another
 
 @pytest.mark.parametrize("name", ["smoke", "paper"])
 def test_a_profile_changes_what_it_says_keeps_comments_and_can_be_undone(params: Path, name: str) -> None:
+    profiles.apply("desk", params)
     before = params.read_text()
     changes = profiles.apply(name, params)
     assert "grid.patch_sizes: [16, 32, 48] -> " in "\n".join(map(str, changes))

@@ -6,7 +6,7 @@ import torch
 from workspace import ROOT
 
 from context_fbr.config.document import Document
-from context_fbr.config.training import Network
+from context_fbr.config.training import Model
 from context_fbr.core.errors import UserError
 from context_fbr.networks import convolutions, factory
 
@@ -71,14 +71,14 @@ def test_any_class_of_monai_works_by_name(change: Change, block: str) -> None:
             r"yaml:\d+: models\.unet\.network: .*did you mean UNet",
         ),
         (
-            "norm: batch",
-            "nrm: batch",
+            "num_res_units: 2\n    norm: batch",
+            "num_res_units: 2\n    nrm: batch",
             16,
             r"yaml:\d+: models\.unet\.nrm: .*did you mean norm\?.*num_res_units",
         ),
         ("    num_res_units: 2\n", "    in_channels: 2\n", 16, r"models\.unet\.in_channels: is filled in"),
         ("    num_res_units: 2\n", "    num_res_units: many\n", 16, "takes no other size either"),
-        ("norm: batch", "norm: batch", 20, "models.unet: UNet cannot take a patch of 20 .* 8, 16, 24, 32"),
+        ("num_res_units: 2", "num_res_units: 2", 20, "models.unet: UNet cannot take a patch of 20 .* 8, 16, 24, 32"),
         ("network: UNet\n", "network: DiNTS\n", 16, "DiNTS needs the argument dints_space"),
         ("network: UNet\n", "network: VNet\n", 16, "VNet has no such argument"),
     ],
@@ -154,7 +154,7 @@ def test_a_network_that_would_load_weights_is_refused_before_it_is_built(
 )
 def test_an_argument_that_loads_nothing_is_accepted(change: Change, block: str) -> None:
     document = change("  unetr:\n", f"  other: {block}\n  unetr:\n")
-    spec = document.section(("models", "other"), Network)
+    spec = document.section(("models", "other"), Model)
     assert factory._constructor(document, "other", spec).__name__ == spec.network
 
 

@@ -325,7 +325,7 @@ def test_a_change_of_code_runs_the_stages_that_it_can_change_and_no_other(
     workspace.append("src/context_fbr/metrics/surface.py", METRIC)
     assert workspace.repro() == {"code", "baseline@spheres"} | evaluated | ANALYSIS
 
-    workspace.append("src/context_fbr/training/loss.py", LOSS)
+    workspace.append("src/context_fbr/training/recipe/loss.py", LOSS)
     assert workspace.repro() == {"code"} | trained | evaluated | ANALYSIS
 
     before = (workspace.path / "dvc.lock").read_bytes()

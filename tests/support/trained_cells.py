@@ -6,7 +6,7 @@ import json
 from context_fbr.config.cell import TRAINING_FORMAT, Cell
 from context_fbr.config.document import Document
 from context_fbr.config.preprocessing import Preparation
-from context_fbr.config.training import Network
+from context_fbr.config.training import Model
 from context_fbr.core import atomic
 from context_fbr.preprocessing.recipe import Recipe
 
@@ -15,7 +15,7 @@ RECIPE = Recipe(Preparation(), ("CT",), -1000.0)
 
 def write(cell: Cell, document: Document, weights: bytes, recipe: Recipe = RECIPE) -> None:
     """Write weights.pt, and the training.json that belongs to these bytes."""
-    network = document.section(("models", cell.model), Network).model_dump(mode="json")
+    network = document.section(("models", cell.model), Model).block
     content = {
         "format": TRAINING_FORMAT,
         "cell": cell.key,

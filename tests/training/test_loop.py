@@ -21,6 +21,7 @@ from context_fbr.training.batches import Protocol, Volume
 from context_fbr.training.cell import follow
 from context_fbr.training.history import Epoch
 from context_fbr.training.loop import TrainingState
+from context_fbr.training.recipe import optimizer as optimizers
 from context_fbr.training.steps import Step
 from context_fbr.training.tracking import NullTracker
 
@@ -285,7 +286,7 @@ def test_the_learning_rates_are_pytorch_s_cosine(document: Document) -> None:
     settings = protocol(document).settings
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50, settings.final_learning_rate)
-    for rate in loop.learning_rates(settings, 50):
+    for rate in optimizers.learning_rates(settings, 50):
         assert rate == optimizer.param_groups[0]["lr"]
         optimizer.step()
         schedule.step()
@@ -529,7 +530,7 @@ def test_a_network_that_learns_nothing_keeps_the_weights_of_its_first_validation
     assert [epoch.number for epoch in epochs if epoch.weights is not None] == [2]
     assert [epoch.number for epoch in epochs if epoch.validation_dice is not None] == [2, 4, 5]
     assert len({epoch.validation_dice for epoch in epochs[1::2]}) == 1
-    rates = loop.learning_rates(protocol(document).settings, 5)
+    rates = optimizers.learning_rates(protocol(document).settings, 5)
     assert [epoch.learning_rate for epoch in epochs] == list(rates)
     assert all(len(epoch.step_losses) == 2 for epoch in epochs)
     for epoch in epochs:

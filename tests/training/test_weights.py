@@ -12,7 +12,7 @@ from workspace import Workspace
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
-from context_fbr.config.training import Network
+from context_fbr.config.training import Model
 from context_fbr.core.errors import UserError
 from context_fbr.networks import factory
 from context_fbr.training.weights import check_network, load_network, read_training
@@ -66,11 +66,11 @@ def test_a_change_of_params_yaml_does_not_change_a_trained_network(network: torc
 
 def test_a_change_of_params_yaml_is_named_by_argument(network: torch.nn.Module) -> None:
     params = Path("params.yaml")
-    spec = Document.read().section(("models", "unet"), Network)
+    spec = Document.read().section(("models", "unet"), Model)
     check_network(read_training(CELL), spec)
     params.write_text(params.read_text().replace(*ORDER, 1))
     with pytest.raises(UserError) as raised:
-        check_network(read_training(CELL), Document.read().section(("models", "unet"), Network))
+        check_network(read_training(CELL), Document.read().section(("models", "unet"), Model))
     assert raised.value.problems[0].startswith("params.yaml: models.unet.adn_ordering: ")
     assert len(raised.value.problems) == 2
 

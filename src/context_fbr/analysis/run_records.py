@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document, Section
 from context_fbr.config.profiles import profile_path
 from context_fbr.config.study import read_study
+from context_fbr.config.training import Model
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError
 
@@ -56,26 +58,52 @@ def paper_document() -> Document:
 def digest(document: Document, name: str) -> str:
     """SHA-256 of the parameters that decide a cell or a task's baselines.
 
-    `train.threads` is left out: it belongs to the machine, and stands in the record. So are
-    `voxels_per_batch`, which moves the last bits only, `on_bad_numbers`, which changes nothing in a cell that
-    came to its end, a precision of float32, which was all there was
-    once, and what the profile leaves at its default: a new parameter changes no digest.
+    `train.threads` is left out: it belongs to the machine, and is in the record. So are `voxels_per_batch`,
+    which moves the last bits only, `on_bad_numbers`, which changes nothing in a finished cell, and each
+    parameter of `AS_PUBLISHED` with its published value: a new parameter changes no digest.
     """
     study = read_study(document)
     task = study.tasks[name.split("-")[0]]
     sections: dict[str, Any] = {"name": name, "raw": task.raw, "prepare": task.prepare}
     if not name.endswith("-baselines"):
         cell = Cell.from_key(name)
-        sections |= {"network": study.models[cell.model], "sliding_window": study.sliding_window}
-        sections |= {"task": task.train, "train": study.train}
-    tree = {key: value if isinstance(value, str) else _told(value) for key, value in sections.items()}
+        sections |= {"network": _block(study.models[cell.model]), "sliding_window": study.sliding_window}
+        sections |= {"task": task.train, "train": study.trainings[cell.model]}
+    tree = {key: _plain(value) if isinstance(value, Section) else value for key, value in sections.items()}
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
-def _told(section: Section) -> dict[str, Any]:
+AS_PUBLISHED: Mapping[str, Any] = MappingProxyType(
+    {
+        "precision": "float32",
+        "loss": "dice",
+        "loss_over": "patch",
+        "optimizer": "adam",
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "warmup_epochs": 0,
+        "augmentation": "none",
+    }
+)
+
+
+def _plain(section: Section) -> dict[str, Any]:
     left_out = {"threads", "on_bad_numbers", "voxels_per_batch"}
     tree = section.model_dump(mode="json", exclude=left_out, exclude_unset=True)
-    return {key: value for key, value in tree.items() if (key, value) != ("precision", "float32")}
+    return {key: value for key, value in tree.items() if AS_PUBLISHED.get(key) != value}
+
+
+def _block(model: Model) -> dict[str, Any]:
+    """Return a network's block as it was written before `norm` worked for every network."""
+    block = model.block
+    if block["network"] == "AttentionUnet" and (block.get("norm"), block.get("merge_norm")) == (
+        "batch",
+        "instance",
+    ):
+        return {key: value for key, value in block.items() if key not in ("norm", "merge_norm")}
+    if block["network"] == "UNETR":
+        return {"norm_name" if key == "norm" else key: value for key, value in block.items()}
+    return block
 
 
 def data_digest(volumes: Iterable[tuple[str, str, np.ndarray, np.ndarray]]) -> str:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document, Section
-from context_fbr.config.training import Network, SlidingWindow, Training
+from context_fbr.config.training import Model, SlidingWindow, Training
 
 
 class TaskEvaluation(Section):
@@ -26,7 +26,7 @@ def read_surface_tolerance_mm(document: Document, task: str) -> float:
 class EvaluateConfig:
     """Everything that the stage `evaluate` reads for a cell: its `params` in dvc.yaml."""
 
-    network: Network
+    model: Model
     window: SlidingWindow
     threads: int
     surface_tolerance_mm: float
@@ -35,7 +35,7 @@ class EvaluateConfig:
     def read(cls, document: Document, cell: Cell) -> "EvaluateConfig":
         """Validate it; errors as in `Document.section`."""
         return cls(
-            document.section(("models", cell.model), Network),
+            document.section(("models", cell.model), Model),
             document.section(("sliding_window",), SlidingWindow),
             document.field(("train", "threads"), Training),
             read_surface_tolerance_mm(document, cell.task),
@@ -45,7 +45,7 @@ class EvaluateConfig:
         """Everything of it that decides the bits of an evaluation, as JSON can hold it."""
         return {
             "cell": cell.key,
-            "network": self.network.model_dump(mode="json"),
+            "network": self.model.block,
             "sliding_window": self.window.model_dump(mode="json"),
             "surface_tolerance_mm": self.surface_tolerance_mm,
             "threads": self.threads,

@@ -12,7 +12,14 @@ from context_fbr.config.evaluation import TaskEvaluation
 from context_fbr.config.grid import Grid
 from context_fbr.config.preprocessing import Prepare
 from context_fbr.config.raw import Raw, SpheresRaw, read_raw
-from context_fbr.config.training import Network, Resume, SlidingWindow, TaskTraining, Training
+from context_fbr.config.training import (
+    Model,
+    Resume,
+    SlidingWindow,
+    TaskTraining,
+    Training,
+    read_training,
+)
 from context_fbr.core.errors import UserError, raise_problems
 
 NAME = re.compile(r"[a-z0-9_]+")
@@ -53,8 +60,10 @@ class Study:
     document: Document
     grid: Grid
     tasks: Mapping[str, Task]
-    models: Mapping[str, Network]
+    models: Mapping[str, Model]
     train: Training
+    trainings: Mapping[str, Training]
+    """`train` with the overrides of each model."""
     sliding_window: SlidingWindow
     analysis: Analysis
     regression: Regression
@@ -85,8 +94,14 @@ def read_study(document: Document) -> Study:
         except UserError as error:
             problems.extend(error.problems)
             tasks[name] = None
-    models = {name: section(("models", name), Network) for name in document.root["models"]}
+    models = {name: section(("models", name), Model) for name in document.root["models"]}
     train = section(("train",), Training)
+    trainings: dict[str, Training] = {}
+    for name in models if train else ():
+        try:
+            trainings[name] = read_training(document, name)
+        except UserError as error:
+            problems.extend(problem for problem in error.problems if problem not in problems)
     sliding_window = section(("sliding_window",), SlidingWindow)
     analysis = section(("analysis",), Analysis)
     regression = section(("regression",), Regression)
@@ -101,8 +116,10 @@ def read_study(document: Document) -> Study:
         problems += _unknown(document, "tasks", grid.tasks, tasks)
         problems += _unknown(document, "models", grid.models, models)
         problems += _too_large(document, grid, tasks)
-    if train is not None:
-        problems += _protocol_problems(document, train, tasks)
+    for name, training in trainings.items():
+        found = _epoch_problems(document, name, training, tasks)
+        problems += [problem for problem in found if problem not in problems]
+    problems += _split_problems(document, tasks)
     raise_problems(problems)
     assert grid is not None  # none of these is, or there were problems
     assert train is not None
@@ -116,6 +133,7 @@ def read_study(document: Document) -> Study:
         MappingProxyType({name: task for name, task in tasks.items() if task}),
         MappingProxyType({name: model for name, model in models.items() if model}),
         train,
+        MappingProxyType(trainings),
         sliding_window,
         analysis,
         regression,
@@ -161,19 +179,35 @@ def _too_large(document: Document, grid: Grid, tasks: Mapping[str, Task | None])
     ]
 
 
-def _protocol_problems(document: Document, train: Training, tasks: Mapping[str, Task | None]) -> list[str]:
+def _epoch_problems(
+    document: Document, model: str, train: Training, tasks: Mapping[str, Task | None]
+) -> list[str]:
+    """Tasks whose trainings of a model would end before they are validated, or before they are warm."""
+    overrides = document.root["models"][model].get("train", {})
     problems = []
     for name, task in tasks.items():
         if task is None:
             continue
-        if task.train.epochs < train.validate_every_epochs:
-            problems.append(
-                document.problem(
-                    ("tasks", name, "train", "epochs"),
-                    f"{task.train.epochs} is less than train.validate_every_epochs, "
-                    f"{train.validate_every_epochs}",
-                )
+        epochs = task.train.epochs
+        for key, least in (("validate_every_epochs", 0), ("warmup_epochs", 1)):
+            value = getattr(train, key)
+            if epochs >= value + least:
+                continue
+            problem = document.problem(
+                ("tasks", name, "train", "epochs"), f"{epochs} is too few for train.{key}, {value}"
             )
+            if key in overrides:
+                text = f"{value} is too many for tasks.{name}.train.epochs, {epochs}"
+                problem = document.problem(("models", model, "train", key), text)
+            problems.append(problem)
+    return problems
+
+
+def _split_problems(document: Document, tasks: Mapping[str, Task | None]) -> list[str]:
+    problems = []
+    for name, task in tasks.items():
+        if task is None:
+            continue
         split = task.prepare.split
         parts = (split.train, split.validation, split.test)
         wanted = sum(part for part in parts if isinstance(part, int))

@@ -44,7 +44,7 @@ def evaluate(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
     origin, code = provenance.start(), resume.code_digest()
     device = prepare_device(config.threads)
     training = weights.read_training(cell)
-    weights.check_network(training, config.network)
+    weights.check_network(training, config.model)
     network = weights.load_network(training, device)
     cases = prepared.read_cases(cell.task, "test")
     inputs = resume.inputs_of(config.identity(cell), training.weights_sha256, device, code)

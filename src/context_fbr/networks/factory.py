@@ -13,8 +13,9 @@ from torch.utils._pytree import tree_leaves
 
 from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document
-from context_fbr.config.training import Network
+from context_fbr.config.training import Model
 from context_fbr.core.errors import UserError
+from context_fbr.networks import normalisation
 from context_fbr.networks.convolutions import guard
 
 CLASSES = 2  # background and foreground
@@ -113,7 +114,7 @@ def _arguments(
     document: Document, model: str, patch_size: int
 ) -> tuple[type[torch.nn.Module], dict[str, object]]:
     """The class of a network and all its arguments."""
-    spec = document.section(("models", model), Network)
+    spec = document.section(("models", model), Model)
     constructor = _constructor(document, model, spec)
     return constructor, {**_provided(constructor, patch_size), **spec.arguments}
 
@@ -130,7 +131,7 @@ def _provided(constructor: type, patch_size: int) -> dict[str, object]:
     return {name: value for name, value in known.items() if name in accepted}
 
 
-def _constructor(document: Document, model: str, spec: Network) -> type[torch.nn.Module]:
+def _constructor(document: Document, model: str, spec: Model) -> type[torch.nn.Module]:
     """The class, after a look at the names of its arguments."""
     here = ("models", model)
     classes = {name for name, item in vars(nets).items() if inspect.isclass(item)}
@@ -140,7 +141,7 @@ def _constructor(document: Document, model: str, spec: Network) -> type[torch.nn
     constructor: type[torch.nn.Module] = getattr(nets, spec.network)
     parameters = inspect.signature(constructor).parameters
     provided = _provided(constructor, 0)
-    accepted = set(parameters) - set(provided)
+    accepted = (set(parameters) | normalisation.own_keys(constructor)) - set(provided)
     problems = []
     for name in spec.arguments:
         if name in provided:
@@ -163,7 +164,7 @@ def _constructor(document: Document, model: str, spec: Network) -> type[torch.nn
 
 
 def _loading_problems(
-    document: Document, model: str, spec: Network, parameters: Mapping[str, inspect.Parameter]
+    document: Document, model: str, spec: Model, parameters: Mapping[str, inspect.Parameter]
 ) -> list[str]:
     """Arguments, given or by default, that bring weights from elsewhere."""
     problems = []
@@ -186,7 +187,7 @@ def _loading_problems(
 def _construct(constructor: type[torch.nn.Module], arguments: dict[str, object]) -> torch.nn.Module:
     with warnings.catch_warnings():  # deprecations inside of monai are not the user's
         warnings.simplefilter("ignore")
-        return constructor(**arguments)
+        return normalisation.build(constructor, arguments)
 
 
 def _failure(constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int) -> str | None:
@@ -224,7 +225,7 @@ def _shape_failure(
     with torch.random.fork_rng(devices=[]), torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with device:
-            network = constructor(**{**arguments, **_provided(constructor, patch_size)})
+            network = normalisation.build(constructor, {**arguments, **_provided(constructor, patch_size)})
         # eval: one value a channel is too few for batch norm in training, and that depends on the batch
         network = network.to("meta").eval()
         with torch.device("meta"):

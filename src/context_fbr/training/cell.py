@@ -134,7 +134,7 @@ def _write(
     summary = {
         "format": TRAINING_FORMAT,
         "cell": cell.key,
-        "network": config.network.model_dump(mode="json"),
+        "network": config.model.block,
         "weights_sha256": hashlib.sha256(buffer.getbuffer()).hexdigest(),
         "network_parameters": parameters,
         "epochs": len(history),

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from context_fbr.config.training import Training
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.overlap import dice
 from context_fbr.networks.precision import Precision, autocast
@@ -16,7 +15,8 @@ from context_fbr.networks.sliding_window import segment
 from context_fbr.training import steps
 from context_fbr.training.batches import Patches, Protocol, Volume, batches
 from context_fbr.training.history import Epoch
-from context_fbr.training.loss import loss
+from context_fbr.training.recipe.loss import loss
+from context_fbr.training.recipe.optimizer import learning_rates, optimizer
 from context_fbr.training.steps import PendingStep, Step
 
 
@@ -92,8 +92,8 @@ def train(
 ) -> Iterator[Epoch]:
     """Train the network in place and yield each epoch as it ends; resume from `state`, if there is one.
 
-    Adam; cosine from `learning_rate` to `final_learning_rate`, stepped per epoch; Dice loss with softmax over
-    both classes. Every `validate_every_epochs` epochs, and after the last, the network is validated.
+    Loss, optimizer, learning rates and augmentation are those of the settings. Every
+    `validate_every_epochs` epochs, and after the last, the network is validated.
 
     `pause` is called before the first step, after each step and after each volume of a validation; what it
     raises ends the training.
@@ -105,7 +105,7 @@ def train(
     settings = protocol.settings
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     rates = learning_rates(settings, protocol.epochs)
-    course = _Course(network, torch.optim.Adam(network.parameters(), lr=rates[0]))
+    course = _Course(network, optimizer(network.parameters(), settings))
     if state is not None:
         course.restore(state)
         del state
@@ -131,20 +131,6 @@ def train(
         course.epoch_losses.append(mean_loss)
         losses, skipped = tuple(step.loss for step in done), sum(step.skipped for step in done)
         yield Epoch(number, rates[number - 1], mean_loss, losses, score, ratios, skipped, weights)
-
-
-def learning_rates(settings: Training, epochs: int) -> tuple[float, ...]:
-    """The learning rate of each epoch, to the last bit that of PyTorch's schedule."""
-    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer, T_max=epochs, eta_min=settings.final_learning_rate
-    )
-    rates = []
-    for _ in range(epochs):
-        rates.append(float(schedule.get_last_lr()[0]))
-        optimizer.step()  # or the schedule warns
-        schedule.step()
-    return tuple(rates)
 
 
 def validate(
@@ -186,21 +172,30 @@ def _forward(network: torch.nn.Module, batch: Patches, precision: Precision) -> 
         ) from error
 
 
+def _drops(network: torch.nn.Module) -> bool:
+    """Return whether a layer draws random numbers in training, so that equal patches have other outputs."""
+    return any(
+        type(layer).__name__.startswith("Drop") and (getattr(layer, "p", 0) or getattr(layer, "drop_prob", 0))
+        for layer in network.modules()
+    )
+
+
 def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol, pause: Pause) -> None:
     """The steps of the epoch that are not done yet."""
-    network, skips = course.network, protocol.settings.on_bad_numbers == "skip"
+    network, settings = course.network, protocol.settings
+    skips, merged = settings.on_bad_numbers == "skip", not _drops(network)
     network.train()
     pause(course.state)
     devices = [volumes[0].image.device] if volumes[0].image.is_cuda else []
     done = len(course.known)
-    for number, batch in enumerate(batches(volumes, protocol, course.epoch, done), start=done + 1):
+    for number, batch in enumerate(batches(volumes, protocol, course.epoch, done, merged), start=done + 1):
         before = [buffer.clone() for buffer in network.buffers()] if skips else []
         course.optimizer.zero_grad(set_to_none=True)
         with torch.random.fork_rng(devices=devices):
             # Dropout, where a network has it, is a function of (seed, epoch, step) too.
             torch.manual_seed(zlib.crc32(f"dropout {protocol.seed} {course.epoch} {number}".encode()))
-            outputs = _forward(network, batch, protocol.settings.precision)
-            value = loss(outputs, batch.labels)
+            outputs = _forward(network, batch, settings.precision)
+            value = loss(settings.loss, settings.loss_over, batch.copies)(outputs, batch.labels)
         value.backward()
         norm = steps.gradient_norm(network)
         skipped = skips and not bool(torch.isfinite(value) & torch.isfinite(norm))
@@ -209,5 +204,6 @@ def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol,
                 buffer.copy_(old)
         else:
             course.optimizer.step()
-        course.unread.append(PendingStep.of(batch.names, batch.labels, value.detach(), norm, skipped))
+        pending = (batch.names, batch.labels, value.detach(), norm, skipped, batch.copies)
+        course.unread.append(PendingStep.of(*pending))
         pause(course.state)

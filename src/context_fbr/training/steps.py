@@ -51,9 +51,11 @@ class PendingStep:
         loss: torch.Tensor,
         norm: torch.Tensor,
         skipped: bool,
+        copies: int = 1,
     ) -> "PendingStep":
-        """Of a batch with labels (batch, 1, p, p, p), of 0 and 1."""
-        return cls(cases, labels.flatten(1).sum(dim=1, dtype=torch.int64), loss, norm, skipped)
+        """Return the record of a batch with labels (batch, 1, p, p, p) of 0 and 1, with every copy."""
+        counts = labels.flatten(1).sum(dim=1, dtype=torch.int64).repeat_interleave(copies)
+        return cls(tuple(case for case in cases for _ in range(copies)), counts, loss, norm, skipped)
 
 
 def gradient_norm(network: torch.nn.Module) -> torch.Tensor:

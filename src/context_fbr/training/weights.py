@@ -18,7 +18,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from context_fbr.config.cell import TRAINING_FORMAT, Cell
 from context_fbr.config.document import Document
-from context_fbr.config.training import Network
+from context_fbr.config.training import Model
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError
 from context_fbr.networks import factory
@@ -79,13 +79,13 @@ def read_training(cell: Cell) -> Training:
         raise UserError(f"{path}: is damaged, or of another version ({error!r}); {again}") from error
 
 
-def check_network(training: Training, network: Network) -> None:
-    """Check that a network of params.yaml is the one that the cell was trained with.
+def check_network(training: Training, model: Model) -> None:
+    """Check that the network of a model of params.yaml is the one that the cell was trained with.
 
     Raises:
         UserError: naming the arguments that differ.
     """
-    now = network.model_dump(mode="json")
+    now = model.block
     names = [name for name in {**training.network, **now} if training.network.get(name) != now.get(name)]
     if names:
         cell = training.cell

@@ -56,7 +56,7 @@ def work(cell: Cell, study: Study) -> float:
     task = study.tasks[cell.task]
     volumes = task.prepare.split.train
     count = volumes if isinstance(volumes, int) else len(volumes)
-    patches = task.train.epochs * count * study.train.patches_per_volume
+    patches = task.train.epochs * count * study.trainings[cell.model].patches_per_volume
     cost = COST_OF_NETWORK.get(study.models[cell.model].network, COST_OF_OTHER_NETWORK)
     return float(patches * cell.patch_size**3 * cost)
 

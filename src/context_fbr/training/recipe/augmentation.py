@@ -1,0 +1,54 @@
+"""Augmentation of training patches as a pure function of (seed, epoch, case, number of the patch)."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+STREAM = 13  # of random numbers; sampling.py uses 11 and 12
+SCALE, SHIFT = 0.1, 0.1
+"""Greatest change of intensity: relative, and absolute in units of the prepared image."""
+
+Kind = Literal["none", "flips", "flips_intensity"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Change of a patch."""
+
+    flipped_axes: tuple[int, ...]
+    """Of (x, y, z)."""
+    scale: float
+    shift: float
+
+
+def changes(kind: Kind, name: str, patches: int, seed: int, epoch: int) -> tuple[Change, ...]:
+    """Draw the changes of a volume's patches in an epoch (from 1).
+
+    Each axis is flipped with probability 1/2. `flips_intensity` also draws a factor from 1 +- `SCALE` and a
+    summand from +- `SHIFT`, as MONAI's RandScaleIntensity and RandShiftIntensity do.
+    """
+    if kind == "none":
+        return (Change((), 1.0, 0.0),) * patches
+    generator = np.random.default_rng([STREAM, seed, epoch, zlib.crc32(name.encode())])
+    drawn = generator.random((patches, 5))  # all five for either kind: both flip the same patches
+    intensity = kind == "flips_intensity"
+    return tuple(
+        Change(
+            tuple(axis for axis in range(3) if row[axis] < 0.5),
+            1 + SCALE * (2 * float(row[3]) - 1) if intensity else 1.0,
+            SHIFT * (2 * float(row[4]) - 1) if intensity else 0.0,
+        )
+        for row in drawn
+    )
+
+
+def apply(image: torch.Tensor, label: torch.Tensor, change: Change) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a changed patch: image (x, y, z) float32 and label (x, y, z) uint8."""
+    if change.flipped_axes:
+        image, label = image.flip(change.flipped_axes), label.flip(change.flipped_axes)
+    if (change.scale, change.shift) != (1.0, 0.0):
+        image = image * change.scale + change.shift
+    return image, label
