@@ -78,7 +78,12 @@ def test_any_class_of_monai_works_by_name(change: Change, block: str) -> None:
         ),
         ("    num_res_units: 2\n", "    in_channels: 2\n", 16, r"models\.unet\.in_channels: is filled in"),
         ("    num_res_units: 2\n", "    num_res_units: many\n", 16, "takes no other size either"),
-        ("num_res_units: 2", "num_res_units: 2", 20, "models.unet: UNet cannot take a patch of 20 .* 8, 16, 24, 32"),
+        (
+            "num_res_units: 2",
+            "num_res_units: 2",
+            20,
+            "models.unet: UNet cannot take a patch of 20 .* 8, 16, 24, 32",
+        ),
         ("network: UNet\n", "network: DiNTS\n", 16, "DiNTS needs the argument dints_space"),
         ("network: UNet\n", "network: VNet\n", 16, "VNet has no such argument"),
     ],
