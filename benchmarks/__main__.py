@@ -3,7 +3,7 @@
 python -m benchmarks [PART...] [--repeats N] [--device cpu|cuda] [--precision float32|bf16]
                      [--network NAME...] [--patch-size N...]
 
-Without a part, the first seven: ten minutes on a CPU. CPU times are those of one thread; the original's
+Without a part, the first eight: ten minutes on a CPU. CPU times are those of one thread; the original's
 loader has two worker processes beside it. `floor` measures ours alone,
 into a table of its own. Rows that are not measured again are kept.
 """
@@ -39,6 +39,7 @@ PAIRED: Mapping[str, Callable[[Request, Stamp], Iterator[Measurement]]] = {
     "prepare": lambda request, _: data_parts.prepare(request),
     "patches": lambda request, _: data_parts.cut_patches(request),
     "step": lambda request, _: network_parts.step(request),
+    "equal_patches": lambda request, _: network_parts.equal_patches(request),
     "sliding_window": lambda request, _: network_parts.sliding_window(request),
     "scoring": lambda request, _: network_parts.score(request),
     "cell": cell,

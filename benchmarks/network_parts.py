@@ -1,7 +1,9 @@
 """What passes through a network, or comes out of it: steps, whole volumes, scores."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from benchmarks import pairs
 from benchmarks.original import evaluation, training
 from benchmarks.pairs import Pairs, units
 from benchmarks.request import Configuration, Measurement, Request
+from context_fbr.config.document import Document
 from context_fbr.config.raw import SpheresRaw
 from context_fbr.datasets import spheres
 from context_fbr.metrics.overlap import score as score_masks
@@ -24,6 +27,10 @@ from context_fbr.training.history import Epoch
 
 STEPS: Sequence[Configuration] = (("unet", 32), ("attention_unet", 32), ("unetr", 32), ("unet", 64))
 WINDOWS: Sequence[Configuration] = (("unet", 32), ("unet", 64), ("unet", 96))
+WHOLE: Sequence[Configuration] = (("unet", 96),)
+WHOLE_DESK: Sequence[Configuration] = (("unet", 48), ("attention_unet", 48), ("unetr", 48))
+"""Patches as large as the volumes of the paper profile, and of the desk profile."""
+DESK = Path("profiles/desk.yaml")
 SEED = 1
 SPHERES = 5
 SCAN = (250, 250, 100)
@@ -46,7 +53,7 @@ def batch_volumes(request: Request) -> list[Volume]:
     ]
 
 
-def our_step(request: Request, model: str, size: int, steps: int) -> Callable[[], Epoch]:
+def our_step(request: Request, model: str, size: int, steps: int, merges: bool = True) -> Callable[[], Epoch]:
     """A function that runs the next step of a real training, and can do so `steps` times.
 
     The step is an epoch of its own: cutting its patches and reading its loss are part of it.
@@ -56,7 +63,7 @@ def our_step(request: Request, model: str, size: int, steps: int) -> Callable[[]
     network = factory.build(request.document, model, size, SEED).to(request.device)
     batch = settings.batch_volumes * settings.patches_per_volume
     precision.check(network, f"models.{model}", settings.precision, batch, size)
-    protocol = Protocol(settings, request.window, epochs, size, SEED)
+    protocol = Protocol(settings, request.window, epochs, size, SEED, merges)
     course = loop.train(network, batch_volumes(request), [], protocol)
     return lambda: next(course)
 
@@ -67,7 +74,7 @@ def original_step(request: Request, model: str, size: int) -> Callable[[], float
     optimizer = torch.optim.Adam(network.parameters(), lr=request.training.learning_rate)
     loss_function = DiceLoss(to_onehot_y=True, softmax=True)
     protocol = Protocol(request.training, request.window, epochs=1, patch_size=size, seed=SEED)
-    (batch,) = islice(batches.batches(batch_volumes(request), protocol, epoch=1), 1)
+    (batch,) = islice(batches.batches(batch_volumes(request), protocol, epoch=1, merged=False), 1)
     images, labels = batch.images.contiguous(), batch.labels.float()
     return lambda: training.step(network, optimizer, loss_function, images, labels)
 
@@ -88,6 +95,20 @@ def step(request: Request) -> Iterator[Measurement]:
                 f"step {model} {size}",
             ),
         )
+
+
+def equal_patches(request: Request) -> Iterator[Measurement]:
+    """One step where the patch is the volume: every patch, against one of several equal ones."""
+    desk = replace(request, document=Document.read(DESK))
+    for part, of, default in (
+        ("equal_patches", request, WHOLE),
+        ("equal_patches_desk", desk, WHOLE_DESK),
+    ):
+        repeats = request.repeats or 5
+        for model, size in of.configurations(default):
+            every, one = (our_step(of, model, size, units(repeats), merges) for merges in (False, True))
+            what = f"{part} {model} {size}"
+            yield Measurement(part, model, size, pairs.measure(every, one, repeats, request.device, what))
 
 
 def sliding_window(request: Request) -> Iterator[Measurement]:

@@ -56,6 +56,8 @@ class Protocol:
     epochs: int
     patch_size: int
     seed: int
+    merges: bool = True
+    """Whether equal patches are computed once."""
 
 
 def load_volume(

@@ -183,7 +183,7 @@ def _drops(network: torch.nn.Module) -> bool:
 def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol, pause: Pause) -> None:
     """The steps of the epoch that are not done yet."""
     network, settings = course.network, protocol.settings
-    skips, merged = settings.on_bad_numbers == "skip", not _drops(network)
+    skips, merged = settings.on_bad_numbers == "skip", protocol.merges and not _drops(network)
     network.train()
     pause(course.state)
     devices = [volumes[0].image.device] if volumes[0].image.is_cuda else []
