@@ -17,13 +17,14 @@ from context_fbr.config.cell import Cell
 from context_fbr.config.raw import SpheresRaw
 from context_fbr.config.study import Study
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.runtime.stop_signals import signals_as_exceptions
 from context_fbr_tools.dvc import lockfile
 from context_fbr_tools.dvc import process as dvc
 from context_fbr_tools.dvc.lock_provenance import contradictions, outdated
 from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, INPUT_STAGES
 from context_fbr_tools.grid import ending, folders, log_lines, order
 from context_fbr_tools.grid.board import Board
-from context_fbr_tools.grid.processes import Processes, signals_as_exceptions
+from context_fbr_tools.grid.processes import Processes
 from context_fbr_tools.grid.table import State
 
 LOGS = Path(".dvc/tmp/context-fbr/logs")

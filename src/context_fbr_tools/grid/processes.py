@@ -7,14 +7,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 import psutil
 
-from context_fbr.core.errors import StoppedError
 from context_fbr.runtime import orphans
 
 PATIENCE_S = 20.0
+POLL_S = 0.2
 
 
 class Processes:
@@ -79,33 +78,6 @@ def _end(processes: set["subprocess.Popen[str]"]) -> None:
         time.sleep(0.1)
     for process in alive:
         process.kill()
-
-
-@contextmanager
-def signals_as_exceptions() -> Iterator[None]:
-    """Let a scheduler's signals and a closed terminal unwind as Ctrl-C does. Main thread only.
-
-    On SIGTERM and SIGUSR1 the exit status is that of a training that saved itself, 75: a scheduler requeues.
-    """
-
-    def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number if number == signal.SIGHUP else StoppedError.STATUS)
-
-    # What is ignored stays so: `nohup make repro &` outlives its terminal.
-    heard = [
-        number
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-        if signal.getsignal(number) != signal.SIG_IGN
-    ]
-    before = {number: signal.signal(number, leave) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-POLL_S = 0.2
 
 
 class Running:
