@@ -177,20 +177,6 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @efforts(100, 8_000)
-def test_prepared_cases_are_read_or_refused(study: Path, examples: int) -> None:
-    path = prepared.folder("spheres") / "cases.json"
-
-    def read(content: bytes) -> None:
-        path.write_bytes(content)
-        for case in prepared.read_cases("spheres", "test"):
-            assert min(case.shape) >= 0
-            assert Path(case.name).name == case.name
-        assert isinstance(prepared.read_task("spheres").recipe, dict)
-
-    fuzz("cases.json", examples, mutated_json(path.read_text()), read, lambda _, e: names(e, path))
-
-
-@efforts(100, 8_000)
 def test_prepared_voxels_are_read_or_refused(study: Path, examples: int) -> None:
     path = prepared.folder("spheres") / "images" / "a.npy"
     whole = path.read_bytes()

@@ -420,7 +420,7 @@ def test_a_prepared_volume_that_is_missing_or_damaged_is_named(workspace: Path, 
         prepared.read_volume("spheres", case)
 
 
-def test_a_task_that_was_not_prepared_says_what_to_run(workspace: Path) -> None:
+def test_prepared_cases_that_are_missing_damaged_or_of_another_version_are_one_error(workspace: Path) -> None:
     with pytest.raises(UserError, match="dvc repro prepare@spheres"):
         prepared.read_cases("spheres", "train")
     prepare.main(["spheres"])
@@ -429,7 +429,9 @@ def test_a_task_that_was_not_prepared_says_what_to_run(workspace: Path) -> None:
         ('{"format": 1, "cases": []}', f"format 1, expected {prepared.FORMAT}; run `dvc repro prepare`"),
         (f'{{"format": {prepared.FORMAT}, "cases": [{{"name": 1}}]}}', "is damaged"),
         ("{", "is damaged"),
+        ("[]", "is damaged"),
+        ("é", "is damaged"),
     ):
-        path.write_text(text)
-        with pytest.raises(UserError, match=expected):
+        path.write_text(text, encoding="latin-1")
+        with pytest.raises(UserError, match=f"cases.json: {expected}"):
             prepared.read_cases("spheres", "train")

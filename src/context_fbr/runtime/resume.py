@@ -137,9 +137,9 @@ def _tell_of_others(home: Path, stage: str, cell: Cell, inputs: Inputs) -> None:
     for path in sorted(home.glob(f"{stage}-*/{INPUTS}")):
         try:
             other = json.loads(path.read_text(encoding="utf-8"))
-            differs = [name for name, value in asdict(inputs).items() if other.get(name) != value]
-        except (OSError, ValueError, AttributeError):
-            differs = ["its inputs.json, which is damaged"]
+        except FileNotFoundError:  # its process has finished just now
+            continue
+        differs = [name for name, value in asdict(inputs).items() if other.get(name) != value]
         if differs:
             print(
                 f"{cell.key}: the checkpoint in {path.parent} is not used, it differs in "

@@ -62,16 +62,10 @@ def load(place: CheckpointDir) -> tuple[TrainingState | None, list[Epoch], list[
 
 
 def _unpack(content: memoryview) -> tuple[TrainingState, list[Epoch]]:
-    try:
-        found: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        history = [Epoch(*values) for values in found.pop("history")]
-        steps = tuple(Step(*values) for values in found.pop("steps"))
-        return TrainingState(**found, steps=steps), history
-    except MemoryError:
-        raise
-    except Exception as error:  # unpickling ends in whatever a strange file leads it to
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise CorruptFileError(f"is no state of a training ({reason})") from error
+    found: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    history = [Epoch(*values) for values in found.pop("history")]
+    steps = tuple(Step(*values) for values in found.pop("steps"))
+    return TrainingState(**found, steps=steps), history
 
 
 class Checkpointer:
