@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 from nibabel.affines import voxel_sizes
 
-from context_fbr.analysis.results import CELL_SCORES, read_table
+from context_fbr.analysis.result_tables import read_table
 from context_fbr.config.analysis import OverlayConfig
 from context_fbr.config.cell import Cell
 from context_fbr.core import atomic, nifti
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.figures.overlays import Panel, overlays
+from context_fbr.metrics.columns import CELL_SCORES
 from context_fbr.preprocessing import originals, prepared
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command

@@ -16,21 +16,15 @@ from scipy.special import stdtrit
 from context_fbr.analysis import run_records, summary
 from context_fbr.analysis.observations import from_results
 from context_fbr.analysis.result_files import write_csv
-from context_fbr.analysis.results import (
-    BASELINES,
-    CELL_COLUMNS,
-    FOREGROUND_RATIOS,
-    HISTORY,
-    SCORES,
-    Results,
-    read_table,
-)
+from context_fbr.analysis.result_tables import BASELINES, FOREGROUND_RATIOS, HISTORY, read_table
+from context_fbr.analysis.results import CELL_COLUMNS, Results
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.config.study import read_study
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.figures.paper_cells import beside_published
+from context_fbr.metrics.columns import SCORES
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command
 
@@ -54,7 +48,7 @@ def read_cells(folder: Path, document: Document) -> tuple[Results, dict[str, run
             continue
         task = place.name.split("-")[0]
         if place.name.endswith("-baselines"):
-            table = read_table(place / run_records.BASELINES, BASELINES | SCORES, problems)
+            table = read_table(place / run_records.BASELINES, (*BASELINES, *SCORES), problems)
             frames["baselines"].append(table.assign(task=task))
             continue
         cell = Cell.from_key(place.name)

@@ -8,8 +8,9 @@ import pandas as pd
 from context_fbr.analysis.foreground_ranges import score_columns
 from context_fbr.analysis.observations import Evidence, is_baseline
 from context_fbr.analysis.result_files import DIGITS
-from context_fbr.analysis.results import CASE_SCORES, CELL_COLUMNS, CONFIG_COLUMNS, SCORES, Results
+from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS, Results
 from context_fbr.config.analysis import Analysis
+from context_fbr.metrics.columns import CASE_SCORES, SCORES
 
 ALL_SIZES = "all"  # a baseline has no patch: it is the same at all sizes
 
