@@ -57,7 +57,7 @@ def digest(document: Document, name: str) -> str:
     """SHA-256 of the parameters that decide a cell or a task's baselines.
 
     `train.threads` is left out: it belongs to the machine, and stands in the record. So are
-    `voxels_per_batch`, which moves the last bits only, `on_bad_numbers`, which changes nothing in a cell that
+    `voxels_per_batch`, which moves the last bits only, `on_nonfinite`, which changes nothing in a cell that
     came to its end, a precision of float32, which was all there was
     once, and what the profile leaves at its default: a new parameter changes no digest.
     """
@@ -73,7 +73,7 @@ def digest(document: Document, name: str) -> str:
 
 
 def _told(section: Section) -> dict[str, Any]:
-    left_out = {"threads", "on_bad_numbers", "voxels_per_batch"}
+    left_out = {"threads", "on_nonfinite", "voxels_per_batch"}
     tree = section.model_dump(mode="json", exclude=left_out, exclude_unset=True)
     return {key: value for key, value in tree.items() if (key, value) != ("precision", "float32")}
 

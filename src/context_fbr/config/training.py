@@ -29,7 +29,7 @@ class Training(Section):
     patches_per_volume: Count
     foreground_patch_probability: Annotated[float, Field(ge=0, le=1)]
     validate_every_epochs: Count
-    on_bad_numbers: Literal["stop", "skip"]
+    on_nonfinite: Literal["stop", "skip"]
     precision: Literal["float32", "bf16"]
     threads: Count
 
@@ -79,8 +79,8 @@ class TrainConfig:
         return {
             "cell": cell.key,
             "network": self.network.model_dump(mode="json"),
-            # Without `on_bad_numbers`: up to the first of them it makes no difference.
-            "train": self.train.model_dump(mode="json", exclude={"on_bad_numbers"}),
+            # Without `on_nonfinite`: up to the first of them it makes no difference.
+            "train": self.train.model_dump(mode="json", exclude={"on_nonfinite"}),
             "sliding_window": self.window.model_dump(mode="json"),
             "epochs": self.epochs,
         }

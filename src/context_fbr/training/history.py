@@ -26,7 +26,7 @@ class Epoch:
     foreground_ratios: tuple[tuple[str, float], ...]
     """(case, foreground voxels / all voxels) of every patch, in the order of training."""
     skipped_steps: int
-    """Whose loss or gradient was no number, under `on_bad_numbers: skip`."""
+    """Whose loss or gradient was no number, under `on_nonfinite: skip`."""
     weights: Mapping[str, torch.Tensor] | None
     """The state dict in main memory, if this epoch is the best so far."""
 

@@ -99,7 +99,7 @@ def train(
     raises ends the training.
 
     Raises:
-        UserError: if loss or gradient is not finite and `on_bad_numbers` is stop, or a volume is smaller than
+        UserError: if loss or gradient is not finite and `on_nonfinite` is stop, or a volume is smaller than
             the patch.
     """
     settings = protocol.settings
@@ -188,7 +188,7 @@ def _forward(network: torch.nn.Module, batch: Patches, precision: Precision) -> 
 
 def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol, pause: Pause) -> None:
     """The steps of the epoch that are not done yet."""
-    network, skips = course.network, protocol.settings.on_bad_numbers == "skip"
+    network, skips = course.network, protocol.settings.on_nonfinite == "skip"
     network.train()
     pause(course.state)
     devices = [volumes[0].image.device] if volumes[0].image.is_cuda else []

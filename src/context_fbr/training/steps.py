@@ -100,7 +100,7 @@ def check(steps: Sequence[Step], epoch: int, epoch_losses: Sequence[float]) -> N
         f"epoch {epoch}, step {bad + 1}: {said} on cases {sorted(set(step.cases))}; losses of the "
         f"steps before it: {before}; mean losses of the epochs before: {means}. The last good state is kept. "
         "Lower train.learning_rate in params.yaml, look at these cases, or leave such steps out with "
-        "train.on_bad_numbers: skip"
+        "train.on_nonfinite: skip"
     )
 
 

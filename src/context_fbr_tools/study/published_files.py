@@ -20,7 +20,9 @@ def read_scores(path: Path, problems: list[str]) -> pd.DataFrame:
         problems.append(_not_read(path, error))
         return parse_table("", SCORES)[0]
     frame, found = parse_table(text, SCORES, lenient=True, undefined=UNDEFINED)
-    problems += [f"{path}:{problem}" for problem in found or ["1: holds no rows"][len(frame) :]]
+    if frame.empty and not found:
+        found = ["1: holds no rows"]
+    problems += [f"{path}:{problem}" for problem in found]
     return frame
 
 
