@@ -34,7 +34,7 @@ def write(results: Results, settings: Analysis, metrics: Path = METRICS, plots: 
     cells = summary.cell_table(results, settings)
     evidence = from_results(results, summary.convergence(cells))
     write_csv(metrics / "cells.csv", cells)
-    # Every digit: what is computed from these elsewhere is what was computed here.
+    # Every digit, so that others can compute the same results from these tables.
     atomic.write_text(metrics / "cases.csv", evidence.scores.to_csv(index=False, lineterminator="\n"))
     atomic.write_text(metrics / "history.csv", results.history.to_csv(index=False, lineterminator="\n"))
     write_json(metrics / "baselines.json", {"threshold": summary.thresholds(results.baselines)})
@@ -44,7 +44,7 @@ def write(results: Results, settings: Analysis, metrics: Path = METRICS, plots: 
 
 
 def write_report(evidence: Evidence, settings: Analysis, tables: Path, plots: Path) -> pd.DataFrame:
-    """Write all tables into `tables`, all figures and what they are drawn from into `plots`.
+    """Write all tables into `tables`, all figures and their data into `plots`.
 
     Returns:
         The summary, a row for each (task, model, patch size).

@@ -1,9 +1,9 @@
-"""Look at predictions: for each network and patch size the median and the worst test case of a task.
+"""Draw predictions: for each network and patch size the median and the worst test case of a task.
 
 python -m context_fbr.overlay TASK
 
-Of the seeds the one with the median mean Dice is shown, on the original image, as radiologists look at it:
-from the feet, the patient's right on the left. Writes plots/overlays/TASK.png, and what is drawn as TASK.csv.
+Of the seeds the one with the median mean Dice is shown, on the original image, as radiologists see it:
+from the feet, the patient's right on the left. Writes plots/overlays/TASK.png, and its data as TASK.csv.
 """
 
 from pathlib import Path
@@ -29,10 +29,10 @@ PLACES = ("median", "worst")
 
 
 def choose(scores: pd.DataFrame) -> pd.DataFrame:
-    """The rows to show: columns as of the scores, and `place`: median or worst by Dice, of the median seed.
+    """Return the rows to show, those of the median seed with the median and the worst Dice (`place`).
 
     Args:
-        scores: columns model, patch_size, seed, filename, dsc, hausdorff; rows without Dice are passed over.
+        scores: columns model, patch_size, seed, filename, dsc, hausdorff; rows without Dice are ignored.
 
     Raises:
         UserError: if no row has a Dice.
@@ -53,7 +53,7 @@ def choose(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def slice_of(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> tuple[int, list[np.ndarray]]:
-    """The axial slice (z) through the centre of the label, or of the volume if there is none; its images.
+    """Return the axial slice (z) through the centre of the label, or of the volume if there is none.
 
     Args:
         image: (x, y, z).

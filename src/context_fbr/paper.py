@@ -1,4 +1,4 @@
-"""The cells of the paper profile that were run so far, beside the published runs -> metrics/paper_*.csv.
+"""Compare the cells of the paper profile with the published runs -> metrics/paper_*.csv.
 
 python -m context_fbr.paper
 
@@ -32,7 +32,7 @@ PUBLISHED = Path(run_records.__file__).with_name("published_cells.csv")
 
 
 def read_cells(folder: Path, document: Document) -> tuple[Results, dict[str, run_records.Record]]:
-    """The tables of all cells of a folder and of their baselines, and their records by name.
+    """Read the tables of all cells of a folder and of their baselines, and their records by name.
 
     Raises:
         UserError: with every cell that is damaged, not the paper profile's, or of other volumes.
@@ -76,7 +76,7 @@ def read_cells(folder: Path, document: Document) -> tuple[Results, dict[str, run
 
 
 def published_means(confidence: float) -> pd.DataFrame:
-    """Task, model, patch size, mean Dice of the published runs, with interval, least and greatest of them.
+    """Return mean Dice of the published runs by task, model and patch size, with interval, least and greatest.
 
     The interval is Student's over the runs' means. For the spheres, where every run has a test set of its
     own, that covers the draw of test cases too; for the spleen it does not.
@@ -93,7 +93,7 @@ def published_means(confidence: float) -> pd.DataFrame:
 
 
 def compare(results: Results, records: dict[str, run_records.Record], document: Document) -> dict[str, Any]:
-    """The tables `cells` (ours), `means` (ours beside the published) and `runs` (both, for the figure)."""
+    """Return the tables `cells` (ours), `means` (ours and published) and `runs` (both, for the figure)."""
     settings = read_study(document).analysis
     cells = summary.cell_table(results, settings)
     evidence = from_results(results, summary.convergence(cells))

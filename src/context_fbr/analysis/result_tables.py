@@ -47,11 +47,11 @@ HISTORY, FOREGROUND_RATIOS, BASELINES = (
     tuple(column.name for column in schema) for schema in (HISTORY_COLUMNS, RATIO_COLUMNS, BASELINE_COLUMNS)
 )
 MAX_BYTES, MAX_ROWS = 64 * 2**20, 2_000_000
-"""Of a table, unpacked."""
+"""Limits of a table, unpacked."""
 MAX_HEADER = 10_000  # characters
 MAX_SHOWN = 200  # characters of a field or of a header in a message
 MAX_PROBLEMS = 50
-"""Of a table, which is not read beyond them."""
+"""After so many problems a table is not read any further."""
 MAX_INTEGER = 2**53
 UNIQUE_KEYS = (
     ["baseline", "filename"],

@@ -15,7 +15,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class TaskTraining(Section):
-    """What of the training belongs to the task."""
+    """Settings of the training that belong to the task."""
 
     epochs: Count
 
@@ -43,7 +43,7 @@ class SlidingWindow(Section):
 
 
 class Network(Section):
-    """A class of monai.networks.nets and its keyword arguments, which stand beside its name."""
+    """A class of monai.networks.nets and its keyword arguments."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
@@ -79,7 +79,7 @@ class TrainConfig:
         return {
             "cell": cell.key,
             "network": self.network.model_dump(mode="json"),
-            # Without `on_nonfinite`: up to the first of them it makes no difference.
+            # Without `on_nonfinite`, which makes no difference up to the first step that is not finite.
             "train": self.train.model_dump(mode="json", exclude={"on_nonfinite"}),
             "sliding_window": self.window.model_dump(mode="json"),
             "epochs": self.epochs,
@@ -87,14 +87,14 @@ class TrainConfig:
 
 
 class Resume(Section):
-    """How a training saves itself."""
+    """Settings of checkpoints."""
 
     save_every_minutes: Annotated[float, Field(ge=0)]
     """0: after every step."""
 
 
 def read_save_interval_s(document: Document) -> float:
-    """Seconds between two checkpoints. It decides no result, so no stage depends on it.
+    """Return the seconds between two checkpoints. It decides no result, so no stage depends on it.
 
     Raises:
         UserError: as `Document.section`.

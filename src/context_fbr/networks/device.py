@@ -42,7 +42,7 @@ def prepare_device(threads: int) -> torch.device:
 
     Of several devices this process takes, until it ends, the one that the fewest of this user's processes
     have taken: N workers of a queue spread over N GPUs. The environment variable CONTEXT_FBR_DEVICE (cpu,
-    cuda:1, or several as in cuda:0,cuda:2) says which to choose from; without it all GPUs, or the CPU.
+    cuda:1, or several as in cuda:0,cuda:2) names the devices to choose from; without it all GPUs, or the CPU.
 
     `threads` decides the bits of a result on the CPU, so it is a parameter and nothing else may set it.
 
@@ -93,7 +93,7 @@ def _share(devices: Sequence[torch.device]) -> torch.device:
 
 
 def _name(device: torch.device) -> str:
-    """A name that does not depend on CUDA_VISIBLE_DEVICES, which numbers GPUs anew for each process."""
+    """Return a name that does not depend on CUDA_VISIBLE_DEVICES, by which the numbers of GPUs change."""
     if device.type != "cuda":
         return str(device)
     return str(torch.cuda.get_device_properties(device).uuid)
@@ -129,7 +129,7 @@ def identify(device: torch.device) -> str:
 
 
 def _cpu_facts() -> dict[str, str]:
-    """Return what /proc/cpuinfo says of the first processor; nothing where there is no such file."""
+    """Return the facts of the first processor in /proc/cpuinfo; nothing where there is no such file."""
     info = Path("/proc/cpuinfo")
     text = info.read_text(encoding="utf-8", errors="replace") if info.is_file() else ""
     lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())

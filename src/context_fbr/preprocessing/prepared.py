@@ -31,27 +31,27 @@ class Case:
     """Values of the raw label that are 1 in the prepared one."""
     geometry: Geometry
     background: float
-    """Intensity of nothing: a patch is centred on background above it, a small volume is padded with it."""
+    """Background value: a patch is centred on background above it, a small volume is padded with it."""
     foreground_voxels: int
     foreground_ratio: float
     """Foreground voxels / all voxels of the prepared volume."""
     lowest_intensity: float
-    """Of the raw image."""
+    """Least intensity of the raw image."""
 
     @property
     def shape(self) -> Shape:
-        """Of the prepared volume."""
+        """Shape of the prepared volume."""
         return self.geometry.shape
 
 
 @dataclass(frozen=True)
 class PreparedTask:
-    """What cases.json says."""
+    """Content of cases.json."""
 
     cases: tuple[Case, ...]
-    """Of all splits, in their order."""
+    """Cases of all splits, in their order."""
     recipe: dict[str, Any]
-    """Preprocessing of the images, as recipe.py has it in JSON."""
+    """Preprocessing of the images, the JSON of recipe.py."""
 
     def split(self, name: str) -> tuple[Case, ...]:
         """Return the cases of one split."""

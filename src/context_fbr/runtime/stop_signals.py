@@ -12,14 +12,14 @@ Handler = Callable[[int, FrameType | None], None]
 
 
 class StopRequest:
-    """The signal by which this process was asked to stop, if it was."""
+    """The signal that requested a stop of this process, if there was one."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
         self.status = StoppedError.STATUS
 
     def obey(self, what: str) -> None:
-        """End `what` if that was asked for; to be called when everything is saved.
+        """End `what` if a stop was requested; to be called when everything is saved.
 
         Raises:
             StoppedError: if it was.

@@ -22,7 +22,7 @@ class Volume:
     """(x, y, z) uint8."""
     where: Candidates
     background: float
-    """Intensity of nothing, to pad with."""
+    """Background value, for padding."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def load_volume(
 
 
 def batches(volumes: Sequence[Volume], protocol: Protocol, epoch: int, done: int = 0) -> Iterator[Patches]:
-    """The batches of an epoch (from 1) after the first `done`: each volume once, shuffled."""
+    """Yield the batches of an epoch (from 1) after the first `done`: each volume once, shuffled."""
     settings, size = protocol.settings, protocol.patch_size
     order = sampling.epoch_order(protocol.seed, epoch, len(volumes))
     for first in range(done * settings.batch_volumes, len(order), settings.batch_volumes):

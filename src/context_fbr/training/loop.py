@@ -24,17 +24,17 @@ from context_fbr.training.steps import PendingStep, Step
 class TrainingState:
     """Everything that a training resumes from with the same bits, after any of its steps.
 
-    Random numbers are functions of seed, epoch and step, and the learning rate is one of the epoch, so
-    neither a generator's state nor a schedule's belongs to it. The tensors are the training's own: whoever
-    keeps a state copies or saves it before the next step.
+    Random numbers are functions of seed, epoch and step, and the learning rate is a function of the epoch, so
+    neither a generator's state nor a schedule's belongs to it. The tensors are the training's own: copy or
+    save a state before the next step.
     """
 
     epoch: int
-    """In progress, from 1."""
+    """Epoch in progress, from 1."""
     steps: tuple[Step, ...]
-    """Of this epoch that are done."""
+    """Finished steps of this epoch."""
     epoch_losses: tuple[float, ...]
-    """Of the epochs before."""
+    """Mean losses of the epochs before."""
     best_validation_dice: float
     network: Mapping[str, Any]
     optimizer: Mapping[str, Any]
@@ -57,14 +57,14 @@ class _Course:
     best: float = -1.0
 
     def read(self) -> list[Step]:
-        """The steps of the epoch so far; errors as in `steps.check`."""
+        """Return the steps of the epoch so far; errors as in `steps.check`."""
         self.known += steps.read(self.unread)
         self.unread.clear()
         steps.check(self.known, self.epoch, self.epoch_losses)
         return self.known
 
     def state(self) -> TrainingState:
-        """The complete state, whose numbers are good; errors as in `read`."""
+        """Return the complete state, with finite losses; errors as in `read`."""
         done, losses = tuple(self.read()), tuple(self.epoch_losses)
         return TrainingState(
             self.epoch, done, losses, self.best, self.network.state_dict(), self.optimizer.state_dict()
@@ -134,7 +134,7 @@ def train(
 
 
 def learning_rates(settings: Training, epochs: int) -> tuple[float, ...]:
-    """The learning rate of each epoch, to the last bit that of PyTorch's schedule."""
+    """Return the learning rate of each epoch, the same bits as PyTorch's schedule."""
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimizer, T_max=epochs, eta_min=settings.final_learning_rate
@@ -153,7 +153,7 @@ def validate(
     protocol: Protocol,
     pause: Callable[[], object] = lambda: None,
 ) -> float:
-    """Mean foreground Dice over the volumes that have foreground; `pause` is called after each.
+    """Return the mean foreground Dice over the volumes that have foreground; `pause` is called after each.
 
     Raises:
         UserError: if no volume has foreground.
@@ -179,7 +179,7 @@ def _forward(network: torch.nn.Module, batch: Patches, precision: Precision) -> 
             outputs: torch.Tensor = network(batch.images)
         return outputs.float()
     except (ValueError, torch.cuda.OutOfMemoryError) as error:
-        # A norm refuses a single value per channel; a GPU has an end.
+        # A norm refuses a single value per channel; the memory of a GPU is limited.
         raise UserError(
             f"the network cannot take a batch of shape {tuple(batch.images.shape)} in training "
             f"({str(error).splitlines()[0]}); change train.batch_volumes or train.patches_per_volume"
@@ -187,7 +187,7 @@ def _forward(network: torch.nn.Module, batch: Patches, precision: Precision) -> 
 
 
 def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol, pause: Pause) -> None:
-    """The steps of the epoch that are not done yet."""
+    """Run the steps of the epoch that are not done yet."""
     network, skips = course.network, protocol.settings.on_nonfinite == "skip"
     network.train()
     pause(course.state)

@@ -7,7 +7,7 @@ _DICE = DiceLoss(softmax=True)
 
 
 def loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over batch and both classes of 1 - Dice.
+    """Return the mean over batch and both classes of 1 - Dice.
 
     Args:
         outputs: of the network, (batch, 2, x, y, z) float32, before the softmax.
@@ -21,8 +21,8 @@ def loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def _one_hot(labels: torch.Tensor) -> torch.Tensor:
-    """Labels (batch, 1, x, y, z) as (batch, 2, x, y, z) float32.
+    """Return labels (batch, 1, x, y, z) as (batch, 2, x, y, z) float32.
 
-    What DiceLoss makes of them with `to_onehot_y`; with this, its forward and backward take half of the time.
+    The same as DiceLoss with `to_onehot_y`; with this, forward and backward take half of the time.
     """
     return torch.cat([1 - labels, labels], dim=1).float()
