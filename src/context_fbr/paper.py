@@ -76,7 +76,7 @@ def read_cells(folder: Path, document: Document) -> tuple[Results, dict[str, run
 
 
 def published_means(confidence: float) -> pd.DataFrame:
-    """Return mean Dice of the published runs by task, model and patch size, with interval, least and greatest.
+    """Return mean Dice of the published runs by task, model and patch size, with interval and range.
 
     The interval is Student's over the runs' means. For the spheres, where every run has a test set of its
     own, that covers the draw of test cases too; for the spleen it does not.

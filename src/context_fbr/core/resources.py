@@ -17,7 +17,7 @@ def usable_cores() -> int:
 
 
 def usable_memory(root: Path = Path("/")) -> int:
-    """Return the bytes that are free on the machine and in this process's container or job (`root`: for tests).
+    """Return the bytes that are free on the machine and in the container or job (`root`: for tests).
 
     Containers and Slurm limit memory by Linux's control groups, which psutil ignores.
     """

@@ -12,7 +12,7 @@ import psutil
 
 from context_fbr.runtime import orphans
 
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 POLL_S = 0.2
 
 
@@ -65,8 +65,8 @@ class Processes:
 
 
 def _end(processes: set["subprocess.Popen[str]"]) -> None:
-    """Terminate what the processes run until they end by themselves; kill what has not after a while."""
-    deadline = time.monotonic() + PATIENCE_S
+    """Terminate the children of the processes until these end; kill those that have not after a timeout."""
+    deadline = time.monotonic() + TIMEOUT_S
     while (alive := [process for process in processes if process.poll() is None]) and (
         time.monotonic() < deadline
     ):
@@ -81,28 +81,28 @@ def _end(processes: set["subprocess.Popen[str]"]) -> None:
 
 
 class Running:
-    """What runs now, if anything does: the handler of a signal comes in between and has to find it."""
+    """The process that runs now, if there is one, for the handler of a signal."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> int:
-        """Run a command to its end; its exit status. What it says goes to the log."""
+        """Run a command to its end and return its exit status. Its output goes to the log."""
         with log.open("ab") as file:
             self._process = subprocess.Popen(
                 command, cwd=folder, env=dict(environment), stdout=file, stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
             )  # fmt: skip
         try:
-            # Not wait(), whose lock the handler of a signal would wait for in vain.
+            # Not wait(), on whose lock the handler of a signal would block forever.
             while (status := self._process.poll()) is None:
                 time.sleep(POLL_S)
             return status
         finally:
             self._process = None
 
-    def save(self, patience_s: float) -> None:
-        """Tell what runs to save itself, and wait for it."""
+    def save(self, timeout_s: float) -> None:
+        """Make the process save its work, and wait for it."""
         process = self._process
         if process is None:
             return
@@ -112,4 +112,4 @@ class Running:
                     if child.name() not in orphans.SHELLS:
                         child.send_signal(signal.SIGUSR1)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(patience_s)
+            process.wait(timeout_s)

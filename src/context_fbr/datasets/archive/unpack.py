@@ -72,8 +72,8 @@ def unpack(archive: Path, folder: Path) -> None:
     other files around it and files that macOS adds are left out.
 
     Raises:
-        UserError: if it is not an archive, damaged or cut, or cannot be read, if a member must not be unpacked
-            (all are named), if it holds several data sets, or if there is not enough room.
+        UserError: if it is not an archive, damaged or cut, or cannot be read; if a member must not be
+            unpacked (all are named); if it holds several data sets, or if there is not enough room.
         OSError: if a file cannot be written.
     """
     if problem := wrong_kind(archive, archive.name):
