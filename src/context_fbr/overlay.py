@@ -22,7 +22,7 @@ from context_fbr.figures.overlays import Panel, overlays
 from context_fbr.metrics.columns import CELL_SCORES
 from context_fbr.preprocessing import originals, prepared
 from context_fbr.runtime import stage_inputs
-from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.entry import run_command, task_argument
 from context_fbr.runtime.stage_inputs import StageInputs
 
 PLACES = ("median", "worst")
@@ -70,9 +70,7 @@ def slice_of(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> tu
 
 def main(arguments: list[str]) -> None:
     """Run the stage."""
-    if len(arguments) != 1:
-        raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
-    (task,) = arguments
+    task = task_argument(arguments)
     with stage_inputs.unchanged("overlay", task=task) as inputs:
         draw(task, inputs)
 

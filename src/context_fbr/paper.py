@@ -26,7 +26,7 @@ from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.figures.paper_cells import beside_published
 from context_fbr.metrics.columns import SCORES
 from context_fbr.runtime import stage_inputs
-from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.entry import no_arguments, run_command
 
 PUBLISHED = Path(run_records.__file__).with_name("published_cells.csv")
 
@@ -123,8 +123,7 @@ def compare(results: Results, records: dict[str, run_records.Record], document: 
 
 def main(arguments: list[str]) -> None:
     """Run the stage."""
-    if arguments:
-        raise UserError(f"expected no argument, got {arguments}")
+    no_arguments(arguments)
     with stage_inputs.unchanged("paper") as inputs:
         document = run_records.paper_document()
         confidence = read_study(document).analysis.confidence

@@ -26,7 +26,7 @@ from context_fbr.preprocessing.recipe import Recipe
 from context_fbr.preprocessing.splits import Source, assign_splits, in_no_split
 from context_fbr.preprocessing.transforms import check_pair, prepare_image, read_label
 from context_fbr.runtime import stage_inputs
-from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.entry import run_command, task_argument
 from context_fbr.runtime.stage_inputs import StageInputs
 
 BYTES_PER_SOURCE_VOXEL = 24
@@ -110,9 +110,7 @@ def memory_to_prepare(image: Path, settings: Prepare) -> int:
 
 def main(arguments: list[str]) -> None:
     """Run the stage."""
-    if len(arguments) != 1:
-        raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
-    (task,) = arguments
+    task = task_argument(arguments)
     with stage_inputs.unchanged("prepare", task=task) as inputs:
         prepare(task, inputs)
 

@@ -18,7 +18,7 @@ from context_fbr.config.preprocessing import Preparation, Prepare, Split
 from context_fbr.core import nifti, resources
 from context_fbr.core.errors import UserError
 from context_fbr.preprocessing import prepared, recipe
-from context_fbr.preprocessing.splits import SPLITS, Source
+from context_fbr.preprocessing.splits import Source
 
 NAMES = [f"spheres_{i:03d}" for i in range(7)]
 PLAIN = Prepare(split=Split(train=1, validation=1, test=1))
@@ -58,7 +58,10 @@ def test_raw_data_has_the_same_bytes_every_time(workspace: Path) -> None:
 
 def test_cases_are_split_by_sorted_file_name_and_voxels_are_kept(workspace: Path) -> None:
     prepare.main(["spheres"])
-    names = {split: [case.name for case in prepared.read_cases("spheres", split)] for split in SPLITS}
+    names = {
+        split: [case.name for case in prepared.read_cases("spheres", split)]
+        for split in ("train", "validation", "test")
+    }
     assert names == {"train": NAMES[:3], "validation": NAMES[3:4], "test": NAMES[4:]}
     for case in prepared.read_cases("spheres", "test"):
         image, label = prepared.read_volume("spheres", case)

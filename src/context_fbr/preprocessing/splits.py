@@ -10,8 +10,6 @@ from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.datasets.dataset_json import case_name
 from context_fbr.datasets.layout import comparable, nifti_files
 
-SPLITS = ("train", "validation", "test")
-
 
 @dataclass(frozen=True)
 class Source:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
-from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.entry import no_arguments, run_command
 
 SOURCE = Path("src")
 PACKAGE = "context_fbr"
@@ -111,8 +111,7 @@ def problem(stage: str) -> str | None:
 
 def main(arguments: list[str]) -> None:
     """Run the stage `code`."""
-    if arguments:
-        raise UserError(f"expected no argument, got {arguments}")
+    no_arguments(arguments)
     texts = {stage: text_of(stage) for stage in stages()}
     if {stage: text_of(stage) for stage in texts} != texts:
         raise UserError(f"{SOURCE}: changed while it was read; run the same command again")

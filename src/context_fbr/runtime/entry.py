@@ -55,6 +55,19 @@ def run_command(main: Callable[[list[str]], int | None], arguments: list[str] | 
     sys.exit(status or 0)
 
 
+def task_argument(arguments: list[str]) -> str:
+    """Return the only argument of a stage of a task; raises UserError if there are others."""
+    if len(arguments) != 1:
+        raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
+    return arguments[0]
+
+
+def no_arguments(arguments: list[str]) -> None:
+    """Check that a stage of the whole study has no argument; raises UserError if there is one."""
+    if arguments:
+        raise UserError(f"expected no argument, got {arguments}")
+
+
 def _print_every_name() -> None:
     """Escape what a stream cannot encode, as a name in another encoding, and print the rest."""
     for stream in (sys.stdout, sys.stderr):
