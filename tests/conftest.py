@@ -55,8 +55,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nobody_is_told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Whoever runs the tests may use W&B; their account is not for trainings of tests."""
+def _without_wandb_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remove the settings of a W&B account: trainings of tests are never uploaded to it."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("WANDB_")]:
             patch.delenv(name)

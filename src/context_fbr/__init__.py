@@ -1,1 +1,1 @@
-"""How 3D segmentation networks behave between context and foreground ratio: a data-versioned study."""
+"""A data-versioned study of 3D segmentation networks: context against foreground ratio."""

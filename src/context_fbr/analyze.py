@@ -16,7 +16,6 @@ from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.analysis.results import CONFIG_COLUMNS, Results, read_results
 from context_fbr.config.analysis import Analysis, AnalyzeConfig
 from context_fbr.core import atomic
-from context_fbr.core.errors import UserError
 from context_fbr.figures import (
     dice_by_patch_size,
     learning_curves,
@@ -24,7 +23,7 @@ from context_fbr.figures import (
     training_ranges,
 )
 from context_fbr.runtime import stage_inputs
-from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.entry import no_arguments, run_command
 
 METRICS, PLOTS = Path("metrics"), Path("plots")
 
@@ -34,7 +33,7 @@ def write(results: Results, settings: Analysis, metrics: Path = METRICS, plots: 
     cells = summary.cell_table(results, settings)
     evidence = from_results(results, summary.convergence(cells))
     write_csv(metrics / "cells.csv", cells)
-    # Every digit: what is computed from these elsewhere is what was computed here.
+    # Every digit, so that others can compute the same results from these tables.
     atomic.write_text(metrics / "cases.csv", evidence.scores.to_csv(index=False, lineterminator="\n"))
     atomic.write_text(metrics / "history.csv", results.history.to_csv(index=False, lineterminator="\n"))
     write_json(metrics / "baselines.json", {"threshold": summary.thresholds(results.baselines)})
@@ -44,7 +43,7 @@ def write(results: Results, settings: Analysis, metrics: Path = METRICS, plots: 
 
 
 def write_report(evidence: Evidence, settings: Analysis, tables: Path, plots: Path) -> pd.DataFrame:
-    """Write all tables into `tables`, all figures and what they are drawn from into `plots`.
+    """Write all tables into `tables`, all figures and their data into `plots`.
 
     Returns:
         The summary, a row for each (task, model, patch size).
@@ -91,8 +90,7 @@ def _draw(evidence: Evidence, means: pd.DataFrame, confidence: float, plots: Pat
 
 def main(arguments: list[str]) -> None:
     """Run the stage."""
-    if arguments:
-        raise UserError(f"expected no argument, got {arguments}")
+    no_arguments(arguments)
     with stage_inputs.unchanged("analyze") as inputs, atomic.scratch(Path("analyze")) as folder:
         config = AnalyzeConfig.read(inputs.document)
         write(read_results(config.grid.cells), config.analysis, folder / METRICS, folder / PLOTS)

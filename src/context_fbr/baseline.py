@@ -13,7 +13,6 @@ import numpy as np
 
 from context_fbr.config.evaluation import read_surface_tolerance_mm
 from context_fbr.core import atomic
-from context_fbr.core.errors import UserError
 from context_fbr.core.progress import progress
 from context_fbr.evaluation import baselines
 from context_fbr.evaluation.case_scores import score_case
@@ -21,15 +20,13 @@ from context_fbr.metrics.columns import CASE_SCORES
 from context_fbr.preprocessing import originals, prepared
 from context_fbr.preprocessing.prepared import Case
 from context_fbr.runtime import stage_inputs
-from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.entry import run_command, task_argument
 from context_fbr.runtime.stage_inputs import StageInputs
 
 
 def main(arguments: list[str]) -> None:
     """Run the stage."""
-    if len(arguments) != 1:
-        raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
-    (task,) = arguments
+    task = task_argument(arguments)
     with stage_inputs.unchanged("baseline", task=task) as inputs:
         evaluate(task, inputs)
 

@@ -17,7 +17,9 @@ def main(arguments: list[str]) -> None:
         locks.exclusive_stage("evaluate", cell),
         stage_inputs.unchanged("evaluate", **cell.item) as inputs,
     ):
-        from context_fbr.evaluation.cell import evaluate  # takes seconds, in which a signal is heard already
+        from context_fbr.evaluation.cell import (
+            evaluate,
+        )  # takes seconds, in which a signal is handled already
 
         inputs.check()  # the modules that were just imported are those that `inputs` describes
         evaluate(cell, inputs, request)

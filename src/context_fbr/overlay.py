@@ -1,9 +1,9 @@
-"""Look at predictions: for each network and patch size the median and the worst test case of a task.
+"""Draw predictions: for each network and patch size the median and the worst test case of a task.
 
 python -m context_fbr.overlay TASK
 
-Of the seeds the one with the median mean Dice is shown, on the original image, as radiologists look at it:
-from the feet, the patient's right on the left. Writes plots/overlays/TASK.png, and what is drawn as TASK.csv.
+Of the seeds the one with the median mean Dice is shown, on the original image, as radiologists see it:
+from the feet, the patient's right on the left. Writes plots/overlays/TASK.png, and its data as TASK.csv.
 """
 
 from pathlib import Path
@@ -13,25 +13,26 @@ import numpy as np
 import pandas as pd
 from nibabel.affines import voxel_sizes
 
-from context_fbr.analysis.results import CELL_SCORES, read_table
+from context_fbr.analysis.result_tables import read_table
 from context_fbr.config.analysis import OverlayConfig
 from context_fbr.config.cell import Cell
 from context_fbr.core import atomic, nifti
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.figures.overlays import Panel, overlays
+from context_fbr.metrics.columns import CELL_SCORES
 from context_fbr.preprocessing import originals, prepared
 from context_fbr.runtime import stage_inputs
-from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.entry import run_command, task_argument
 from context_fbr.runtime.stage_inputs import StageInputs
 
 PLACES = ("median", "worst")
 
 
 def choose(scores: pd.DataFrame) -> pd.DataFrame:
-    """The rows to show: columns as of the scores, and `place`: median or worst by Dice, of the median seed.
+    """Return the rows to show, those of the median seed with the median and the worst Dice (`place`).
 
     Args:
-        scores: columns model, patch_size, seed, filename, dsc, hausdorff; rows without Dice are passed over.
+        scores: columns model, patch_size, seed, filename, dsc, hausdorff; rows without Dice are ignored.
 
     Raises:
         UserError: if no row has a Dice.
@@ -52,7 +53,7 @@ def choose(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def slice_of(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> tuple[int, list[np.ndarray]]:
-    """The axial slice (z) through the centre of the label, or of the volume if there is none; its images.
+    """Return the axial slice (z) through the centre of the label, or of the volume if there is none.
 
     Args:
         image: (x, y, z).
@@ -69,9 +70,7 @@ def slice_of(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> tu
 
 def main(arguments: list[str]) -> None:
     """Run the stage."""
-    if len(arguments) != 1:
-        raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
-    (task,) = arguments
+    task = task_argument(arguments)
     with stage_inputs.unchanged("overlay", task=task) as inputs:
         draw(task, inputs)
 

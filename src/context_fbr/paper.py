@@ -1,4 +1,4 @@
-"""The cells of the paper profile that were run so far, beside the published runs -> metrics/paper_*.csv.
+"""Compare the cells of the paper profile with the published runs -> metrics/paper_*.csv.
 
 python -m context_fbr.paper
 
@@ -16,29 +16,23 @@ from scipy.special import stdtrit
 from context_fbr.analysis import run_records, summary
 from context_fbr.analysis.observations import from_results
 from context_fbr.analysis.result_files import write_csv
-from context_fbr.analysis.results import (
-    BASELINES,
-    CELL_COLUMNS,
-    FOREGROUND_RATIOS,
-    HISTORY,
-    SCORES,
-    Results,
-    read_table,
-)
+from context_fbr.analysis.result_tables import BASELINES, FOREGROUND_RATIOS, HISTORY, read_table
+from context_fbr.analysis.results import CELL_COLUMNS, Results
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.config.study import read_study
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.figures.paper_cells import beside_published
+from context_fbr.metrics.columns import SCORES
 from context_fbr.runtime import stage_inputs
-from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.entry import no_arguments, run_command
 
 PUBLISHED = Path(run_records.__file__).with_name("published_cells.csv")
 
 
 def read_cells(folder: Path, document: Document) -> tuple[Results, dict[str, run_records.Record]]:
-    """The tables of all cells of a folder and of their baselines, and their records by name.
+    """Read the tables of all cells of a folder and of their baselines, and their records by name.
 
     Raises:
         UserError: with every cell that is damaged, not the paper profile's, or of other volumes.
@@ -54,7 +48,7 @@ def read_cells(folder: Path, document: Document) -> tuple[Results, dict[str, run
             continue
         task = place.name.split("-")[0]
         if place.name.endswith("-baselines"):
-            table = read_table(place / run_records.BASELINES, BASELINES | SCORES, problems)
+            table = read_table(place / run_records.BASELINES, (*BASELINES, *SCORES), problems)
             frames["baselines"].append(table.assign(task=task))
             continue
         cell = Cell.from_key(place.name)
@@ -82,7 +76,7 @@ def read_cells(folder: Path, document: Document) -> tuple[Results, dict[str, run
 
 
 def published_means(confidence: float) -> pd.DataFrame:
-    """Task, model, patch size, mean Dice of the published runs, with interval, least and greatest of them.
+    """Return mean Dice of the published runs by task, model and patch size, with interval and range.
 
     The interval is Student's over the runs' means. For the spheres, where every run has a test set of its
     own, that covers the draw of test cases too; for the spleen it does not.
@@ -99,7 +93,7 @@ def published_means(confidence: float) -> pd.DataFrame:
 
 
 def compare(results: Results, records: dict[str, run_records.Record], document: Document) -> dict[str, Any]:
-    """The tables `cells` (ours), `means` (ours beside the published) and `runs` (both, for the figure)."""
+    """Return the tables `cells` (ours), `means` (ours and published) and `runs` (both, for the figure)."""
     settings = read_study(document).analysis
     cells = summary.cell_table(results, settings)
     evidence = from_results(results, summary.convergence(cells))
@@ -129,8 +123,7 @@ def compare(results: Results, records: dict[str, run_records.Record], document: 
 
 def main(arguments: list[str]) -> None:
     """Run the stage."""
-    if arguments:
-        raise UserError(f"expected no argument, got {arguments}")
+    no_arguments(arguments)
     with stage_inputs.unchanged("paper") as inputs:
         document = run_records.paper_document()
         confidence = read_study(document).analysis.confidence

@@ -1,4 +1,4 @@
-"""Turn the raw volumes of a task into what the networks see: data/raw/TASK -> data/prepared/TASK.
+"""Prepare the raw volumes of a task for the networks: data/raw/TASK -> data/prepared/TASK.
 
 python -m context_fbr.prepare TASK
 """
@@ -26,13 +26,13 @@ from context_fbr.preprocessing.recipe import Recipe
 from context_fbr.preprocessing.splits import Source, assign_splits, in_no_split
 from context_fbr.preprocessing.transforms import check_pair, prepare_image, read_label
 from context_fbr.runtime import stage_inputs
-from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.entry import run_command, task_argument
 from context_fbr.runtime.stage_inputs import StageInputs
 
 BYTES_PER_SOURCE_VOXEL = 24
-"""That a case takes while it is prepared; of 12 to 27, by what was measured with int16 to float64."""
+"""Memory of a case while it is prepared; 12 to 27 were measured, with int16 to float64."""
 BYTES_PER_PREPARED_VOXEL = 8
-"""On top of these: results, and what interpolating to finer voxels takes."""
+"""Memory on top of these, for results and for interpolating to finer voxels."""
 SHOWN = 10  # names in a line
 
 
@@ -45,10 +45,10 @@ def prepare_case(
         source: its files.
         raw: the data set's folder.
         settings: of the task.
-        classes: the values that a label may hold, 0 among them.
+        classes: values that a label may hold, 0 among them.
 
     Returns:
-        What is known of it, image (x, y, z) float32, label (x, y, z) uint8, and what to warn of.
+        The case, its image (x, y, z) float32, its label (x, y, z) uint8, and warnings.
 
     Raises:
         UserError: if a file cannot be read or used, or image and label do not belong together.
@@ -91,16 +91,18 @@ def prepare_case(
 
 
 def memory_to_prepare(image: Path, settings: Prepare) -> int:
-    """Bytes that preparing a case takes at its peak, from its image's header; 0 if that cannot be read.
+    """Return the peak memory of preparing a case in bytes, by its image's header; 0 if that cannot be read.
 
-    Before the image is read nothing is known of its crop: this is what the whole of it would take.
+    The crop is not known before the image is read: this is for the whole image.
     """
     try:
         checked = nifti_header.check(nifti.read_header(image))
         with np.errstate(all="ignore"):  # an affine may be anything
             where = geometry(checked.header.get_data_shape(), checked.affine, None, settings.spacing_mm)
             prepared_voxels = math.prod(where.shape)
-    except Exception:  # gzip and nibabel have a dozen words for a damaged file: told where it is read
+    except (
+        Exception
+    ):  # gzip and nibabel raise many types for a damaged file, which is reported when it is read
         return 0
     source_voxels = math.prod(where.original_shape)
     return BYTES_PER_SOURCE_VOXEL * source_voxels + BYTES_PER_PREPARED_VOXEL * max(prepared_voxels, 0)
@@ -108,9 +110,7 @@ def memory_to_prepare(image: Path, settings: Prepare) -> int:
 
 def main(arguments: list[str]) -> None:
     """Run the stage."""
-    if len(arguments) != 1:
-        raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
-    (task,) = arguments
+    task = task_argument(arguments)
     with stage_inputs.unchanged("prepare", task=task) as inputs:
         prepare(task, inputs)
 
@@ -168,15 +168,15 @@ class _Done:
 def _prepare_all(
     sources: Sequence[Source], raw: Path, settings: Prepare, classes: set[int], target: Path
 ) -> Iterator[_Done]:
-    """Prepare and write the cases side by side; in their order, what came of each.
+    """Prepare and write the cases in parallel; yield their results in order.
 
-    By threads: unpacking, numpy and writing do not hold Python's lock.
+    Threads suffice: unpacking, numpy and writing do not hold Python's lock.
     """
 
     def work(source: Source) -> _Done:
         try:
             case, image, label, warnings = prepare_case(source, raw, settings, classes)
-        except UserError as error:  # go on: several bad files are reported together
+        except UserError as error:  # continue: several bad files are reported together
             return _Done(problems=error.problems)
         prepared.write_volume(target, case, image, label)
         return _Done(case, warnings)

@@ -10,12 +10,11 @@ import numpy as np
 
 from context_fbr.config.raw import SpheresRaw, read_raw
 from context_fbr.core import allocator, atomic, nifti
-from context_fbr.core.errors import UserError
 from context_fbr.core.progress import progress
 from context_fbr.datasets import spheres
 from context_fbr.datasets.archive.acquire import acquire
 from context_fbr.runtime import stage_inputs
-from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.entry import run_command, task_argument
 
 
 def write_spheres(raw: SpheresRaw, task: str, folder: Path) -> None:
@@ -47,9 +46,7 @@ def write_spheres(raw: SpheresRaw, task: str, folder: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run the stage."""
-    if len(arguments) != 1:
-        raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
-    (task,) = arguments
+    task = task_argument(arguments)
     with stage_inputs.unchanged("raw", task=task) as inputs:
         raw = read_raw(inputs.document, task)
         with atomic.directory(Path("data/raw") / task) as folder:

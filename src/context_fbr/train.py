@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> None:
         locks.exclusive_stage("train", cell),
         stage_inputs.unchanged("train", **cell.item) as inputs,
     ):
-        from context_fbr.training.cell import train  # takes seconds, in which a signal is heard already
+        from context_fbr.training.cell import train  # takes seconds, in which a signal is handled already
 
         inputs.check()  # the modules that were just imported are those that `inputs` describes
         train(cell, inputs, request)

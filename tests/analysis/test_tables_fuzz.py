@@ -13,11 +13,13 @@ from small_results import CELLS, SETTINGS
 
 from context_fbr.analysis import foreground_ranges, run_records, summary
 from context_fbr.analysis.observations import from_results
-from context_fbr.analysis.results import CELL_SCORES, FOREGROUND_RATIOS, HISTORY, read_results, read_table
+from context_fbr.analysis.result_tables import FOREGROUND_RATIOS, HISTORY, read_table
+from context_fbr.analysis.results import read_results
 from context_fbr.config.cell import TRAINING_FORMAT
 from context_fbr.config.preprocessing import Preparation
 from context_fbr.core.errors import UserError
 from context_fbr.core.geometry import geometry
+from context_fbr.metrics.columns import CELL_SCORES
 from context_fbr.preprocessing import prepared
 from context_fbr.preprocessing.prepared import Case
 from context_fbr.preprocessing.recipe import Recipe
@@ -90,16 +92,16 @@ def test_a_result_table_is_read_or_refused_with_its_name(tables: Path, examples:
 @pytest.mark.parametrize(
     ("kind", "before", "after", "expected"),
     [
-        ("scores", "a,0.18", "a,1.7", r"line 2: dsc is 1\.7, expected 0 to 1"),
-        ("scores", ",1,0.5,0.1,", ",-1,0.5,0.1,", r"line 2: hausdorff is -1\.0, expected 0 or more"),
-        ("scores", "0.01,,", "1.01,,", r"line 3: fg_ratio is 1\.01, expected 0 to 1"),
-        ("scores", "b,0.0", "a,0.0", "line 3: a stands there twice"),
-        ("scores", ",1.0,0.01", ",inf,0.01", "line 3: abs_diff is inf"),
-        ("scores", "b,0.0", "b,zero", "line 3: dsc is 'zero', expected a number"),
-        ("foreground_ratios", "c,0.5", "c,1.5", r"line 3: foreground_ratio is 1\.5, expected 0 to 1"),
-        ("foreground_ratios", "c,0.5", "c,", "line 3: foreground_ratio is nan"),
-        ("history", "3,0.1", "2.5,0.1", "line 4: epoch is '2.5'"),
-        ("history", "3,0.1", "2,0.1", "line 4: 2, 0.1 stands there twice"),
+        ("scores", "a,0.18", "a,1.7", r":2: dsc is 1\.7, expected 0 to 1"),
+        ("scores", ",1,0.5,0.1,", ",-1,0.5,0.1,", r":2: hausdorff is -1\.0, expected 0 or more"),
+        ("scores", "0.01,,", "1.01,,", r":3: fg_ratio is 1\.01, expected 0 to 1"),
+        ("scores", "b,0.0", "a,0.0", r":3: a is there twice"),
+        ("scores", ",1.0,0.01", ",inf,0.01", r":3: abs_diff is inf"),
+        ("scores", "b,0.0", "b,zero", r":3: dsc is 'zero', expected a number"),
+        ("foreground_ratios", "c,0.5", "c,1.5", r":3: foreground_ratio is 1\.5, expected 0 to 1"),
+        ("foreground_ratios", "c,0.5", "c,", r":3: foreground_ratio is ''"),
+        ("history", "3,0.1", "2.5,0.1", r":4: epoch is 2.5"),
+        ("history", "3,0.1", "2,0.1", r":4: 2, 0.1 is there twice"),
     ],
 )
 def test_a_value_that_cannot_be_is_named_with_its_line(
@@ -174,20 +176,6 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     CELL.training.write_text(json.dumps(TRAINED))
     lockfile.LOCK.write_text(LOCK)
     return tmp_path
-
-
-@efforts(100, 8_000)
-def test_prepared_cases_are_read_or_refused(study: Path, examples: int) -> None:
-    path = prepared.folder("spheres") / "cases.json"
-
-    def read(content: bytes) -> None:
-        path.write_bytes(content)
-        for case in prepared.read_cases("spheres", "test"):
-            assert min(case.shape) >= 0
-            assert Path(case.name).name == case.name
-        assert isinstance(prepared.read_task("spheres").recipe, dict)
-
-    fuzz("cases.json", examples, mutated_json(path.read_text()), read, lambda _, e: names(e, path))
 
 
 @efforts(100, 8_000)

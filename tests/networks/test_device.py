@@ -23,17 +23,17 @@ DEVICES = ["GPU-a", "GPU-b", "GPU-c"]
 HOLD = """
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from context_fbr.networks import device
 folder, *devices = sys.argv[1:]
-print(device.acquire_device(devices, Path(folder)).index, flush=True)
+index, lock = device.acquire_device(devices, Path(folder))
+print(index, flush=True)
 sys.stdin.read()
 """
 
 
 @contextmanager
 def holder(folder: Path, devices: list[str] = DEVICES) -> Iterator[subprocess.Popen[str]]:
-    """A process that takes a lease, and keeps it until the block ends."""
+    """A process that takes a device, and keeps it until the block ends."""
     command = [sys.executable, "-c", HOLD, str(folder), *devices]
     environment = {"PYTHONPATH": str(ROOT / "src")}
     with subprocess.Popen(
@@ -66,15 +66,13 @@ def test_a_process_that_is_killed_gives_its_device_back(tmp_path: Path) -> None:
 
 
 def test_devices_are_known_by_name_whatever_their_place_in_the_list(tmp_path: Path) -> None:
-    """As with CUDA_VISIBLE_DEVICES, which numbers the same GPUs anew for each process."""
+    """As with CUDA_VISIBLE_DEVICES, which gives the same GPU another number in each process."""
     first = device.acquire_device(["GPU-a", "GPU-b"], tmp_path)
     second = device.acquire_device(["GPU-a"], tmp_path)  # the only one it may use is taken: it is shared
     third = device.acquire_device(["GPU-b", "GPU-a"], tmp_path)
-    assert (first.index, second.index, third.index) == (0, 0, 0)
-    third.release()
-    assert device.acquire_device(["GPU-a", "GPU-b"], tmp_path).index == 1
-    for lease in (first, second):
-        lease.release()
+    assert (first[0], second[0], third[0]) == (0, 0, 0)
+    third[1].release()
+    assert device.acquire_device(["GPU-a", "GPU-b"], tmp_path)[0] == 1
 
 
 @pytest.fixture

@@ -681,13 +681,13 @@ def test_a_lock_file_that_its_owner_removes_while_it_is_taken_is_made_again(
     calls: list[int] = []
 
     def once_removed(file: int, how: int) -> None:
-        if not calls:
+        calls.append(file)
+        if len(calls) == 1:
             path.unlink()
             path.touch()  # the next owner's
-        calls.append(file)
         flock(file, how)
 
-    monkeypatch.setattr(locks.fcntl, "flock", once_removed)
+    monkeypatch.setattr(fcntl, "flock", once_removed)
     with locks.hold(path):
         assert len(calls) == 2
         assert path.read_text().startswith(f"process {os.getpid()} on ")

@@ -18,7 +18,7 @@ from context_fbr.config.preprocessing import Preparation, Prepare, Split
 from context_fbr.core import nifti, resources
 from context_fbr.core.errors import UserError
 from context_fbr.preprocessing import prepared, recipe
-from context_fbr.preprocessing.splits import SPLITS, Source
+from context_fbr.preprocessing.splits import Source
 
 NAMES = [f"spheres_{i:03d}" for i in range(7)]
 PLAIN = Prepare(split=Split(train=1, validation=1, test=1))
@@ -58,7 +58,10 @@ def test_raw_data_has_the_same_bytes_every_time(workspace: Path) -> None:
 
 def test_cases_are_split_by_sorted_file_name_and_voxels_are_kept(workspace: Path) -> None:
     prepare.main(["spheres"])
-    names = {split: [case.name for case in prepared.read_cases("spheres", split)] for split in SPLITS}
+    names = {
+        split: [case.name for case in prepared.read_cases("spheres", split)]
+        for split in ("train", "validation", "test")
+    }
     assert names == {"train": NAMES[:3], "validation": NAMES[3:4], "test": NAMES[4:]}
     for case in prepared.read_cases("spheres", "test"):
         image, label = prepared.read_volume("spheres", case)
@@ -420,7 +423,7 @@ def test_a_prepared_volume_that_is_missing_or_damaged_is_named(workspace: Path, 
         prepared.read_volume("spheres", case)
 
 
-def test_a_task_that_was_not_prepared_says_what_to_run(workspace: Path) -> None:
+def test_prepared_cases_that_are_missing_damaged_or_of_another_version_are_one_error(workspace: Path) -> None:
     with pytest.raises(UserError, match="dvc repro prepare@spheres"):
         prepared.read_cases("spheres", "train")
     prepare.main(["spheres"])
@@ -429,7 +432,9 @@ def test_a_task_that_was_not_prepared_says_what_to_run(workspace: Path) -> None:
         ('{"format": 1, "cases": []}', f"format 1, expected {prepared.FORMAT}; run `dvc repro prepare`"),
         (f'{{"format": {prepared.FORMAT}, "cases": [{{"name": 1}}]}}', "is damaged"),
         ("{", "is damaged"),
+        ("[]", "is damaged"),
+        ("é", "is damaged"),
     ):
-        path.write_text(text)
-        with pytest.raises(UserError, match=expected):
+        path.write_text(text, encoding="latin-1")
+        with pytest.raises(UserError, match=f"cases.json: {expected}"):
             prepared.read_cases("spheres", "train")

@@ -263,11 +263,11 @@ def test_a_torn_state_does_not_take_the_place_of_the_good_one(study: Study) -> N
 @pytest.mark.slow
 def test_what_to_do_with_bad_numbers_can_be_changed_and_the_training_goes_on(study: Study) -> None:
     interrupted(study)
-    study.edit("on_bad_numbers: stop", "on_bad_numbers: skip")
+    study.edit("on_nonfinite: stop", "on_nonfinite: skip")
     try:
         assert "resumes in epoch 1 after step 2" in finish(study, "train", "unet")
     finally:
-        study.edit("on_bad_numbers: skip", "on_bad_numbers: stop")
+        study.edit("on_nonfinite: skip", "on_nonfinite: stop")
 
 
 def test_with_both_states_torn_a_training_starts_from_the_beginning(study: Study) -> None:

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from context_fbr.core.errors import StoppedError
-from context_fbr.runtime.stop_signals import stop_requests
-from context_fbr_tools.grid.processes import signals_as_exceptions
+from context_fbr.runtime.stop_signals import signals_as_exceptions, stop_requests
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from workspace import GIT_IDENTITY
 
-from context_fbr.analysis.results import CELL_COLUMNS, SCORES
+from context_fbr.analysis.results import CELL_COLUMNS
+from context_fbr.metrics.columns import SCORES
 from context_fbr.runtime import entry
 from context_fbr_tools import cli
 

@@ -320,7 +320,7 @@ def test_a_gradient_that_is_not_finite_stops_before_it_can_be_saved(
         )  # fmt: skip
     assert "epoch 2, step 1: the gradient's norm is inf at a loss of 0." in str(stopped.value)
     assert "mean losses of the epochs before: 0." in str(stopped.value)
-    assert "train.on_bad_numbers: skip" in str(stopped.value)
+    assert "train.on_nonfinite: skip" in str(stopped.value)
     assert (states[-1].epoch, states[-1].steps) == (2, ())
 
 
@@ -329,7 +329,7 @@ def test_a_step_with_bad_numbers_can_be_skipped_and_counted_as_if_it_never_was(
 ) -> None:
     """Means of the batch norm included: the weights after it are those before it."""
     plan = protocol(document)
-    plan = replace(plan, settings=plan.settings.model_copy(update={"on_bad_numbers": "skip"}))
+    plan = replace(plan, settings=plan.settings.model_copy(update={"on_nonfinite": "skip"}))
     before: list[dict[str, torch.Tensor]] = []
     network = poisoned(document, 3)
     begun, after_the_step = 4, 5  # pauses of an epoch: begin, step, step, validated volume

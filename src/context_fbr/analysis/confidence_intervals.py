@@ -5,11 +5,11 @@ coefficient x mean over rows; its variance has two sources, each with clusters a
 own:
 
 * seeds: the rows of one training move together. Trainings are independent, also those of two configurations
-  that bear the same number. Variance by configuration, G / (G - 1) for G seeds; degrees of freedom by
+  that have the same number. Variance by configuration, G / (G - 1) for G seeds; degrees of freedom by
   Welch and Satterthwaite over the configurations.
 * cases: the rows of one test case move together, in all configurations: differences are paired by case.
   Dice is skewed (most cases near 1, a few far below), so these limits are corrected for skewness after
-  Hall (J. R. Stat. Soc. B 54, 1992) and lie unevenly about the estimate.
+  Hall (J. R. Stat. Soc. B 54, 1992) and are not symmetric about the estimate.
 
 Each source gives distances to the limits with its own t quantile (three seeds: 4.3, not 1.96), and the
 interval's are the roots of the sums of their squares. What varies from row to row is counted in both
@@ -56,7 +56,7 @@ class Term:
 
 @dataclass(frozen=True)
 class _Source:
-    """What one source of error does to a statistic."""
+    """Effect of one source of error on a statistic."""
 
     variance: float
     degrees_of_freedom: float
@@ -86,7 +86,7 @@ def interval(
     nested: bool = False,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Interval:
-    """The sum of the terms with its confidence interval.
+    """Return the sum of the terms with its confidence interval.
 
     Args:
         terms: at least one.
@@ -97,7 +97,7 @@ def interval(
 
     Returns:
         Without any limits if one of the configurations was trained once, or a term has a single case:
-        such data do not tell how far another training or another case would lie. Undefined if a term has
+        such data do not show the spread of trainings or of cases. Undefined if a term has
         no rows.
     """
     estimate = 0.0
@@ -134,7 +134,7 @@ def defined_pairs(a: pd.DataFrame, b: pd.DataFrame, value: str) -> tuple[pd.Data
 
 
 def _seeds(rows: pd.DataFrame) -> _Source | None:
-    """From the trainings; None if a configuration was trained only once."""
+    """Return the part of the trainings; None if a configuration was trained only once."""
     random = rows[rows["seed"].notna()]
     variances, freedoms = [], []
     for _, own in random.groupby(CONFIG_COLUMNS, sort=False):
@@ -147,7 +147,7 @@ def _seeds(rows: pd.DataFrame) -> _Source | None:
 
 
 def _cases(parts: Sequence[pd.DataFrame], counts: Sequence[int]) -> _Source | None:
-    """From the cases; None if a term has a single one.
+    """Return the part of the cases; None if a term has a single one.
 
     Degrees of freedom are those of the terms, as if these were independent, but no more than the largest has:
     for a paired difference the number of pairs - 1, for two groups of cases close to Welch's.

@@ -1,4 +1,4 @@
-"""What another patch size or another network changes: differences between configurations, with intervals."""
+"""Differences between patch sizes and between networks, with confidence intervals."""
 
 from collections.abc import Iterator
 from itertools import combinations

@@ -1,4 +1,4 @@
-"""What models are called in tables and figures for people."""
+"""Names of models in tables and figures."""
 
 NAMES = {
     "unet": "UNet",

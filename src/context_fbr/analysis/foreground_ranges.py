@@ -25,9 +25,9 @@ def training_ranges(ratios: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def assign_range_group(evidence: Evidence) -> pd.DataFrame:
-    """The scores with the column `group`: within, below, or above the range of (task, model, patch size).
+    """Return the scores with the column `group`, the place in the range of (task, model, patch size).
 
-    A baseline has no patches of its own: its rows stand once for every patch size of the task, with the
+    A baseline has no patches of its own: its rows are repeated for every patch size of the task, with the
     range of the task's networks there. Rows without a known range are left out.
     """
     ranges = training_ranges(evidence.ratios, CONFIG_COLUMNS)
@@ -134,7 +134,7 @@ def columns(name: str, found: Interval) -> dict[str, float]:
 
 
 def loss_terms(name: str, within: pd.DataFrame, group: pd.DataFrame) -> list[Term]:
-    """How much worse a group is than within: a smaller Dice, a greater distance."""
+    """Return by how much a group is worse than `within`: a smaller Dice, a greater distance."""
     sign = 1 if name == "dice" else -1
     return [Term(sign, within), Term(-sign, group)]
 

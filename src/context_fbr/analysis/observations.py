@@ -11,7 +11,7 @@ from context_fbr.evaluation.baselines import BASELINES
 
 @dataclass(frozen=True)
 class Evidence:
-    """Scores of test cases, and what the trainings saw. A run of a published cell stands as its seed."""
+    """Scores of test cases and ratios of training patches. The run of a published cell is its seed."""
 
     scores: pd.DataFrame
     """Columns `KEYS`, filename, dsc, hausdorff, abs_diff, fg_ratio and, of this study's own results, those
@@ -22,7 +22,7 @@ class Evidence:
     ratios: pd.DataFrame
     """Columns `KEYS`, foreground_ratio; one row a training patch."""
     converged: Mapping[tuple[str, str, int, int], bool] | None
-    """By cell; None if it is not known."""
+    """Values by cell; None if they are not known."""
     nested: frozenset[str] = field(default=frozenset())
     """Tasks of which every cell has test cases of its own: nothing is paired."""
 
@@ -32,7 +32,7 @@ class Evidence:
         return self.scores[self.scores["seed"].notna()]
 
     def converged_only(self) -> "Evidence":
-        """Without the cells that are known not to have converged."""
+        """Return the evidence without cells that are known not to have converged."""
         if self.converged is None:
             return self
         failed = {key for key, converged in self.converged.items() if not converged}
@@ -44,7 +44,7 @@ class Evidence:
         return replace(self, scores=keep(self.scores), ratios=keep(self.ratios))
 
     def not_converged(self, rows: pd.DataFrame) -> int | None:
-        """How many of the cells that the rows belong to have not converged; None if it is not known."""
+        """Return the number of cells of these rows that have not converged; None if it is not known."""
         if self.converged is None:
             return None
         keys = (
@@ -54,7 +54,7 @@ class Evidence:
 
 
 def from_results(results: Results, converged: Mapping[tuple[str, str, int, int], bool]) -> Evidence:
-    """This study's results as evidence; `converged` by cell."""
+    """Return this study's results as evidence; `converged` by cell."""
     baselines = results.baselines.rename(columns={"baseline": "model"}).drop(columns="threshold")
     baselines = baselines.assign(patch_size=pd.NA, seed=pd.NA)
     scores = pd.concat(
@@ -65,5 +65,5 @@ def from_results(results: Results, converged: Mapping[tuple[str, str, int, int],
 
 
 def is_baseline(model: str) -> bool:
-    """Whether this is the name of a baseline and not of a network."""
+    """Return true if this is the name of a baseline and not of a network."""
     return model in BASELINES

@@ -29,7 +29,7 @@ SCORES, HISTORY, RATIOS, BASELINES = "scores.csv", "history.csv", "foreground_ra
 
 @dataclass(frozen=True)
 class Record:
-    """What made the tables beside it."""
+    """Provenance of the tables in its folder."""
 
     format: int
     name: str
@@ -47,7 +47,7 @@ class Record:
     versions: Mapping[str, str | None]
     date: str
     seconds: Mapping[str, float]
-    """By part, by the clock and as CPU time of the process (`..._cpu`)."""
+    """Times of each part, by the clock and as CPU time of the process (`..._cpu`)."""
 
 
 def paper_document() -> Document:
@@ -56,10 +56,10 @@ def paper_document() -> Document:
 
 
 def digest(document: Document, name: str) -> str:
-    """SHA-256 of the parameters that decide a cell or a task's baselines.
+    """Return the SHA-256 of the parameters that decide a cell or a task's baselines.
 
     `train.threads` is left out: it belongs to the machine, and is in the record. So are `voxels_per_batch`,
-    which moves the last bits only, `on_bad_numbers`, which changes nothing in a finished cell, and each
+    which moves the last bits only, `on_nonfinite`, which changes nothing in a finished cell, and each
     parameter of `AS_PUBLISHED` with its published value: a new parameter changes no digest.
     """
     study = read_study(document)
@@ -88,7 +88,7 @@ AS_PUBLISHED: Mapping[str, Any] = MappingProxyType(
 
 
 def _plain(section: Section) -> dict[str, Any]:
-    left_out = {"threads", "on_bad_numbers", "voxels_per_batch"}
+    left_out = {"threads", "on_nonfinite", "voxels_per_batch"}
     tree = section.model_dump(mode="json", exclude=left_out, exclude_unset=True)
     return {key: value for key, value in tree.items() if AS_PUBLISHED.get(key) != value}
 
@@ -107,7 +107,7 @@ def _block(model: Model) -> dict[str, Any]:
 
 
 def data_digest(volumes: Iterable[tuple[str, str, np.ndarray, np.ndarray]]) -> str:
-    """SHA-256 of (name, split, image (x, y, z) float32, label (x, y, z) uint8) in the order given."""
+    """Return the SHA-256 of (name, split, image (x, y, z) float32, label (x, y, z) uint8) in this order."""
     total = hashlib.sha256()
     for name, split, image, label in volumes:
         total.update(f"{name} {split} {image.shape}".encode())
@@ -117,12 +117,12 @@ def data_digest(volumes: Iterable[tuple[str, str, np.ndarray, np.ndarray]]) -> s
 
 
 def record_text(record: Record) -> str:
-    """The record as JSON."""
+    """Return the record as JSON."""
     return json.dumps(asdict(record), indent=1) + "\n"
 
 
 def read_record(folder: Path, document: Document) -> Record:
-    """Read a folder's record and hold it against the paper profile and the tables beside it.
+    """Read a folder's record and compare it with the paper profile and the folder's tables.
 
     Raises:
         UserError: with what does not fit: another format, other parameters than the profile's, a table that

@@ -1,4 +1,4 @@
-"""From tables of results to the numbers of the study: data frames in, data frames and plain dicts out."""
+"""Numbers of the study from tables of results: data frames in, data frames and plain dicts out."""
 
 from typing import Any
 
@@ -8,16 +8,17 @@ import pandas as pd
 from context_fbr.analysis.foreground_ranges import score_columns
 from context_fbr.analysis.observations import Evidence, is_baseline
 from context_fbr.analysis.result_files import DIGITS
-from context_fbr.analysis.results import CASE_SCORES, CELL_COLUMNS, CONFIG_COLUMNS, SCORES, Results
+from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS, Results
 from context_fbr.config.analysis import Analysis
+from context_fbr.metrics.columns import CASE_SCORES, SCORES
 
 ALL_SIZES = "all"  # a baseline has no patch: it is the same at all sizes
 
 
 def cell_table(results: Results, settings: Analysis) -> pd.DataFrame:
-    """One row a cell: how it trained, how it did on the test cases, what its patches held.
+    """Return one row a cell: its training, its scores on the test cases, the ratios of its patches.
 
-    Means are over the cases for which a score is defined; the undefined are counted beside them. `abs_diff`
+    Means are over the cases for which a score is defined; the undefined cases are counted. `abs_diff`
     is undefined where Dice is: the label is empty.
     """
     scores = results.scores.groupby(CELL_COLUMNS, sort=False)
@@ -55,14 +56,14 @@ def cell_table(results: Results, settings: Analysis) -> pd.DataFrame:
 
 
 def has_converged(cells: pd.DataFrame, settings: Analysis) -> pd.Series:
-    """Whether each cell has, by its columns best_validation_dice and last_validation_change."""
+    """Return for each cell whether it has, by best_validation_dice and last_validation_change."""
     # A comparison with a missing change is False: a cell that was validated once has not shown anything.
     steady = cells["last_validation_change"].astype("float64") < settings.convergence_tolerance
     return steady & (cells["best_validation_dice"] >= settings.minimum_validation_dice)
 
 
 def convergence(cells: pd.DataFrame) -> dict[tuple[str, str, int, int], bool]:
-    """Whether each cell of a cell table has converged."""
+    """Return for each cell of a cell table whether it has converged."""
     keys = cells[CELL_COLUMNS].itertuples(index=False, name=None)
     return dict(zip(keys, cells["converged"].map(bool), strict=True))
 
@@ -119,9 +120,9 @@ def tree_of(summary: pd.DataFrame) -> dict[str, Any]:
 
 
 def headline(summary: pd.DataFrame) -> dict[str, Any]:
-    """Return the few numbers that stand for the study: mean Dice of each network at each patch size.
+    """Return the numbers that summarise the study: mean Dice of each network at each patch size.
 
-    Also the number of cells that have not converged, which says how far to trust the others.
+    Also the number of cells that have not converged, which limits the trust in the others.
     """
     tree: dict[str, Any] = {"cells_not_converged": int(summary["not_converged"].sum())}
     networks = summary[summary["patch_size"] != ALL_SIZES]

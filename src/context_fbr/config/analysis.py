@@ -13,20 +13,20 @@ from context_fbr.core.errors import UserError
 
 
 class Analysis(Section):
-    """How results are judged."""
+    """Rules by which results are judged."""
 
     convergence_tolerance: Annotated[float, Field(gt=0)]
     """A cell has converged only if its last two validations differ by less than this in Dice ..."""
     minimum_validation_dice: Annotated[float, Field(ge=0, le=1)]
-    """... and its best validation Dice is no less than this."""
+    """... and its best validation Dice is at least this."""
     confidence: Annotated[float, Field(gt=0, lt=1)]
-    """Of every interval."""
+    """Level of every interval."""
     small_loss: Annotated[float, Field(gt=0)]
     """Dice: a loss, or a difference, that is called small."""
 
 
 class Regression(Section):
-    """Limits; a mean is worse than before only if its interval, where there is one, says so too."""
+    """Limits of a change; a mean is worse only if its interval, where there is one, excludes 0 too."""
 
     dice: Annotated[float, Field(ge=0, le=1)]
     """Mean test Dice may be lower by this."""

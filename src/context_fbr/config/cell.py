@@ -6,7 +6,7 @@ from pathlib import Path
 from context_fbr.core.errors import UserError
 
 TRAINING_FORMAT = 4
-"""Of training.json; the cells of another version are trained again."""
+"""Version of training.json; cells of another version are trained again."""
 
 
 @dataclass(frozen=True, order=True)
@@ -57,7 +57,7 @@ class Cell:
 
     @property
     def training(self) -> Path:
-        """What the training came to: best epoch, its Dice, number of parameters."""
+        """Summary of the training: best epoch, its Dice, number of parameters."""
         return Path("models") / self.key / "training.json"
 
     @property
@@ -76,7 +76,7 @@ class Cell:
         return Path("metrics/test") / f"{self.key}.csv"
 
     def provenance(self, stage: str) -> Path:
-        """What made the results of a stage, see provenance.py."""
+        """Provenance of the results of a stage, see provenance.py."""
         return Path("metrics/provenance") / stage / f"{self.key}.json"
 
     @property

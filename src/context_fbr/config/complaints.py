@@ -47,7 +47,7 @@ def complaints(
 
 
 def suggestion(name: str, allowed: Iterable[str]) -> str:
-    """What is allowed instead of `name`, the nearest first."""
+    """Return the names that are allowed instead of `name`, the nearest first."""
     names = sorted(allowed)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
@@ -55,7 +55,7 @@ def suggestion(name: str, allowed: Iterable[str]) -> str:
 
 
 def shortened(text: str) -> str:
-    """The beginning of a long text."""
+    """Return the beginning of a long text."""
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 
@@ -91,7 +91,7 @@ def _in_file(root: CommentedMap, location: Location, is_missing: bool) -> Locati
 
 
 def _list_without_quotes(root: CommentedMap, location: Location) -> str | None:
-    """The complaint of a list of scalars of which some are no text, as `[001, a]`; None of another value."""
+    """Return the problem of a list of scalars with one that is not text, as `[001, a]`; None without one."""
     node = reduce(lambda node, key: node[key], location, root)
     if not isinstance(node, CommentedSeq) or any(isinstance(value, list | dict) for value in node):
         return None
@@ -111,7 +111,7 @@ def _as_written(value: Any) -> str:
 
 
 def _alternatives(texts: list[str]) -> str:
-    """What is wrong, and with each branch of a union; the value is named once."""
+    """Return the problem of a value, or of it and each branch of a union; the value is named once."""
     return " or ".join(
         dict.fromkeys([texts[0], *(text.partition(", but ")[2] or text for text in texts[1:])])
     )

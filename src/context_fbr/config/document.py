@@ -41,7 +41,7 @@ SectionType = TypeVar("SectionType", bound=Section)
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed params.yaml that remembers where each value stands."""
+    """A parsed params.yaml that knows the line of each value."""
 
     path: Path
     root: CommentedMap
@@ -51,7 +51,7 @@ class Document:
         """Parse the file.
 
         Raises:
-            UserError: if it is missing, is no YAML, or is no mapping; with the line where that is known.
+            UserError: if it is missing, or not a mapping in YAML; with the line where that is known.
         """
         try:
             content = bounded.read(path)
@@ -97,12 +97,12 @@ class Document:
             raise UserError(*(self.problem(place, text) for place, text in found)) from None
 
     def problem(self, location: Location, text: str) -> str:
-        """One line that says where (file:line, key) and what."""
+        """Return a problem in one line, with its place (file:line, key)."""
         key = ".".join(map(str, location)) or "top level"
         return f"{self.path}:{self.line(location)}: {visible(shortened(key))}: {visible(text)}"
 
     def line(self, location: Location) -> int:
-        """Line (from 1) of the deepest part of `location` that stands in the file."""
+        """Return the line (from 1) of the deepest part of `location` that is in the file."""
         node, line = self.root, 0
         for key in location:
             try:
@@ -114,7 +114,7 @@ class Document:
 
 
 class _Constructor(RoundTripConstructor):
-    """Tells where a scalar stands that is not what its tag says, `!!int x`."""
+    """Constructor that names the line of a scalar that does not fit its tag, `!!int x`."""
 
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         try:
@@ -141,15 +141,15 @@ class _Parser(RoundTripParser):
 
 
 def parse(content: bytes, place: str, kind: str = "rt") -> Any:
-    """YAML as a tree.
+    """Parse YAML to a tree.
 
     Args:
         content: of a file.
-        place: what to call it.
+        place: its name in messages.
         kind: `rt` gives ruamel's nodes, which remember their lines, and `safe` dicts and lists.
 
     Raises:
-        UserError: if it is no text or no YAML, or larger or deeper than any file of this project, see
+        UserError: if it is not YAML, or larger or deeper than any file of this project, see
             `yaml_limits`.
     """
     yaml = YAML(typ=kind)
@@ -178,7 +178,7 @@ def parse(content: bytes, place: str, kind: str = "rt") -> Any:
         text = f"is not valid YAML: holds the character U+{error.character:04X}"
     except RecursionError:
         text = "is not valid YAML: its brackets, lists or mappings are nested too deeply"
-    except Exception as error:  # what ruamel has no words for, as a mapping that is merged into itself
+    except Exception as error:  # ruamel has no error of its own for a mapping that is merged into itself
         text = f"is not valid YAML: {type(error).__name__}: {error}"
     raise UserError(f"{place}:{line}: {visible(text)}")
 

@@ -1,4 +1,4 @@
-"""How predictions are scored: `tasks.<task>.evaluate`, and all that the stage `evaluate` reads."""
+"""Settings of scoring, `tasks.<task>.evaluate`, and all that the stage `evaluate` reads."""
 
 from dataclasses import dataclass
 from typing import Annotated

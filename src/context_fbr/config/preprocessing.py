@@ -1,4 +1,4 @@
-"""How raw volumes become what the networks see: `tasks.<task>.prepare`."""
+"""Settings of preprocessing, `tasks.<task>.prepare`: from raw volumes to inputs of the networks."""
 
 import unicodedata
 from collections import Counter
@@ -11,15 +11,15 @@ from context_fbr.config.document import InconsistentError, Section
 Count = Annotated[int, Field(ge=1)]
 Spacing = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1), AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
-"""Of a case, composed: macOS may decompose the letters of names."""
+"""Name of a case, composed: macOS may decompose the letters of names."""
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
 class Split(Section):
-    """Which cases train, validate and test.
+    """Cases for training, validation and test.
 
     Counts take the cases in the order of their sorted file names, lists name them. `test: imagesTs` takes the
-    data set's own test folder, where its labels are at hand.
+    data set's own test folder, if it has labels.
     """
 
     train: Count | Names
@@ -42,16 +42,16 @@ class Split(Section):
 
 
 class Preparation(Section):
-    """How an image becomes what the networks see; what is not given is left as it is."""
+    """Preprocessing of an image; a step that is not given is left out."""
 
     foreground: Annotated[tuple[Count, ...], Field(min_length=1)] = (1,)
     """Label values that are segmented, together as one class."""
     window: tuple[float, float] | None = None
-    """Intensities from low to high become 0 to 1, and what lies outside is clipped: for CT, in HU."""
+    """Intensities from low to high become 0 to 1, others are clipped: for CT, in HU."""
     z_score: bool = False
-    """Whether the voxels above 0 get the mean 0 and the standard deviation 1: for MRI."""
+    """If true, the voxels above 0 get the mean 0 and the standard deviation 1: for MRI."""
     crop: bool = False
-    """Whether to crop to the box of the voxels above 0, after the window."""
+    """If true, the image is cropped to the box of the voxels above 0, after the window."""
     spacing_mm: tuple[Spacing, Spacing, Spacing] | None = None
     """Edges of a voxel after resampling, towards right, anterior and superior."""
 
@@ -65,6 +65,6 @@ class Preparation(Section):
 
 
 class Prepare(Preparation):
-    """That, and which cases are for what."""
+    """Preprocessing of a task: of its images, and the split of its cases."""
 
     split: Split

@@ -41,10 +41,10 @@ class Change:
 
 
 def apply(name: str, params: Path) -> list[Change]:
-    """Write the overlay profiles/NAME.yaml into `params`, comments kept; give what changed.
+    """Write the overlay profiles/NAME.yaml into `params`, comments kept; return the changes.
 
     Raises:
-        UserError: if there is no such profile, or the result is no valid study; `params` is then untouched.
+        UserError: if there is no such profile, or the result is not a valid study: `params` is not changed.
     """
     return apply_overlay(profile_path(name), params)
 
@@ -62,8 +62,8 @@ def profile_path(name: str) -> Path:
 
 
 def apply_overlay(overlay: Path, params: Path) -> list[Change]:
-    """As `apply`, with the overlay's file."""
-    Document.read(params)  # says what is wrong with it
+    """Apply an overlay by its file; otherwise as `apply`."""
+    Document.read(params)  # raises its problems
     content = params.read_bytes()
     ending = line_ending(content)
     # With LF, or ruamel drops line breaks between comments.

@@ -1,4 +1,4 @@
-"""Where a task's data comes from: `tasks.<task>.raw`."""
+"""Source of a task's data: `tasks.<task>.raw`."""
 
 import os
 import re
@@ -19,7 +19,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class SphereSet(Section):
-    """How many volumes, and the range of their spheres' radii in voxels (both ends included)."""
+    """Number of volumes, and the range of their spheres' radii in voxels (both ends included)."""
 
     volumes: Count
     radius: tuple[Count, Count]
@@ -78,9 +78,9 @@ class ArchiveRaw(Section):
     archive: Annotated[str, Field(pattern=r"^[^/\\]+\.(tar|tar\.gz|tgz|zip)$")]
     """File name, looked for in data/incoming."""
     url: Annotated[str, Field(pattern=r"^https?://")] | None
-    """Where it can be downloaded; None if nowhere."""
+    """Address to download it from; None if there is none."""
     md5: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None
-    """Of the archive; None if unknown."""
+    """Hash of the archive; None if unknown."""
 
 
 class FolderRaw(Section):
@@ -109,7 +109,7 @@ SOURCES: Mapping[str, type[SpheresRaw] | type[ArchiveRaw] | type[FolderRaw]] = M
 
 
 def read_raw(document: Document, task: str) -> Raw:
-    """Validate `tasks.<task>.raw`, which is of the kind that its `source` says.
+    """Validate `tasks.<task>.raw`, of the kind that its `source` names.
 
     Raises:
         UserError: with every problem of it.
@@ -139,7 +139,7 @@ def folder_warnings(document: Document, task: str, raw: Raw) -> list[str]:
 
 
 def _overlap(root: Path, task: str, raw: FolderRaw) -> str | None:
-    """What is wrong with a folder that shares files with the one that DVC empties before the stage."""
+    """Return the problem of a folder that shares files with the one that DVC empties before the stage."""
     folder = raw.folder
     if raw.unset_variables:
         return None  # it is nowhere on this machine

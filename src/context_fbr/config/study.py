@@ -55,7 +55,7 @@ class _Keys(Section):
 
 @dataclass(frozen=True)
 class Study:
-    """Everything that params.yaml says."""
+    """Everything that params.yaml holds."""
 
     document: Document
     grid: Grid
@@ -82,7 +82,7 @@ def read_study(document: Document) -> Study:
     def section(location: Location, model: type[SectionType]) -> SectionType | None:
         try:
             return document.section(location, model)
-        except UserError as error:  # go on: all problems are reported together
+        except UserError as error:  # continue: all problems are reported together
             problems.extend(error.problems)
             return None
 

@@ -16,7 +16,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class TaskTraining(Section):
-    """What of the training belongs to the task."""
+    """Settings of the training that belong to the task."""
 
     epochs: Count
 
@@ -39,7 +39,7 @@ class Training(Section):
     patches_per_volume: Count
     foreground_patch_probability: Annotated[float, Field(ge=0, le=1)]
     validate_every_epochs: Count
-    on_bad_numbers: Literal["stop", "skip"]
+    on_nonfinite: Literal["stop", "skip"]
     precision: Literal["float32", "bf16"]
     threads: Count
 
@@ -111,22 +111,22 @@ class TrainConfig:
         return {
             "cell": cell.key,
             "network": self.model.block,
-            # Without `on_bad_numbers`: up to the first of them it makes no difference.
-            "train": self.train.model_dump(mode="json", exclude={"on_bad_numbers"}),
+            # Without `on_nonfinite`, which makes no difference up to the first step that is not finite.
+            "train": self.train.model_dump(mode="json", exclude={"on_nonfinite"}),
             "sliding_window": self.window.model_dump(mode="json"),
             "epochs": self.epochs,
         }
 
 
 class Resume(Section):
-    """How a training saves itself."""
+    """Settings of checkpoints."""
 
     save_every_minutes: Annotated[float, Field(ge=0)]
     """0: after every step."""
 
 
 def read_save_interval_s(document: Document) -> float:
-    """Seconds between two checkpoints. It decides no result, so no stage depends on it.
+    """Return the seconds between two checkpoints. It decides no result, so no stage depends on it.
 
     Raises:
         UserError: as `Document.section`.

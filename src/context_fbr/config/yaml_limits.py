@@ -1,7 +1,7 @@
 """Limits of a YAML file, held while its parser emits events: before a tree, or the text of one, is built.
 
-A few lines of aliases (`*name`) can stand for billions of values, and a line of brackets is deeper than a
-parser's stack: so levels, values and characters are counted, aliases as what they stand for.
+A few lines of aliases (`*name`) can expand to billions of values, and a line of brackets is deeper than a
+parser's stack: so levels, values and characters are counted, with aliases expanded.
 """
 
 from typing import Any, NamedTuple

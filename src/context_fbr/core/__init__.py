@@ -1,1 +1,1 @@
-"""Files, errors, geometry and progress: knows nothing of the study."""
+"""Files, errors, geometry and progress, without knowledge of the study."""

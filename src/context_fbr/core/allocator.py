@@ -1,7 +1,7 @@
-"""Memory that a process has once taken from the system stays its own.
+"""Settings of the C library, so that a process keeps the memory that it has taken from the system.
 
 A network's maps come and go with each step. The C library takes the large ones from the system and gives them
-back, and the system clears each of their pages anew (results.csv in benchmarks/, part `step`).
+back, and the system clears each of their pages again (results.csv in benchmarks/, part `step`).
 """
 
 import ctypes
@@ -23,7 +23,7 @@ def keep() -> None:
 
 
 def give_back() -> None:
-    """As if nobody had called `keep`: what is free is given back from now on, as more is freed."""
+    """Undo `keep`: free memory is given back from now on, as more is freed."""
     _set({M_MMAP_MAX: USUAL_MAX, M_MMAP_THRESHOLD: USUAL_BLOCK, M_TRIM_THRESHOLD: 2 * USUAL_BLOCK})
 
 

@@ -1,7 +1,7 @@
-"""Files and folders that are there whole or not at all: written beside, flushed to disk, renamed.
+"""Files and folders that are there whole or not at all: written under another name, flushed to disk, renamed.
 
-What is being written ends in `.partial`, which git and DVC ignore, so that a killed process leaves nothing
-that counts; the next one to write the same thing takes its place. A link is followed, and what is replaced
+The name of an unfinished file ends in `.partial`, which git and DVC ignore: what a killed process leaves does
+not count, and the next process that writes the file replaces it. A link is followed, and a replaced file
 keeps its mode. A pipe or a device is written to, because it cannot be replaced.
 """
 
@@ -122,7 +122,7 @@ def scratch(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """Where to write what shall be at `path`; nothing of it is left after an error."""
+    """Give the path to write the content of `path` to; nothing of it is left after an error."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial
@@ -161,7 +161,7 @@ def _write_through(path: Path, content: tuple[bytes | memoryview, ...]) -> None:
 
 
 def _followed(path: Path) -> Path:
-    """Return where a link leads to; the path itself if it is no link, or one into DVC's cache."""
+    """Return the target of a link; the path itself if it is not a link, or one into DVC's cache."""
     if not path.is_symlink():
         return path
     target = os.path.realpath(path)

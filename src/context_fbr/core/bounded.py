@@ -15,12 +15,12 @@ from typing import Any
 
 MOST_BYTES = 16 * 2**20
 MOST_LEVELS = 50
-"""Of lists and mappings in each other."""
+"""Depth of nested lists and mappings."""
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
 def read(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Content of a regular file, also through a link.
+    """Read a regular file, also through a link.
 
     Raises:
         OSError: if it is not there, cannot be read, is a device or a pipe, or holds more than `most` bytes.
@@ -33,7 +33,7 @@ def read(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def read_text(path: Path, most: int = MOST_BYTES, encoding: str = "utf-8") -> str:
-    """As `read`, decoded; a wrong encoding is a UnicodeDecodeError, which is a ValueError."""
+    """Read as `read` does, and decode; a wrong encoding is a UnicodeDecodeError, which is a ValueError."""
     return read(path, most).decode(encoding)
 
 
@@ -44,15 +44,15 @@ def gunzip(content: bytes, most: int) -> bytes:
 
 
 def read_json(path: Path, most: int = MOST_BYTES) -> Any:
-    """A tree of JSON; errors as in `read_text` and `parse_json`."""
+    """Read a tree of JSON; errors as in `read_text` and `parse_json`."""
     return parse_json(read_text(path, most))
 
 
 def parse_json(text: str) -> Any:
-    """A tree of JSON, at most `MOST_LEVELS` deep.
+    """Parse JSON, at most `MOST_LEVELS` deep.
 
     Raises:
-        ValueError: if it is no JSON, or deeper.
+        ValueError: if it is not JSON, or deeper.
     """
     level = 0
     for token in _TOKENS.finditer(text):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 GZIP = 31  # zlib's wbits: the largest window, in a gzip file
 BYTES = 4096
-"""Unpacked bytes that are enough to tell a format, and to read the header of a volume."""
+"""Unpacked bytes that are enough to recognise a format, and to read the header of a volume."""
 _PACKED_BYTES = 1 << 16
 
 
@@ -23,7 +23,7 @@ class FileKind:
     text: str
     """Continues a sentence that begins with the file: `is a Git LFS pointer, not the file itself`."""
     remedy: str
-    """How to get a NIfTI-1 volume from it."""
+    """Remedy: the way to a NIfTI-1 volume."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FileStart:
 
     kind: FileKind
     packed: bool
-    """Whether the file is a gzip file."""
+    """Return true if the file is a gzip file."""
     content: bytes
     """The first bytes, unpacked: at most BYTES, fewer if the file is short or damaged."""
 

@@ -1,9 +1,9 @@
-"""From a case's original grid to the prepared one, and back.
+"""Resampling from a case's original grid to the prepared one, and back.
 
 Preparing crops a box of the original grid, turns it to RAS (axes towards right, anterior, superior) and
 resamples it to a spacing. Orientation only swaps and flips axes and resampling keeps their directions, so all
 of it is done axis by axis, for an oblique scan too, which stays oblique. This is what MONAI's CropForeground,
-Orientation and Spacing do: the lowest voxel keeps its place, and the last voxel lands within half a voxel of
+Orientation and Spacing do: the lowest voxel keeps its place, and the last voxel is within half a voxel of
 the last one of the original.
 """
 
@@ -24,7 +24,7 @@ SAME_PLACE = 0.1
 """Two grids are the same if their corners are no further apart than this part of a voxel's shortest edge.
 Headers that were written by different programs differ by rounding, some thousandths of that."""
 SHEAR = 1e-3
-"""The greatest cosine between two axes that counts as a right angle."""
+"""Return the greatest cosine between two axes that counts as a right angle."""
 SAME_EDGE_MM = 1e-3
 """An edge of a voxel this near to the wanted one is left as it is, as MONAI does: headers are rounded."""
 TIE = 1e-6  # voxels: positions that are this near to half-way between two voxels are half-way
@@ -32,13 +32,13 @@ TIE = 1e-6  # voxels: positions that are this near to half-way between two voxel
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a prepared volume lies in its original one."""
+    """Position of a prepared volume in its original one."""
 
     original_shape: Shape
     original_affine: Affine
     """Voxel of the original grid to world, in mm."""
     box: Box
-    """What was kept of the original grid: first voxel and the one after the last, by axis."""
+    """Part of the original grid that was kept: first voxel and the one after the last, by axis."""
     spacing_mm: tuple[float, float, float]
     """Edges of a prepared voxel."""
 
@@ -49,7 +49,7 @@ class Geometry:
 
     @cached_property
     def cropped_shape(self) -> Shape:
-        """Of the box after its axes are turned."""
+        """Shape of the box after its axes are turned."""
         edges = [stop - start for start, stop in self.box]
         x, y, z = (edges[axis] for axis in np.argsort(self.orientation[:, 0]))
         return x, y, z
@@ -68,7 +68,7 @@ class Geometry:
 
     @cached_property
     def shape(self) -> Shape:
-        """Of the prepared volume."""
+        """Shape of the prepared volume."""
         x, y, z = _nearest((np.array(self.cropped_shape) - 1) / self.steps + 1)
         return int(x), int(y), int(z)
 
@@ -87,7 +87,7 @@ class Geometry:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the prepared grid is the original one."""
+        """True if the prepared grid is the original one."""
         whole = all(
             (start, stop) == (0, n) for (start, stop), n in zip(self.box, self.original_shape, strict=True)
         )
@@ -96,14 +96,14 @@ class Geometry:
 
 
 def distance_mm(first: Affine, second: Affine, shape: Sequence[int]) -> float:
-    """How far apart two affines put the corners of a volume: the largest distance in mm."""
+    """Return the largest distance in mm between the corners of a volume under two affines."""
     corners = np.array([[*corner, 1] for corner in product(*((0, size) for size in shape))], dtype=np.float64)
     difference = corners @ (np.array(first) - np.array(second)).T
     return float(np.linalg.norm(difference[:, :3], axis=1).max())
 
 
 def shear(affine: Affine) -> float:
-    """The greatest cosine between two axes of a grid: 0 if they are at right angles."""
+    """Return the greatest cosine between two axes of a grid: 0 if they are at right angles."""
     directions = np.array(affine)[:3, :3] / voxel_sizes(np.array(affine))
     return float(np.abs(directions.T @ directions - np.eye(3)).max())
 
@@ -114,7 +114,7 @@ def geometry(
     box: Box | None = None,
     spacing_mm: tuple[float, float, float] | None = None,
 ) -> Geometry:
-    """The geometry of a case.
+    """Return the geometry of a case.
 
     Args:
         shape: of the original volume.

@@ -37,11 +37,11 @@ class Volume:
     image: nibabel.Nifti1Image
     """Three axes, lengths in mm."""
     header: nibabel.Nifti1Header
-    """As it is in the file: in its own units, nothing repaired."""
+    """The header in the file: in its own units, nothing repaired."""
     repairs: tuple[str, ...]
     """Fields of the header that are read as something else than they hold."""
     packed: bool
-    """Whether the file is a gzip file, whatever its name."""
+    """True if the file is a gzip file, whatever its name."""
 
 
 def read(path: Path) -> nibabel.Nifti1Image:
@@ -50,7 +50,7 @@ def read(path: Path) -> nibabel.Nifti1Image:
 
 
 def read_volume(path: Path) -> Volume:
-    """Read a 3D volume to its last byte, and no further than its header says.
+    """Read a 3D volume to its last byte, and no more bytes than its header promises.
 
     The first bytes decide whether the file is packed. Lengths in m and micron become mm, and axes of length 1
     behind the third are left out.
@@ -142,7 +142,7 @@ def encode(voxels: np.ndarray, affine: np.ndarray) -> bytes:
 
 
 def encode_mask(mask: np.ndarray, scan: nibabel.Nifti1Header) -> bytes:
-    """A mask (i, j, k) uint8 as a `.nii.gz` file that lies where a scan does.
+    """Encode a mask (i, j, k) uint8 as a `.nii.gz` file on the grid of a scan.
 
     Args:
         mask: on the grid of the scan.

@@ -1,4 +1,4 @@
-"""How much of this machine may be used at once."""
+"""Cores and memory of this machine that may be used at once."""
 
 import os
 import sys
@@ -17,15 +17,15 @@ def usable_cores() -> int:
 
 
 def usable_memory(root: Path = Path("/")) -> int:
-    """Bytes that are free for this process: on the machine, and in its container or job (`root`: for tests).
+    """Return the bytes that are free on the machine and in the container or job (`root`: for tests).
 
-    Containers and Slurm limit memory by Linux's control groups, which psutil does not look at.
+    Containers and Slurm limit memory by Linux's control groups, which psutil ignores.
     """
     return min([psutil.virtual_memory().available, *_group_rooms(root)])
 
 
 def usable_workers(jobs: int, memory_each: int) -> int:
-    """How many jobs may run at once, at least 1: by their number, by cores, by free memory (bytes each)."""
+    """Return the jobs that may run at once, at least 1: by number, cores and free memory (bytes each)."""
     return max(min(jobs, usable_cores(), usable_memory() // max(memory_each, 1)), 1)
 
 
@@ -52,7 +52,7 @@ def _group_rooms(root: Path) -> Iterator[int]:
 
 
 def _file_cache(folder: Path, prefix: str) -> int:
-    """Bytes of files that the kernel keeps in memory as long as nobody needs it, and that count as used."""
+    """Return the bytes of files that the kernel keeps in memory until it is needed; they count as used."""
     try:
         rows = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
         values = {key: int(value) for key, value in rows}

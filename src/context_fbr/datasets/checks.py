@@ -1,15 +1,15 @@
-"""What makes a volume, a case or a data set wrong: pure functions of what was read.
+"""Rules for a volume, a case and a data set: pure functions of the values that were read.
 
-**Same place.** Image and label lie in the same place if the same corner of both volumes is no further apart
+**Same place.** Image and label are in the same place if the same corner of both volumes is no further apart
 in the world than `geometry.SAME_PLACE` of the shortest edge of a voxel.
 
 **Spacing.** An edge of a voxel is under `SHORTEST_MM` if it is given in metres by mistake, or over
-`LONGEST_MM` if slices are missing or it is no scan at all. The longest edge is at most `MOST_ANISOTROPIC`
-times the shortest (scans of the lung with gaps reach 20); over `ANISOTROPIC` times somebody should look (MSD
+`LONGEST_MM` if slices are missing or it is not a scan. The longest edge is at most `MOST_ANISOTROPIC`
+times the shortest (scans of the lung with gaps reach 20); over `ANISOTROPIC` times there is a warning (MSD
 Task09 reaches 10).
 
 **Hounsfield units.** Water is 0, air -1000, fat -100, soft tissue 20 to 80, bone several hundred, metal up to
-30,000; what lies outside of the scanned circle is often padded with -1024, -2000 or -2048. Hence a volume of
+30,000; voxels outside of the scanned circle are often padded with -1024, -2000 or -2048. Hence a volume of
 modality CT cannot be in HU if
 
 * nothing is below 0: a forgotten rescale intercept (air is 0 then), an image scaled to 0..1 or 0..255, MRI;
@@ -49,7 +49,7 @@ _HU = (
 
 
 def image_problems(image: Facts, description: Description | None) -> list[Problem]:
-    """What is wrong with an image by itself."""
+    """Return the problems of an image."""
     problems = [*_voxel_problems(image), *_file_problems(image), *geometry_problems(image)]
     if description and description.is_ct and not math.isnan(image.minimum):
         problems += _hounsfield_problems(image)
@@ -57,7 +57,7 @@ def image_problems(image: Facts, description: Description | None) -> list[Proble
 
 
 def label_problems(label: Facts, description: Description | None) -> list[Problem]:
-    """What is wrong with a label by itself, its geometry aside."""
+    """Return the problems of a label, its geometry aside."""
     case = case_name(label.file)
     problems = [*_voxel_problems(label), *_file_problems(label)]
     if description:
@@ -83,7 +83,7 @@ def label_problems(label: Facts, description: Description | None) -> list[Proble
 
 
 def pair_problems(image: Facts, label: Facts) -> list[Problem]:
-    """Where image and label of a case do not belong together."""
+    """Return the problems of an image and a label that do not belong together."""
     case = case_name(label.file)
     problems: list[Problem] = []
     remedy = "take the label that belongs to the image, in the image's grid"
@@ -92,7 +92,7 @@ def pair_problems(image: Facts, label: Facts) -> list[Problem]:
         problems.append(error("shapes differ", case, label.file, text, remedy))
     distance = distance_mm(image.affine, label.affine, image.shape)
     limit = SAME_PLACE * min(image.spacing_mm)
-    if not distance <= limit:  # NaN is no place either
+    if not distance <= limit:  # NaN is not a place either
         text = (
             f"lies up to {distance:.3g} mm away from its image (affine); at most {limit:.2g} mm are allowed"
         )
@@ -136,11 +136,11 @@ def geometry_problems(volume: Facts) -> list[Problem]:
 
 
 def duplicate_problems(cases: Sequence[tuple[Facts | None, Facts | None]]) -> list[Problem]:
-    """Cases, given by image and label, with the same voxels.
+    """Return a problem for cases, given by image and label, with the same voxels.
 
     The same patient in training and test makes scores too good. The same label for two images is mostly a
     copy by mistake, but two small structures can be equal, and generated ones are: a warning. Empty labels
-    are told as such.
+    are reported as such.
     """
     images: dict[str, Facts] = {}
     labels: defaultdict[str, list[tuple[Facts | None, Facts]]] = defaultdict(list)
@@ -193,7 +193,7 @@ def _file_problems(volume: Facts) -> list[Problem]:
 
 
 def _form_problems(volume: Facts) -> list[Problem]:
-    """A header that says twice where the volume lies, and not the same."""
+    """Return the problem of a header with two places of the volume that differ."""
     if not volume.repairs and min(volume.spacing_mm) > 0 and volume.has_form:
         sides = zip(volume.shape, volume.pixdim_mm, volume.spacing_mm, strict=True)
         apart = max(n * abs(edge - size) for n, edge, size in sides)
@@ -246,6 +246,6 @@ def _times(shape: Sequence[int]) -> str:
 
 
 def _exactly(value: float) -> str:
-    """A float32 in as few digits as tell it from every other: 7, 0.1, 1.0000001."""
+    """Format a float32 in as few digits as identify it: 7, 0.1, 1.0000001."""
     short = f"{value:g}"
     return short if float(short) == value else str(np.float32(value))

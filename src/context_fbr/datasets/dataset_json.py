@@ -1,4 +1,4 @@
-"""dataset.json: what a data set says of itself."""
+"""dataset.json, the description of a data set."""
 
 import re
 import unicodedata
@@ -35,7 +35,7 @@ class Description:
 
     @property
     def is_ct(self) -> bool:
-        """Whether images hold Hounsfield units."""
+        """True if images hold Hounsfield units."""
         return any(_CT.search(modality) and not _NO_CT.search(modality) for modality in self.modalities)
 
 
@@ -59,7 +59,7 @@ class _File(BaseModel):
 
 
 def read(folder: Path) -> tuple[Description | None, list[Problem]]:
-    """Read a data set's dataset.json: what it says (None if it cannot be used), and what is wrong with it."""
+    """Read a data set's dataset.json: its description (None if it cannot be used), and its problems."""
     path = folder / NAME
     content: object = None
     try:
@@ -110,7 +110,7 @@ def _path(text: str, folder: str) -> str:
 
 
 def _written_otherwise(text: str, folder: str) -> bool:
-    """Whether a path names a file in the right folder, but is absolute or has the separators of Windows."""
+    """Return true for a file in the right folder by a path that is absolute or has separators of Windows."""
     path = PurePosixPath(text.replace("\\", "/"))
     is_absolute = path.is_absolute() or PureWindowsPath(text).is_absolute()
     return path.parent.name == folder and ("\\" in text or is_absolute)

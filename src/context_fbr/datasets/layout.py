@@ -1,4 +1,4 @@
-"""Which files a data set has, against those that its dataset.json lists."""
+"""Files of a data set, compared with those that its dataset.json lists."""
 
 import unicodedata
 from collections import defaultdict
@@ -14,7 +14,7 @@ from context_fbr.datasets.problems import Problem, error, note, warning
 SETS = ("Tr", "Ts")
 FOLDERS = tuple(f"{kind}{suffix}" for suffix in SETS for kind in ("images", "labels"))
 SIDECARS = (".json", ".bval", ".bvec")
-"""Endings of what dcm2niix writes beside a volume; such files are passed over."""
+"""Endings of other files that dcm2niix writes for a volume; they are ignored."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class CaseFiles:
 
 
 def nifti_files(folder: Path) -> list[Path]:
-    """The .nii and .nii.gz files directly in a folder, sorted by name; none if there is no such folder.
+    """Return the .nii and .nii.gz files directly in a folder, sorted by name; none without the folder.
 
-    The case of the ending does not matter, and a link to a file that is not there counts: its reader says so.
-    Files whose names begin with a dot, as macOS leaves them beside others, do not count.
+    The case of the ending does not matter, and a link to a missing file counts: its reader reports that.
+    Files whose names begin with a dot, as macOS adds them, do not count.
 
     Raises:
         UserError: if the folder cannot be read.
@@ -39,11 +39,11 @@ def nifti_files(folder: Path) -> list[Path]:
 
 
 def read(folder: Path) -> tuple[tuple[CaseFiles, ...], list[Problem]]:
-    """The cases whose files are there, in the order of their names, training first; and what is odd.
+    """Return the cases whose files are there, in the order of their names, training first; and the problems.
 
     Image and label of a case have the same file name, as in the Decathlon; the case of its ending and the
-    normal form of its letters do not matter. Files whose names begin with a dot do not count, nor do those
-    that dcm2niix writes beside a volume.
+    normal form of its letters do not matter. Files whose names begin with a dot do not count, nor do other
+    files of dcm2niix.
 
     Raises:
         UserError: if a folder cannot be read.
@@ -74,9 +74,9 @@ def read(folder: Path) -> tuple[tuple[CaseFiles, ...], list[Problem]]:
 
 
 def comparable(path: str) -> str:
-    """The form in which names of files are compared: `a.NII.GZ` and `a.nii.gz` are the same.
+    """Return the form in which names of files are compared: `a.NII.GZ` and `a.nii.gz` are the same.
 
-    So are composed and decomposed letters, which macOS does not tell apart.
+    So are composed and decomposed letters, which macOS does not distinguish.
     """
     path = unicodedata.normalize("NFC", path)
     name = PurePosixPath(path).name
@@ -112,9 +112,9 @@ def pairing_problems(cases: tuple[CaseFiles, ...]) -> list[Problem]:
 
 
 def listing_problems(cases: tuple[CaseFiles, ...], description: Description) -> list[Problem]:
-    """Listed files that are missing, and files that are not listed.
+    """Return problems of listed files that are missing, and of files that are not listed.
 
-    A file whose partner is there is told by `pairing_problems`. MSD lists no labels of test images: a label
+    `pairing_problems` reports a file whose partner is there. MSD lists no labels of test images: a label
     of a listed test image counts as listed.
     """
     on_disk = {comparable(path): path for case in cases for path in (case.image, case.label) if path}
@@ -165,7 +165,7 @@ def _name_problems(paths: Iterable[str]) -> list[Problem]:
 
 
 def _packed_otherwise(cases: tuple[CaseFiles, ...]) -> dict[str, tuple[str, str]]:
-    """By each of the two: image and label of a case of which one is .nii and the other .nii.gz."""
+    """Return by file its partner: image and label of a case of which one is .nii and the other .nii.gz."""
     images = {comparable(case.image): case.image for case in cases if case.image and not case.label}
     labels = {comparable(case.label): case.label for case in cases if case.label and not case.image}
     pairs = [
@@ -185,7 +185,7 @@ def _packing_problem(image: str, label: str) -> Problem:
 
 
 def _same_name_problems(cases: tuple[CaseFiles, ...]) -> list[Problem]:
-    """`a.nii` beside `a.nii.gz`, and a case of the training set that is one of the test set too."""
+    """Return problems of `a.nii` with `a.nii.gz`, and of cases in both the training and the test set."""
     found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for case in cases:
         for path in (case.image, case.label):

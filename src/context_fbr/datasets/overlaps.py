@@ -1,7 +1,7 @@
-"""Images that lie within other images, in any order and direction of their axes: leaks between splits.
+"""Images that are parts of other images, in any order and direction of their axes: leaks between splits.
 
 Of each image some thousand different blocks of 2 x 2 x 2 voxels are kept as hashes with their places: those
-with the smallest hashes, constant blocks aside. An image that lies within another has all of its blocks
+with the smallest hashes, constant blocks aside. A part of another image has all of its blocks
 there, so its smallest hash leads to the other one, and the place of a block that occurs there once gives the
 shift. What these propose is then read again and compared voxel by voxel, so nothing is reported by chance.
 Missed are parts of less than a four hundredth of an image, and images in which every block occurs twice.
@@ -37,7 +37,7 @@ class Blocks:
     once: np.ndarray
     """(n,) bool: whether the image has one block only of this key."""
     limit: int
-    """All blocks whose first hash is below this are kept."""
+    """Limit of the first hash: all blocks below it are kept."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Image:
 
 
 def blocks_of(voxels: np.ndarray, affine: Affine) -> Blocks | None:
-    """The blocks of an image; None if its axes have no directions, or nothing in it varies.
+    """Return the blocks of an image; None if its axes have no directions, or nothing in it varies.
 
     Args:
         voxels: (x, y, z) float32.
@@ -78,7 +78,7 @@ def blocks_of(voxels: np.ndarray, affine: Affine) -> Blocks | None:
 
 
 def overlap_problems(folder: Path, images: Sequence[Image]) -> list[Problem]:
-    """Images that lie within other ones, each with the largest; equal digests are reported elsewhere.
+    """Return problems of images that are parts of others, each with the largest, except equal images.
 
     Raises:
         UserError: if an image can no longer be read.
@@ -99,7 +99,7 @@ def overlap_problems(folder: Path, images: Sequence[Image]) -> list[Problem]:
 
 
 def _smallest(voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Keys, places (z, y, x), numbers and limit of the blocks with the smallest hashes.
+    """Return keys, places (z, y, x), numbers and limit of the blocks with the smallest hashes.
 
     The hash of a block is that of a sum over its voxels: no order or direction of axes changes it.
     """
@@ -158,7 +158,7 @@ def _plane_sums(plane: np.ndarray) -> np.ndarray:
 
 
 def _proposed(images: Sequence[Image]) -> Iterator[tuple[Image, Image]]:
-    """Pairs of which the first may lie in the second: those that share the smallest key of the first."""
+    """Yield pairs of which the first may be part of the second: they share the smallest key of the first."""
     if not images:
         return
     keys = np.concatenate([image.blocks.keys for image in images])
@@ -180,7 +180,7 @@ def _proposed(images: Sequence[Image]) -> Iterator[tuple[Image, Image]]:
 
 
 def _shift(folder: Path, inner: Image, outer: Image) -> tuple[int, int, int] | None:
-    """The voxel of `outer` where `inner` begins; None if it does not lie in it."""
+    """Return the voxel of `outer` where `inner` begins; None if it is not part of it."""
     comparable = inner.blocks.keys >> np.uint64(32) < outer.blocks.limit
     keys, places = inner.blocks.keys[comparable], inner.blocks.places[comparable]
     at = np.searchsorted(outer.blocks.keys, keys).clip(max=len(outer.blocks.keys) - 1)

@@ -1,16 +1,16 @@
-"""What can be wrong with a data set: one problem is one line of the report."""
+"""Problems of a data set: each is one line of the report."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How bad it is; only errors make the exit status 1."""
+    """Severity of a problem; only errors make the exit status 1."""
 
     ERROR = "error"
     """The data set cannot be used as it is."""
     WARNING = "warning"
-    """Unusual: look at it."""
+    """Unusual, check it."""
     NOTE = "note"
     """Worth knowing; nothing has to be changed."""
 
@@ -27,9 +27,9 @@ class Problem:
     file: str
     """Relative to the data set's folder."""
     text: str
-    """What is wrong, and what was expected."""
+    """The problem, and the expected value."""
     remedy: str
-    """What to do."""
+    """The remedy."""
 
 
 def error(kind: str, case: str, file: str, text: str, remedy: str) -> Problem:
@@ -38,7 +38,7 @@ def error(kind: str, case: str, file: str, text: str, remedy: str) -> Problem:
 
 
 def warning(kind: str, case: str, file: str, text: str, remedy: str) -> Problem:
-    """A problem to look at."""
+    """Return a warning."""
     return Problem(Severity.WARNING, kind, case, file, text, remedy)
 
 

@@ -26,7 +26,7 @@ EXPECTED: Mapping[str, str] = MappingProxyType(
         "numTest": "a whole number",
     }
 )
-"""By key of the top level."""
+"""Descriptions by key of the top level."""
 _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -37,7 +37,7 @@ _NNUNET = frozenset({"channel_names", "file_ending"})  # keys of nnU-Net v2 that
 
 
 def is_nnunet(content: object) -> bool:
-    """Whether this is a dataset.json of nnU-Net v2 that cannot be read as one of the Decathlon."""
+    """Return true if this is a dataset.json of nnU-Net v2 that cannot be read as one of the Decathlon."""
     return isinstance(content, dict) and bool(_NNUNET & content.keys())
 
 
@@ -52,7 +52,7 @@ def encoding_problem(file: str, content: bytes, found: UnicodeDecodeError) -> Pr
 
 
 def json_problem(file: str, start: FileStart, found: Exception) -> Problem:
-    """Text that is not JSON: what it is instead, or where it is wrong."""
+    """Return the problem of text that is not JSON: its kind, or the line of the error."""
     if start.kind.key in ("empty", "git-lfs", "git-annex", "html", "xml", "zeros") or start.packed:
         text = f"is packed by gzip: {start.kind.text}" if start.packed else start.kind.text
         return error("description", "", file, text, start.kind.remedy or DAMAGED)

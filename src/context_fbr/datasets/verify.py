@@ -24,7 +24,7 @@ from context_fbr.datasets.volume_facts import Damage, Facts, inspect, memory_to_
 
 @dataclass(frozen=True)
 class Case:
-    """A case whose files could be read; a file that could not, or that is not there, is None."""
+    """A case and its files; one that is missing or cannot be read is None."""
 
     name: str
     image: Facts | None
@@ -33,18 +33,18 @@ class Case:
 
 @dataclass(frozen=True)
 class Report:
-    """What `verify` found."""
+    """Result of `verify`."""
 
     folder: Path
     description: Description | None
     files: int
-    """That were read."""
+    """Cases that were read."""
     cases: tuple[Case, ...]
     problems: tuple[Problem, ...]
     """The worst first."""
 
     def count(self, severity: Severity) -> int:
-        """How many problems are of this severity."""
+        """Return the number of problems of this severity."""
         return sum(problem.severity == severity for problem in self.problems)
 
 
@@ -54,10 +54,10 @@ def verify(folder: Path, workers: int | None = None, name: str | None = None) ->
     Args:
         folder: holds dataset.json, imagesTr, labelsTr and, if there are any, imagesTs and labelsTs.
         workers: how many files at once; by default as many as this process's cores and the free memory allow.
-        name: what to call it while it is read; None: by its folder.
+        name: shown while it is read; None: the name of its folder.
 
     Raises:
-        UserError: if there is no such folder, or one in it cannot be read. All else that is wrong is in the
+        UserError: if there is no such folder, or one in it cannot be read. All other problems are in the
             report.
     """
     if not folder.is_dir():

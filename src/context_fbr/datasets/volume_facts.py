@@ -1,4 +1,4 @@
-"""Read one file to its last byte and note what the rules need to know of it."""
+"""Facts of one file, read to its last byte, that the rules need."""
 
 import hashlib
 import math
@@ -19,7 +19,7 @@ MOST_VALUES = 1000  # of a label: more are certainly no label, and are not all k
 
 @dataclass(frozen=True)
 class Facts:
-    """What a readable volume holds."""
+    """Facts of a readable volume."""
 
     file: str
     """Relative to the data set's folder."""
@@ -29,28 +29,28 @@ class Facts:
     spacing_mm: tuple[float, ...]
     """Edges of a voxel."""
     minimum: float
-    """Of the finite voxels; NaN if there are none."""
+    """Range of the finite voxels; NaN if there are none."""
     maximum: float
     not_finite: int
     """NaN or infinite voxels."""
     foreground: int
     """Voxels that are not 0."""
     values: tuple[float, ...]
-    """Of a label: the finite values in it, at most MOST_VALUES; of an image: none."""
+    """Finite values of a label, at most MOST_VALUES; none of an image."""
     digest: str
     """Equal for two volumes of the same shape and voxels, however they are stored."""
     forms_apart_mm: float = 0.0
-    """How far apart sform and qform put the corners; 0 unless both are set, inf if one is damaged."""
+    """Distance of the corners between sform and qform; 0 unless both are set, inf if one is damaged."""
     has_form: bool = True
-    """Whether the header says where the volume lies: false if neither sform nor qform is set."""
+    """True if the header has the place of the volume: sform or qform is set."""
     pixdim_mm: tuple[float, ...] = ()
     """Edges of a voxel as pixdim gives them, from which some programs take them."""
     repairs: tuple[str, ...] = ()
     """Fields of the header that are read as something else than they hold."""
     packed: bool = True
-    """Whether the file is a gzip file, whatever its name."""
+    """True if the file is a gzip file, whatever its name."""
     blocks: Blocks | None = field(default=None, repr=False, compare=False)
-    """Of an image: finds it in other ones."""
+    """Blocks of an image, by which it is found in other ones."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def inspect(folder: Path, file: str, is_label: bool) -> Facts | Damage:
 def facts_of(volume: nifti.Volume, file: str, is_label: bool) -> Facts:
     """Sum up a volume that was read; `file` is its path for messages."""
     image = volume.image
-    # (z, y, x): NIfTI's order in memory, in which slices lie one after the other
+    # (z, y, x): NIfTI's order in memory, slice after slice
     voxels = np.ascontiguousarray(image.get_fdata(dtype=np.float32).T)
     finite = np.isfinite(voxels)
     not_finite = int(finite.size - np.count_nonzero(finite))
@@ -136,6 +136,6 @@ def _forms_apart_mm(image: nibabel.Nifti1Image) -> float:
     try:
         with np.errstate(all="ignore"):
             distance = distance_mm(header.get_sform(), header.get_qform(), image.shape)
-    except (ValueError, nibabel.spatialimages.HeaderDataError):  # the quaternion is no rotation
+    except (ValueError, nibabel.spatialimages.HeaderDataError):  # the quaternion is not a rotation
         return math.inf
     return distance if math.isfinite(distance) else math.inf

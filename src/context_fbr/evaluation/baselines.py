@@ -1,4 +1,4 @@
-"""What needs no network: everything is foreground, or what is at least as bright as one value.
+"""Baselines without a network: every voxel is foreground, or every voxel at least as bright as a threshold.
 
 A task that the threshold solves can be solved voxel by voxel, without context.
 """
@@ -18,7 +18,7 @@ THRESHOLDS = 1001  # candidates, evenly spaced from the darkest voxel to the bri
 
 
 def threshold_dice(image: np.ndarray, label: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Dice of `image >= threshold` for each of the ascending thresholds.
+    """Return the Dice of `image >= threshold` for each of the ascending thresholds.
 
     Args:
         image: (x, y, z).
@@ -36,13 +36,13 @@ def threshold_dice(image: np.ndarray, label: np.ndarray, thresholds: np.ndarray)
 
 
 def candidates(volumes: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """The thresholds to try for (image, label) pairs, ascending."""
+    """Return the thresholds to try for (image, label) pairs, ascending."""
     low = min(float(image.min()) for image, _ in volumes)
     return np.linspace(low, max(float(image.max()) for image, _ in volumes), THRESHOLDS)
 
 
 def fit_threshold(volumes: Iterable[tuple[np.ndarray, np.ndarray]], thresholds: np.ndarray) -> float:
-    """The lowest of the thresholds with the greatest mean Dice over (image, label) pairs.
+    """Return the lowest of the thresholds with the greatest mean Dice over (image, label) pairs.
 
     Raises:
         UserError: if no label has foreground.
@@ -54,7 +54,7 @@ def fit_threshold(volumes: Iterable[tuple[np.ndarray, np.ndarray]], thresholds: 
 
 
 def predict(baseline: str, image: np.ndarray, threshold: float) -> np.ndarray:
-    """The mask (x, y, z) uint8 of a baseline for an image (x, y, z)."""
+    """Return the mask (x, y, z) uint8 of a baseline for an image (x, y, z)."""
     if baseline == "everything":
         return np.ones(image.shape, np.uint8)
     return (image >= threshold).astype(np.uint8)
@@ -66,13 +66,13 @@ def evaluate(
     columns: Sequence[str],
     score: Callable[[np.ndarray, Case], Sequence[object]],
 ) -> str:
-    """Score every baseline on every case; a table as CSV text.
+    """Score every baseline on every case and return the table as CSV text.
 
     Args:
-        cases: image (x, y, z) and whatever `score` wants to know of the case.
+        cases: image (x, y, z) and the second argument of `score`.
         threshold: of the second baseline.
-        columns: of what `score` returns.
-        score: of a mask (x, y, z) and its case.
+        columns: of the rows that `score` returns.
+        score: returns the row of a mask (x, y, z) and its case.
     """
     rows: dict[str, list[tuple[object, ...]]] = {baseline: [] for baseline in BASELINES}
     for image, case in cases:

@@ -16,7 +16,7 @@ class CaseResult:
     """The result of one case."""
 
     row: tuple[object, ...]
-    """Of the table of scores; None where undefined."""
+    """Row of the table of scores; None where undefined."""
     prediction: bytes
     """A .nii.gz file."""
 
@@ -32,7 +32,7 @@ def save(place: CheckpointDir, name: str, data: str, result: CaseResult) -> None
 
 
 def load(place: CheckpointDir, name: str, data: str) -> CaseResult | None:
-    """A case's result, or None if there is none.
+    """Load a case's result; None if there is none.
 
     Raises:
         CorruptFileError: if there is one that is torn, or of other data.
@@ -49,8 +49,6 @@ def load(place: CheckpointDir, name: str, data: str) -> CaseResult | None:
         return None
     except CorruptFileError as error:
         raise CorruptFileError(f"{path}: {error}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CorruptFileError(f"{path}: is no result of a case ({error!r})") from error
 
 
 def _path(place: CheckpointDir, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Everything that is measured of a predicted test case.
+"""All scores of a predicted test case.
 
 The published scores are those on the prepared grid, in voxels. The rest is ours: scores in mm and ml, and
 all of them again on the original grid, where the prediction is compared with the label as it was drawn.
@@ -22,8 +22,8 @@ def score_case(
 
     Args:
         prediction: (x, y, z) on the prepared grid, 0 or 1.
-        label: likewise.
-        case: that both are of.
+        label: (x, y, z) on the prepared grid, 0 or 1.
+        case: of both.
         original_label: (i, j, k) on the original grid, 0 or 1.
         tolerance_mm: of the surface Dice.
 

@@ -66,7 +66,7 @@ def evaluate(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Evaluation:
-    """What the evaluation of every case needs."""
+    """Inputs that the evaluation of every case needs."""
 
     cell: Cell
     config: EvaluateConfig
@@ -95,7 +95,7 @@ class _Evaluated:
     name: str
     result: CaseResult
     known: bool
-    """Whether an interrupted run had evaluated it."""
+    """True if an interrupted run had evaluated it."""
 
 
 def _evaluate_cases(run: _Evaluation, cases: Sequence[Case], request: StopRequest) -> list[_Evaluated]:
@@ -115,7 +115,7 @@ def _evaluate_cases(run: _Evaluation, cases: Sequence[Case], request: StopReques
             request.obey(f"{run.cell.key}: {len(done)} of {len(cases)} cases are evaluated and kept")
             try:
                 loaded = _load(run.cell, case)
-            except UserError as error:  # go on: several bad files are reported together
+            except UserError as error:  # continue: several bad files are reported together
                 problems.extend(error.problems)
                 continue
             kept = _kept(run, loaded)

@@ -1,4 +1,4 @@
-"""How the cells trained."""
+"""Learning curves of the cells."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Cells of the paper profile beside the published runs."""
+"""Cells of the paper profile and the published runs in one figure."""
 
 from typing import Any
 

@@ -34,11 +34,11 @@ def case_scores(evidence: Evidence) -> pd.DataFrame:
 
 
 def ratio_histogram(evidence: Evidence) -> pd.DataFrame:
-    """Share of the training patches by foreground ratio, for each task and patch size, seeds pooled.
+    """Return the share of training patches by foreground ratio for each task and patch size, seeds pooled.
 
     Networks draw the same patches, so the first network's are counted. Bins are even on a logarithmic axis
-    that begins just below the smallest test case; the first bin holds what lies below, `empty` of it without
-    any foreground.
+    that begins just below the smallest test case; the first bin holds all smaller ratios, `empty` the
+    share without any foreground.
     """
     frames = []
     for task, of_task in evidence.ratios.groupby("task", sort=False):

@@ -1,4 +1,4 @@
-"""What all figures share: colours that the colour-blind tell apart, markers that grey print tells apart."""
+"""Style of all figures: colours for the colour-blind, and markers that differ in grey print."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-# Okabe and Ito's colours, told apart by the colour-blind; markers and dashes tell lines apart in grey too.
+# Okabe and Ito's colours, for the colour-blind; markers and dashes differ in grey too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (3, 1, 1, 1)), (0, (5, 1)))
@@ -23,7 +23,7 @@ KNOWN = ("unet", "attention_unet", "unetr")
 """Networks with the first colours, markers and dashes."""
 GREY = "#555555"
 SEED_GREYS = ("#111111", "#777777", "#AAAAAA")
-"""Of seeds: the colours belong to the networks."""
+"""Styles of seeds: the colours belong to the networks."""
 RATIO_LABEL = "foreground ratio (foreground voxels / all voxels)"
 SIZE_LABEL = "patch size (voxels, edge of the cube)"
 STYLE: dict[Any, Any] = {

@@ -19,13 +19,13 @@ class Column:
     name: str
     kind: Literal["str", "int64", "float64"]
     meaning: str
-    """In a few words, with its unit."""
+    """Meaning in a few words, with its unit."""
     low: float = -math.inf
     """Least value."""
     high: float = math.inf
     """Greatest value; nothing is infinite."""
     nullable: bool = False
-    """Whether a value can be undefined: an empty field."""
+    """True if a value can be undefined: an empty field."""
 
 
 def _number(name: str, meaning: str, low: float = 0.0, high: float = math.inf) -> Column:
@@ -39,7 +39,7 @@ PUBLISHED = (
     _number("abs_diff", "voxels that differ / foreground voxels of the label"),
     Column("fg_ratio", "float64", "foreground voxels / all voxels of the prepared volume", 0, 1),
 )
-"""As in the published tables."""
+"""Columns of the published tables."""
 PHYSICAL = (
     _number("hausdorff_mm", "greatest distance between the surfaces, in mm"),
     _number("hd95_mm", "95th percentile of the distance between the surfaces, in mm"),
@@ -54,10 +54,10 @@ PADDED = Column("padded", "int64", "1 if the volume was smaller than the patch, 
 
 SCORES = tuple(column.name for column in PUBLISHED)
 CASE_SCHEMA = (*PUBLISHED, *PHYSICAL, *ORIGINAL)
-"""Of a prediction, whatever made it."""
+"""Columns of any prediction."""
 CASE_SCORES = tuple(column.name for column in CASE_SCHEMA)
 CELL_SCHEMA = (*CASE_SCHEMA, PADDED)
-"""Of a network's prediction."""
+"""Columns of a network's prediction."""
 CELL_SCORES = tuple(column.name for column in CELL_SCHEMA)
 
 

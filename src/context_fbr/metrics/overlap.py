@@ -15,7 +15,7 @@ from context_fbr.metrics.surface_search import nearest, where
 
 @dataclass(frozen=True)
 class Scores:
-    """What the published test tables hold, without the names' abbreviations."""
+    """Scores of the published test tables, with full names."""
 
     dice: float | None
     hausdorff_voxels: float | None
@@ -58,9 +58,9 @@ def hausdorff_voxels(prediction: np.ndarray, label: np.ndarray) -> float | None:
 
 
 def surface(mask: np.ndarray) -> np.ndarray:
-    """The voxels of a mask (x, y, z) bool that have one of their six neighbours outside of it, likewise.
+    """Return the voxels (x, y, z) bool of a mask that have one of their six neighbours outside of it.
 
-    What scipy's binary_erosion takes away, in a tenth of its time.
+    These are the voxels that scipy's binary_erosion removes, in a tenth of its time.
     """
     inner = mask.copy()
     for axis in range(mask.ndim):
@@ -79,7 +79,7 @@ def _farthest(queries: np.ndarray, surface: np.ndarray) -> float:
 
 
 def crop_to_union(prediction: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as bool in the box of their union; what lies outside changes no score.
+    """Return both as bool in the box of their union; voxels outside of it change no score.
 
     Raises:
         ValueError: if the shapes differ.

@@ -1,6 +1,6 @@
 """Distances between the surfaces of two masks in mm, and their volumes: numpy in, numbers out.
 
-As DeepMind's surface-distance measures them (Nikolov et al. 2021, doi:10.2196/26151): a surface lies between
+Measured as by DeepMind's surface-distance (Nikolov et al. 2021, doi:10.2196/26151): a surface is between
 voxels. Wherever the eight voxels around a corner are not all alike there is an element of it, with the area
 that marching cubes give it, so that a distance counts as much as the surface that has it.
 
@@ -18,18 +18,18 @@ from context_fbr.metrics import surface_elements
 from context_fbr.metrics.overlap import crop_to_union
 from context_fbr.metrics.surface_search import nearest, where
 
-ALL = surface_elements.CODES - 1  # the code of a corner whose eight voxels are foreground
+ALL = surface_elements.CODES - 1  # code of a corner with eight foreground voxels
 PERCENTILE = 0.95
 
 
 @dataclass(frozen=True)
 class SurfaceScores:
-    """What is measured in physical units."""
+    """Scores in physical units."""
 
     hausdorff_mm: float | None
     """Greatest distance of either surface to the other."""
     hd95_mm: float | None
-    """Of each surface the distance that 95 % of its area keep within; the greater of the two."""
+    """Distance within which 95 % of the area of a surface is; the greater of both surfaces."""
     surface_dice: float | None
     """Share of both surfaces that is within the tolerance of the other one."""
     volume_difference_ml: float
@@ -73,9 +73,9 @@ def score_surface(
 
 
 def _corner_codes(mask: np.ndarray) -> np.ndarray:
-    """A bit for each of the eight voxels around every corner, (x + 1, y + 1, z + 1) uint8.
+    """Return a bit for each of the eight voxels around every corner, (x + 1, y + 1, z + 1) uint8.
 
-    The order of the bits is that of the table of areas; what lies outside of the mask is background.
+    The order of the bits is that of the table of areas; voxels outside of the mask are background.
     """
     voxels = np.pad(mask.astype(np.uint8), 1)
     codes = np.zeros([edge + 1 for edge in mask.shape], np.uint8)

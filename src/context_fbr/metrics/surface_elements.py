@@ -1,6 +1,6 @@
 """The area of the surface around a corner of voxels, by which of its eight voxels are foreground.
 
-A table of marching cubes: DeepMind's of surface-distance (Apache-2.0), as MONAI has it, whose import takes
+The table of marching cubes of DeepMind's surface-distance (Apache-2.0), as in MONAI, whose import takes
 seconds in stages that need nothing else of it. Signs are left out: areas do not have any.
 """
 
@@ -43,7 +43,7 @@ EIGHTHS = """
 400400000000 400222111000 400222111000 220220000000 400222111000 202202000000 111111000000 111000000000
 400222111000 111111000000 202202000000 111000000000 220220000000 111000000000 111000000000 000000000000
 """
-"""By code, (x, y, z) of each of four facets: its area in the plane across that axis, in eighths of a face."""
+"""Areas by code, (x, y, z) of each of four facets: in the plane across that axis, in eighths of a face."""
 
 
 def areas(spacing_mm: Sequence[float]) -> np.ndarray:

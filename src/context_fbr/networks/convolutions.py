@@ -16,7 +16,7 @@ SMALL = 2  # voxels an edge: convolutions on such maps are never computed in bfl
 
 
 def _is_lowered(inputs: torch.Tensor) -> bool:
-    """Whether autocast would compute this in bfloat16."""
+    """Return true if autocast would compute this in bfloat16."""
     kind = inputs.device.type
     return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
@@ -61,7 +61,7 @@ GUARDS: dict[type, type] = {torch.nn.Conv3d: _Conv3d, torch.nn.ConvTranspose3d: 
 
 
 def guard(network: torch.nn.Module) -> torch.nn.Module:
-    """Guard the convolutions of a network, in place; weights, and their names, stay what they are."""
+    """Guard the convolutions of a network, in place; weights and their names do not change."""
     return _exchange(network, GUARDS)
 
 

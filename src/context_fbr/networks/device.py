@@ -1,20 +1,21 @@
 """The device that networks run on: the CPU with a given number of threads, or the GPU with fewest processes.
 
-Processes share GPUs through leases: a lease is a lock on a file, which the system releases when its process
-ends, also after a crash.
+Processes share GPUs through locks on files, which the system releases when their process ends, also after a
+crash.
 """
 
-import fcntl
+import atexit
 import os
 import platform
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
 import torch
+from filelock import BaseFileLock, FileLock, Timeout
 
 from context_fbr.core import allocator
 from context_fbr.core.errors import UserError
@@ -41,7 +42,7 @@ def prepare_device(threads: int) -> torch.device:
 
     Of several devices this process takes, until it ends, the one that the fewest of this user's processes
     have taken: N workers of a queue spread over N GPUs. The environment variable CONTEXT_FBR_DEVICE (cpu,
-    cuda:1, or several as in cuda:0,cuda:2) says which to choose from; without it all GPUs, or the CPU.
+    cuda:1, or several as in cuda:0,cuda:2) names the devices to choose from; without it all GPUs, or the CPU.
 
     `threads` decides the bits of a result on the CPU, so it is a parameter and nothing else may set it.
 
@@ -77,21 +78,22 @@ def _wanted() -> list[torch.device]:
 
 
 def _share(devices: Sequence[torch.device]) -> torch.device:
-    """Take a device and say which; the locks are this user's, and lie where every checkout finds them."""
+    """Take a device and print its name; all checkouts of this user share the folder of the locks."""
     folder = Path(tempfile.gettempdir()) / f"context-fbr-{os.getuid()}" / "devices"
     try:
-        device = devices[acquire_device([_name(device) for device in devices], folder).index]
+        index, lock = acquire_device([_name(device) for device in devices], folder)
     except OSError as error:
         raise UserError(
             f"{folder}: could not be used to share devices: {error.strerror}; make it writable, "
             f"or set {DEVICE_VARIABLE} to one device"
         ) from error
-    print(f"device: {device}", flush=True)
-    return device
+    atexit.register(lock.release)
+    print(f"device: {devices[index]}", flush=True)
+    return devices[index]
 
 
 def _name(device: torch.device) -> str:
-    """A name that does not depend on CUDA_VISIBLE_DEVICES, which numbers GPUs anew for each process."""
+    """Return a name that does not depend on CUDA_VISIBLE_DEVICES, by which the numbers of GPUs change."""
     if device.type != "cuda":
         return str(device)
     return str(torch.cuda.get_device_properties(device).uuid)
@@ -127,50 +129,33 @@ def identify(device: torch.device) -> str:
 
 
 def _cpu_facts() -> dict[str, str]:
-    """Return what /proc/cpuinfo says of the first processor; nothing where there is no such file."""
+    """Return the facts of the first processor in /proc/cpuinfo; nothing where there is no such file."""
     info = Path("/proc/cpuinfo")
     text = info.read_text(encoding="utf-8", errors="replace") if info.is_file() else ""
     lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
     return {name.strip(): value.strip() for name, _, value in lines}
 
 
-@dataclass(frozen=True)
-class Lease:
-    """A share of one device, held until this process ends or `release` is called."""
-
-    index: int
-    """Place of the device in the list that was asked for."""
-    file: int
-    """Descriptor of the locked file."""
-
-    def release(self) -> None:
-        """Give the share back."""
-        os.close(self.file)
-
-
-def acquire_device(devices: Sequence[str], folder: Path) -> Lease:
+def acquire_device(devices: Sequence[str], folder: Path) -> tuple[int, BaseFileLock]:
     """Take the lowest free share, of the first device that has it.
 
     That is the device that fewest processes hold, unless shares were given back out of turn.
 
     Args:
         devices: at least one name; the same device must have the same name in every process.
-        folder: where the locks lie, the same for all processes; made if it is missing.
+        folder: of the lock files, the same for all processes; made if it is missing.
+
+    Returns:
+        The place of the device in the list, and the lock of the share, which is free again after `release`
+        or when this process ends.
 
     Raises:
         OSError: if the folder cannot be used.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    # Nobody gets a second share of a device while another device has none: shares are tried in turns.
+    # Shares are tried in turns: a device has a second one only if every other device has a first.
     for share, (index, name) in ((s, d) for s in count() for d in enumerate(devices)):
-        file = os.open(folder / f"{quote(name, safe='')}.{share}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-        except BaseException:
-            os.close(file)
-            raise
-        else:
-            return Lease(index, file)
+        lock = FileLock(folder / f"{quote(name, safe='')}.{share}.lock", mode=0o600, fallback_to_soft=False)
+        with suppress(Timeout):
+            lock.acquire(blocking=False)
+            return index, lock
     raise AssertionError("an endless count has ended")

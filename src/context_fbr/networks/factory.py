@@ -22,7 +22,7 @@ CLASSES = 2  # background and foreground
 MOST_NUMBERS = 2**32
 """Weights and buffers of a network: sixteen bytes each while Adam trains it are more than any GPU has."""
 MOST_NUMBERS_BUILT = 2**28
-"""Of those that have to be built in earnest to be checked."""
+"""Limit for networks that have to be built to be checked."""
 LOADS = re.compile(r"pretrained.*|(.*_)?(url|path|filename|weights)|path_or_.*")
 """Arguments of MONAI's classes that download or read weights: these would be in no hash of the study."""
 MOST_OPERATIONS = 20_000  # of building a network and passing a patch; UNETR has some hundred
@@ -33,7 +33,7 @@ class _TooLargeError(Exception):
 
 
 class _Bounded(TorchDispatchMode):
-    """Ends the building of a network that would take all memory, or go on for ever."""
+    """Limit that ends the building of a network that would take all memory or never end."""
 
     def __init__(self, most_numbers: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class _Bounded(TorchDispatchMode):
             raise _TooLargeError(f"it takes more than {MOST_OPERATIONS:,} operations, it has too many layers")
         makes = not any(isinstance(leaf, torch.Tensor) for leaf in tree_leaves((args, kwargs)))
         if makes and any(argument.name == "device" for argument in func._schema.arguments):
-            # The meta device tells the size before anything is there.
+            # The meta device has the size without allocating anything.
             self._numbers += func(*args, **{**kwargs, "device": torch.device("meta")}).numel()
             if self._numbers > self._most_numbers:
                 raise _TooLargeError(f"it has more than {self._most_numbers:,} weights")
@@ -69,17 +69,17 @@ def build(document: Document, model: str, patch_size: int, seed: int) -> torch.n
 
 
 def rebuild(document: Document, model: str, patch_size: int, seed: int) -> torch.nn.Module:
-    """As `build`, of a network that was trained, and checked then: the check costs two seconds of imports.
+    """Build a network that was trained, and checked then: the check costs two seconds of imports.
 
     Raises:
-        UserError: as `build`, but a patch that does not fit is found by whoever passes it.
+        UserError: as `build`, but not for a patch that does not fit.
     """
     constructor, arguments = _arguments(document, model, patch_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             return guard(_construct(constructor, arguments))
-        except Exception as error:  # whatever a network of another library says about its own arguments
+        except Exception as error:  # a network of another library can raise anything for its arguments
             text = f"cannot be built on this machine ({_first_line(error)}); make it smaller"
             if not isinstance(error, MemoryError | RuntimeError):
                 text = f"cannot be built ({_first_line(error)}); look at its arguments"
@@ -120,7 +120,7 @@ def _arguments(
 
 
 def _provided(constructor: type, patch_size: int) -> dict[str, object]:
-    """What the program fills in, as far as the class takes it."""
+    """Return the arguments that this program adds, as far as the class takes them."""
     known = {
         "spatial_dims": 3,
         "in_channels": 1,
@@ -132,7 +132,7 @@ def _provided(constructor: type, patch_size: int) -> dict[str, object]:
 
 
 def _constructor(document: Document, model: str, spec: Model) -> type[torch.nn.Module]:
-    """The class, after a look at the names of its arguments."""
+    """Return the class, after a check of the names of its arguments."""
     here = ("models", model)
     classes = {name for name, item in vars(nets).items() if inspect.isclass(item)}
     if spec.network not in classes:
@@ -191,10 +191,10 @@ def _construct(constructor: type[torch.nn.Module], arguments: dict[str, object])
 
 
 def _failure(constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int) -> str | None:
-    """Why a patch cannot pass, or None. It passes on the meta device, where shapes are all there is.
+    """Return why a patch cannot pass, or None. It passes on the meta device, which has shapes only.
 
     Raises:
-        _TooLargeError: if there would be no end of it.
+        _TooLargeError: if it would never end.
     """
     try:
         with _Bounded(MOST_NUMBERS):
@@ -204,7 +204,7 @@ def _failure(constructor: type[torch.nn.Module], arguments: dict[str, object], p
     except RuntimeError as error:
         if "meta" not in str(error):
             return _first_line(error)
-    except Exception as error:  # whatever a network of another library says about its own arguments
+    except Exception as error:  # a network of another library can raise anything for its arguments
         return _first_line(error)
     try:  # some read numbers while they are built, which the meta device does not hold
         with _Bounded(MOST_NUMBERS_BUILT):

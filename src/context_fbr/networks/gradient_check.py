@@ -37,7 +37,7 @@ class Layer:
 
     @property
     def unfolded_bytes(self) -> int:
-        """What PyTorch makes of the maps in float64: each voxel once for each of the kernel's."""
+        """Bytes of PyTorch's copies of the maps in float64: each voxel once for each of the kernel's."""
         return 8 * math.prod(self.shape) * math.prod(getattr(self.module, "kernel_size", ()))
 
     @property
@@ -74,10 +74,10 @@ def layers(network: torch.nn.Module, shapes: Iterable[tuple[int, ...]]) -> list[
 
 
 def error(layer: Layer, device: torch.device, dtype: torch.dtype) -> float:
-    """The larger relative error of weight and input gradient, infinite where one is no number.
+    """Return the larger relative error of weight and input gradient, infinite for NaN.
 
     Args:
-        layer: what to differentiate.
+        layer: to differentiate.
         device: that computes it, in the memory format of this study's trainings.
         dtype: float32, or bfloat16 by autocast. The reference is float64 on the same device, if it has that;
             for bfloat16 on maps that float64 would take too much memory for it is float32.
@@ -97,7 +97,7 @@ def _gradients(
     device: torch.device,
     dtype: torch.dtype,
 ) -> tuple[torch.Tensor, ...]:
-    """Of the weights, and of the inputs; float64 on the CPU."""
+    """Return the gradients of weights and inputs; float64 on the CPU."""
     kept = torch.float64 if dtype == torch.float64 else torch.float32
     module = copy.deepcopy(module)
     module.zero_grad()

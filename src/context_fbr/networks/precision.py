@@ -19,7 +19,7 @@ LARGE = 32  # voxels an edge
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """What the passes of a network run in; float32 is left alone."""
+    """Return the context for the passes of a network; float32 needs none."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 

@@ -59,7 +59,7 @@ def sliding_window(
         if logits is None:
             logits = torch.zeros((*padded.shape, outputs.shape[1]), device=image.device)
         for place, output in zip(batch, outputs.movedim(1, -1), strict=True):
-            logits[place].add_(output)  # += would copy the sum once more
+            logits[place].add_(output)  # += would copy the sum again
     assert logits is not None  # a volume has at least one window
     x, y, z = (_covered(*axis, window).to(image.device) for axis in zip(starts, padded.shape, strict=True))
     logits /= (x[:, None, None] * y[:, None] * z)[..., None]
@@ -68,7 +68,7 @@ def sliding_window(
 
 
 def _covered(starts: Sequence[int], edge: int, window: int) -> torch.Tensor:
-    """How many windows lie over each voxel of an axis, (edge) float32."""
+    """Return the number of windows over each voxel of an axis, (edge) float32."""
     counts = torch.zeros(edge)
     for start in starts:
         counts[start : start + window] += 1
@@ -76,7 +76,7 @@ def _covered(starts: Sequence[int], edge: int, window: int) -> torch.Tensor:
 
 
 def too_large(image: torch.Tensor, window: int) -> UserError:
-    """What to say when the device has too little memory for a volume (x, y, z)."""
+    """Return the error for a device with too little memory for a volume (x, y, z)."""
     return UserError(
         f"{image.device} has too little memory for {' x '.join(map(str, image.shape))} voxels and "
         f"windows of {window}; lower sliding_window.voxels_per_batch in params.yaml, "
@@ -85,9 +85,9 @@ def too_large(image: torch.Tensor, window: int) -> UserError:
 
 
 def mask(logits: torch.Tensor) -> torch.Tensor:
-    """Where the foreground has the greater of the logits (2, x, y, z): (x, y, z) uint8; a tie is background.
+    """Return 1 where the foreground has the greater of the logits (2, x, y, z): uint8; a tie is background.
 
-    What argmax gives, in a hundredth of its time.
+    The same as argmax, in a hundredth of its time.
     """
     background, foreground = logits
     return (foreground > background).to(torch.uint8)

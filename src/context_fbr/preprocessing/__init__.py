@@ -1,1 +1,1 @@
-"""From raw volumes to volumes that networks are trained and tested on, and back."""
+"""Preprocessing of raw volumes for training and test, and the way back."""

@@ -12,12 +12,12 @@ from context_fbr.preprocessing.transforms import foreground_mask
 
 
 def read_label(task: str, case: Case) -> np.ndarray:
-    """The mask (i, j, k) uint8 of a case's label on its original grid; errors as in `read_image`."""
+    """Read the mask (i, j, k) uint8 of a case's label on its original grid; errors as in `read_image`."""
     return foreground_mask(_read(task, case, case.label).get_fdata(dtype=np.float32), case.foreground)
 
 
 def read_image(task: str, case: Case) -> nibabel.Nifti1Image:
-    """The image of a case as it came.
+    """Read the original image of a case.
 
     Raises:
         UserError: if the file is missing, damaged, or not of the shape that was prepared.
@@ -26,7 +26,7 @@ def read_image(task: str, case: Case) -> nibabel.Nifti1Image:
 
 
 def read_header(task: str, case: Case) -> nibabel.Nifti1Header:
-    """The header of a case's image as it is in its file: where masks of the case take theirs from.
+    """Read the header of a case's original image, on which masks of the case are written.
 
     Raises:
         UserError: if the file is missing or not NIfTI-1.

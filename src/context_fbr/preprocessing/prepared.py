@@ -1,7 +1,6 @@
 """A prepared task on disk: data/prepared/TASK with cases.json, images/*.npy and labels/*.npy."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -16,7 +15,7 @@ from context_fbr.core.errors import UserError
 from context_fbr.core.geometry import Geometry, Shape
 
 FORMAT = 2
-LONGEST_REASON = 200  # characters
+MAX_REASON = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -32,27 +31,27 @@ class Case:
     """Values of the raw label that are 1 in the prepared one."""
     geometry: Geometry
     background: float
-    """Intensity of nothing: a patch is centred on background above it, a small volume is padded with it."""
+    """Background value: a patch is centred on background above it, a small volume is padded with it."""
     foreground_voxels: int
     foreground_ratio: float
     """Foreground voxels / all voxels of the prepared volume."""
     lowest_intensity: float
-    """Of the raw image."""
+    """Least intensity of the raw image."""
 
     @property
     def shape(self) -> Shape:
-        """Of the prepared volume."""
+        """Shape of the prepared volume."""
         return self.geometry.shape
 
 
 @dataclass(frozen=True)
 class PreparedTask:
-    """What cases.json says."""
+    """Content of cases.json."""
 
     cases: tuple[Case, ...]
-    """Of all splits, in their order."""
+    """Cases of all splits, in their order."""
     recipe: dict[str, Any]
-    """Preprocessing of the images, as recipe.py has it in JSON."""
+    """Preprocessing of the images, the JSON of recipe.py."""
 
     def split(self, name: str) -> tuple[Case, ...]:
         """Return the cases of one split."""
@@ -82,7 +81,7 @@ def read_task(task: str) -> PreparedTask:
     """Read cases.json.
 
     Raises:
-        UserError: if the task was not prepared, or by another version of this program.
+        UserError: if it is missing, damaged or of another version of this program.
     """
     path = folder(task) / "cases.json"
     try:
@@ -92,11 +91,9 @@ def read_task(task: str) -> PreparedTask:
         return PreparedTask(tuple(_case(item) for item in content["cases"]), dict(content["recipe"]))
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run `dvc repro prepare@{task}` first") from None
-    except UserError:
-        raise
-    except Exception as error:  # the JSON may hold anything
-        text = " ".join(repr(error).split())[:LONGEST_REASON]
-        raise UserError(f"{path}: is damaged ({text}); run `dvc repro -f prepare@{task}`") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        text = f"is damaged ({_reason(error)}); run `dvc repro -f prepare@{task}`"
+        raise UserError(f"{path}: {text}") from error
 
 
 def read_cases(task: str, split: str) -> tuple[Case, ...]:
@@ -118,36 +115,23 @@ def read_volume(task: str, case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 def _case(item: dict[str, Any]) -> Case:
     where = {key: plain(value) for key, value in item["geometry"].items()}
-    case = Case(**{**item, "foreground": tuple(item["foreground"]), "geometry": Geometry(**where)})
-    names = (case.name, case.split, case.image, case.label)
-    if not all(isinstance(name, str) for name in names) or Path(case.name).name != case.name:
-        raise ValueError(f"the names of a case are {names}")
-    if not isinstance(case.foreground_voxels, int) or not all(isinstance(v, int) for v in case.foreground):
-        raise ValueError(f"{case.name}: foreground {case.foreground}, {case.foreground_voxels} voxels")
-    numbers = (case.background, case.foreground_ratio, case.lowest_intensity, *case.geometry.spacing_mm)
-    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
-        raise ValueError(f"{case.name}: holds a number that is none among {numbers}")
-    with np.errstate(all="raise"):
-        if min(case.shape) < 1 or min(case.geometry.original_shape) < 1:
-            raise ValueError(f"{case.name}: its shape is {case.shape}")
-    return case
+    return Case(**{**item, "foreground": tuple(item["foreground"]), "geometry": Geometry(**where)})
 
 
 def _read_array(path: Path, case: Case, dtype: type, task: str) -> np.ndarray:
     remedy = f"bring it back with `dvc checkout` or `dvc repro prepare@{task}`"
     try:
         with path.open("rb") as file:
-            np.lib.format.read_magic(file)
-            shape, _, kind = np.lib.format.read_array_header_1_0(file)
-            if shape == case.shape and kind == dtype:  # or a damaged header could ask for all memory
-                file.seek(0)
-                voxels: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-                return voxels
+            voxels: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+        if (voxels.dtype, voxels.shape) != (dtype, case.shape):
+            expected = f"{np.dtype(dtype)} of shape {case.shape}"
+            raise ValueError(f"{voxels.dtype} of shape {voxels.shape}, expected {expected}")
     except FileNotFoundError:
         raise UserError(f"{path}: not found; {remedy}") from None
-    except Exception as error:  # the header is Python, and there is no end of what may be wrong with it
-        text = " ".join(str(error).split())[:LONGEST_REASON]
-        raise UserError(f"{path}: is damaged ({text or type(error).__name__}); {remedy}") from error
-    raise UserError(
-        f"{path}: expected {np.dtype(dtype)} of shape {case.shape}, got {kind} of shape {shape}; {remedy}"
-    )
+    except Exception as error:  # NumPy's reader can raise anything for a damaged header
+        raise UserError(f"{path}: is damaged ({_reason(error)}); {remedy}") from error
+    return voxels
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:MAX_REASON]

@@ -1,4 +1,4 @@
-"""Preprocessing of a cell's images and what they were like, so that other images are prepared the same way.
+"""Preprocessing and intensities of a cell's images, so that other images are prepared the same way.
 
 It travels from data/prepared/TASK/cases.json with the training into models/CELL/training.json, so that a
 model is used with the preparation that it was trained with, whatever params.yaml says by now.
@@ -16,16 +16,16 @@ from context_fbr.config.preprocessing import Preparation
 
 @dataclass(frozen=True)
 class Recipe:
-    """The preparation, and what the training images were like before it."""
+    """Preprocessing, with modality and intensities of the training images before it."""
 
     preparation: Preparation
     modality: tuple[str, ...]
-    """As dataset.json has it, `CT`."""
+    """Names as in dataset.json, `CT`."""
     lowest_intensity: float
     """Least intensity of all training images."""
 
     def as_json(self) -> dict[str, Any]:
-        """For a JSON file."""
+        """Return a tree for a JSON file."""
         return {
             "modality": list(self.modality),
             "lowest_intensity": self.lowest_intensity,
@@ -34,7 +34,7 @@ class Recipe:
 
 
 def from_json(tree: dict[str, Any]) -> Recipe:
-    """The inverse of `Recipe.as_json`.
+    """Return the recipe of `Recipe.as_json`.
 
     Raises:
         KeyError, TypeError, ValueError: if it is something else.
@@ -46,7 +46,7 @@ def from_json(tree: dict[str, Any]) -> Recipe:
         raise ValueError(f"lowest_intensity is {lowest!r}, expected a number")
     try:
         preparation = Preparation.model_validate(plain(tree["preparation"]))
-    except ValidationError as error:  # whose text has many lines
+    except ValidationError as error:  # its own text has many lines
         found = error.errors()[0]
         where = ".".join(map(str, ("preparation", *found["loc"])))
         raise ValueError(f"{where}: {found['msg']}") from error

@@ -1,4 +1,4 @@
-"""Which cases of a data set in MSD layout train, validate and test."""
+"""Assignment of the cases of a data set in MSD layout to training, validation and test."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,12 +10,10 @@ from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.datasets.dataset_json import case_name
 from context_fbr.datasets.layout import comparable, nifti_files
 
-SPLITS = ("train", "validation", "test")
-
 
 @dataclass(frozen=True)
 class Source:
-    """Where a case comes from."""
+    """Files of a case."""
 
     name: str
     split: str
@@ -61,7 +59,7 @@ def assign_splits(raw: Path, split: Split) -> tuple[Source, ...]:
 
 
 def in_no_split(raw: Path, sources: Iterable[Source]) -> list[str]:
-    """The cases of imagesTr that were assigned to nothing, sorted by file name."""
+    """Return the cases of imagesTr that are in no split, sorted by file name."""
     used = {source.name for source in sources}
     return [name for path in nifti_files(raw / "imagesTr") if (name := case_name(path.name)) not in used]
 
@@ -92,7 +90,7 @@ def _listed(
 
 
 def _pairs(raw: Path, suffix: str) -> dict[str, tuple[Path, Path]]:
-    """Image and label of each case, relative to the folder, in the order of sorted file names."""
+    """Return image and label of each case, relative to the folder, in the order of sorted file names."""
     images, labels = (_by_name(raw, f"{kind}{suffix}") for kind in ("images", "labels"))
     raise_problems(
         [
@@ -117,7 +115,7 @@ def _pairs(raw: Path, suffix: str) -> dict[str, tuple[Path, Path]]:
 
 
 def _by_name(raw: Path, folder: str) -> dict[str, Path]:
-    """The volumes of a folder, relative to the data set's, by and in the order of their comparable names."""
+    """Return the volumes of a folder, relative to the data set's, by and sorted by comparable names."""
     paths: dict[str, Path] = {}
     problems: list[str] = []
     for path in nifti_files(raw / folder):

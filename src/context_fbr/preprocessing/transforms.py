@@ -1,8 +1,8 @@
-"""One case from its raw files to what the networks see: window, crop, orientation, spacing.
+"""Preprocessing of one case: window, crop, orientation, spacing.
 
 In this order, as published: ScaleIntensityRange, CropForeground, Orientation and Spacing of MONAI, to whose
 results these are equal (images to 1e-6; labels everywhere but half-way between two voxels, where MONAI's
-choice depends on how a position was rounded, and ours is the even voxel; the shape likewise).
+choice depends on how a position was rounded, and ours is the even voxel; this holds for the shape too).
 """
 
 import math
@@ -27,7 +27,7 @@ from context_fbr.core.geometry import (
 )
 
 MOST_GROWTH = 1000
-"""Times as many voxels after resampling; scans with gaps come to some dozens."""
+"""Greatest factor of voxels by resampling; scans with gaps reach some dozens."""
 
 
 def prepare_image(
@@ -41,7 +41,7 @@ def prepare_image(
         settings: of the task.
 
     Returns:
-        Voxels (x, y, z) float32 on the prepared grid; the geometry; the intensity of nothing, above which a
+        Voxels (x, y, z) float32 on the prepared grid; the geometry; the background value, above which a
         patch may be centred on background, and with which a small volume is padded.
 
     Raises:
@@ -79,13 +79,13 @@ def prepare_image(
 
 
 def read_label(label: Nifti1Image, path: Path, classes: set[int], foreground: tuple[int, ...]) -> np.ndarray:
-    """The mask (i, j, k) uint8 of a label on its own grid: 1 where its value is one of `foreground`.
+    """Return the mask (i, j, k) uint8 of a label on its own grid: 1 where its value is one of `foreground`.
 
     Raises:
-        UserError: if it holds a value that is none of `classes`.
+        UserError: if it holds a value that is not in `classes`.
     """
     values = label.get_fdata(dtype=np.float32)
-    found = np.unique(values.ravel(order="K"))  # as it lies in memory: NIfTI's order would be copied
+    found = np.unique(values.ravel(order="K"))  # the order in memory: another one would be copied
     unknown = sorted(set(found.tolist()) - {float(c) for c in classes})
     if unknown:
         raise UserError(
@@ -115,7 +115,7 @@ def check_grid(image: Nifti1Image, path: Path) -> None:
 
 
 def _check_growth(image: Nifti1Image, where: Geometry, path: Path) -> None:
-    """A header in metres, or a damaged one, asks for more voxels than any memory holds."""
+    """Refuse a header in metres, or a damaged one, for which resampling would need too many voxels."""
     edges = zip(where.cropped_shape, where.steps, strict=True)
     times = math.prod((length - 1) / step + 1 for length, step in edges) / math.prod(image.shape)
     if not times <= MOST_GROWTH:
@@ -141,7 +141,7 @@ def check_pair(image: Nifti1Image, label: Nifti1Image, image_path: Path, label_p
 
 
 def box_above_zero(voxels: np.ndarray) -> Box | None:
-    """The box of the voxels above 0; None if there are none."""
+    """Return the box of the voxels above 0; None if there are none."""
     above = voxels > 0
     box = []
     for axis in range(3):
@@ -153,9 +153,9 @@ def box_above_zero(voxels: np.ndarray) -> Box | None:
 
 
 def foreground_mask(values: np.ndarray, foreground: Iterable[int]) -> np.ndarray:
-    """A mask (uint8, in memory as the values are): 1 where the value is one of `foreground`.
+    """Return a mask (uint8, in memory as the values are): 1 where the value is one of `foreground`.
 
-    numpy.isin takes ten times as long, and copies what lies in NIfTI's order.
+    numpy.isin takes ten times as long, and copies arrays in NIfTI's order.
     """
     mask = np.zeros_like(values, dtype=np.uint8)
     for value in foreground:

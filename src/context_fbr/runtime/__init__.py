@@ -1,1 +1,1 @@
-"""How a stage starts, stops and resumes, and what its result was computed from."""
+"""Start, stop and resumption of a stage, and the provenance of its result."""

@@ -1,4 +1,4 @@
-"""Files that tell whether they are whole and whose: a line of kind, format, key and hash, then content."""
+"""Files with a checksum header: kind, format version, key and SHA-256 of the content."""
 
 import hashlib
 from pathlib import Path
@@ -7,7 +7,7 @@ from context_fbr.core import atomic
 
 
 class CorruptFileError(Exception):
-    """A file with a checksum header cannot be used; the text says why."""
+    """A file with a checksum header cannot be used; the text is the reason."""
 
 
 def write(path: Path, kind: str, version: int, key: str, content: bytes | memoryview) -> None:
@@ -15,24 +15,24 @@ def write(path: Path, kind: str, version: int, key: str, content: bytes | memory
 
     Args:
         path: of the file.
-        kind: what it holds, a word.
+        kind: of the content, a word.
         version: of the format of the content.
-        key: what the content belongs to, a word.
+        key: owner of the content, a word.
         content: the bytes.
 
     Raises:
-        UserError: if the system refuses; what was at `path` is left as it was.
+        UserError: if the system refuses; the earlier file is left as it was.
     """
     line = f"context-fbr {kind} {version} {key} {hashlib.sha256(content).hexdigest()}\n"
     atomic.write_bytes(path, line.encode(), content)
 
 
 def read(path: Path, kind: str, version: int, key: str) -> memoryview:
-    """The content of a file that is whole, of this kind and format, and belongs to `key`.
+    """Read the content of a complete file of this kind, format and key.
 
     Raises:
         FileNotFoundError: if there is none.
-        UnusableError: if it cannot be read, was cut or changed, or is another's.
+        CorruptFileError: if it cannot be read, was cut or changed, or has another kind, format or key.
     """
     try:
         whole = path.read_bytes()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
-from context_fbr.runtime.entry import run_command
+from context_fbr.runtime.entry import no_arguments, run_command
 
 SOURCE = Path("src")
 PACKAGE = "context_fbr"
@@ -24,9 +24,9 @@ MAX_NAMED = 5  # modules in one message
 
 
 def modules(name: str, source: Path = SOURCE) -> set[Path]:
-    """The files of the package that importing a module runs, found by reading import statements.
+    """Return the files of the package that importing a module runs, by its import statements.
 
-    Those inside of functions count, too. Files of folders (`__init__.py`) hold a docstring only and do not.
+    Imports inside of functions count, too. Files of folders (`__init__.py`) hold a docstring only and do not.
 
     Args:
         name: of the module, `context_fbr.train`.
@@ -61,17 +61,17 @@ def _parse(path: Path) -> ast.Module:
 
 
 def stages() -> list[str]:
-    """Names of all stages: each is a module of the package's own folder."""
+    """Return the names of all stages: each is a module of the package's own folder."""
     return sorted(path.stem for path in (SOURCE / PACKAGE).glob("*.py") if path.stem != "__init__")
 
 
 def digest_file(stage: str) -> Path:
-    """Path of the file that holds the hashes of a stage's modules."""
+    """Return the path of the file that holds the hashes of a stage's modules."""
     return FOLDER / f"{stage}.json"
 
 
 def text_of(stage: str) -> str:
-    """SHA-256 of each module of a stage's code, as JSON; errors as in `modules`."""
+    """Return the SHA-256 of each module of a stage's code, as JSON; errors as in `modules`."""
     digests = {
         path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(modules(f"{PACKAGE}.{stage}"))
@@ -80,7 +80,7 @@ def text_of(stage: str) -> str:
 
 
 def changed_modules(stage: str) -> list[str]:
-    """Modules of a stage that differ from its file, also new and removed ones; errors as in `modules`.
+    """Return the modules of a stage that differ from its file, are new or removed; errors as in `modules`.
 
     A file that is missing or damaged differs in all of them; one in other formatting is named itself.
     """
@@ -98,7 +98,7 @@ def changed_modules(stage: str) -> list[str]:
 
 
 def problem(stage: str) -> str | None:
-    """What is wrong with the file of a stage, in one line; None if it holds this code."""
+    """Return the problem of the file of a stage, in one line; None if it holds this code."""
     changed = changed_modules(stage)
     if not changed:
         return None
@@ -111,8 +111,7 @@ def problem(stage: str) -> str | None:
 
 def main(arguments: list[str]) -> None:
     """Run the stage `code`."""
-    if arguments:
-        raise UserError(f"expected no argument, got {arguments}")
+    no_arguments(arguments)
     texts = {stage: text_of(stage) for stage in stages()}
     if {stage: text_of(stage) for stage in texts} != texts:
         raise UserError(f"{SOURCE}: changed while it was read; run the same command again")

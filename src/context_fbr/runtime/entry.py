@@ -1,4 +1,4 @@
-"""How a stage or a command starts and ends: exit status, messages, streams."""
+"""Start and end of a stage or a command: exit status, messages, streams."""
 
 import io
 import os
@@ -16,7 +16,7 @@ USER_VARIABLES = ("LOGNAME", "USER", "LNAME", "USERNAME")
 
 
 def user_has_name() -> bool:
-    """Return true if the system knows a name for this user, as it does not for many a container's."""
+    """Return true if this user has a name, which users of containers often lack."""
     try:
         pwd.getpwuid(os.getuid())
     except KeyError:
@@ -47,12 +47,25 @@ def run_command(main: Callable[[list[str]], int | None], arguments: list[str] | 
         sys.stdout.flush()
         print(stopped, file=sys.stderr)
         sys.exit(stopped.status)
-    except BrokenPipeError:  # `context-fbr ... | head`: nobody is left to read
+    except BrokenPipeError:  # `context-fbr ... | head`: the reader has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     sys.exit(status or 0)
+
+
+def task_argument(arguments: list[str]) -> str:
+    """Return the only argument of a stage of a task; raises UserError if there are others."""
+    if len(arguments) != 1:
+        raise UserError(f"expected TASK, for example `spheres`, got {arguments}")
+    return arguments[0]
+
+
+def no_arguments(arguments: list[str]) -> None:
+    """Check that a stage of the whole study has no argument; raises UserError if there is one."""
+    if arguments:
+        raise UserError(f"expected no argument, got {arguments}")
 
 
 def _print_every_name() -> None:

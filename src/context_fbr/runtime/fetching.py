@@ -1,4 +1,4 @@
-"""How results that are not here can be had: from DVC's remote, if there is one, or by computing them."""
+"""Remedies for missing results: DVC's remote, if there is one, or computing them."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from pathlib import Path
 def remedy(stage: str) -> str:
     """Return the commands that bring the results of a stage here.
 
-    Reads DVC's configuration, and asks no server. A remote that is a folder has to be there.
+    Reads DVC's configuration and connects to no server. A remote that is a folder has to exist.
     """
     make = f"`dvc repro {stage}`, or `make repro` for the whole study"
     url = _remote_url(Path())
@@ -24,7 +24,7 @@ def has_remote(folder: Path) -> bool:
 
 
 def _remote_url(folder: Path) -> str | None:
-    """Return the address of DVC's default remote; None if there is none, or DVC cannot tell."""
+    """Return the address of DVC's default remote; None if there is none or its configuration is invalid."""
     from dvc.config import Config  # takes half a second
     from dvc.exceptions import DvcException
 
@@ -38,5 +38,5 @@ def _remote_url(folder: Path) -> str | None:
 
 
 def _is_there(url: str) -> bool:
-    """Return true if a remote is a folder that is there, or a server, which is not asked."""
+    """Return true if a remote is a folder that is there, or a server, which is not checked."""
     return "://" in url or Path(url).is_dir()

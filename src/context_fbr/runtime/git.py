@@ -31,7 +31,7 @@ OF_ONE_REPOSITORY = frozenset(
         "GIT_WORK_TREE",
     }
 )
-"""`git rev-parse --local-env-vars`, and what git sets beside them; without the settings of `git -c`."""
+"""`git rev-parse --local-env-vars`, and others that git sets; without the settings of `git -c`."""
 NOT_FOUND = 127
 REVISION = ("rev-parse", "--verify", "--quiet", "HEAD")
 

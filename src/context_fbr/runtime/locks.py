@@ -1,6 +1,5 @@
-"""Locks with an owner: held by a process, given back by the system when the process ends, however it ends."""
+"""Locks with an owner: held by a process, and released by the system when it ends, also after a crash."""
 
-import fcntl
 import os
 import socket
 import sys
@@ -8,10 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from context_fbr.config.cell import Cell
 from context_fbr.core.errors import UserError
 
 CELLS = Path(".dvc/tmp/context-fbr/locks")
+TIMEOUT_S = 0.1
+"""Not 0: filelock tries again if the owner removes the file while it is being locked."""
 
 
 class HeldError(Exception):
@@ -26,28 +29,44 @@ def hold(path: Path) -> Iterator[None]:
         HeldError: if another process holds it.
         UserError: if the lock cannot be made.
     """
+    lock = FileLock(path, TIMEOUT_S, mode=0o600, thread_local=False, fallback_to_soft=False)
     try:
-        file = _take(path)
+        gone = _owner(path)
+        while not lock.is_locked:
+            with suppress(FileNotFoundError):  # another process removed the empty folder just now
+                lock.acquire(poll_interval=TIMEOUT_S / 10)
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+    except Timeout:
+        raise HeldError(_owner(path) or "another process") from None
     except OSError as error:
         raise UserError(f"{path}: could not be locked: {error.strerror}; make its folder writable") from error
+    if gone:
+        print(f"{path}: taken over from {gone}, which is gone", file=sys.stderr)
     try:
         yield
     finally:
         with suppress(OSError):
             path.unlink()  # before the lock is free: afterwards the file may be another's
-        os.close(file)
+        lock.release()
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock at `path`."""
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    """Return true if a process holds the lock at `path`."""
+    if not path.exists():
         return False
-    except BlockingIOError:
+    try:
+        with FileLock(path, blocking=False, fallback_to_soft=False):
+            return False
+    except Timeout:
         return True
-    return False
+
+
+def _owner(path: Path) -> str:
+    """Return the process that a lock file names; an empty text if there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
 
 
 @contextmanager
@@ -64,34 +83,3 @@ def exclusive_stage(stage: str, cell: Cell) -> Iterator[None]:
         raise UserError(
             f"{cell.key}: {stage} runs already in this workspace, by {owner}; wait for it, or end it"
         ) from None
-
-
-def _take(path: Path) -> int:
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        except FileNotFoundError:  # who left just now took the empty folder along
-            continue
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(file, 200, 0).decode(errors="replace").strip()
-            os.close(file)
-            raise HeldError(owner or "another process") from None
-        except BaseException:
-            os.close(file)
-            raise
-        try:
-            ours = os.fstat(file).st_ino == path.stat().st_ino
-        except FileNotFoundError:
-            ours = False
-        if not ours:  # its owner removed it between our opening and our locking it: the name is free
-            os.close(file)
-            continue
-        gone = os.pread(file, 200, 0).decode(errors="replace").strip()
-        if gone:
-            print(f"{path}: taken over from {gone}, which is gone", file=sys.stderr)
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        return file

@@ -1,4 +1,4 @@
-"""No orphans: a process ends when DVC, make or the program of ours that started it has ended."""
+"""Exit when the process that started this one (DVC, make or context-fbr) has ended."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ MODULES = {"dvc", "context_fbr", "context_fbr_tools"}
 ADOPTIVE = {"systemd", "init", "launchd", "tini", "dumb-init"}
 SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
 VARIABLE = "CONTEXT_FBR_STARTER"
-"""In the environment of what we start: who we are, because a starter may be gone before its child looks."""
+"""Variable with this process's id for its children, because a parent may end before its child looks."""
 
 
 def exit_with_parent() -> None:
@@ -30,7 +30,7 @@ def exit_with_parent() -> None:
     It gets SIGTERM first, and one second for a last save; a save that is cut leaves the state before it.
 
     The system's own means (PR_SET_PDEATHSIG) fires when the *thread* that started us ends, which in DVC's
-    queue is no reason to stop, and does not see past a shell.
+    queue is not a reason to stop, and does not work through a shell.
     """
     try:
         import psutil
@@ -39,7 +39,7 @@ def exit_with_parent() -> None:
     parents = psutil.Process().parents()
     watched = starters(parents)
     # DVC ended while Python was still importing. Not whenever DVC is out of sight: it may be a library in
-    # somebody's notebook, or beyond a container or a scheduler's step.
+    # a notebook, or outside of a container or a scheduler's step.
     orphaned = "DVC_STAGE" in os.environ and not watched and is_orphaned(parents)
     orphaned |= bool(watched) and _is_experiment(watched[-1])
     pid, _, born = os.environ.get(VARIABLE, "").partition(" ")
@@ -59,15 +59,15 @@ def exit_with_parent() -> None:
 
 
 def child_environment() -> dict[str, str]:
-    """What to add to the environment of a process that shall end with this one."""
+    """Return variables for the environment of a process that is to end with this one."""
     return {VARIABLE: f"{os.getpid()} {_birth(os.getpid())}"}
 
 
 def starters(ancestors: Sequence["psutil.Process"]) -> list["psutil.Process"]:
-    """Which of a process's ancestors (parent first) must live on: up to the last that is DVC, make or ours.
+    """Return the ancestors (parent first) that have to be alive: up to the last that is DVC, make or ours.
 
-    A shell in between counts too. The shell or the scheduler's script of a person does not: what was started
-    by hand may outlive its terminal.
+    A shell in between counts too. The shell or the scheduler's script of a person does not: a process
+    that was started by hand may outlive its terminal.
     """
     last = max((i for i, process in enumerate(ancestors) if _is_starter(process)), default=-1)
     return list(ancestors[: last + 1])
@@ -86,7 +86,7 @@ def _is_starter(process: "psutil.Process") -> bool:
 
 
 def _is_experiment(process: "psutil.Process") -> bool:
-    """Whether this is DVC in a folder of its own, which a worker or another DVC starts, never a person."""
+    """Return true if this is DVC in a folder of its own, which a worker or another DVC starts, not a user."""
     import psutil
 
     try:
@@ -110,16 +110,16 @@ def _say() -> None:
 
 
 def is_orphaned(ancestors: Sequence["psutil.Process"]) -> bool:
-    """Whether a process (ancestors: parent first) has only the parent that the system gives to orphans.
+    """Return true if a process (ancestors: parent first) has the parent that the system gives to orphans.
 
-    The shell in which DVC runs a stage may stand in between: bash becomes the command, dash stays and waits.
+    The shell in which DVC runs a stage may be in between: bash becomes the command, dash stays and waits.
     """
     nearest = next((p for p in ancestors if p.pid == 1 or p.name() not in SHELLS), None)
     return nearest is not None and (nearest.pid == 1 or nearest.name() in ADOPTIVE)
 
 
 def _birth(pid: int) -> str:
-    """When a process began, in a measure that a change of the clock does not change."""
+    """Return the start of a process, independent of changes of the clock."""
     import psutil
 
     try:

@@ -21,9 +21,9 @@ from context_fbr.runtime.stage_inputs import StageInputs
 FORMAT = 2
 PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "dvc")
 DECIDE = ("src", "params.yaml")
-"""What of the checkout decides a result."""
+"""Files of the checkout that decide a result."""
 SAME = ("format", "parameters", "code", "results")
-"""What two runs have in common that made the same result from the same inputs."""
+"""Entries that are equal in two runs with the same inputs and results."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Origin:
 
 
 def start() -> Origin:
-    """Take down the state of the checkout."""
+    """Return the state of the checkout."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return Origin(git.revision(), git.changed_files(DECIDE), now, time.monotonic())
 
@@ -55,15 +55,15 @@ def write(
     results: tuple[Path, ...],
     resumed: bool,
 ) -> None:
-    """Write what made the results of a cell, unless a record of the same results is there.
+    """Write the provenance of a cell's results, unless a record of the same results is there.
 
-    A study that is reproduced keeps its records: who computed its results first, where and when.
+    A study that is reproduced keeps its records: of the first computation of its results.
 
     Args:
         stage: train or evaluate, with the inputs that it read.
         cell: the cell.
         origin: from `start`.
-        inputs: digests of what decided the bits.
+        inputs: digests of everything that decides the bits.
         threads: of the CPU.
         precision: that was asked for.
         results: the files that were made.
@@ -109,14 +109,14 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _digests(path: Path) -> dict[str, str]:
-    """Return the SHA-256 of a file, and the MD5 by which DVC knows it."""
+    """Return the SHA-256 of a file, and its MD5, as in dvc.lock."""
     content = path.read_bytes()
     md5 = hashlib.md5(content, usedforsecurity=False)
     return {"sha256": hashlib.sha256(content).hexdigest(), "md5": md5.hexdigest()}
 
 
 def described(precision: Precision, device: str) -> str:
-    """What numbers are multiplied in on a device, by its name in `device.describe`."""
+    """Return the precision of products on a device, by its name in `device.describe`."""
     if precision == "bf16":
         return "bfloat16, convolutions on the smallest maps in float32"
     if not device.startswith("CPU") and torch.backends.cudnn.allow_tf32:

@@ -30,7 +30,7 @@ from context_fbr.runtime import locks
 
 ROOT_VARIABLE = "CONTEXT_FBR_RESUME"
 INPUTS = "inputs.json"
-"""In each folder: digests of what determines the results."""
+"""File in each folder: digests of everything that determines the results."""
 PLACE = re.compile(r"([a-z]+)-[0-9a-f]{16}\.\d+")
 LIBRARIES = ("torch", "monai", "einops", "numpy", "scipy", "nibabel")
 
@@ -57,16 +57,16 @@ class CheckpointDir:
 
     folder: Path
     digest: str
-    """Of the inputs; part of every file in the folder."""
+    """Digest of the inputs; part of every file in the folder."""
 
 
 def inputs_of(parameters: Mapping[str, object], data: str, device: torch.device, code: str) -> Inputs:
-    """The digests of a stage that is about to compute.
+    """Return the digests of a stage that is about to compute.
 
     Args:
         parameters: everything of params.yaml that it reads, as JSON can hold it.
         data: digest of its data.
-        device: where it computes.
+        device: on which it computes.
         code: from `code_digest`, taken before the data was loaded: an edit may come in between.
     """
     versions = [f"{name} {sys.modules[name].__version__}" for name in LIBRARIES if name in sys.modules]
@@ -80,7 +80,7 @@ def inputs_of(parameters: Mapping[str, object], data: str, device: torch.device,
 
 
 def code_digest() -> str:
-    """SHA-256 of every module of the package that is imported, and of the program that was started."""
+    """Return the SHA-256 of all imported modules of the package and of the program that was started."""
     files = {
         name: Path(file)
         for name, module in sorted(sys.modules.items())
@@ -91,7 +91,7 @@ def code_digest() -> str:
 
 
 def volume_digest(name: str, image: np.ndarray, label: np.ndarray, background: float) -> bytes:
-    """SHA-256 of a volume with image (x, y, z) and label (x, y, z)."""
+    """Return the SHA-256 of a volume with image (x, y, z) and label (x, y, z)."""
     total = hashlib.sha256(f"{name} {image.shape} {image.dtype} {label.dtype} {background!r} ".encode())
     total.update(np.ascontiguousarray(image).data)
     total.update(np.ascontiguousarray(label).data)
@@ -137,9 +137,9 @@ def _tell_of_others(home: Path, stage: str, cell: Cell, inputs: Inputs) -> None:
     for path in sorted(home.glob(f"{stage}-*/{INPUTS}")):
         try:
             other = json.loads(path.read_text(encoding="utf-8"))
-            differs = [name for name, value in asdict(inputs).items() if other.get(name) != value]
-        except (OSError, ValueError, AttributeError):
-            differs = ["its inputs.json, which is damaged"]
+        except FileNotFoundError:  # its process has finished just now
+            continue
+        differs = [name for name, value in asdict(inputs).items() if other.get(name) != value]
         if differs:
             print(
                 f"{cell.key}: the checkpoint in {path.parent} is not used, it differs in "

@@ -38,11 +38,11 @@ class StageInputs:
     definition: Mapping[str, Any] | None
     """The stage's block of dvc.yaml, names filled in; None without a dvc.yaml, where DVC records nothing."""
     files: Mapping[str, str]
-    """Of each dependency: SHA-256 of a file, sizes and times of the files of a folder."""
+    """State of each dependency: SHA-256 of a file, sizes and times of the files of a folder."""
 
     @property
     def name(self) -> str:
-        """As DVC names the run, `train@spheres-unet-32-1`."""
+        """DVC's name of the run, `train@spheres-unet-32-1`."""
         return "@".join(filter(None, (self.stage, "-".join(self.item.values()))))
 
     def changes(self) -> list[str]:
@@ -174,7 +174,7 @@ def _state(path: Path) -> str:
 
 
 def _check_code(stage: str, files: Mapping[str, str]) -> None:
-    """Check that the code is that of data/code/STAGE.json, by which DVC knows it.
+    """Check that the code is that of data/code/STAGE.json, the dependency in dvc.yaml.
 
     Raises:
         UserError: naming the modules that differ.

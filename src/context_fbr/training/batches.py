@@ -30,7 +30,7 @@ class Volume:
     """(x, y, z) uint8."""
     where: Candidates
     background: float
-    """Intensity of nothing, to pad with."""
+    """Background value, for padding."""
 
 
 @dataclass(frozen=True)

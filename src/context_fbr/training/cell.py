@@ -48,7 +48,7 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
         keeper = checkpoint.Checkpointer(place, cell.key, every_s, request, history)
         protocol = Protocol(config.train, config.window, config.epochs, cell.patch_size, cell.seed)
         epochs = loop.train(network, data.training, data.validation, protocol, state, keeper.pause)
-        del state  # a copy of everything, which the loop has taken over
+        del state  # a copy of everything, which the loop holds now
         with tracking.of_training(cell, stage.document, network, data.training[0], [*history]) as tracker:
             follow(cell, epochs, config.epochs, history, tracker, ChangeWarnings(stage))
             stage.check()
@@ -60,7 +60,7 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
 
 
 def _build(cell: Cell, config: TrainConfig, stage: StageInputs) -> torch.nn.Module:
-    """Build the network of a cell and check that its batch can be computed in the asked precision."""
+    """Build the network of a cell and check that its batch can be computed in the requested precision."""
     network = factory.build(stage.document, cell.model, cell.patch_size, cell.seed)
     batch = config.train.batch_volumes * config.train.patches_per_volume
     precision.check(network, f"models.{cell.model}", config.train.precision, batch, cell.patch_size)
@@ -87,14 +87,14 @@ def follow(
     tracker: Tracker,
     warnings: ChangeWarnings | None = None,
 ) -> None:
-    """Run through the epochs and show each: a bar on a terminal, a line per validation in a log.
+    """Run the epochs and show each: a bar on a terminal, a line per validation in a log.
 
     Args:
         cell: that is trained.
         epochs: of its training.
         total: number of epochs, those of `history` included.
         history: the epochs before; the new ones are added as they end.
-        tracker: is told of the new ones.
+        tracker: receives the new ones.
         warnings: of inputs that changed meanwhile.
     """
     best = next((epoch for epoch in history if epoch.weights is not None), None)

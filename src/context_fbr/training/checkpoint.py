@@ -19,7 +19,7 @@ from context_fbr.training.loop import Step, TrainingState
 KIND, FORMAT = "training", 2
 NEWEST, PREVIOUS = "newest", "previous"
 SHARE = 50
-"""Saving takes at most one part in so many of the time, however often it is asked for."""
+"""Saving takes at most one part in so many of the time."""
 
 
 def save(place: CheckpointDir, state: TrainingState, history: Sequence[Epoch]) -> None:
@@ -39,10 +39,10 @@ def save(place: CheckpointDir, state: TrainingState, history: Sequence[Epoch]) -
 
 
 def load(place: CheckpointDir) -> tuple[TrainingState | None, list[Epoch], list[str]]:
-    """The newest state that is whole, the epochs before it, and what is wrong with those that are not.
+    """Load the newest complete state, with the epochs before it, and the problems of damaged ones.
 
-    Tensors are in main memory. One that is not whole is removed when the one before it has served: the next
-    save would put it in the place of the good one.
+    Tensors are in main memory. A damaged state is removed once the one before it is loaded, or the next save
+    would replace the good one by it.
     """
     problems: list[str] = []
     unusable: list[Path] = []
@@ -62,42 +62,36 @@ def load(place: CheckpointDir) -> tuple[TrainingState | None, list[Epoch], list[
 
 
 def _unpack(content: memoryview) -> tuple[TrainingState, list[Epoch]]:
-    try:
-        found: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        history = [Epoch(*values) for values in found.pop("history")]
-        steps = tuple(Step(*values) for values in found.pop("steps"))
-        return TrainingState(**found, steps=steps), history
-    except MemoryError:
-        raise
-    except Exception as error:  # unpickling ends in whatever a strange file leads it to
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise CorruptFileError(f"is no state of a training ({reason})") from error
+    found: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    history = [Epoch(*values) for values in found.pop("history")]
+    steps = tuple(Step(*values) for values in found.pop("steps"))
+    return TrainingState(**found, steps=steps), history
 
 
 class Checkpointer:
-    """Saves a training now and then, and when it is asked to stop."""
+    """Saves a training at intervals, and when a stop is requested."""
 
     def __init__(
         self, place: CheckpointDir, what: str, every_s: float, request: StopRequest, history: Sequence[Epoch]
     ) -> None:
-        """Begin to keep a training.
+        """Start the clock of the intervals.
 
         Args:
-            place: where to.
+            place: folder of the checkpoints.
             what: name of the training.
             every_s: seconds between two saves; 0 saves at every call.
             request: that ends the training.
-            history: its epochs, which the caller goes on filling.
+            history: its epochs, to which the caller adds.
         """
         self._place, self._what, self._every_s = place, what, every_s
         self._request, self._history = request, history
         self._saved, self._cost = time.monotonic(), 0.0
 
     def pause(self, state: Callable[[], TrainingState]) -> bool:
-        """Save if it is time; whether it was.
+        """Save if it is time; return true if it was.
 
         Raises:
-            StoppedError: after saving, if the training shall stop.
+            StoppedError: after saving, if a stop was requested.
             UserError: if the system refuses to write.
         """
         start = time.monotonic()

@@ -20,23 +20,23 @@ class Epoch:
     loss: float
     """Mean over the steps that were not skipped."""
     step_losses: tuple[float, ...]
-    """Of every step."""
+    """Loss of every step."""
     validation_dice: float | None
     """Mean foreground Dice over the validation volumes, if the epoch was validated."""
     foreground_ratios: tuple[tuple[str, float], ...]
     """(case, foreground voxels / all voxels) of every patch, in the order of training."""
     skipped_steps: int
-    """Whose loss or gradient was no number, under `on_bad_numbers: skip`."""
+    """Steps with a loss or gradient that was not finite, under `on_nonfinite: skip`."""
     weights: Mapping[str, torch.Tensor] | None
     """The state dict in main memory, if this epoch is the best so far."""
 
 
 def history_table(history: Sequence[Epoch]) -> str:
-    """One row an epoch, as CSV text."""
+    """Return one row an epoch, as CSV text."""
     return csv_text(HISTORY, ((e.number, e.learning_rate, e.loss, e.validation_dice) for e in history))
 
 
 def foreground_ratio_table(history: Sequence[Epoch]) -> str:
-    """One row a training patch, in the order of training, as CSV text."""
+    """Return one row a training patch, in the order of training, as CSV text."""
     rows = ((e.number, case, ratio) for e in history for case, ratio in e.foreground_ratios)
     return csv_text(FOREGROUND_RATIOS, rows)

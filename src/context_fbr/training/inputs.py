@@ -1,4 +1,4 @@
-"""What a training reads from data/prepared/TASK: volumes in memory, and what its record says of them."""
+"""Inputs of a training from data/prepared/TASK: volumes in memory, and facts for its record."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ class TrainingInputs:
     training: tuple[Volume, ...]
     validation: tuple[Volume, ...]
     digest: str
-    """SHA-256 of what the volumes hold, of both splits, names and order included."""
+    """SHA-256 of the content of the volumes of both splits, names and order included."""
     padded: tuple[str, ...]
     """Cases that are smaller than the patch."""
     spacing_mm: Mapping[str, list[float]]
@@ -57,7 +57,7 @@ def load_volumes(cell: Cell, cases: Sequence[Case], device: torch.device) -> tup
     """Load cases to the device; those smaller than the cell's patch are padded.
 
     Returns:
-        The volumes, and the SHA-256 of what they hold, names and order included.
+        The volumes, and the SHA-256 of their content, names and order included.
 
     Raises:
         UserError: with every file that cannot be read.

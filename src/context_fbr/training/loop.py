@@ -24,17 +24,17 @@ from context_fbr.training.steps import PendingStep, Step
 class TrainingState:
     """Everything that a training resumes from with the same bits, after any of its steps.
 
-    Random numbers are functions of seed, epoch and step, and the learning rate is one of the epoch, so
-    neither a generator's state nor a schedule's belongs to it. The tensors are the training's own: whoever
-    keeps a state copies or saves it before the next step.
+    Random numbers are functions of seed, epoch and step, and the learning rate is a function of the epoch, so
+    neither a generator's state nor a schedule's belongs to it. The tensors are the training's own: copy or
+    save a state before the next step.
     """
 
     epoch: int
-    """In progress, from 1."""
+    """Epoch in progress, from 1."""
     steps: tuple[Step, ...]
-    """Of this epoch that are done."""
+    """Finished steps of this epoch."""
     epoch_losses: tuple[float, ...]
-    """Of the epochs before."""
+    """Mean losses of the epochs before."""
     best_validation_dice: float
     network: Mapping[str, Any]
     optimizer: Mapping[str, Any]
@@ -57,14 +57,14 @@ class _Course:
     best: float = -1.0
 
     def read(self) -> list[Step]:
-        """The steps of the epoch so far; errors as in `steps.check`."""
+        """Return the steps of the epoch so far; errors as in `steps.check`."""
         self.known += steps.read(self.unread)
         self.unread.clear()
         steps.check(self.known, self.epoch, self.epoch_losses)
         return self.known
 
     def state(self) -> TrainingState:
-        """The complete state, whose numbers are good; errors as in `read`."""
+        """Return the complete state, with finite losses; errors as in `read`."""
         done, losses = tuple(self.read()), tuple(self.epoch_losses)
         return TrainingState(
             self.epoch, done, losses, self.best, self.network.state_dict(), self.optimizer.state_dict()
@@ -99,7 +99,7 @@ def train(
     raises ends the training.
 
     Raises:
-        UserError: if loss or gradient is not finite and `on_bad_numbers` is stop, or a volume is smaller than
+        UserError: if loss or gradient is not finite and `on_nonfinite` is stop, or a volume is smaller than
             the patch.
     """
     settings = protocol.settings
@@ -139,7 +139,7 @@ def validate(
     protocol: Protocol,
     pause: Callable[[], object] = lambda: None,
 ) -> float:
-    """Mean foreground Dice over the volumes that have foreground; `pause` is called after each.
+    """Return the mean foreground Dice over the volumes that have foreground; `pause` is called after each.
 
     Raises:
         UserError: if no volume has foreground.
@@ -165,7 +165,7 @@ def _forward(network: torch.nn.Module, batch: Patches, precision: Precision) -> 
             outputs: torch.Tensor = network(batch.images)
         return outputs.float()
     except (ValueError, torch.cuda.OutOfMemoryError) as error:
-        # A norm refuses a single value per channel; a GPU has an end.
+        # A norm refuses a single value per channel; the memory of a GPU is limited.
         raise UserError(
             f"the network cannot take a batch of shape {tuple(batch.images.shape)} in training "
             f"({str(error).splitlines()[0]}); change train.batch_volumes or train.patches_per_volume"
@@ -181,9 +181,9 @@ def _drops(network: torch.nn.Module) -> bool:
 
 
 def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol, pause: Pause) -> None:
-    """The steps of the epoch that are not done yet."""
+    """Run the steps of the epoch that are not done yet."""
     network, settings = course.network, protocol.settings
-    skips, merged = settings.on_bad_numbers == "skip", protocol.merges and not _drops(network)
+    skips, merged = settings.on_nonfinite == "skip", protocol.merges and not _drops(network)
     network.train()
     pause(course.state)
     devices = [volumes[0].image.device] if volumes[0].image.is_cuda else []

@@ -1,8 +1,8 @@
 """Training patches as a pure function of (seed, epoch, case): no loader state, no worker processes.
 
 The distribution is that of MONAI's RandCropByPosNegLabeld, as published: a patch is centred, with a given
-probability, on a foreground voxel, else on a background voxel whose image value is above that of nothing; the
-centre is moved so that the patch lies inside of the volume.
+probability, on a foreground voxel, else on a background voxel with an image value above the background value.
+The centre is moved so that the patch is inside of the volume.
 """
 
 import zlib
@@ -47,7 +47,7 @@ def candidates(name: str, image: np.ndarray, label: np.ndarray, nothing: float =
 
 
 def epoch_order(seed: int, epoch: int, volumes: int) -> np.ndarray:
-    """The order in which an epoch (from 1) visits the volumes: a permutation of range(volumes)."""
+    """Return the order in which an epoch (from 1) visits the volumes: a permutation of range(volumes)."""
     return np.random.default_rng([ORDER, seed, epoch]).permutation(volumes)
 
 
@@ -62,7 +62,7 @@ def patch_corners(
     """Draw the patches of one volume in one epoch (from 1): their lowest corners, (patches, 3) in voxels.
 
     The draw before the move into the volume does not depend on the patch size: cells that differ only in
-    patch size look at the same places.
+    patch size sample the same places.
 
     Raises:
         UserError: if the volume is smaller than the patch.
@@ -76,7 +76,7 @@ def patch_corners(
     generator = np.random.default_rng([PATCHES, seed, epoch, zlib.crc32(where.name.encode())])
     in_foreground = generator.random(patches) < foreground_probability
     picks = generator.random(patches)
-    # A volume of one kind only gives what it has, as MONAI does.
+    # From a volume without one of the kinds all centres are of the other, as in MONAI.
     if not where.background.size:
         in_foreground[:] = True
     elif not where.foreground.size:

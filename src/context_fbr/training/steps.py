@@ -9,7 +9,7 @@ import torch
 from context_fbr.core.errors import UserError
 
 LAST = 8
-"""How many losses a message shows."""
+"""Number of losses in a message."""
 
 
 @dataclass(frozen=True)
@@ -17,24 +17,24 @@ class Step:
     """The record of one step."""
 
     cases: tuple[str, ...]
-    """Of each patch."""
+    """Case of each patch."""
     foreground_voxels: tuple[int, ...]
-    """In each patch."""
+    """Count in each patch."""
     loss: float
     gradient_norm: float
     """Euclidean, over all weights."""
     skipped: bool
-    """Whether the weights were left as they were, because loss or gradient is no number."""
+    """True if the weights were left as they were, because loss or gradient is not finite."""
 
     @property
     def is_finite(self) -> bool:
-        """Whether loss and gradient are numbers."""
+        """True if loss and gradient are finite."""
         return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
 
 
 @dataclass(frozen=True)
 class PendingStep:
-    """A step whose numbers have not been read: reading one would make a GPU wait."""
+    """A step with values that are still on the device: reading one would make a GPU wait."""
 
     cases: tuple[str, ...]
     foreground_voxels: torch.Tensor
@@ -59,7 +59,7 @@ class PendingStep:
 
 
 def gradient_norm(network: torch.nn.Module) -> torch.Tensor:
-    """The Euclidean norm of all gradients, on their device."""
+    """Return the Euclidean norm of all gradients, on their device."""
     gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
     return torch.nn.utils.get_total_norm(gradients)
 
@@ -79,7 +79,7 @@ def read(steps: Sequence[PendingStep]) -> list[Step]:
 
 
 def check(steps: Sequence[Step], epoch: int, epoch_losses: Sequence[float]) -> None:
-    """Check that every step that changed the weights had numbers to do it with.
+    """Check that every step that changed the weights had a finite loss and gradient.
 
     Args:
         steps: of an epoch, from its first.
@@ -87,27 +87,27 @@ def check(steps: Sequence[Step], epoch: int, epoch_losses: Sequence[float]) -> N
         epoch_losses: mean losses of the epochs before.
 
     Raises:
-        UserError: with the first step that had none, its cases, and the losses before it.
+        UserError: with the first step that had not, its cases, and the losses before it.
     """
     bad = next((i for i, step in enumerate(steps) if not step.is_finite and not step.skipped), None)
     if bad is None:
         return
     step = steps[bad]
-    said = f"the loss is {step.loss:g}"
+    text = f"the loss is {step.loss:g}"
     if math.isfinite(step.loss):
-        said = f"the gradient's norm is {step.gradient_norm:g} at a loss of {step.loss:g}"
+        text = f"the gradient's norm is {step.gradient_norm:g} at a loss of {step.loss:g}"
     before = ", ".join(f"{s.loss:.4g}" for s in steps[max(bad - LAST, 0) : bad]) or "none"
     means = ", ".join(f"{loss:.4g}" for loss in epoch_losses[-LAST:]) or "none"
     raise UserError(
-        f"epoch {epoch}, step {bad + 1}: {said} on cases {sorted(set(step.cases))}; losses of the "
+        f"epoch {epoch}, step {bad + 1}: {text} on cases {sorted(set(step.cases))}; losses of the "
         f"steps before it: {before}; mean losses of the epochs before: {means}. The last good state is kept. "
         "Lower train.learning_rate in params.yaml, look at these cases, or leave such steps out with "
-        "train.on_bad_numbers: skip"
+        "train.on_nonfinite: skip"
     )
 
 
 def mean_loss(steps: Sequence[Step], epoch: int) -> float:
-    """Mean loss over the steps of an epoch that were not skipped.
+    """Return the mean loss over the steps of an epoch that were not skipped.
 
     Raises:
         UserError: if all were.

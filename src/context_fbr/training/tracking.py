@@ -67,7 +67,7 @@ def _tracker(name: str, cell: Cell, *arguments: object) -> AbstractContextManage
         tracker: AbstractContextManager[Tracker] = getattr(importlib.import_module(MIRROR), name)(
             cell, *arguments
         )
-    except Exception as error:  # whatever is wrong with it, the cell is computed
+    except Exception as error:  # the cell is computed without it
         warn(cell, f"{type(error).__name__}: {error}")
         return nullcontext(NullTracker())
     return tracker
@@ -75,5 +75,5 @@ def _tracker(name: str, cell: Cell, *arguments: object) -> AbstractContextManage
 
 def warn(cell: Cell, text: str) -> None:
     """Print a problem with W&B, which does not affect the cell."""
-    with suppress(OSError):  # nobody may be left to read
+    with suppress(OSError):  # the reader of the stream may have ended
         print(f"warning: {cell.key}: W&B: {' '.join(text.split())}", file=sys.stderr, flush=True)

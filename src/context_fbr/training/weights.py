@@ -30,7 +30,7 @@ SPARE = 1 << 20  # bytes: names and sizes of the weights
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What training.json says of a trained cell."""
+    """Content of training.json of a trained cell."""
 
     cell: Cell
     network: dict[str, Any]
@@ -43,7 +43,7 @@ class Training:
 
     @property
     def remedy(self) -> str:
-        """The way to a sound model."""
+        """Commands that restore the model."""
         key = self.cell.key
         return (
             f"restore it with `dvc checkout train@{key}`, or train it again with `dvc repro -f train@{key}`"

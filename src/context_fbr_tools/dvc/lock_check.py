@@ -1,7 +1,7 @@
-"""Whether dvc.lock describes this checkout: code, parameters, and the results that git holds.
+"""Check that dvc.lock describes this checkout: code, parameters, and the results that git holds.
 
-Needs neither a DVC cache nor a remote. What only the cache holds is compared by what dvc.lock records of it:
-a stage must have read what the stage before it wrote.
+Needs neither a DVC cache nor a remote. Results of the cache are compared by their entries in dvc.lock:
+a stage must have read the outputs of the stage before it.
 """
 
 import os
@@ -19,10 +19,10 @@ ABSENT = ("deleted", "not in cache")
 
 
 def check() -> None:
-    """Check it.
+    """Check that dvc.lock matches code, parameters and committed results.
 
     Raises:
-        UserError: naming each stage, file and state, and what to do; or with DVC's words, if it cannot tell.
+        UserError: naming each stage, file and state, and what to do; or with DVC's own message, if DVC fails.
     """
     changes = process.changes()
     recorded = lockfile.entries()
@@ -52,10 +52,10 @@ def check() -> None:
 
 
 def inconsistencies(recorded: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Dependencies of the recorded stages that differ from what these stages wrote, a line each.
+    """Return a line for each recorded dependency that differs from the output of the stage that wrote it.
 
     Two merged versions of dvc.lock, or a cell that ran without the analysis after it, leave such entries. A
-    folder of folders is left out: its hash cannot be told from theirs.
+    folder of folders is left out: its hash does not follow from theirs.
     """
     outs = [out for entry in recorded.values() for out in entry.get("outs", ())]
     written = {out["path"]: out["md5"] for out in outs if "md5" in out}
@@ -68,10 +68,10 @@ def inconsistencies(recorded: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _ignored_by_git(paths: Iterable[str]) -> set[str]:
-    """Those of the paths that git is told to leave to DVC.
+    """Return the paths that git ignores and leaves to DVC.
 
     Raises:
-        UserError: with git's own words, if it cannot tell.
+        UserError: with git's own message, if git fails.
     """
     # With a slash as well: a pattern for folders does not match the name of a folder that is not there.
     asked = "".join(f"{path}\0{path}/\0" for path in sorted(paths))

@@ -21,22 +21,22 @@ from context_fbr.core.errors import UserError, raise_problems
 
 LOCK = Path("dvc.lock")
 SCHEMA = "2.0"
-"""Of DVC's lock files."""
+"""Name of DVC's lock files."""
 READ_WAIT_S = 30.0
 """Time for which a reader waits for another DVC process."""
 
 
 def stages() -> list[str]:
-    """Names of the stages in dvc.lock, in its order; none if there is no file.
+    """Return the names of the stages in dvc.lock, in its order; none if there is no file.
 
     Raises:
-        UserError: if it is no lock file.
+        UserError: if it is not a lock file.
     """
     return list(entries())
 
 
 def entries() -> dict[str, dict[str, Any]]:
-    """What is recorded of each stage, by its name: cmd, deps, params, outs; errors as in `stages`."""
+    """Return the entry of each stage by its name: cmd, deps, params, outs; errors as in `stages`."""
     if not LOCK.exists():
         return {}
     with locked(READ_WAIT_S):
@@ -45,7 +45,7 @@ def entries() -> dict[str, dict[str, Any]]:
 
 
 def outputs(names: Iterable[str]) -> list[Path]:
-    """What the stages of these names wrote, as recorded; errors as in `stages`."""
+    """Return the recorded outputs of the stages of these names; errors as in `stages`."""
     recorded = entries()
     return [Path(out["path"]) for name in names for out in recorded[name].get("outs", ())]
 
@@ -100,7 +100,7 @@ def _read() -> CommentedMap:
 
 
 def _is_entry(entry: object) -> bool:
-    """Whether it is a stage's, whose files all lie in this folder: `prune` removes them by their paths."""
+    """Return true for the entry of a stage with files in this folder only: `prune` removes them by path."""
     if not isinstance(entry, dict):
         return False
     files = [entry.get(kind, []) for kind in ("deps", "outs")]

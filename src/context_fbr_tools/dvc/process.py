@@ -33,7 +33,7 @@ class Change:
 
 
 def changes() -> list[Change]:
-    """What `dvc status` says of every stage; errors as in `stage_names`."""
+    """Return the output of `dvc status` for every stage; errors as in `stage_names`."""
     found: list[Change] = []
     for stage, entries in json.loads(ask("status", "--json")).items():
         for entry in entries:
@@ -56,10 +56,10 @@ def changed_stages() -> set[str]:
 
 
 def stage_names() -> list[str]:
-    """Every stage of dvc.yaml, in its order, matrices spelt out.
+    """Return every stage of dvc.yaml, in its order, matrices expanded.
 
     Raises:
-        UserError: with DVC's own words, if it cannot tell.
+        UserError: with DVC's own message, if DVC fails.
     """
     return ask("stage", "list", "--name-only").split()
 

@@ -13,14 +13,14 @@ SETTINGS = ("user.name=context-fbr", "user.email=context-fbr@localhost", "commit
 
 
 def copy_project(target: Path, source: Path | None = None) -> None:
-    """Copy what git tracks or would track in `source` into the new folder `target`, and commit it there.
+    """Copy the files of `source` that git tracks or would track into a new folder `target`, and commit them.
 
     Args:
-        target: is there whole, or not at all.
+        target: complete, or not created at all.
         source: None is the current folder.
 
     Raises:
-        UserError: if `target` is there already, `source` is no git repository, or the system refuses.
+        UserError: if `target` is there already, `source` is not a git repository, or the system refuses.
     """
     if os.path.lexists(target):
         raise UserError(f"{target}: is there already; remove it or name another folder")

@@ -30,7 +30,7 @@ REFUSED = "nothing was removed; see who wrote it (`git log -p dvc.lock`), and ta
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be removed."""
+    """Results and entries that are to be removed."""
 
     stages: tuple[str, ...]
     """Entries of dvc.lock."""
@@ -50,7 +50,7 @@ class Plan:
 
 
 def stale_stages(grid: Grid, stages: Sequence[str]) -> list[str]:
-    """Those of the lock's stage names whose cell or task is not in the grid."""
+    """Return the stage names of the lock whose cell or task is not in the grid."""
     wanted = {f"{stage}@{cell.key}" for stage in CELL_STAGES for cell in grid.cells}
     wanted |= {f"{stage}@{task}" for stage in TASK_STAGES for task in grid.tasks}
     return [
@@ -64,7 +64,7 @@ def written_by(stage: str) -> tuple[Path, ...]:
     """Return the paths that a stage of this name writes, computed from the name alone.
 
     Raises:
-        UserError: if it is no name of a cell's or a task's stage.
+        UserError: if it is not the name of a stage of a cell or a task.
     """
     kind, _, name = stage.partition("@")
     # `016` and other digits than 0-9 are numbers as well, of another cell's key.
@@ -78,7 +78,7 @@ def written_by(stage: str) -> tuple[Path, ...]:
 
 
 def stale_paths(grid: Grid) -> list[Path]:
-    """Results on disk that bear the key of a cell outside of the grid, whether dvc.lock knows them or not."""
+    """Return results on disk with the key of a cell outside of the grid, also those not in dvc.lock."""
     keys = {cell.key for cell in grid.cells}
     example = Cell("task", "model", 1, 1)
     folders = (example.weights.parent.parent, example.predictions.parent)
@@ -91,12 +91,12 @@ def stale_paths(grid: Grid) -> list[Path]:
 
 
 def plan(grid: Grid) -> Plan:
-    """Find what is stale; the DVC cache and the remote keep their copies.
+    """Return the stale results; the DVC cache and the remote keep their copies.
 
-    A task's data is removed only as the recorded output of a stage: a folder that a user put beside it stays.
+    A task's data is removed only as the recorded output of a stage: a folder that a user added stays.
 
     Raises:
-        UserError: if dvc.lock is no lock file; if it names a result that its stage does not write; or if a
+        UserError: if dvc.lock is not a lock file; if it names a result that its stage does not write; or if a
             result is behind a link out of this folder.
     """
     recorded = lockfile.entries()
@@ -165,7 +165,7 @@ def prune(grid: Grid) -> list[str]:
 
 
 def _leads_out(path: Path, root: Path) -> str | None:
-    """Return what is wrong with a path whose folder is, behind a link, not below `root`."""
+    """Return the problem of a path whose folder is, behind a link, not below `root`."""
     if path.parent.resolve().is_relative_to(root.resolve()):
         return None
     if not os.path.lexists(path):

@@ -1,6 +1,6 @@
-"""Which cells are done: DVC's run-cache holds their trainings and evaluations, and the cache every object.
+"""Finished cells: DVC's run-cache holds their trainings and evaluations, and the cache every object.
 
-This, and not what an engine says of a job, decides what is still to be computed: a push may be torn, a job
+This, and not the state of a job, decides which cells have to be computed: a push may be incomplete, a job
 may end well after its clone was lost, and a cell may have been trained elsewhere.
 """
 
@@ -22,28 +22,28 @@ from context_fbr_tools.dvc.stages import CELL_STAGES, INPUT_STAGES
 
 @dataclass(frozen=True)
 class CellStatus:
-    """What a cell asks for, in the state of this checkout."""
+    """Results of a cell, for the state of this checkout."""
 
     cell: Cell
     digest: str
     """SHA-256 of commands, parameters and data of its stages: the same work has the same digest anywhere."""
     done: bool
     entries: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    """Of dvc.lock, by stage; all of them if the cell is done."""
+    """Entries of dvc.lock by stage; all of them if the cell is done."""
 
 
 def find_results(cells: Sequence[Cell], remote: str | None = None) -> list[CellStatus]:
-    """Look for the results of cells in the cache of this checkout, whose data must be there.
+    """Find the results of cells in the cache of this checkout, whose data must be there.
 
     Args:
         cells: of the grid.
-        remote: from which to bring what the cache lacks of a result; the run-cache must be here already.
+        remote: from which to fetch objects that the cache lacks; the run-cache must be here already.
 
-    DVC's own objects are asked, in this process: its commands tell of the workspace only, and a cell of
-    another clone is not there.
+    Uses DVC's own classes in this process: its commands cover the workspace only, where a cell of another
+    clone is missing.
 
     Raises:
-        UserError: if the data that a cell reads are not there, with every stage that brings them.
+        UserError: if the data of a cell are missing, with every stage that makes them.
     """
     from dvc.dvcfile import load_file  # takes a second
     from dvc.exceptions import DvcException
@@ -52,7 +52,7 @@ def find_results(cells: Sequence[Cell], remote: str | None = None) -> list[CellS
 
     try:
         with _silent(), Repo() as repo:
-            # Files are parsed once here; DVC's ways to ask for one stage parse all of them again for each.
+            # Files are parsed once here; DVC's functions for one stage parse all of them again for each.
             defined = load_file(repo, "dvc.yaml").stages
             checkout = _Checkout(repo, defined, load_path("params.yaml", repo.fs), remote, {})
             return [_look_at(checkout, cell) for cell in cells]
@@ -62,7 +62,7 @@ def find_results(cells: Sequence[Cell], remote: str | None = None) -> list[CellS
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without DVC's own bars and warnings: whoever asked tells what was found, perhaps in a live table."""
+    """Silence DVC's own bars and warnings: the caller may draw a live table."""
     logger = logging.getLogger("dvc")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -77,15 +77,15 @@ class _Checkout:
     repo: Any
     """DVC's."""
     stages: Mapping[str, Any]
-    """By their names."""
+    """Stages by name."""
     parameters: Mapping[str, Any]
     remote: str | None
     known: dict[str, tuple[Any, Any]]
-    """Size and hash of the data that were asked for already."""
+    """Size and hash of data, once computed."""
 
 
 def _look_at(checkout: _Checkout, cell: Cell) -> CellStatus:
-    """Follow a cell from stage to stage, by what the run-cache says that each of them wrote."""
+    """Follow a cell from stage to stage, by the outputs of each in the run-cache."""
     written: dict[str, Any] = {}
     asked: list[object] = []
     entries: dict[str, Any] = {}
@@ -133,7 +133,7 @@ def _fill(checkout: _Checkout, stage: Any, written: Mapping[str, Any]) -> dict[s
 
 
 def _is_whole(checkout: _Checkout, made: Any) -> bool:
-    """Whether the cache holds all of a stage's results, after what the remote can add to it."""
+    """Return true if the cache holds all results of a stage, after a fetch from the remote."""
     from dvc.exceptions import CollectCacheError
 
     if checkout.remote and not made.outs_cached():
@@ -144,10 +144,10 @@ def _is_whole(checkout: _Checkout, made: Any) -> bool:
 
 
 def _newest_entry(repo: Any, stage: Any) -> dict[str, Any] | None:
-    """What the run-cache has for a stage, as DVC itself would choose.
+    """Return the entry of the run-cache for a stage, as DVC itself would choose it.
 
-    DVC has no public way to ask, and its private one reads the dependencies from the workspace, in which the
-    weights that a cell's evaluation reads need not be.
+    DVC has no public function for this, and its private one reads the dependencies from the workspace, where
+    the weights of a cell may be missing.
     """
     from dvc.stage.cache import _get_cache_hash
     from dvc.stage.serialize import to_single_stage_lockfile

@@ -9,4 +9,4 @@ STUDY_STAGES = ("code", "analyze", "paper")
 INPUT_STAGES = ("code", "raw", "prepare")
 """Write what cells read."""
 CACHED_INPUT_STAGES = ("raw", "prepare")
-"""Those of `INPUT_STAGES` whose outputs DVC keeps; git keeps the others."""
+"""Stages of `INPUT_STAGES` whose outputs DVC keeps; git keeps the others."""

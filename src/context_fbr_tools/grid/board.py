@@ -1,4 +1,4 @@
-"""How the cells get on: on a terminal a table that is drawn again and again, in a log plain lines."""
+"""Progress of the cells: a live table on a terminal, plain lines in a log."""
 
 import sys
 import threading
@@ -44,7 +44,7 @@ class Board:
             for key in list(self._began):  # left only by an error: an interrupt, or a signal
                 self._change(key, state=State.CANCELLED, seconds=time.monotonic() - self._began.pop(key))
         if self._is_terminal:
-            self._live.stop()  # draws once more, so not under the lock
+            self._live.stop()  # draws again, so not under the lock
 
     def started(self, key: str) -> None:
         """A worker took a cell."""
@@ -63,7 +63,7 @@ class Board:
                 print(line.rstrip(), flush=True)
 
     def ended(self, key: str, state: State, seconds: float) -> None:
-        """A cell came to its end."""
+        """Note that a cell has ended."""
         with self._lock:
             self._ended += 1
             del self._began[key]

@@ -11,8 +11,7 @@ MAX_NAMED = 8
 def against_commit(folder: Path | None = None) -> str:
     """Return one line that says which results differ from those of the commit around a folder.
 
-    dvc.lock holds the hash of every model, prediction and table, so that it stands for all that git does not
-    keep.
+    dvc.lock holds the hash of every model, prediction and table, also of those that git does not keep.
     """
     commit = git.revision(folder)
     if commit is None:

@@ -20,7 +20,7 @@ def linked_folders() -> list[Path]:
     """Return the folders of results in dvc.yaml that are links out of this folder, by the shortest path.
 
     Raises:
-        UserError: if dvc.yaml is not there, or is no YAML.
+        UserError: if dvc.yaml is missing or not YAML.
     """
     root = Path().resolve()
     links = {

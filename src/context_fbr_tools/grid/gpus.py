@@ -1,7 +1,7 @@
-"""Which GPUs cells may take, and how many cells at once that makes.
+"""GPUs that cells may take, and the number of cells at once.
 
-A training chooses its GPU itself, see device.py: it takes the one that fewest processes have. So it is enough
-to tell all of them the same list, and to run no more of them at once than the list has places.
+A training chooses its GPU itself, see device.py: it takes the one that fewest processes have. So all
+of them get the same list, and no more of them run at once than the list has places.
 """
 
 import os
@@ -20,25 +20,25 @@ from context_fbr.networks.device import DEVICE_VARIABLE
 
 @dataclass(frozen=True)
 class Places:
-    """Where cells may run."""
+    """GPUs and number of cells at once."""
 
     jobs: int
     """Cells at once."""
     environment: Mapping[str, str]
-    """What tells the cells' processes."""
+    """Variables for the processes of the cells."""
 
 
 def places(study: Study, jobs: int | None, gpus: str | None, per_gpu: int | None) -> Places:
-    """One cell on each GPU that it may use, or `per_gpu`; else as many as this process's cores can feed.
+    """Return one place on each usable GPU, or `per_gpu`; without GPUs as many as the cores can feed.
 
     Args:
         study: whose `train.threads` decide how many cells the cores feed.
-        jobs: cells at once, whatever the GPUs; None if that is to follow from them.
+        jobs: cells at once, for any GPUs; None if it follows from them.
         gpus: PyTorch's numbers of the GPUs to take, such as 0,1; None for all, or those of the variable.
-        per_gpu: cells at once on each of them; None if nothing was said.
+        per_gpu: cells at once on each of them; None for one.
 
     Raises:
-        UserError: if a GPU is not there, or the numbers contradict one another.
+        UserError: if a GPU does not exist, or the numbers contradict one another.
     """
     devices = _default_gpus() if gpus is None else [f"cuda:{index}" for index in _indices(gpus)]
     if per_gpu is not None and not devices:

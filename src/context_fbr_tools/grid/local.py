@@ -17,13 +17,14 @@ from context_fbr.config.cell import Cell
 from context_fbr.config.raw import SpheresRaw
 from context_fbr.config.study import Study
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.runtime.stop_signals import signals_as_exceptions
 from context_fbr_tools.dvc import lockfile
 from context_fbr_tools.dvc import process as dvc
 from context_fbr_tools.dvc.lock_provenance import contradictions, outdated
 from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, INPUT_STAGES
 from context_fbr_tools.grid import ending, folders, log_lines, order
 from context_fbr_tools.grid.board import Board
-from context_fbr_tools.grid.processes import Processes, signals_as_exceptions
+from context_fbr_tools.grid.processes import Processes
 from context_fbr_tools.grid.table import State
 
 LOGS = Path(".dvc/tmp/context-fbr/logs")
@@ -32,7 +33,7 @@ DATA = (*INPUT_STAGES, "baseline")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a cell ended."""
+    """Result of running a cell."""
 
     cell: Cell
     state: State
@@ -112,11 +113,11 @@ def _what_is_left(cells: Sequence[Cell], changed: Set[str], succeeded: Collectio
 
 
 def refuse_to_lose_data(study: Study, tasks: Collection[str] | None = None) -> None:
-    """Check that no raw data lies where DVC will empty a folder that it knows nothing of.
+    """Check that DVC will not empty a folder of raw data that it has not recorded.
 
     Args:
         study: the parameters.
-        tasks: whose data DVC will bring up to date; None for all of the grid.
+        tasks: of the data that DVC will bring up to date; None for all of the grid.
 
     Raises:
         UserError: with every folder that was filled by hand, or that is a link out of the project.
@@ -136,10 +137,10 @@ def refuse_to_lose_data(study: Study, tasks: Collection[str] | None = None) -> N
 
 
 def run_cells(cells: Sequence[Cell], jobs: int, environment: Mapping[str, str]) -> list[Outcome]:
-    """Run cells side by side and show how they get on; one that fails does not stop the others.
+    """Run cells in parallel and show their progress; one that fails does not stop the others.
 
-    An interrupt or a signal to end stops the cells first; DVC is left to end by itself, because a DVC that is
-    killed while it writes dvc.lock leaves half of it.
+    An interrupt or a signal to end stops the cells first; DVC ends by itself, because a DVC that is killed
+    while it writes dvc.lock leaves half of it.
     """
     outcomes: list[Outcome] = []
     if not cells:
@@ -168,7 +169,7 @@ def run_cells(cells: Sequence[Cell], jobs: int, environment: Mapping[str, str]) 
             for worker in workers:
                 worker.start()
             for worker in workers:
-                while worker.is_alive():  # a join without time-out would not hear Ctrl-C
+                while worker.is_alive():  # a join without timeout would not notice Ctrl-C
                     worker.join(timeout=0.2)
         except BaseException:
             board.print(dvc.STOPPING)

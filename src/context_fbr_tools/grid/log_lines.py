@@ -1,4 +1,4 @@
-"""What the output of a cell says of it: the training's lines, and DVC's."""
+"""Parser of the output of a cell: lines of the training and of DVC."""
 
 import re
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ SKIPPED = re.compile(r"^Stage '([^']+)' (?:is cached - skipping run|didn't chang
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training has come."""
+    """Progress of a training."""
 
     epoch: int
     """The last that was validated."""
     epochs: int
     dice: float
-    """Of its validation."""
+    """Dice of its validation."""
 
 
 def progress(text: str, key: str) -> Progress | None:
-    """The last validation that a text tells of the cell `key`, be it one line or the end of a log.
+    """Return the last validation of the cell `key` in a text, one line or the end of a log.
 
-    None if it tells of none. A line whose beginning is cut off is none: it would be of another cell.
+    None if there is none. A line without its beginning does not count: it could be of another cell.
     """
     line = rf"^{re.escape(key)}: epoch (\d+)/(\d+), .*?validation Dice (\d\.\d+|nan)"
     found = re.findall(line, text, re.MULTILINE)
@@ -33,5 +33,5 @@ def progress(text: str, key: str) -> Progress | None:
 
 
 def is_cached(text: str, cell: Cell) -> bool:
-    """Whether DVC says that it had the results of both stages of a cell, so that nothing ran."""
+    """Return true if DVC had the results of both stages of a cell, so that nothing ran."""
     return {f"train@{cell.key}", f"evaluate@{cell.key}"} <= set(SKIPPED.findall(text))

@@ -1,4 +1,4 @@
-"""Which cells to start first: the longest, or the last of all runs alone while the other places are empty."""
+"""Order of the cells: the longest first, or the last one runs alone while other places are empty."""
 
 import math
 import statistics
@@ -26,16 +26,16 @@ def longest_first(cells: Sequence[Cell], study: Study, measured: Mapping[Cell, f
 
 
 def estimates(cells: Sequence[Cell], study: Study, measured: Mapping[Cell, float]) -> dict[Cell, float]:
-    """How long each training takes, in seconds; in a unit of its own if nothing was measured.
+    """Return the time of each training, in seconds; in another unit if nothing was measured.
 
-    A measurement knows the network's arguments, the validations and the machine, which a formula does not.
+    A measurement includes the network's arguments, the validations and the machine; a formula does not.
     Another seed differs in random numbers only, so it measures as well. It may come from other epochs or from
-    another machine: then all of them do, as a rule, and the order is still right.
+    another machine: then usually all of them do, and the order is still right.
     """
     of_seeds: dict[Cell, list[float]] = {}
     for cell, seconds in measured.items():
         of_seeds.setdefault(_any_seed(cell), []).append(seconds)
-    # What nobody has measured is put among the measured in their unit, seconds.
+    # Cells without a measurement are estimated in the unit of the others, seconds.
     known = [cell for cell in measured if cell.task in study.tasks and cell.model in study.models]
     unit = statistics.median(measured[cell] / work(cell, study) for cell in known) if known else 1.0
 
@@ -62,10 +62,10 @@ def work(cell: Cell, study: Study) -> float:
 
 
 def measurements(cells: Sequence[Cell]) -> dict[Cell, float]:
-    """Seconds of the last training of those cells of which metrics/provenance tells.
+    """Return the seconds of the last training of the cells that metrics/provenance has.
 
-    A training that was resumed counts its last part only, so it measures nothing; nor does a file that cannot
-    be read, for an order is no reason to stop.
+    A training that was resumed counts its last part only, so it does not count. A file that cannot be read
+    is ignored: the order is not a reason to stop.
     """
     found: dict[Cell, float] = {}
     for cell in cells:

@@ -7,14 +7,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 import psutil
 
-from context_fbr.core.errors import StoppedError
 from context_fbr.runtime import orphans
 
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
+POLL_S = 0.2
 
 
 class Processes:
@@ -66,8 +65,8 @@ class Processes:
 
 
 def _end(processes: set["subprocess.Popen[str]"]) -> None:
-    """Terminate what the processes run until they end by themselves; kill what has not after a while."""
-    deadline = time.monotonic() + PATIENCE_S
+    """Terminate the children of the processes until these end; kill those that have not after a timeout."""
+    deadline = time.monotonic() + TIMEOUT_S
     while (alive := [process for process in processes if process.poll() is None]) and (
         time.monotonic() < deadline
     ):
@@ -81,56 +80,29 @@ def _end(processes: set["subprocess.Popen[str]"]) -> None:
         process.kill()
 
 
-@contextmanager
-def signals_as_exceptions() -> Iterator[None]:
-    """Let a scheduler's signals and a closed terminal unwind as Ctrl-C does. Main thread only.
-
-    On SIGTERM and SIGUSR1 the exit status is that of a training that saved itself, 75: a scheduler requeues.
-    """
-
-    def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number if number == signal.SIGHUP else StoppedError.STATUS)
-
-    # What is ignored stays so: `nohup make repro &` outlives its terminal.
-    heard = [
-        number
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-        if signal.getsignal(number) != signal.SIG_IGN
-    ]
-    before = {number: signal.signal(number, leave) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-POLL_S = 0.2
-
-
 class Running:
-    """What runs now, if anything does: the handler of a signal comes in between and has to find it."""
+    """The process that runs now, if there is one, for the handler of a signal."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> int:
-        """Run a command to its end; its exit status. What it says goes to the log."""
+        """Run a command to its end and return its exit status. Its output goes to the log."""
         with log.open("ab") as file:
             self._process = subprocess.Popen(
                 command, cwd=folder, env=dict(environment), stdout=file, stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
             )  # fmt: skip
         try:
-            # Not wait(), whose lock the handler of a signal would wait for in vain.
+            # Not wait(), on whose lock the handler of a signal would block forever.
             while (status := self._process.poll()) is None:
                 time.sleep(POLL_S)
             return status
         finally:
             self._process = None
 
-    def save(self, patience_s: float) -> None:
-        """Tell what runs to save itself, and wait for it."""
+    def save(self, timeout_s: float) -> None:
+        """Make the process save its work, and wait for it."""
         process = self._process
         if process is None:
             return
@@ -140,4 +112,4 @@ class Running:
                     if child.name() not in orphans.SHELLS:
                         child.send_signal(signal.SIGUSR1)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(patience_s)
+            process.wait(timeout_s)

@@ -1,4 +1,4 @@
-"""The table of cells on a terminal: a row a cell, whoever runs them."""
+"""The table of cells on a terminal, a row a cell, for local runs and Slurm."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from rich.text import Text
 
 
 class State(StrEnum):
-    """How a cell stands; in the order in which the summary counts."""
+    """State of a cell, in the order of the summary."""
 
     RUNNING = "running"
     FAILED = "FAILED"
     LOST = "lost"
-    """It was handed to a scheduler, which knows nothing of it any more."""
+    """Submitted to a scheduler that does not list it any more."""
     UNKNOWN = "unknown"
     CANCELLED = "cancelled"
     DONE = "done"
@@ -33,7 +33,7 @@ RANK = {
     State.DONE: 2, State.CACHED: 2, State.CANCELLED: 2,
     State.WAITING: 3, State.NOT_SUBMITTED: 4,
 }  # fmt: skip
-"""Which rows to show first where not all have room."""
+"""Order of the rows that are shown if not all have room."""
 STYLES = {
     State.RUNNING: "bold", State.FAILED: "bold red", State.LOST: "bold red", State.UNKNOWN: "yellow",
     State.CANCELLED: "yellow", State.DONE: "green", State.CACHED: "green",
@@ -43,7 +43,7 @@ BAR_COLUMNS = 12
 
 @dataclass(frozen=True)
 class Row:
-    """A cell as the table shows it; None is what nobody knows yet."""
+    """A cell as the table shows it; None for a value that is not known yet."""
 
     key: str
     state: State
@@ -51,12 +51,12 @@ class Row:
     """The last that was validated."""
     epochs: int | None = None
     dice: float | None = None
-    """Of that validation."""
+    """Dice of that validation."""
     seconds: float | None = None
-    """It has run so long, or ran."""
+    """Run time so far, or total run time."""
     note: str = ""
     ended: float | None = None
-    """When, in seconds of any clock."""
+    """Time of the end, in seconds of any clock."""
 
 
 LEFT_OUT_FIRST = ("note", "", "time", "epoch", "state", "Dice")
@@ -124,10 +124,10 @@ def _fitting(rows: Sequence[Row], width: int) -> list[str]:
 
 
 def visible(rows: Sequence[Row], lines: int) -> list[Row]:
-    """The rows that are shown in so many lines, of which one says how many are not, if some are not.
+    """Return the rows for so many lines, the last of which counts the rows that have no room.
 
     If all have room, they stay in their order, so that a reader finds a cell where it was. Otherwise those
-    that somebody may have to look after come first, then what ended last, then what starts next.
+    that may need attention come first, then the last that ended, then the next to start.
     """
     if len(rows) <= lines:
         return list(rows)
@@ -136,7 +136,7 @@ def visible(rows: Sequence[Row], lines: int) -> list[Row]:
 
 
 def summary(rows: Sequence[Row], seconds: float) -> str:
-    """How many cells there are of each state."""
+    """Return the number of cells of each state."""
     count = Counter(row.state for row in rows)
     states = [f"{count[state]} {state}" for state in State if count[state]]
     return f"{len(rows)} cells: {', '.join(states)}; {clock(seconds)}"

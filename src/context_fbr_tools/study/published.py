@@ -106,8 +106,8 @@ def _read_runs(place: Path, key: dict[str, str], problems: list[str]) -> list[pd
         problems += [f"{place / f'{place.name}-{patch}-{run}.csv'}: missing" for run in sorted(runs - there)]
     for patch, run, path in sorted(found):
         rows = read_scores(path, problems)
-        if rows:
-            frame = pd.DataFrame(rows, columns=list(SCORES)).assign(**key, patch_size=patch, seed=run)
+        if len(rows):
+            frame = rows.assign(**key, patch_size=patch, seed=run)
             frames.append(frame[[*CELL_COLUMNS, *SCORES]])
     return frames
 

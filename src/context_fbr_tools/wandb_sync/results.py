@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import wandb
 
-from context_fbr.analysis.results import CELL_SCORES, SCORES, read_table
+from context_fbr.analysis.result_tables import read_table
 from context_fbr.config.cell import Cell
 from context_fbr.core import bounded, nifti
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.metrics.columns import CELL_SCORES, SCORES
 from context_fbr.preprocessing import originals, prepared
 from context_fbr_tools.wandb_sync import media
 from context_fbr_tools.wandb_sync.run_identity import Identity, md5_of

@@ -370,11 +370,11 @@ def test_bad_arguments_are_one_clear_error(
 @pytest.mark.parametrize(
     ("path", "content", "expected"),
     [
-        ("metrics/cases.csv", "task,model\na,b\n", "lacks the columns patch_size, seed, filename"),
-        ("metrics/cases.csv", "", "No columns to parse"),
+        ("metrics/cases.csv", "task,model\na,b\n", "columns ['task', 'model'], expected"),
+        ("metrics/cases.csv", "", "columns [], expected"),
         ("metrics/cells.csv", "task,model,patch_size,seed,best_validation_dice,last_validation_change\na,b,x,1,1,1\n", "cannot be compared"),
-        ("metrics/cases.csv", "task,model,patch_size,seed,filename,dsc,hausdorff,abs_diff,fg_ratio\na,unet,,1,x,1,1,1,1\n", "line 2 has no patch size or no seed"),
-        ("metrics/cells.csv", "task,model,patch_size,seed,best_validation_dice,last_validation_change\na,b,1,,1,1\n", "line 2 has no patch size or no seed"),
+        ("metrics/cases.csv", "task,model,patch_size,seed,filename,dsc,hausdorff,abs_diff,fg_ratio\na,unet,,1,x,1,1,1,1\n", "cases.csv:2: a network without patch size or seed"),
+        ("metrics/cells.csv", "task,model,patch_size,seed,best_validation_dice,last_validation_change\na,b,1,,1,1\n", "cells.csv:2: a network without patch size or seed"),
         ("dvc.yaml", "stages:\n", "stages: is not a mapping"),
         ("params.yaml", "grid: [}\n", "params.yaml:1: is not valid YAML"),
         ("dvc.lock", "- a\n", "is not a mapping"),

@@ -53,7 +53,7 @@ def acquire(raw: ArchiveRaw | FolderRaw, task: str, target: Path) -> None:
 
 
 def _verify(folder: Path, name: Path) -> None:
-    """Refuse a data set with errors, print the warnings; `name` is the source that the user knows."""
+    """Refuse a data set with errors, print the warnings; `name` is the source in messages."""
 
     def text_of(problem: Problem) -> str:
         return f"{name}: {problem.file}: {problem.text}; {problem.remedy}"

@@ -36,7 +36,7 @@ def download(url: str, partial: Path, unpack_in: Path, retry: Retry = RETRY) -> 
 
     Args:
         url: of the file.
-        partial: its place; a small file beside it, `.partial` too, keeps the url and version of the bytes.
+        partial: its place; a small file next to it, `.partial` too, keeps the url and version of the bytes.
         unpack_in: folder that needs room for the same number of bytes.
         retry: number of attempts and their pauses.
 
@@ -110,8 +110,8 @@ def _receive(response: requests.Response, partial: Path, offset: int, unpack_in:
     if offset:
         print(visible(f"download {url}: resumed after {offset / 1e6:.0f} MB"), file=sys.stderr, flush=True)
     else:
-        partial.unlink(missing_ok=True)  # first: old bytes are never beside a new source
-        tag = response.headers.get("ETag", "W/")  # a weak one may stand for other bytes
+        partial.unlink(missing_ok=True)  # first: old bytes never belong to a new source
+        tag = response.headers.get("ETag", "W/")  # a weak one may belong to other bytes
         validator = response.headers.get("Last-Modified", "") if tag.startswith("W/") else tag
         atomic.write_text(_source_file(partial), f"{url}\n{validator}\n")
     response.raw.enforce_content_length = False  # a read that ends early returns its bytes; compared below

@@ -36,7 +36,7 @@ _TAR_KINDS = dict.fromkeys(tarfile.REGULAR_TYPES, "file") | {
     tarfile.FIFOTYPE: "device",
 }
 _ZIP_KINDS = {"?": "file", "-": "file", "d": "folder", "l": "symbolic link"}
-"""By the first letter of the mode; `?` where the archive was not made on Unix."""
+"""Kinds by the first letter of the mode; `?` where the archive was not made on Unix."""
 _DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError),
     RuntimeError,  # zipfile: an encrypted member, or one of unknown compression
@@ -61,7 +61,7 @@ class _Member:
 
     @property
     def is_junk(self) -> bool:
-        """Whether macOS added it."""
+        """Return true if macOS added it."""
         return any(part.startswith("._") or part in ("__MACOSX", ".DS_Store") for part in self.path.parts)
 
 
@@ -69,11 +69,11 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpack a .tar, .tar.gz, .tgz or .zip into an empty folder, such as `atomic.directory` gives.
 
     All members are checked before the first is written. Folders around the data set (`Task09_Spleen/`),
-    files beside it and files that macOS adds are left out.
+    other files around it and files that macOS adds are left out.
 
     Raises:
-        UserError: if it is damaged, cut, cannot be read or is no archive, if a member must not be unpacked
-            (all are named), if it holds several data sets, or if there is not enough room.
+        UserError: if it is not an archive, damaged or cut, or cannot be read; if a member must not be
+            unpacked (all are named); if it holds several data sets, or if there is not enough room.
         OSError: if a file cannot be written.
     """
     if problem := wrong_kind(archive, archive.name):

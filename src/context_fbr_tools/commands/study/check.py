@@ -10,6 +10,7 @@ from context_fbr.config.document import PARAMS_FILE, Document
 from context_fbr.config.raw import folder_warnings
 from context_fbr.config.study import Study, read_study
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.runtime.stop_signals import handle_signals
 from context_fbr_tools.study.command_line import CommandLine
 
 MAX_CPU_S = 4.0
@@ -65,10 +66,9 @@ def _cpu_limit(seconds: float) -> Iterator[None]:
     def expire(*_: object) -> None:
         raise _TooSlowError
 
-    before = signal.signal(signal.SIGVTALRM, expire)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+    with handle_signals((signal.SIGVTALRM,), expire):
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
