@@ -48,7 +48,7 @@ def test_the_repository_s_study_is_valid_and_frozen() -> None:
         ("train: 16,", "train: [[a]],", "tasks.spheres.prepare.split.train.0", "is ['a'], but should be a valid string"),
         ("split: {train: 16, validation: 4, test: imagesTs}", "split: 5", "tasks.spheres.prepare.split", "is 5, but should be a valid mapping"),
         ("  seeds: [1, 2, 3]", "  seeds: [1, 2, 2]", "grid.seeds", "[2] stand more than once"),
-        ("  on_nonfinite: stop", "  on_nonfinite: stop", "train.on_nonfinite", "allowed: batch_volumes, "),
+        ("  on_nonfinite: stop", "  on_bad_numbers: stop", "train.on_bad_numbers", "allowed: batch_volumes, "),
         ("  models: [unet, attention_unet", "  models: [unett, attention_unet", "grid.models.0", "did you mean unet?"),
         ("  tasks: [spheres]", "  tasks: [spheres, liver]", "grid.tasks.1", "allowed: spheres"),
         ("      source: spheres", "      source: cubes", "tasks.spheres.raw.source", "expected one of archive, folder, spheres"),
