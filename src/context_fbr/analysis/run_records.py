@@ -68,11 +68,11 @@ def digest(document: Document, name: str) -> str:
         cell = Cell.from_key(name)
         sections |= {"network": study.networks[cell.model], "sliding_window": study.sliding_window}
         sections |= {"task": task.train, "train": study.train}
-    tree = {key: value if isinstance(value, str) else _told(value) for key, value in sections.items()}
+    tree = {key: value if isinstance(value, str) else _decisive(value) for key, value in sections.items()}
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
-def _told(section: Section) -> dict[str, Any]:
+def _decisive(section: Section) -> dict[str, Any]:
     left_out = {"threads", "on_nonfinite", "voxels_per_batch"}
     tree = section.model_dump(mode="json", exclude=left_out, exclude_unset=True)
     return {key: value for key, value in tree.items() if (key, value) != ("precision", "float32")}
