@@ -1,4 +1,4 @@
-"""Files of results: the only reader of tables, which checks all values by the schema of columns, and writers."""
+"""Files of results: the only reader of tables, which checks all values by the columns' schema, and writers."""
 
 import csv
 import io
@@ -39,7 +39,6 @@ KEY_COLUMNS = (
     Column("best_validation_dice", "float64", "of a cell", nullable=True),
     Column("last_validation_change", "float64", "of the Dice of a cell", nullable=True),
 )
-DIGITS = 6  # of the numbers in a file
 COLUMNS = {
     column.name: column
     for column in (*KEY_COLUMNS, *HISTORY_COLUMNS, *RATIO_COLUMNS, *BASELINE_COLUMNS, *CELL_SCHEMA)
@@ -55,6 +54,7 @@ MAX_SHOWN = 200  # characters of a field or of a header in a message
 MAX_PROBLEMS = 50
 """After so many problems a table is not read any further."""
 MAX_INTEGER = 2**53
+DIGITS = 6  # of the numbers that are written
 UNIQUE_KEYS = (
     ["baseline", "filename"],
     ["task", "model", "patch_size", "seed", "filename"],
