@@ -1,4 +1,4 @@
-"""Files of results: the only reader of tables, which checks all values by the columns' schema, and writers."""
+"""Files of results: the only reader of tables, which checks values by the columns' schema, and writers."""
 
 import csv
 import io
