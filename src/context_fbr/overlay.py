@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from nibabel.affines import voxel_sizes
 
-from context_fbr.analysis.result_tables import read_table
+from context_fbr.analysis.result_files import read_table
 from context_fbr.config.analysis import OverlayConfig
 from context_fbr.config.cell import Cell
 from context_fbr.core import atomic, nifti

@@ -15,8 +15,7 @@ from scipy.special import stdtrit
 
 from context_fbr.analysis import run_records, summary
 from context_fbr.analysis.observations import from_results
-from context_fbr.analysis.result_files import write_csv
-from context_fbr.analysis.result_tables import BASELINES, FOREGROUND_RATIOS, HISTORY, read_table
+from context_fbr.analysis.result_files import BASELINES, FOREGROUND_RATIOS, HISTORY, read_table, write_csv
 from context_fbr.analysis.results import CELL_COLUMNS, Results
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document

@@ -13,7 +13,7 @@ from small_results import CELLS, SETTINGS
 
 from context_fbr.analysis import foreground_ranges, run_records, summary
 from context_fbr.analysis.observations import from_results
-from context_fbr.analysis.result_tables import FOREGROUND_RATIOS, HISTORY, read_table
+from context_fbr.analysis.result_files import FOREGROUND_RATIOS, HISTORY, read_table
 from context_fbr.analysis.results import read_results
 from context_fbr.config.cell import TRAINING_FORMAT
 from context_fbr.config.preprocessing import Preparation

@@ -318,7 +318,7 @@ def test_a_foreground_that_is_no_label_of_the_data_set_names_the_parameter(works
         ),
     ],
 )
-def test_cases_that_are_in_no_split_are_told(
+def test_cases_that_are_in_no_split_are_reported(
     workspace: Path, capsys: pytest.CaptureFixture[str], split: str, said: str
 ) -> None:
     with_settings(workspace, "", split)
@@ -360,7 +360,7 @@ def test_foreground_that_the_crop_leaves_out_is_told_by_case_with_its_share(
 
 
 @pytest.mark.parametrize(
-    ("modality", "settings", "is_told"),
+    ("modality", "settings", "warns"),
     [
         ("CT", "crop: true", True),
         ("CT", "crop: true; z_score: true", True),
@@ -370,17 +370,17 @@ def test_foreground_that_the_crop_leaves_out_is_told_by_case_with_its_share(
     ],
 )
 def test_a_crop_of_a_ct_without_window_is_warned_of(
-    workspace: Path, capsys: pytest.CaptureFixture[str], modality: str, settings: str, is_told: bool
+    workspace: Path, capsys: pytest.CaptureFixture[str], modality: str, settings: str, warns: bool
 ) -> None:
     path = workspace / "data" / "raw" / "spheres" / "dataset.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "modality": {"0": modality}}))
     line = with_settings(workspace, settings)
     text = f"params.yaml:{line}: tasks.spheres.prepare.crop: crops a CT to what is above 0 HU"
-    assert [warning.startswith(text) for warning in warnings_of(capsys)] == [True] * is_told
+    assert [warning.startswith(text) for warning in warnings_of(capsys)] == [True] * warns
 
 
 @pytest.mark.parametrize("text", [None, "{", '{"labels": 3}', "[]"])
-def test_a_data_set_without_a_usable_description_is_told(workspace: Path, text: str | None) -> None:
+def test_a_data_set_without_a_usable_description_is_reported(workspace: Path, text: str | None) -> None:
     path = workspace / "data" / "raw" / "spheres" / "dataset.json"
     path.unlink()
     if text is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from context_fbr.analysis.result_tables import BASELINES, FOREGROUND_RATIOS, HISTORY, read_table
+from context_fbr.analysis.result_files import BASELINES, FOREGROUND_RATIOS, HISTORY, read_table
 from context_fbr.config.cell import Cell
 from context_fbr.core.errors import raise_problems
 from context_fbr.metrics.columns import CASE_SCORES, CELL_SCORES

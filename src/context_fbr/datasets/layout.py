@@ -119,12 +119,12 @@ def listing_problems(cases: tuple[CaseFiles, ...], description: Description) -> 
     """
     on_disk = {comparable(path): path for case in cases for path in (case.image, case.label) if path}
     there = set(on_disk)
-    told = {_partner(path) for path in there} | {comparable(path) for path in _packed_otherwise(cases)}
+    reported = {_partner(path) for path in there} | {comparable(path) for path in _packed_otherwise(cases)}
     listed = {comparable(path) for pair in description.training for path in pair}
     test = {comparable(path) for path in description.test}
     allowed = listed | test | {_partner(path) for path in test}
     listed = {path for path in listed | test if str(PurePosixPath(path).parent) in FOLDERS}
-    missing = listed - there - told
+    missing = listed - there - reported
     repacked = {path: other for path in missing if (other := _other_packing(path)) in there - allowed}
     problems = [
         error(
@@ -145,7 +145,7 @@ def listing_problems(cases: tuple[CaseFiles, ...], description: Description) -> 
     return problems + [
         error("not listed", case_name(path), on_disk[path], f"is there, but not listed in {NAME}", remedy)
         for path in sorted(there - allowed - set(repacked.values()))
-        if not (path in told and _other_packing(path) in allowed)
+        if not (path in reported and _other_packing(path) in allowed)
     ]
 
 

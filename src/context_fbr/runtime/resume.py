@@ -124,7 +124,7 @@ def checkpoint_dir(
             except locks.HeldError:
                 continue
         if not own.exists():
-            _tell_of_others(home, stage, cell, inputs)
+            _report_others(home, stage, cell, inputs)
         atomic.write_text(own / INPUTS, json.dumps(asdict(inputs), indent=1) + "\n")
         yield CheckpointDir(own, inputs.digest)
         shutil.rmtree(own, ignore_errors=True)  # the results are written: what is left is for prune
@@ -132,7 +132,7 @@ def checkpoint_dir(
         home.rmdir()
 
 
-def _tell_of_others(home: Path, stage: str, cell: Cell, inputs: Inputs) -> None:
+def _report_others(home: Path, stage: str, cell: Cell, inputs: Inputs) -> None:
     """Print why other checkpoints of the stage are not used."""
     for path in sorted(home.glob(f"{stage}-*/{INPUTS}")):
         try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from context_fbr.analysis.observations import is_baseline
-from context_fbr.analysis.result_tables import parse_table
+from context_fbr.analysis.result_files import parse_table
 from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr.analysis.summary import has_converged
 from context_fbr.config.analysis import Analysis

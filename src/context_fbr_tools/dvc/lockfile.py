@@ -182,7 +182,7 @@ def _acquire(lock: Any, wait_s: float) -> None:
     """Take the lock; DVC itself tries for three seconds each time."""
     from dvc.lock import LockError
 
-    start, told = time.monotonic(), False
+    start, announced = time.monotonic(), False
     while True:
         try:
             lock.lock()
@@ -196,6 +196,6 @@ def _acquire(lock: Any, wait_s: float) -> None:
             raise UserError(f"{DVC}/tmp/lock: {error.strerror}; make it writable") from error
         else:
             return
-        if not told:
+        if not announced:
             print("dvc.lock: waiting for another DVC process", file=sys.stderr, flush=True)
-            told = True
+            announced = True

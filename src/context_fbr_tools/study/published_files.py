@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from context_fbr.analysis.result_tables import parse_table
+from context_fbr.analysis.result_files import parse_table
 from context_fbr.core import bounded
 from context_fbr.metrics.columns import SCORES
 

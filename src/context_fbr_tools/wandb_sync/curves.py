@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from context_fbr.analysis.result_tables import FOREGROUND_RATIOS, HISTORY, read_table
+from context_fbr.analysis.result_files import FOREGROUND_RATIOS, HISTORY, read_table
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.config.training import Training

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import wandb
 
-from context_fbr.analysis.result_tables import read_table
+from context_fbr.analysis.result_files import read_table
 from context_fbr.config.cell import Cell
 from context_fbr.core import bounded, nifti
 from context_fbr.core.errors import UserError, raise_problems
