@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> None:
         from context_fbr.evaluation.cell import evaluate  # takes seconds, in which a signal is heard already
 
         inputs.check()  # the modules that were just imported are those that `inputs` describes
-        evaluate(cell, inputs, request)
+        evaluate(cell.in_arm(inputs.arm), inputs, request)
 
 
 if __name__ == "__main__":

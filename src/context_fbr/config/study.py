@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from context_fbr.config.analysis import Analysis, Regression
+from context_fbr.config.cell import Cell
 from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document, Location, Section, SectionType
 from context_fbr.config.evaluation import TaskEvaluation
-from context_fbr.config.grid import Grid
+from context_fbr.config.grid import Grid, Product, StudyCells
 from context_fbr.config.preprocessing import Prepare
 from context_fbr.config.raw import Raw, SpheresRaw, read_raw
 from context_fbr.config.training import Network, Resume, SlidingWindow, TaskTraining, Training
@@ -35,8 +36,14 @@ class _TaskKeys(Section):
     evaluate: TaskEvaluation
 
 
+class _StudyKeys(Section):
+    tasks: tuple[str, ...]
+
+
 class _Keys(Section):
+    study: object
     grid: object
+    arms: object = None
     tasks: dict[str, object]
     models: dict[str, object]
     train: object
@@ -51,7 +58,7 @@ class Study:
     """Everything that params.yaml says."""
 
     document: Document
-    grid: Grid
+    study_cells: StudyCells
     tasks: Mapping[str, Task]
     models: Mapping[str, Network]
     train: Training
@@ -59,6 +66,16 @@ class Study:
     analysis: Analysis
     regression: Regression
     resume: Resume
+
+    @property
+    def grid(self) -> Grid:
+        """The first product of cells."""
+        return self.study_cells.grid
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell, of the grid and of the arms."""
+        return self.study_cells.cells
 
 
 def read_study(document: Document) -> Study:
@@ -77,7 +94,12 @@ def read_study(document: Document) -> Study:
             problems.extend(error.problems)
             return None
 
-    grid = section(("grid",), Grid)
+    try:
+        study_cells = StudyCells.read(document)
+    except UserError as error:
+        problems.extend(error.problems)
+        study_cells = None
+    listed = section(("study",), _StudyKeys)
     tasks: dict[str, Task | None] = {}
     for name in document.root["tasks"]:
         try:
@@ -91,20 +113,27 @@ def read_study(document: Document) -> Study:
     analysis = section(("analysis",), Analysis)
     regression = section(("regression",), Regression)
     resume = section(("resume",), Resume)
-    for kind, names in (("tasks", tasks), ("models", models)):
+    arms = study_cells.arms if study_cells else {}
+    for kind, names in (("tasks", tasks), ("models", models), ("arms", arms)):
         problems += [
             document.problem((kind, name), "names hold a-z, 0-9 and _ only: `-` joins a cell's key")
             for name in names
             if not NAME.fullmatch(str(name))
         ]
-    if grid is not None:
-        problems += _unknown(document, "tasks", grid.tasks, tasks)
-        problems += _unknown(document, "models", grid.models, models)
-        problems += _too_large(document, grid, tasks)
+    if study_cells is not None:
+        products = {("grid",): study_cells.grid} | {("arms", n): arm for n, arm in study_cells.arms.items()}
+        for location, product in products.items():
+            problems += _unknown(document, (*location, "tasks"), product.tasks, tasks)
+            problems += _unknown(document, (*location, "models"), product.models, models)
+            problems += _too_large(document, (*location, "patch_sizes"), product, tasks)
+            if listed is not None:
+                problems += _unlisted(document, (*location, "tasks"), product.tasks, listed.tasks)
+        if listed is not None:
+            problems += _unused(document, listed.tasks, study_cells.tasks)
     if train is not None:
         problems += _protocol_problems(document, train, tasks)
     raise_problems(problems)
-    assert grid is not None  # none of these is, or there were problems
+    assert study_cells is not None  # none of these is, or there were problems
     assert train is not None
     assert sliding_window is not None
     assert analysis is not None
@@ -112,7 +141,7 @@ def read_study(document: Document) -> Study:
     assert resume is not None
     return Study(
         document,
-        grid,
+        study_cells,
         MappingProxyType({name: task for name, task in tasks.items() if task}),
         MappingProxyType({name: model for name, model in models.items() if model}),
         train,
@@ -142,22 +171,50 @@ def _task(document: Document, name: str) -> Task:
     return Task(raw, keys.prepare, keys.train, keys.evaluate)
 
 
-def _unknown(document: Document, key: str, names: tuple[str, ...], known: Mapping[str, object]) -> list[str]:
+def _unknown(
+    document: Document, location: Location, names: tuple[str, ...], known: Mapping[str, object]
+) -> list[str]:
     return [
-        document.problem(("grid", key, i), f"{name!r} is not in {key}; {suggestion(name, known)}")
+        document.problem((*location, i), f"{name!r} is not in {location[-1]}; {suggestion(name, known)}")
         for i, name in enumerate(names)
         if name not in known
     ]
 
 
-def _too_large(document: Document, grid: Grid, tasks: Mapping[str, Task | None]) -> list[str]:
+def _unlisted(
+    document: Document, location: Location, names: tuple[str, ...], listed: tuple[str, ...]
+) -> list[str]:
+    """Return a problem for each task with cells that `study.tasks` lacks: no stage would make its data."""
+    line = document.line(("study", "tasks"))
+    return [
+        document.problem((*location, i), f"{name!r} is not in study.tasks; add it there, line {line}")
+        for i, name in enumerate(names)
+        if name not in listed
+    ]
+
+
+def _unused(document: Document, listed: tuple[str, ...], used: tuple[str, ...]) -> list[str]:
     return [
         document.problem(
-            ("grid", "patch_sizes", i), f"{size} is larger than tasks.{name}.raw.edge, {task.raw.edge}"
+            ("study", "tasks", i), f"{name!r} has no cells; remove it, or add it to grid.tasks or to an arm"
         )
+        for i, name in enumerate(listed)
+        if name not in used
+    ] + [
+        document.problem(("study", "tasks", i), f"{name!r} stands more than once")
+        for i, name in enumerate(listed)
+        if name in listed[:i]
+    ]
+
+
+def _too_large(
+    document: Document, location: Location, product: Product, tasks: Mapping[str, Task | None]
+) -> list[str]:
+    return [
+        document.problem((*location, i), f"{size} is larger than tasks.{name}.raw.edge, {task.raw.edge}")
         for name, task in tasks.items()
-        for i, size in enumerate(grid.patch_sizes)
-        if name in grid.tasks and task and isinstance(task.raw, SpheresRaw) and size > task.raw.edge
+        for i, size in enumerate(product.patch_sizes)
+        if name in product.tasks and task and isinstance(task.raw, SpheresRaw) and size > task.raw.edge
     ]
 
 

@@ -25,7 +25,7 @@ def git_result(revision: str | None, changed: Sequence[str]) -> Result:
 
 
 def _params() -> Iterator[Result]:
-    yield Result("params.yaml", Status.OK, f"valid, {len(read_study(Document.read()).grid.cells)} cells")
+    yield Result("params.yaml", Status.OK, f"valid, {len(read_study(Document.read()).cells)} cells")
 
 
 def _git() -> Iterator[Result]:
