@@ -1,7 +1,7 @@
 """The whole of params.yaml: the grid, its tasks and networks, and what must hold between them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -121,13 +121,13 @@ def read_study(document: Document) -> Study:
             if not NAME.fullmatch(str(name))
         ]
     if study_cells is not None:
+        unlisted = {name for name in tasks if listed and name not in listed.tasks}
         products = {("grid",): study_cells.grid} | {("arms", n): arm for n, arm in study_cells.arms.items()}
         for location, product in products.items():
             problems += _unknown(document, (*location, "tasks"), product.tasks, tasks)
             problems += _unknown(document, (*location, "models"), product.models, models)
             problems += _too_large(document, (*location, "patch_sizes"), product, tasks)
-            if listed is not None:
-                problems += _unlisted(document, (*location, "tasks"), product.tasks, listed.tasks)
+            problems += _unlisted(document, (*location, "tasks"), product.tasks, unlisted)
         if listed is not None:
             problems += _unused(document, listed.tasks, study_cells.tasks)
     if train is not None:
@@ -182,14 +182,14 @@ def _unknown(
 
 
 def _unlisted(
-    document: Document, location: Location, names: tuple[str, ...], listed: tuple[str, ...]
+    document: Document, location: Location, names: tuple[str, ...], unlisted: Collection[str]
 ) -> list[str]:
-    """Return a problem for each task with cells that `study.tasks` lacks: no stage would make its data."""
+    """Return a problem for each task that `study.tasks` lacks: no stage would make its data."""
     line = document.line(("study", "tasks"))
     return [
         document.problem((*location, i), f"{name!r} is not in study.tasks; add it there, line {line}")
         for i, name in enumerate(names)
-        if name not in listed
+        if name in unlisted
     ]
 
 

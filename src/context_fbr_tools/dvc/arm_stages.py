@@ -4,6 +4,7 @@ from typing import Any
 
 from context_fbr.config.cell import AXES
 from context_fbr.config.document import Document
+from context_fbr.config.study import Study
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.runtime.stage_inputs import PIPELINE
 from context_fbr_tools.dvc.stages import CELL_STAGES, kind_of
@@ -17,11 +18,10 @@ def lines(arm: str) -> str:
     return text + "".join(f"\n  {kind}_{arm}:\n    <<: *{kind}\n    matrix: *{arm}\n" for kind in others)
 
 
-def problems(document: Document) -> list[str]:
-    """Return a problem for each arm without its stages and each stage without its arm.
+def problems(study: Study) -> list[str]:
+    """Return a problem for each arm with cells and without stages, and for each stage without its arm.
 
-    Args:
-        document: a valid params.yaml. A study without dvc.yaml has no problem.
+    None in a folder without dvc.yaml.
 
     Raises:
         UserError: if dvc.yaml is not YAML, or has no stages.
@@ -32,13 +32,13 @@ def problems(document: Document) -> list[str]:
     stages: Any = pipeline.root.get("stages")
     if not isinstance(stages, dict):
         raise UserError(pipeline.problem(("stages",), "is not a mapping of names to stages"))
-    arms = document.root.get("arms") or {}
+    document, arms = study.document, study.study_cells.arms
     found = []
     for arm in arms:
         matrix = {value: f"${{arms.{arm}.{axis}}}" for value, axis in AXES.items()}
         names = [f"{kind}_{arm}" for kind in CELL_STAGES]
         missing = [name for name in names if name not in stages]
-        if missing:
+        if missing and arms[arm].cells_of(arm):
             place = f"{CELL_STAGES[-1]} ({PIPELINE}:{pipeline.line(('stages', CELL_STAGES[-1]))})"
             text = f"{PIPELINE} has no {' and no '.join(missing)}; below its stage {place} add"
             found.append(f"{document.problem(('arms', arm), text)}\n{lines(arm)}")
@@ -55,6 +55,6 @@ def problems(document: Document) -> list[str]:
     return found
 
 
-def check(document: Document) -> None:
+def check(study: Study) -> None:
     """Check the stages of the arms; raises UserError with every problem, see `problems`."""
-    raise_problems(problems(document))
+    raise_problems(problems(study))

@@ -25,7 +25,7 @@ def add_parser(line: CommandLine) -> None:
 def run(_: Namespace) -> None:
     """Validate params.yaml, and dvc.yaml for its arms; print the number of cells."""
     study = read_study(Document.read())
-    arm_stages.check(study.document)
+    arm_stages.check(study)
     check_networks(study)
     for name, task in study.tasks.items():
         for warning in folder_warnings(study.document, name, task.raw):

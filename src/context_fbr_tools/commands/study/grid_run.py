@@ -59,6 +59,6 @@ def run(options: Namespace) -> None:
         from context_fbr_tools.grid import gpus, local
 
         places = gpus.places(study, options.jobs, options.gpus, options.per_gpu)
-        arm_stages.check(study.document)
+        arm_stages.check(study)
         check_networks(study)
         local.run(study, places.jobs, chosen, places.environment, options.tasks)
