@@ -193,7 +193,7 @@ def test_a_cell_of_two_arms_is_named_at_the_second(change: Change) -> None:
     arm = "{tasks: [spheres], models: [unet], patch_sizes: [16, 24], seeds: [4]}"
     document = change(f"  range: {ARM}", f"  range: {arm}\n  more: {arm}")
     with pytest.raises(
-        UserError, match="arms.more: spheres-unet-16-4 and 1 others: in arms.range as well"
+        UserError, match=r"arms\.more: spheres-unet-16-4 and 1 others: in arms.range as well"
     ) as caught:
         read_study(document)
     assert len(caught.value.problems) == 1

@@ -1,5 +1,7 @@
 """Stages of the arms: each arm of params.yaml has its own in dvc.yaml, and no other arm has."""
 
+import sys
+from dataclasses import dataclass
 from typing import Any
 
 from context_fbr.config.cell import AXES
@@ -18,7 +20,16 @@ def lines(arm: str) -> str:
     return text + "".join(f"\n  {kind}_{arm}:\n    <<: *{kind}\n    matrix: *{arm}\n" for kind in others)
 
 
-def problems(study: Study) -> list[str]:
+@dataclass(frozen=True)
+class ArmProblem:
+    """A stage that is missing, wrong, or of no arm."""
+
+    arm: str | None
+    """Whose lines in dvc.yaml are to be added or corrected, see `lines`; None if a stage is to be removed."""
+    text: str
+
+
+def problems(study: Study) -> list[ArmProblem]:
     """Return a problem for each arm with cells and without stages, and for each stage without its arm.
 
     None in a folder without dvc.yaml.
@@ -33,17 +44,17 @@ def problems(study: Study) -> list[str]:
     if not isinstance(stages, dict):
         raise UserError(pipeline.problem(("stages",), "is not a mapping of names to stages"))
     document, arms = study.document, study.study_cells.arms
-    found = []
+    place = f"{CELL_STAGES[-1]} ({PIPELINE}:{pipeline.line(('stages', CELL_STAGES[-1]))})"
+    found: list[ArmProblem] = []
     for arm in arms:
         matrix = {value: f"${{arms.{arm}.{axis}}}" for value, axis in AXES.items()}
         names = [f"{kind}_{arm}" for kind in CELL_STAGES]
         missing = [name for name in names if name not in stages]
         if missing and arms[arm].cells_of(arm):
-            place = f"{CELL_STAGES[-1]} ({PIPELINE}:{pipeline.line(('stages', CELL_STAGES[-1]))})"
-            text = f"{PIPELINE} has no {' and no '.join(missing)}; below its stage {place} add"
-            found.append(f"{document.problem(('arms', arm), text)}\n{lines(arm)}")
+            text = f"{PIPELINE} has no {' and no '.join(missing)}; add them below its stage {place}"
+            found.append(ArmProblem(arm, document.problem(("arms", arm), text)))
         found += [
-            pipeline.problem(("stages", name, "matrix"), f"is not that of arms.{arm}; write\n{lines(arm)}")
+            ArmProblem(arm, pipeline.problem(("stages", name, "matrix"), f"is not that of arms.{arm}"))
             for name in names
             if name in stages and (stages[name] or {}).get("matrix") != matrix
         ]
@@ -51,10 +62,17 @@ def problems(study: Study) -> list[str]:
         kind, arm = kind_of(str(name)), str(name).partition("_")[2]
         if kind in CELL_STAGES and arm and arm not in arms:
             text = f"{document.path} has no arms.{arm}; remove this stage, or add the arm"
-            found.append(pipeline.problem(("stages", name), text))
+            found.append(ArmProblem(None, pipeline.problem(("stages", name), text)))
     return found
 
 
 def check(study: Study) -> None:
-    """Check the stages of the arms; raises UserError with every problem, see `problems`."""
-    raise_problems(problems(study))
+    """Check the stages of the arms, and print the lines that dvc.yaml should have.
+
+    Raises:
+        UserError: with every problem, see `problems`.
+    """
+    found = problems(study)
+    for arm in dict.fromkeys(problem.arm for problem in found if problem.arm is not None):
+        print(f"{PIPELINE} should have, for arms.{arm}:\n{lines(arm)}", file=sys.stderr, flush=True)
+    raise_problems([problem.text for problem in found])
