@@ -282,8 +282,10 @@ def main(arguments: list[str]) -> int:
     os.chdir(ROOT)
     document = run_records.paper_document()
     study = read_study(document)
-    generated = [task for task in study.grid.tasks if isinstance(study.tasks[task].raw, spheres.SpheresRaw)]
-    known = [cell.key for cell in study.grid.cells if cell.task in generated]
+    generated = [
+        task for task in study.study_cells.tasks if isinstance(study.tasks[task].raw, spheres.SpheresRaw)
+    ]
+    known = [cell.key for cell in study.cells if cell.task in generated]
     known += [f"{task}-baselines" for task in generated]
     unknown = [name for name in options.names if name not in known]
     if unknown:

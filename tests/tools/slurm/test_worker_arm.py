@@ -9,6 +9,7 @@ import pytest
 from workspace import ROOT
 
 from context_fbr.config.cell import Cell
+from context_fbr_tools.dvc.stages import CELL_STAGES, groups, kind_of
 from context_fbr_tools.slurm import batches, worker
 
 
@@ -53,3 +54,13 @@ def test_a_job_runs_and_pushes_the_stages_of_its_cell_s_arm(
     named = [command[-1] for command in commands]
     assert named == [f"{kind}_range@spheres-unet-24-1" for kind in ("train", "evaluate") for _ in range(3)]
     assert [cell.arm for cell in looked] == ["range"]
+
+
+def test_results_are_checked_out_by_the_names_of_all_groups_that_have_cells() -> None:
+    cells = [
+        Cell("spheres", "unet", 16, 1),
+        *(Cell("spheres", "unet", 24, seed, arm="range") for seed in (1, 2)),
+    ]
+    names = groups(CELL_STAGES, cells)
+    assert names == ("train", "train_range", "evaluate", "evaluate_range")
+    assert [kind_of(name) for name in names] == ["train", "train", "evaluate", "evaluate"]
