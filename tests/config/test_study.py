@@ -76,6 +76,8 @@ def test_the_repository_s_study_is_valid_and_frozen() -> None:
         (ARM, "{tasks: [spheres], models: [unet], patch_sizes: [49], seeds: [4]}", "arms.range.patch_sizes.0", "larger than tasks.spheres.raw.edge, 48"),
         (ARM, "{tasks: [spleen], models: [unet], patch_sizes: [96], seeds: [4]}", "arms.range.tasks.0", "not in study.tasks"),
         (ARM, "{tasks: [], models: [], patch_sizes: []}", "arms.range.seeds", "is missing"),
+        ("  range: {", "  range: {epochs: 3, ", "arms.range.epochs", "unknown key; allowed: models, patch_sizes, seeds, tasks"),
+        ("  range: {", "  1: {", "arms.1", "keys should be strings"),
         ("  range: {", "  ran-ge: {", "arms.ran-ge", "a-z, 0-9 and _"),
     ],
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, field_validator
 
 from context_fbr.config.cell import Cell
-from context_fbr.config.document import Document, Section
+from context_fbr.config.document import Document, Location, Section, SectionType
 from context_fbr.core.errors import UserError, raise_problems
 
 
@@ -50,10 +50,9 @@ class Grid(Product):
 
 
 class _Arms(Section):
-    """Products by name."""
+    """Products by name, each validated by itself."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Product] = Field(init=False)
 
 
 @dataclass(frozen=True)
@@ -72,18 +71,25 @@ class StudyCells:
             UserError: as `Document.section`, and if a cell is in two of them.
         """
         problems: list[str] = []
-        grid, arms = None, _Arms()
-        try:
-            grid = document.section(("grid",), Grid)
-        except UserError as error:
-            problems.extend(error.problems)
-        try:
-            arms = document.section(("arms",), _Arms) if "arms" in document.root else arms
-        except UserError as error:
-            problems.extend(error.problems)
+
+        def section(location: Location, model: type[SectionType]) -> SectionType | None:
+            try:
+                return document.section(location, model)
+            except UserError as error:  # all problems are reported together
+                problems.extend(error.problems)
+                return None
+
+        grid = section(("grid",), Grid)
+        named = section(("arms",), _Arms) if "arms" in document.root else None
+        arms: dict[str, Product] = {}
+        for name in (named and named.model_extra) or ():
+            try:
+                arms[name] = document.validate(document.root["arms"][name], ("arms", name), Product)
+            except UserError as error:
+                problems.extend(error.problems)
         raise_problems(problems)
         assert grid is not None  # or there were problems
-        study_cells = cls(grid, arms.__pydantic_extra__ or {})
+        study_cells = cls(grid, arms)
         raise_problems(study_cells._repeated(document))
         return study_cells
 

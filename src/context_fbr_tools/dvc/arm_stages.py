@@ -56,7 +56,8 @@ def problems(study: Study) -> list[ArmProblem]:
         found += [
             ArmProblem(arm, pipeline.problem(("stages", name, "matrix"), f"is not that of arms.{arm}"))
             for name in names
-            if name in stages and (stages[name] or {}).get("matrix") != matrix
+            if name in stages
+            and not (isinstance(stages[name], dict) and stages[name].get("matrix") == matrix)
         ]
     for name in stages:
         kind, arm = kind_of(str(name)), str(name).partition("_")[2]
