@@ -7,6 +7,7 @@ PIP_OPTIONS ?=
 CONSTRAINTS ?= constraints.txt
 PYTEST_OPTIONS ?=
 JOBS ?=
+TASKS ?=
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -18,8 +19,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-repro: $(READY) ## the study of params.yaml, cells side by side
-	context-fbr grid run $(if $(JOBS),--jobs $(JOBS))
+repro: $(READY) ## the study of params.yaml, cells side by side; one task of it: make repro TASKS=spheres
+	context-fbr grid run $(if $(JOBS),--jobs $(JOBS)) $(if $(TASKS),--tasks $(TASKS))
 
 smoke: $(READY) ## the whole pipeline in miniature, in the folder smoke/
 	rm -rf smoke

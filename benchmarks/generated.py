@@ -93,7 +93,7 @@ def write(
     root["sliding_window"]["precision"] = request.precision
     folder.mkdir()
     (folder / "params.yaml").write_text(profiles.dump(root), encoding="utf-8")
-    cells = sum(cell.task == task for cell in read_study(request.document).grid.cells)
+    cells = sum(cell.task == task for cell in read_study(request.document).cells)
     with contextlib.chdir(folder):
         recipe = Document.read().section(("tasks", task, "raw"), SpheresRaw)
         source = Path("data/raw") / task

@@ -285,9 +285,11 @@ def main(arguments: list[str]) -> int:
     os.chdir(ROOT)
     document = run_records.paper_document()
     study = read_study(document)
-    generated = [task for task in study.grid.tasks if isinstance(study.tasks[task].raw, spheres.SpheresRaw)]
+    generated = [
+        task for task in study.study_cells.tasks if isinstance(study.tasks[task].raw, spheres.SpheresRaw)
+    ]
     # Every model of the profile, those with an exchanged norm too, which its grid leaves out.
-    every = study.grid.model_copy(update={"models": tuple(study.models)})
+    every = study.study_cells.grid.model_copy(update={"models": tuple(study.models)})
     known = [cell.key for cell in every.cells if cell.task in generated]
     known += [f"{task}-baselines" for task in generated]
     unknown = [name for name in options.names if name not in known]

@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> None:
     no_arguments(arguments)
     with stage_inputs.unchanged("analyze") as inputs, atomic.scratch(Path("analyze")) as folder:
         config = AnalyzeConfig.read(inputs.document)
-        write(read_results(config.grid.cells), config.analysis, folder / METRICS, folder / PLOTS)
+        write(read_results(config.study_cells.cells), config.analysis, folder / METRICS, folder / PLOTS)
         inputs.check()
         for path in sorted(folder.glob("*/*")):
             atomic.move(path, path.relative_to(folder))

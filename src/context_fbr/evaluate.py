@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
         )  # takes seconds, in which a signal is handled already
 
         inputs.check()  # the modules that were just imported are those that `inputs` describes
-        evaluate(cell, inputs, request)
+        evaluate(cell.in_arm(inputs.arm), inputs, request)
 
 
 if __name__ == "__main__":

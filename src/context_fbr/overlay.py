@@ -87,8 +87,7 @@ def draw(task: str, inputs: StageInputs) -> None:
         read_table(cell.scores, CELL_SCORES, problems).assign(
             model=cell.model, patch_size=cell.patch_size, seed=cell.seed
         )
-        for cell in config.grid.cells
-        if cell.task == task
+        for cell in config.cells
     ]
     raise_problems(problems)
     try:

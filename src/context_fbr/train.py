@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> None:
         from context_fbr.training.cell import train  # takes seconds, in which a signal is handled already
 
         inputs.check()  # the modules that were just imported are those that `inputs` describes
-        train(cell, inputs, request)
+        train(cell.in_arm(inputs.arm), inputs, request)
 
 
 if __name__ == "__main__":

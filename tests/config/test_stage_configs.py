@@ -16,8 +16,10 @@ from context_fbr.config.evaluation import EvaluateConfig, read_surface_tolerance
 from context_fbr.config.preprocessing import Prepare
 from context_fbr.config.raw import read_raw
 from context_fbr.config.training import TrainConfig
+from context_fbr_tools.dvc.stages import kind_of
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = {name: block for name, block in STAGES.items() if name == kind_of(name)}  # not those of arms
 CELL = Cell("spheres", "unetr", 16, 2)
 READ: dict[str, Callable[[Document], Any]] = {
     "raw": lambda document: read_raw(document, CELL.task),

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 from workspace import ROOT
 
-from context_fbr.config.cell import Cell
+from context_fbr.config.cell import Cell, arm_of
 from context_fbr.config.document import Document
 from context_fbr.config.preprocessing import Prepare
 from context_fbr.config.study import read_study
 from context_fbr.config.training import Training
 from context_fbr.core.errors import UserError
 
+ARM = "{tasks: [], models: [], patch_sizes: [], seeds: []}"
 Change = Callable[[str, str], Document]
 
 
@@ -22,7 +23,7 @@ def line_of(document: Document, text: str) -> int:
 
 def test_the_repository_s_study_is_valid_and_frozen() -> None:
     study = read_study(Document.read(ROOT / "params.yaml"))
-    assert len(study.grid.cells) == len(set(study.grid.cells)) > 0
+    assert len(study.cells) == len(set(study.cells)) > 0
     with pytest.raises(ValueError, match="frozen"):
         study.train.learning_rate = 1.0  # type: ignore[misc]
     with pytest.raises(TypeError):
@@ -67,7 +68,18 @@ def test_the_repository_s_study_is_valid_and_frozen() -> None:
         ("surface_tolerance_mm: 3.0", "surface_tolerance_mm: 0", "tasks.spleen.evaluate.surface_tolerance_mm", "greater than 0"),
         ("      epochs: 24", "      epochs: 3", "tasks.spheres.train.epochs", "validate_every_epochs"),
         ("  unetr:", "  une-tr:", "models.une-tr", "a-z, 0-9 and _"),
-        ("sliding_window:", "slidingwindow:", "slidingwindow", "allowed: analysis, grid"),
+        ("sliding_window:", "slidingwindow:", "slidingwindow", "allowed: analysis, arms, grid"),
+        ("{tasks: [spheres]}", "{tasks: [spheres, spleen]}", "study.tasks.1", "has no cells"),
+        ("{tasks: [spheres]}", "{tasks: [spheres, spheres]}", "study.tasks.1", "more than once"),
+        (ARM, "{tasks: [spheres], models: [unet], patch_sizes: [16], seeds: [3, 4]}", "arms.range", "spheres-unet-16-3: in grid as well"),
+        (ARM, "{tasks: [spheres], models: [unet], patch_sizes: [16], seeds: [4, 4]}", "arms.range.seeds", "[4] stand more than once"),
+        (ARM, "{tasks: [spheres], models: [unett], patch_sizes: [16], seeds: [4]}", "arms.range.models.0", "did you mean unet?"),
+        (ARM, "{tasks: [spheres], models: [unet], patch_sizes: [49], seeds: [4]}", "arms.range.patch_sizes.0", "larger than tasks.spheres.raw.edge, 48"),
+        (ARM, "{tasks: [spleen], models: [unet], patch_sizes: [96], seeds: [4]}", "arms.range.tasks.0", "not in study.tasks"),
+        (ARM, "{tasks: [], models: [], patch_sizes: []}", "arms.range.seeds", "is missing"),
+        ("  range: {", "  range: {epochs: 3, ", "arms.range.epochs", "unknown key; allowed: models, patch_sizes, seeds, tasks"),
+        ("  range: {", "  1: {", "arms.1", "keys should be strings"),
+        ("  range: {", "  ran-ge: {", "arms.ran-ge", "a-z, 0-9 and _"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_named_with_file_line_key_and_what_is_allowed(
@@ -158,6 +170,47 @@ def test_a_file_that_is_no_study_is_refused_with_its_line(tmp_path: Path, text: 
     path.write_text(text)
     with pytest.raises(UserError, match=re.escape(f"{path}{expected}")):
         Document.read(path)
+
+
+def test_cells_of_an_arm_follow_those_of_the_grid_and_name_its_stages(change: Change) -> None:
+    document = change(ARM, "{tasks: [spheres], models: [unet], patch_sizes: [24], seeds: [1, 2]}")
+    study = read_study(document)
+    *grid, first, last = study.cells
+    assert tuple(grid) == study.grid.cells
+    assert [first, last] == [Cell("spheres", "unet", 24, seed) for seed in (1, 2)]
+    assert last.stage("train") == "train_range@spheres-unet-24-2"
+    assert grid[0].stage("evaluate") == "evaluate@spheres-unet-16-1"
+    assert [arm_of(document.root, cell.item) for cell in (grid[0], first, Cell("a", "b", 1, 1))] == [
+        "",
+        "range",
+        "",
+    ]
+
+
+def test_a_task_that_the_study_does_not_list_is_named_where_its_cells_are(change: Change) -> None:
+    with pytest.raises(UserError, match=r"params.yaml:4: grid.tasks.0: 'spheres' is not in study.tasks"):
+        read_study(change("{tasks: [spheres]}", "{tasks: []}"))
+
+
+def test_a_cell_of_two_arms_is_named_at_the_second(change: Change) -> None:
+    arm = "{tasks: [spheres], models: [unet], patch_sizes: [16, 24], seeds: [4]}"
+    document = change(f"  range: {ARM}", f"  range: {arm}\n  more: {arm}")
+    with pytest.raises(
+        UserError, match=r"arms\.more: spheres-unet-16-4 and 1 others: in arms.range as well"
+    ) as caught:
+        read_study(document)
+    assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize("arms", ["arms: 5", "arms: {range: 5}", "arms: {range: {tasks: 5}}", "arms: [1]"])
+def test_an_arm_that_is_no_product_is_refused_and_names_no_stage(change: Change, arms: str) -> None:
+    document = change(
+        f"arms:                                  # further products of cells; an empty list: none\n  range: {ARM}",
+        arms,
+    )
+    assert arm_of(document.root, Cell("spheres", "unet", 24, 1).item) == ""
+    with pytest.raises(UserError, match=r"params.yaml:\d+: arms"):
+        read_study(document)
 
 
 def test_a_missing_file_and_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:

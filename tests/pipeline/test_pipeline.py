@@ -19,12 +19,15 @@ import pytest
 from ruamel.yaml import YAML
 from workspace import ROOT, TINY, Workspace, cells
 
+from context_fbr.config.document import Document
+from context_fbr.config.study import read_study
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import CELL_SCORES
 from context_fbr.runtime import code_digest
-from context_fbr_tools.dvc import stages
+from context_fbr_tools.dvc import arm_stages, stages
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+OF_ARMS = {name: STAGES.pop(name) for name in [*STAGES] if name != stages.kind_of(name)}
 ANALYSIS = {"analyze", "overlay@spheres"}
 SMOKE = ROOT / "profiles" / "smoke.yaml"
 
@@ -44,6 +47,20 @@ def test_the_lists_of_stages_are_those_of_dvc_yaml() -> None:
     assert {name for name in axes if len(axes[name]) == 4} == {*stages.CELL_STAGES}
     floor = {path.stem for path in (ROOT / "src/context_fbr").glob("*.py")} - {"__init__"}
     assert floor == {*STAGES} - {"code"}
+
+
+@pytest.mark.parametrize("params", ["params.yaml", "tests/support/study.yaml"])
+def test_each_arm_has_its_stages_which_are_copies_of_the_cells(
+    params: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    study = read_study(Document.read(Path(params)))
+    assert arm_stages.problems(study) == []
+    arms = study.study_cells.arms
+    assert {*OF_ARMS} == {f"{kind}_{arm}" for kind in stages.CELL_STAGES for arm in arms}
+    for name, block in OF_ARMS.items():
+        copied = STAGES[stages.kind_of(name)]
+        assert block | {"matrix": None} == copied | {"matrix": None}
 
 
 @pytest.mark.parametrize("stage", [name for name in STAGES if name != "code"])

@@ -24,7 +24,7 @@ from workspace import GIT_IDENTITY, ROOT, Workspace
 from context_fbr.config import profiles
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
-from context_fbr.config.grid import Grid
+from context_fbr.config.grid import Grid, StudyCells
 from context_fbr.config.study import read_study
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
@@ -39,7 +39,7 @@ from context_fbr_tools.grid import folders, local, one_run
 from context_fbr_tools.grid.board import Board
 from context_fbr_tools.study import predict
 
-GRID = Grid(tasks=("spheres",), models=("unet",), patch_sizes=(16,), seeds=(1,))
+GRID = StudyCells(Grid(tasks=("spheres",), models=("unet",), patch_sizes=(16,), seeds=(1,)), {})
 KEPT, GONE = Cell("spheres", "unet", 16, 1), Cell("spheres", "unet", 16, 2)
 
 

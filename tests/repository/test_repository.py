@@ -162,7 +162,9 @@ def test_the_readme_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path)
         overlay = tmp_path / f"{number}.yaml"
         overlay.write_text(example)
         assert profiles.apply_overlay(overlay, params)
-    overlay.write_text("grid: {tasks: [spheres, spheres_plain], models: [unet, segresnet]}\n")
+    overlay.write_text(
+        "study: {tasks: [spheres, spheres_plain]}\ngrid: {tasks: [spheres, spheres_plain], models: [unet, segresnet]}\n"
+    )
     profiles.apply_overlay(overlay, params)
     study = read_study(Document.read(params))
     check_networks(study)

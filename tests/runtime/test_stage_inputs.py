@@ -66,7 +66,7 @@ CHANGES: dict[str, tuple[Callable[[], object], str]] = {
     "A1 prepared data": (append("data/prepared/spheres/cases.json", " "), "data/prepared/spheres: "),
     "A1 prepared data is gone": (lambda: shutil.rmtree("data/prepared"), "data/prepared/spheres: "),
     "A1 the stage in dvc.yaml": (lambda: edit(Path("dvc.yaml"), "-m context_fbr.train ", "-B -m context_fbr.train "), "dvc.yaml: "),
-    "A1 no such stage any more": (lambda: edit(Path("dvc.yaml"), "\n  train:\n", "\n  trane:\n"), "dvc.yaml: "),
+    "A1 no such stage any more": (lambda: edit(Path("dvc.yaml"), "\n  train: &train\n", "\n  trane: &train\n"), "dvc.yaml: "),
 }  # fmt: skip
 
 

@@ -46,7 +46,7 @@ ZOO = """
 PIPELINE = """stages:
   raw:
     matrix:
-      task: ${grid.tasks}
+      task: ${study.tasks}
     cmd: python -m context_fbr.raw ${item.task}
     deps: [src/context_fbr/raw.py]
     outs: ["data/raw/${item.task}"]

@@ -110,14 +110,14 @@ class Workspace:
 def cells(
     workspace: Workspace, stages: tuple[str, ...] = ("train", "evaluate"), **wanted: object
 ) -> set[str]:
-    """Stage names of the cells of a workspace's grid with the given task, model, patch_size or seed."""
+    """Stage names of the cells of a workspace with the given task, model, patch_size or seed."""
     from context_fbr.config.document import Document
     from context_fbr.config.study import read_study
 
-    grid = read_study(Document.read(workspace.path / "params.yaml")).grid
+    study = read_study(Document.read(workspace.path / "params.yaml"))
     return {
-        f"{stage}@{cell.key}"
+        cell.stage(stage)
         for stage in stages
-        for cell in grid.cells
+        for cell in study.cells
         if all(getattr(cell, name) == value for name, value in wanted.items())
     }

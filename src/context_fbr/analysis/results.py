@@ -60,20 +60,22 @@ def read_results(cells: Sequence[Cell]) -> Results:
         gather(lambda cell: cell.scores, CELL_SCORES),
         pd.concat(baselines, ignore_index=True)[["task", *BASELINES, *CASE_SCORES]],
     )
-    raise_problems(problems or _different_cases(results))
+    raise_problems(problems or _different_cases(results, cells))
     return results
 
 
-def _different_cases(results: Results) -> list[str]:
+def _different_cases(results: Results, cells: Sequence[Cell]) -> list[str]:
     """Tables without a test case that another one of the task has: cut at the end of a line."""
     problems = []
+    arms = {cell: cell.arm for cell in cells}
     for task, rows in results.scores.groupby("task", sort=False):
         every = set(rows["filename"])
         for (model, patch_size, seed), own in rows.groupby(CELL_COLUMNS[1:], sort=False):
             if missing := sorted(every - set(own["filename"])):
                 cell = Cell(str(task), model, patch_size, seed)
+                stage = cell.in_arm(arms[cell]).stage("evaluate")
                 problems.append(
                     f"{cell.scores}: is without {', '.join(missing[:3])}, which other cells have; "
-                    f"bring it back with `dvc checkout` or `dvc repro evaluate@{cell.key}`"
+                    f"bring it back with `dvc checkout` or `dvc repro {stage}`"
                 )
     return problems

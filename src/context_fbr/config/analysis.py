@@ -5,9 +5,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from context_fbr.config.cell import Cell
 from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document, Section
-from context_fbr.config.grid import Grid
+from context_fbr.config.grid import StudyCells
 from context_fbr.config.preprocessing import Prepare
 from context_fbr.core.errors import UserError
 
@@ -40,20 +41,21 @@ class Regression(Section):
 class AnalyzeConfig:
     """Everything that the stage `analyze` reads: its `params` in dvc.yaml."""
 
-    grid: Grid
+    study_cells: StudyCells
     analysis: Analysis
 
     @classmethod
     def read(cls, document: Document) -> "AnalyzeConfig":
         """Validate it; errors as in `Document.section`."""
-        return cls(document.section(("grid",), Grid), document.section(("analysis",), Analysis))
+        return cls(StudyCells.read(document), document.section(("analysis",), Analysis))
 
 
 @dataclass(frozen=True)
 class OverlayConfig:
     """Everything that the stage `overlay` reads for a task: its `params` in dvc.yaml."""
 
-    grid: Grid
+    cells: tuple[Cell, ...]
+    """Of the task."""
     window: tuple[float, float] | None
     """Intensities that are drawn black and white; None: those of the image."""
 
@@ -62,10 +64,11 @@ class OverlayConfig:
         """Validate it.
 
         Raises:
-            UserError: as `Document.section`, and if the task is not in the grid.
+            UserError: as `Document.section`, and if the task has no cells.
         """
-        grid = document.section(("grid",), Grid)
-        if task not in grid.tasks:
-            text = f"lacks {task!r}; {suggestion(task, grid.tasks)}"
+        study_cells = StudyCells.read(document)
+        cells = tuple(cell for cell in study_cells.cells if cell.task == task)
+        if not cells:
+            text = f"lacks {task!r}; {suggestion(task, study_cells.tasks)}"
             raise UserError(document.problem(("grid", "tasks"), text))
-        return cls(grid, document.section(("tasks", task, "prepare"), Prepare).window)
+        return cls(cells, document.section(("tasks", task, "prepare"), Prepare).window)

@@ -1,12 +1,16 @@
 """A cell of the grid and the paths of its files."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from context_fbr.core.errors import UserError
 
 TRAINING_FORMAT = 4
 """Version of training.json; cells of another version are trained again."""
+AXES = {"task": "tasks", "model": "models", "patch_size": "patch_sizes", "seed": "seeds"}
+"""Lists of a product by the value of a cell that they hold."""
 
 
 @dataclass(frozen=True, order=True)
@@ -18,11 +22,21 @@ class Cell:
     patch_size: int
     """Edge of the cubic patch in voxels."""
     seed: int
+    arm: str = field(default="", compare=False, kw_only=True)
+    """Name under `arms` in params.yaml; empty: in `grid`, or unknown. It decides the names of stages only."""
 
     @property
     def key(self) -> str:
-        """For example `spheres-unet-32-1`; DVC names the stage `train@spheres-unet-32-1`."""
+        """For example `spheres-unet-32-1`."""
         return f"{self.task}-{self.model}-{self.patch_size}-{self.seed}"
+
+    def stage(self, kind: str) -> str:
+        """Return DVC's name of a stage: `train@spheres-unet-32-1`, or `train_ARM@...` in an arm."""
+        return f"{kind}{self.arm and '_'}{self.arm}@{self.key}"
+
+    def in_arm(self, arm: str) -> "Cell":
+        """Return the cell with its arm's name."""
+        return replace(self, arm=arm)
 
     @property
     def item(self) -> dict[str, str]:
@@ -83,3 +97,20 @@ class Cell:
     def predictions(self) -> Path:
         """One NIfTI file a test case."""
         return Path("data/predictions") / self.key
+
+
+def arm_of(root: Mapping[str, Any], item: Mapping[str, str]) -> str:
+    """Return the name of the arm that a cell is in; "" for the grid, and where `arms` is invalid.
+
+    Args:
+        root: of params.yaml.
+        item: values of the cell, see `Cell.item`.
+    """
+    arms = root.get("arms")
+    for name, lists in arms.items() if isinstance(arms, Mapping) and {*item} == {*AXES} else ():
+        try:
+            if all(item[value] in [*map(str, lists[axis])] for value, axis in AXES.items()):
+                return str(name)
+        except (KeyError, TypeError):
+            continue  # `context-fbr check` names it
+    return ""

@@ -1,22 +1,25 @@
-"""The grid of cells: `grid`."""
+"""Cells of the study: the product `grid`, and further products, `arms`."""
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from context_fbr.config.cell import Cell
-from context_fbr.config.document import Section
+from context_fbr.config.document import Document, Location, Section, SectionType
+from context_fbr.core.errors import UserError, raise_problems
 
 
-class Grid(Section):
-    """Every combination is a cell."""
+class Product(Section):
+    """Every combination is a cell; an empty list makes none."""
 
-    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
-    models: Annotated[tuple[str, ...], Field(min_length=1)]
-    patch_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
+    tasks: tuple[str, ...]
+    models: tuple[str, ...]
+    patch_sizes: tuple[Annotated[int, Field(ge=1)], ...]
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...]
 
     @field_validator("*")
     @classmethod
@@ -26,9 +29,90 @@ class Grid(Section):
             raise ValueError(f"must hold each value once; {twice} stand more than once")
         return values
 
+    def cells_of(self, arm: str) -> tuple[Cell, ...]:
+        """Return the cells in the order of the lists, seeds fastest."""
+        values = product(self.tasks, self.models, self.patch_sizes, self.seeds)
+        return tuple(Cell(*cell, arm=arm) for cell in values)
+
+
+class Grid(Product):
+    """The first product, which has cells."""
+
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    patch_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
+
     @property
     def cells(self) -> tuple[Cell, ...]:
         """The cells in the order of the grid, seeds fastest."""
-        return tuple(
-            Cell(*values) for values in product(self.tasks, self.models, self.patch_sizes, self.seeds)
-        )
+        return self.cells_of("")
+
+
+class _Arms(Section):
+    """Products by name, each validated by itself."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+@dataclass(frozen=True)
+class StudyCells:
+    """Every cell of the study."""
+
+    grid: Grid
+    arms: Mapping[str, Product]
+    """By name."""
+
+    @classmethod
+    def read(cls, document: Document) -> "StudyCells":
+        """Validate `grid` and `arms`.
+
+        Raises:
+            UserError: as `Document.section`, and if a cell is in two of them.
+        """
+        problems: list[str] = []
+
+        def section(location: Location, model: type[SectionType]) -> SectionType | None:
+            try:
+                return document.section(location, model)
+            except UserError as error:  # all problems are reported together
+                problems.extend(error.problems)
+                return None
+
+        grid = section(("grid",), Grid)
+        named = section(("arms",), _Arms) if "arms" in document.root else None
+        arms: dict[str, Product] = {}
+        for name in (named and named.model_extra) or ():
+            try:
+                arms[name] = document.validate(document.root["arms"][name], ("arms", name), Product)
+            except UserError as error:
+                problems.extend(error.problems)
+        raise_problems(problems)
+        assert grid is not None  # or there were problems
+        study_cells = cls(grid, arms)
+        raise_problems(study_cells._repeated(document))
+        return study_cells
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells of the grid, then those of each arm."""
+        arms = (cell for name, arm in self.arms.items() for cell in arm.cells_of(name))
+        return (*self.grid.cells, *arms)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks that have cells."""
+        return tuple(dict.fromkeys(cell.task for cell in self.cells))
+
+    def _repeated(self, document: Document) -> list[str]:
+        """Return a problem for each arm with cells of the grid or of an arm before it."""
+        problems, owners = [], dict.fromkeys(self.grid.cells, "grid")
+        for name, arm in self.arms.items():
+            repeated = [cell for cell in arm.cells_of(name) if cell in owners]
+            if repeated:
+                first = repeated[0]
+                more = f" and {len(repeated) - 1} others" if len(repeated) > 1 else ""
+                text = f"{first.key}{more}: in {owners[first]} as well; a cell belongs to one of them"
+                problems.append(document.problem(("arms", name), text))
+            owners |= {cell: f"arms.{name}" for cell in arm.cells_of(name) if cell not in owners}
+        return problems

@@ -1,15 +1,16 @@
 """The whole of params.yaml: the grid, its tasks and networks, and what must hold between them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from context_fbr.config.analysis import Analysis, Regression
+from context_fbr.config.cell import Cell
 from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document, Location, Section, SectionType
 from context_fbr.config.evaluation import TaskEvaluation
-from context_fbr.config.grid import Grid
+from context_fbr.config.grid import Grid, Product, StudyCells
 from context_fbr.config.preprocessing import Prepare
 from context_fbr.config.raw import Raw, SpheresRaw, read_raw
 from context_fbr.config.training import (
@@ -42,8 +43,14 @@ class _TaskKeys(Section):
     evaluate: TaskEvaluation
 
 
+class _StudyKeys(Section):
+    tasks: tuple[str, ...]
+
+
 class _Keys(Section):
+    study: object
     grid: object
+    arms: object = None
     tasks: dict[str, object]
     models: dict[str, object]
     train: object
@@ -58,7 +65,7 @@ class Study:
     """Everything that params.yaml holds."""
 
     document: Document
-    grid: Grid
+    study_cells: StudyCells
     tasks: Mapping[str, Task]
     models: Mapping[str, Model]
     train: Training
@@ -68,6 +75,16 @@ class Study:
     analysis: Analysis
     regression: Regression
     resume: Resume
+
+    @property
+    def grid(self) -> Grid:
+        """The first product of cells."""
+        return self.study_cells.grid
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell, of the grid and of the arms."""
+        return self.study_cells.cells
 
 
 def read_study(document: Document) -> Study:
@@ -86,7 +103,12 @@ def read_study(document: Document) -> Study:
             problems.extend(error.problems)
             return None
 
-    grid = section(("grid",), Grid)
+    try:
+        study_cells = StudyCells.read(document)
+    except UserError as error:
+        problems.extend(error.problems)
+        study_cells = None
+    listed = section(("study",), _StudyKeys)
     tasks: dict[str, Task | None] = {}
     for name in document.root["tasks"]:
         try:
@@ -106,22 +128,29 @@ def read_study(document: Document) -> Study:
     analysis = section(("analysis",), Analysis)
     regression = section(("regression",), Regression)
     resume = section(("resume",), Resume)
-    for kind, names in (("tasks", tasks), ("models", models)):
+    arms = study_cells.arms if study_cells else {}
+    for kind, names in (("tasks", tasks), ("models", models), ("arms", arms)):
         problems += [
             document.problem((kind, name), "names hold a-z, 0-9 and _ only: `-` joins a cell's key")
             for name in names
             if not NAME.fullmatch(str(name))
         ]
-    if grid is not None:
-        problems += _unknown(document, "tasks", grid.tasks, tasks)
-        problems += _unknown(document, "models", grid.models, models)
-        problems += _too_large(document, grid, tasks)
+    if study_cells is not None:
+        unlisted = {name for name in tasks if listed and name not in listed.tasks}
+        products = {("grid",): study_cells.grid} | {("arms", n): arm for n, arm in study_cells.arms.items()}
+        for location, product in products.items():
+            problems += _unknown(document, (*location, "tasks"), product.tasks, tasks)
+            problems += _unknown(document, (*location, "models"), product.models, models)
+            problems += _too_large(document, (*location, "patch_sizes"), product, tasks)
+            problems += _unlisted(document, (*location, "tasks"), product.tasks, unlisted)
+        if listed is not None:
+            problems += _unused(document, listed.tasks, study_cells.tasks)
     for name, training in trainings.items():
         found = _epoch_problems(document, name, training, tasks)
         problems += [problem for problem in found if problem not in problems]
     problems += _split_problems(document, tasks)
     raise_problems(problems)
-    assert grid is not None  # none of these is, or there were problems
+    assert study_cells is not None  # none of these is, or there were problems
     assert train is not None
     assert sliding_window is not None
     assert analysis is not None
@@ -129,7 +158,7 @@ def read_study(document: Document) -> Study:
     assert resume is not None
     return Study(
         document,
-        grid,
+        study_cells,
         MappingProxyType({name: task for name, task in tasks.items() if task}),
         MappingProxyType({name: model for name, model in models.items() if model}),
         train,
@@ -160,22 +189,50 @@ def _task(document: Document, name: str) -> Task:
     return Task(raw, keys.prepare, keys.train, keys.evaluate)
 
 
-def _unknown(document: Document, key: str, names: tuple[str, ...], known: Mapping[str, object]) -> list[str]:
+def _unknown(
+    document: Document, location: Location, names: tuple[str, ...], known: Mapping[str, object]
+) -> list[str]:
     return [
-        document.problem(("grid", key, i), f"{name!r} is not in {key}; {suggestion(name, known)}")
+        document.problem((*location, i), f"{name!r} is not in {location[-1]}; {suggestion(name, known)}")
         for i, name in enumerate(names)
         if name not in known
     ]
 
 
-def _too_large(document: Document, grid: Grid, tasks: Mapping[str, Task | None]) -> list[str]:
+def _unlisted(
+    document: Document, location: Location, names: tuple[str, ...], unlisted: Collection[str]
+) -> list[str]:
+    """Return a problem for each task that `study.tasks` lacks: no stage would make its data."""
+    line = document.line(("study", "tasks"))
+    return [
+        document.problem((*location, i), f"{name!r} is not in study.tasks; add it there, line {line}")
+        for i, name in enumerate(names)
+        if name in unlisted
+    ]
+
+
+def _unused(document: Document, listed: tuple[str, ...], used: tuple[str, ...]) -> list[str]:
     return [
         document.problem(
-            ("grid", "patch_sizes", i), f"{size} is larger than tasks.{name}.raw.edge, {task.raw.edge}"
+            ("study", "tasks", i), f"{name!r} has no cells; remove it, or add it to grid.tasks or to an arm"
         )
+        for i, name in enumerate(listed)
+        if name not in used
+    ] + [
+        document.problem(("study", "tasks", i), f"{name!r} stands more than once")
+        for i, name in enumerate(listed)
+        if name in listed[:i]
+    ]
+
+
+def _too_large(
+    document: Document, location: Location, product: Product, tasks: Mapping[str, Task | None]
+) -> list[str]:
+    return [
+        document.problem((*location, i), f"{size} is larger than tasks.{name}.raw.edge, {task.raw.edge}")
         for name, task in tasks.items()
-        for i, size in enumerate(grid.patch_sizes)
-        if name in grid.tasks and task and isinstance(task.raw, SpheresRaw) and size > task.raw.edge
+        for i, size in enumerate(product.patch_sizes)
+        if name in product.tasks and task and isinstance(task.raw, SpheresRaw) and size > task.raw.edge
     ]
 
 

@@ -15,6 +15,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from context_fbr.config.cell import arm_of
 from context_fbr.config.document import Document, parse, plain
 from context_fbr.core.errors import UserError
 from context_fbr.runtime import code_digest
@@ -28,7 +29,7 @@ class StageInputs:
     """Everything that DVC will record as the inputs of one run of a stage."""
 
     stage: str
-    """Its name in dvc.yaml, `train`."""
+    """Its module, `train`; its name in dvc.yaml but for the arm."""
     item: Mapping[str, str]
     """Values of its matrix by name, in the order of dvc.yaml, such as {"task": "spheres"}."""
     document: Document
@@ -39,11 +40,13 @@ class StageInputs:
     """The stage's block of dvc.yaml, names filled in; None without a dvc.yaml, where DVC records nothing."""
     files: Mapping[str, str]
     """State of each dependency: SHA-256 of a file, sizes and times of the files of a folder."""
+    arm: str = ""
+    """Of the cell, see `Cell.arm`."""
 
     @property
     def name(self) -> str:
         """DVC's name of the run, `train@spheres-unet-32-1`."""
-        return "@".join(filter(None, (self.stage, "-".join(self.item.values()))))
+        return "@".join(filter(None, (_block(self.stage, self.arm), "-".join(self.item.values()))))
 
     def changes(self) -> list[str]:
         """Return a problem for each parameter, module or dependency that is not what the stage read."""
@@ -53,7 +56,7 @@ class StageInputs:
             return list(error.problems)
         problems = _changed_parameters(self, now)
         if now.definition != self.definition:
-            problems.append(f"{PIPELINE}: the stage {self.stage} was changed")
+            problems.append(f"{PIPELINE}: the stage {_block(self.stage, self.arm)} was changed")
         changed = [path for path, state in self.files.items() if now.files.get(path, state) != state]
         return problems + [f"{path}: was changed" for path in changed]
 
@@ -84,7 +87,7 @@ def read(stage: str, item: Mapping[str, str]) -> StageInputs:
     """Read the inputs of a stage.
 
     Args:
-        stage: its name in dvc.yaml, `train`.
+        stage: its module, `train`; in dvc.yaml a cell of an arm has `train_ARM`.
         item: values of its matrix by name, in the order of dvc.yaml.
 
     Raises:
@@ -92,13 +95,14 @@ def read(stage: str, item: Mapping[str, str]) -> StageInputs:
             data/code/STAGE.json describes.
     """
     document = Document.read()
-    definition = _definition(stage, item)
+    arm = arm_of(document.root, item)
+    definition = _definition(_block(stage, arm), item)
     if definition is None:
-        return StageInputs(stage, item, document, plain(document.root), None, {})
+        return StageInputs(stage, item, document, plain(document.root), None, {}, arm)
     parameters = {key: _value(document, key) for key in definition.get("params", ())}
     files = {path: _state(Path(path)) for path in definition.get("deps", ())}
     _check_code(stage, files)
-    return StageInputs(stage, item, document, parameters, definition, files)
+    return StageInputs(stage, item, document, parameters, definition, files, arm)
 
 
 class ChangeWarnings:
@@ -134,6 +138,11 @@ def unchanged(stage: str, **item: str) -> Iterator[StageInputs]:
     inputs.check()
 
 
+def _block(stage: str, arm: str) -> str:
+    """Return the name of a stage's block in dvc.yaml."""
+    return f"{stage}_{arm}" if arm else stage
+
+
 def _definition(stage: str, item: Mapping[str, str]) -> dict[str, Any] | None:
     """Return command, parameters, dependencies and outputs of a stage, with its names filled in.
 
@@ -147,7 +156,9 @@ def _definition(stage: str, item: Mapping[str, str]) -> dict[str, Any] | None:
         block = tree["stages"][stage]
         text = json.dumps({key: block[key] for key in ("cmd", "params", "deps", "outs") if key in block})
     except (KeyError, TypeError):
-        raise UserError(f"{PIPELINE}: has no stage {stage}; restore it, for example with git") from None
+        raise UserError(
+            f"{PIPELINE}: has no stage {stage}; restore it, for example with git, or see `context-fbr check`"
+        ) from None
     names = {f"item.{key}": value for key, value in item.items()} | {"key": "-".join(item.values())}
     for name, value in names.items():
         text = text.replace(f"${{{name}}}", value)

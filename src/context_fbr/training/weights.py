@@ -44,10 +44,8 @@ class Training:
     @property
     def remedy(self) -> str:
         """Commands that restore the model."""
-        key = self.cell.key
-        return (
-            f"restore it with `dvc checkout train@{key}`, or train it again with `dvc repro -f train@{key}`"
-        )
+        stage = self.cell.stage("train")
+        return f"restore it with `dvc checkout {stage}`, or train it again with `dvc repro -f {stage}`"
 
 
 def read_training(cell: Cell) -> Training:
@@ -57,7 +55,7 @@ def read_training(cell: Cell) -> Training:
         UserError: if the cell is not trained, or the file is damaged, of another version or of another cell.
     """
     path = cell.training
-    again = f"train it again with `dvc repro -f train@{cell.key}`"
+    again = f"train it again with `dvc repro -f {cell.stage('train')}`"
     try:
         content = bounded.read_json(path)
         if content["format"] != TRAINING_FORMAT:
@@ -73,7 +71,7 @@ def read_training(cell: Cell) -> Training:
             raise ValueError(f"training_spacing_mm is {spacing!r}")
         return Training(cell, network, weights, from_json(content["recipe"]), spacings)
     except FileNotFoundError:
-        remedy = fetching.remedy(f"train@{cell.key}")
+        remedy = fetching.remedy(cell.stage("train"))
         raise UserError(f"{path}: not found: the cell is not trained; {remedy}") from None
     except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: is damaged, or of another version ({error!r}); {again}") from error
@@ -96,7 +94,7 @@ def check_network(training: Training, model: Model) -> None:
                 for name in names
             ),
             f"{cell.key}: its weights belong to another network; undo the change, or run "
-            f"`dvc repro train@{cell.key}`",
+            f"`dvc repro {cell.stage('train')}`",
         )
 
 
@@ -112,7 +110,7 @@ def load_network(training: Training, device: torch.device) -> torch.nn.Module:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path}: not found; run `dvc repro train@{cell.key}` first") from None
+        raise UserError(f"{path}: not found; run `dvc repro {cell.stage('train')}` first") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}; {training.remedy}") from error
     digest = hashlib.sha256(content).hexdigest()

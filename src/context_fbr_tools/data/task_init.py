@@ -68,7 +68,7 @@ def run(
         print(text, end="")
         return
     print(f"{PARAMS_FILE}:{insert(name, text)}: the new task {name}; read its comments")
-    print(f"next: add {name} to grid.tasks, then `context-fbr check`, then `make repro`")
+    print(f"next: add {name} to study.tasks and grid.tasks, then `context-fbr check`, then `make repro`")
 
 
 def insert(name: str, block: str) -> int:

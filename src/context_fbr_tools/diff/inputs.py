@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from context_fbr.config.cell import AXES
 from context_fbr.config.document import parse
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError, on_one_line
@@ -171,13 +172,16 @@ def _stages(snapshot: Snapshot, path: str) -> dict[str, dict[str, Any]]:
     return stages
 
 
-def grid(snapshot: Snapshot) -> dict[str, list[Any]] | None:
-    """The lists of `grid` in a snapshot's params.yaml; None if there are none: it is no study's."""
-    found = _yaml(snapshot, "params.yaml").get("grid")
-    axes = ("tasks", "models", "patch_sizes", "seeds")
-    if not isinstance(found, dict) or not all(isinstance(found.get(axis), list) for axis in axes):
-        return None
-    return {axis: found[axis] for axis in axes}
+def products(snapshot: Snapshot) -> list[dict[str, list[Any]]] | None:
+    """Return the lists of `grid` and of each arm in a snapshot's params.yaml; None without a grid."""
+    parameters = _yaml(snapshot, "params.yaml")
+    arms = parameters.get("arms")
+    found = [parameters.get("grid"), *(arms.values() if isinstance(arms, dict) else ())]
+    whole = [
+        isinstance(lists, dict) and all(isinstance(lists.get(axis), list) for axis in AXES.values())
+        for lists in found
+    ]
+    return [lists for lists, is_whole in zip(found, whole, strict=True) if is_whole] if whole[0] else None
 
 
 def _yaml(snapshot: Snapshot, path: str) -> dict[str, Any]:

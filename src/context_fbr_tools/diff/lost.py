@@ -7,15 +7,15 @@ import pandas as pd
 
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS
-from context_fbr.config.cell import Cell
+from context_fbr.config.cell import AXES, Cell
 from context_fbr_tools.diff.results import CASES, CELLS, Results
 from context_fbr_tools.diff.scores import Configuration
 from context_fbr_tools.diff.snapshot import Snapshot
 from context_fbr_tools.study.markdown_text import Line, Name, joined
 
 SHOWN = 10  # names in a line
-AXES = {"task": "tasks", "model": "models", "patch_size": "patch_sizes", "seed": "seeds"}
-Grid = dict[str, list[Any]]
+Product = dict[str, list[Any]]
+"""Lists of `grid` or of an arm."""
 
 
 def lost(
@@ -24,7 +24,7 @@ def lost(
     before: Results,
     after: Results,
     configurations: Sequence[Configuration],
-    grid: Grid | None,
+    products: Sequence[Product] | None,
 ) -> Iterator[Line]:
     """A line for each kind of loss.
 
@@ -34,7 +34,8 @@ def lost(
         before: its results.
         after: likewise.
         configurations: that both have.
-        grid: of the snapshot after; None if its params.yaml has none: then every cell counts as in it.
+        products: `grid` and `arms` of the snapshot after; None if its params.yaml has none: then every cell
+            counts as in them.
     """
     for path in (CASES, CELLS):
         if path in after.missing and path not in before.missing:
@@ -43,7 +44,7 @@ def lost(
         empty = [Name(side) for side, found in ((base, before), (head, after)) if not found.cells]
         reason = "no network with its patch size is on both sides"
         yield ("nothing is compared: ", *(_without(empty) if empty else (reason,)))
-    yield from _cells(before, after, grid)
+    yield from _cells(before, after, products)
     yield from _networks(before, after)
     yield from _rows(before.scores, after.scores)
     for configuration in configurations:
@@ -64,10 +65,12 @@ def _without(sides: Sequence[Name]) -> Line:
     return (*joined(list(sides)), " has no results" if len(sides) == 1 else " have no results")
 
 
-def _cells(before: Results, after: Results, grid: Grid | None) -> Iterator[Line]:
+def _cells(before: Results, after: Results, products: Sequence[Product] | None) -> Iterator[Line]:
     there = set(after.cells)
     gone = [cell for cell in before.cells if cell not in there]
-    missing = [cell for cell in gone if _planned(cell, grid) or _has_fewer_seeds(cell, before, after, grid)]
+    missing = [
+        cell for cell in gone if _planned(cell, products) or _has_fewer_seeds(cell, before, after, products)
+    ]
     if missing:
         yield (
             "cells that are gone, with their configuration in the grid: ",
@@ -75,13 +78,15 @@ def _cells(before: Results, after: Results, grid: Grid | None) -> Iterator[Line]
         )
 
 
-def _planned(cell: Cell, grid: Grid | None, axes: Sequence[str] = CELL_COLUMNS) -> bool:
-    return grid is None or all(getattr(cell, axis) in grid[AXES[axis]] for axis in axes)
+def _planned(cell: Cell, products: Sequence[Product] | None, axes: Sequence[str] = CELL_COLUMNS) -> bool:
+    return products is None or any(
+        all(getattr(cell, axis) in product[AXES[axis]] for axis in axes) for product in products
+    )
 
 
-def _has_fewer_seeds(cell: Cell, before: Results, after: Results, grid: Grid | None) -> bool:
+def _has_fewer_seeds(cell: Cell, before: Results, after: Results, products: Sequence[Product] | None) -> bool:
     """Other seeds are no loss, fewer are: the one that did badly could be left out."""
-    if not _planned(cell, grid, CONFIG_COLUMNS):
+    if not _planned(cell, products, CONFIG_COLUMNS):
         return False
     old, new = (_seeds(results, cell) for results in (before, after))
     return new < old

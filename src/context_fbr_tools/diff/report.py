@@ -101,7 +101,7 @@ def compare(base: Snapshot, head: Snapshot, settings: Analysis, limits: Regressi
         tuple(path for path in results if path not in figures),
         (
             *(line for line, sign, certain in beyond if sign < 0 and certain),
-            *lost.lost(base, head, before, after, configurations, inputs_module.grid(head)),
+            *lost.lost(base, head, before, after, configurations, inputs_module.products(head)),
             *_unconverged(cells, limits),
         ),
         tuple(line for line, sign, certain in beyond if sign < 0 and not certain),

@@ -8,7 +8,7 @@ from context_fbr.config.study import read_study
 from context_fbr.runtime import git
 from context_fbr.runtime.entry import user_has_name
 from context_fbr_tools.doctor.check_result import Result, Status, shortened
-from context_fbr_tools.dvc import converted_files
+from context_fbr_tools.dvc import arm_stages, converted_files
 from context_fbr_tools.grid import folders
 
 
@@ -25,7 +25,10 @@ def git_result(revision: str | None, changed: Sequence[str]) -> Result:
 
 
 def _params() -> Iterator[Result]:
-    yield Result("params.yaml", Status.OK, f"valid, {len(read_study(Document.read()).grid.cells)} cells")
+    study = read_study(Document.read())
+    yield Result("params.yaml", Status.OK, f"valid, {len(study.cells)} cells")
+    for problem in arm_stages.problems(study):
+        yield Result("dvc.yaml", Status.ERROR, problem.text, "`context-fbr check` prints the lines of an arm")
 
 
 def _git() -> Iterator[Result]:

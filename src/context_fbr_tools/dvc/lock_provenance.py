@@ -16,7 +16,7 @@ from context_fbr.config.cell import Cell
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError
 from context_fbr.runtime import code_digest
-from context_fbr_tools.dvc.stages import CELL_STAGES
+from context_fbr_tools.dvc.stages import CELL_STAGES, kind_of
 
 
 def contradictions(recorded: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -62,7 +62,7 @@ def _cells(
 ) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
     """Yield name, entry and provenance of the stages of cells that have one."""
     for name, entry in recorded.items():
-        stage, _, key = name.partition("@")
+        stage, key = kind_of(name), name.partition("@")[2]
         with suppress(UserError):  # no cell of this program: `dvc status` names it
             if stage in CELL_STAGES and (path := Cell.from_key(key).provenance(stage)).is_file():
                 yield name, entry, path
@@ -97,7 +97,7 @@ def _differences(name: str, entry: Mapping[str, Any], content: Mapping[str, Any]
     names = [key for key, value in parameters.items() if content["parameters"].get(key) != value]
     if names:
         yield f"computed with other values of {', '.join(names)} than dvc.lock records: {again}"
-    path = f"data/code/{name.partition('@')[0]}.json"
+    path = f"data/code/{kind_of(name)}.json"
     md5 = next((dep["md5"] for dep in entry.get("deps", ()) if dep["path"] == path), None)
     if content["code"] != md5:
         yield f"computed with other code than dvc.lock records ({path}): {again}"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from context_fbr.config.cell import Cell
-from context_fbr.config.grid import Grid
+from context_fbr.config.grid import StudyCells
 from context_fbr.config.study import NAME
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.runtime import git, resume
 from context_fbr_tools.dvc import lockfile
-from context_fbr_tools.dvc.stages import CELL_STAGES, TASK_STAGES
+from context_fbr_tools.dvc.stages import CELL_STAGES, TASK_STAGES, kind_of
 
 KEY = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-\d+-\d+")
 WRITTEN = {
@@ -49,15 +49,11 @@ class Plan:
             yield from (f"  {path}" for path in paths)
 
 
-def stale_stages(grid: Grid, stages: Sequence[str]) -> list[str]:
-    """Return the stage names of the lock whose cell or task is not in the grid."""
-    wanted = {f"{stage}@{cell.key}" for stage in CELL_STAGES for cell in grid.cells}
-    wanted |= {f"{stage}@{task}" for stage in TASK_STAGES for task in grid.tasks}
-    return [
-        name
-        for name in stages
-        if name.partition("@")[0] in (*CELL_STAGES, *TASK_STAGES) and name not in wanted
-    ]
+def stale_stages(study: StudyCells, stages: Sequence[str]) -> list[str]:
+    """Return the stage names of the lock whose cell or task is not in the study, or in another arm."""
+    wanted = {cell.stage(stage) for stage in CELL_STAGES for cell in study.cells}
+    wanted |= {f"{stage}@{task}" for stage in TASK_STAGES for task in study.tasks}
+    return [name for name in stages if kind_of(name) in (*CELL_STAGES, *TASK_STAGES) and name not in wanted]
 
 
 def written_by(stage: str) -> tuple[Path, ...]:
@@ -66,20 +62,21 @@ def written_by(stage: str) -> tuple[Path, ...]:
     Raises:
         UserError: if it is not the name of a stage of a cell or a task.
     """
-    kind, _, name = stage.partition("@")
+    kind, name = kind_of(stage), stage.partition("@")[2]
+    arm = stage.partition("@")[0].removeprefix(kind).removeprefix("_")
     # `016` and other digits than 0-9 are numbers as well, of another cell's key.
     if kind in CELL_STAGES and KEY.fullmatch(name) and (cell := Cell.from_key(name)).key == name:
         if kind == "train":
             return (cell.weights.parent, cell.history, cell.foreground_ratios)
         return (cell.scores, cell.predictions)
-    if kind in TASK_STAGES and NAME.fullmatch(name):
+    if kind in TASK_STAGES and not arm and NAME.fullmatch(name):
         return tuple(Path(path.format(name)) for path in WRITTEN[kind])
     raise UserError(f"{lockfile.LOCK}: {stage}: is no stage of a cell or a task; {REFUSED}")
 
 
-def stale_paths(grid: Grid) -> list[Path]:
-    """Return results on disk with the key of a cell outside of the grid, also those not in dvc.lock."""
-    keys = {cell.key for cell in grid.cells}
+def stale_paths(study: StudyCells) -> list[Path]:
+    """Return results on disk with the key of a cell outside of the study, in dvc.lock or not."""
+    keys = {cell.key for cell in study.cells}
     example = Cell("task", "model", 1, 1)
     folders = (example.weights.parent.parent, example.predictions.parent)
     tables = (example.history.parent, example.foreground_ratios.parent, example.scores.parent)
@@ -90,7 +87,7 @@ def stale_paths(grid: Grid) -> list[Path]:
     return sorted(path for path, name in names if KEY.fullmatch(name) and name not in keys)
 
 
-def plan(grid: Grid) -> Plan:
+def plan(study: StudyCells) -> Plan:
     """Return the stale results; the DVC cache and the remote keep their copies.
 
     A task's data is removed only as the recorded output of a stage: a folder that a user added stays.
@@ -100,16 +97,17 @@ def plan(grid: Grid) -> Plan:
             result is behind a link out of this folder.
     """
     recorded = lockfile.entries()
-    stages = stale_stages(grid, list(recorded))
+    stages = stale_stages(study, list(recorded))
     problems: list[str] = []
-    paths = {*stale_paths(grid)}
+    paths = {*stale_paths(study)}
+    used = {path for cell in study.cells for kind in CELL_STAGES for path in written_by(cell.stage(kind))}
     for name in stages:
         try:
             own = written_by(name)
         except UserError as error:
             problems += error.problems
             continue
-        paths |= {*own}
+        paths |= {*own} - used  # of a cell that is in another arm now
         others = sorted({out["path"] for out in recorded[name].get("outs", ())} - {str(path) for path in own})
         problems += [
             f"{lockfile.LOCK}: {name}: names {path!r}, which this stage does not write; {REFUSED}"
@@ -117,7 +115,7 @@ def plan(grid: Grid) -> Plan:
         ]
     problems += [problem for path in sorted(paths) if (problem := _leads_out(path, Path()))]
     work = set()
-    for place in resume.stale_checkpoints({cell.key for cell in grid.cells}):
+    for place in resume.stale_checkpoints({cell.key for cell in study.cells}):
         work |= {place, resume.lock_of(place)}
     problems += [problem for path in sorted(work) if (problem := _leads_out(path, resume.root()))]
     raise_problems(problems)
@@ -159,9 +157,9 @@ def carry_out(plan: Plan) -> Iterator[str]:
     raise_problems(problems)
 
 
-def prune(grid: Grid) -> list[str]:
+def prune(study: StudyCells) -> list[str]:
     """Remove what is stale and return its names; errors as in `plan` and `carry_out`."""
-    return list(carry_out(plan(grid)))
+    return list(carry_out(plan(study)))
 
 
 def _leads_out(path: Path, root: Path) -> str | None:

@@ -54,6 +54,9 @@ def find_results(cells: Sequence[Cell], remote: str | None = None) -> list[CellS
         with _silent(), Repo() as repo:
             # Files are parsed once here; DVC's functions for one stage parse all of them again for each.
             defined = load_file(repo, "dvc.yaml").stages
+            missing = [name for kind in CELL_STAGES for c in cells if (name := c.stage(kind)) not in defined]
+            if missing:
+                raise UserError(f"dvc.yaml: has no stage {missing[0]}; run `context-fbr check`")
             checkout = _Checkout(repo, defined, load_path("params.yaml", repo.fs), remote, {})
             return [_look_at(checkout, cell) for cell in cells]
     except DvcException as error:
@@ -91,7 +94,7 @@ def _look_at(checkout: _Checkout, cell: Cell) -> CellStatus:
     entries: dict[str, Any] = {}
     done = True
     for name in CELL_STAGES:
-        stage = checkout.stages[f"{name}@{cell.key}"]
+        stage = checkout.stages[cell.stage(name)]
         asked.append([stage.cmd, _fill(checkout, stage, written), [out.def_path for out in stage.outs]])
         entry = _newest_entry(checkout.repo, stage) if done else None
         made = checkout.repo.stage_cache._create_stage(entry, wdir=stage.wdir) if entry else None

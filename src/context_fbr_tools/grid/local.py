@@ -21,7 +21,7 @@ from context_fbr.runtime.stop_signals import signals_as_exceptions
 from context_fbr_tools.dvc import lockfile
 from context_fbr_tools.dvc import process as dvc
 from context_fbr_tools.dvc.lock_provenance import contradictions, outdated
-from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, INPUT_STAGES
+from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, CELL_STAGES, INPUT_STAGES, TASK_STAGES
 from context_fbr_tools.grid import ending, folders, log_lines, order
 from context_fbr_tools.grid.board import Board
 from context_fbr_tools.grid.processes import Processes
@@ -47,6 +47,7 @@ def run(
     jobs: int,
     chosen: Sequence[Cell] | None = None,
     environment: Mapping[str, str] = MappingProxyType({}),
+    tasks: Sequence[str] | None = None,
 ) -> None:
     """Bring the study up to date: data, then cells side by side, then what follows from them.
 
@@ -55,31 +56,41 @@ def run(
         jobs: cells at once.
         chosen: only these cells and the data that they need; None for all of it.
         environment: what the cells' processes get besides this one's, such as the GPUs to take.
+        tasks: only these and their cells, then what needs no other task; None for all.
 
     Raises:
         UserError: naming what failed, after everything else has run.
     """
-    cells = study.grid.cells if chosen is None else chosen
-    tasks = [task for task in study.grid.tasks if task in {cell.task for cell in cells}]
-    refuse_to_lose_data(study, tasks)
-    of_tasks = [f"{stage}@{task}" for task in tasks for stage in CACHED_INPUT_STAGES]
-    first = DATA if chosen is None else ("code", *of_tasks)
+    cells = study.cells if chosen is None else chosen
+    cells = [cell for cell in cells if tasks is None or cell.task in tasks]
+    of_cells = tuple(dict.fromkeys(cell.task for cell in cells))
+    refuse_to_lose_data(study, of_cells)
+    first = _first(of_cells, chosen is None, tasks is None)
     dvc.repro("-k", *first)
     changed = dvc.changed_stages()
     failed = sorted(name for name in changed if {name, name.partition("@")[0]} & set(first))
     problems = [f"{name} failed or lacks its input, see above" for name in failed]
     waiting = [cell for cell in cells if _is_behind(cell, changed) and not _lacks_data(cell, changed)]
-    waiting = order.longest_first(waiting, study, order.measurements(study.grid.cells))
+    waiting = order.longest_first(waiting, study, order.measurements(study.cells))
     current = len(cells) - len(waiting)
     print(f"{len(waiting)} cells to run, {jobs} at once; {current} are up to date or cannot run", flush=True)
     outcomes = run_cells(waiting, jobs, environment)
     problems += [f"{o.cell.key} failed after {o.seconds:.0f} s: {o.problem}" for o in outcomes if o.problem]
     if chosen is not None:
         succeeded = {outcome.cell for outcome in outcomes if outcome.problem is None}
-        print(_what_is_left(study.grid.cells, changed, succeeded), flush=True)
+        print(_what_is_left(study.cells, changed, succeeded), flush=True)
     raise_problems(problems)
-    if chosen is None and not dvc.repro("-k"):
+    left = _left_to_others(study, of_cells, changed) if tasks is not None else []
+    then = ("-s", "-k", *(f"overlay@{task}" for task in of_cells), "paper") if left else ("-k",)
+    if chosen is None and not dvc.repro(*then):
         raise UserError("dvc repro failed, see above")
+    if left:
+        shown = ", ".join(left[:3]) + (f" and {len(left) - 3} others" if len(left) > 3 else "")
+        print(
+            f"analyze: not run, because it reads the results of all tasks, and {shown} are not up to date; "
+            "`make repro` runs all of it",
+            flush=True,
+        )
     # Cells end in any order and DVC appends; in the order of dvc.yaml the file is that of a serial run.
     names = dvc.stage_names()
     lockfile.sort(names)
@@ -88,12 +99,33 @@ def run(
     raise_problems(contradictions(recorded))
     for problem in outdated(recorded):
         print(f"warning: {problem}", flush=True)
-    if chosen is None:
+    if chosen is None and not left:
         print(ending.against_commit(), flush=True)
 
 
+def _first(tasks: Sequence[str], whole_tasks: bool, whole_study: bool) -> tuple[str, ...]:
+    """Return the stages that run before cells: the data, and of whole tasks the baselines as well."""
+    if whole_tasks and whole_study:
+        return DATA
+    kinds = (*CACHED_INPUT_STAGES, "baseline") if whole_tasks else CACHED_INPUT_STAGES
+    return ("code", *(f"{kind}@{task}" for task in tasks for kind in kinds))
+
+
+def _left_to_others(study: Study, tasks: Collection[str], changed: Set[str]) -> list[str]:
+    """Return the stages of other tasks that are not up to date, without overlays, which nothing reads."""
+    others = [cell for cell in study.cells if cell.task not in tasks]
+    of_tasks = [
+        f"{kind}@{task}"
+        for task in dict.fromkeys(cell.task for cell in others)
+        for kind in TASK_STAGES
+        if kind != "overlay"
+    ]
+    names = (*of_tasks, *(cell.stage(kind) for cell in others for kind in CELL_STAGES))
+    return [name for name in names if name in changed]
+
+
 def _is_behind(cell: Cell, changed: Set[str]) -> bool:
-    return bool({f"train@{cell.key}", f"evaluate@{cell.key}"} & changed)
+    return bool({cell.stage("train"), cell.stage("evaluate")} & changed)
 
 
 def _lacks_data(cell: Cell, changed: Set[str]) -> bool:
@@ -117,7 +149,7 @@ def refuse_to_lose_data(study: Study, tasks: Collection[str] | None = None) -> N
 
     Args:
         study: the parameters.
-        tasks: of the data that DVC will bring up to date; None for all of the grid.
+        tasks: whose data DVC will bring up to date; None for all of the study.
 
     Raises:
         UserError: with every folder that was filled by hand, or that is a link out of the project.
@@ -128,7 +160,7 @@ def refuse_to_lose_data(study: Study, tasks: Collection[str] | None = None) -> N
         [
             f"data/raw/{task}: is there, but not from the stage raw@{task}, which would empty it; move it "
             "away, for example to data/incoming, and name it in params.yaml"
-            for task in (study.grid.tasks if tasks is None else tasks)
+            for task in (study.study_cells.tasks if tasks is None else tasks)
             if not isinstance(study.tasks[task].raw, SpheresRaw)
             and Path("data/raw", task).exists()
             and f"raw@{task}" not in known
@@ -184,7 +216,7 @@ def _run_cell(cell: Cell, environment: Mapping[str, str], processes: Processes, 
     log = LOGS / f"{cell.key}.log"
     start = time.monotonic()
     # `-s`: these two stages alone; without it, and without --wait-for-lock, workers fail on DVC's locks.
-    command = [*dvc.COMMAND, "--wait-for-lock", "repro", "-s", f"train@{cell.key}", f"evaluate@{cell.key}"]
+    command = [*dvc.COMMAND, "--wait-for-lock", "repro", "-s", *(cell.stage(kind) for kind in CELL_STAGES)]
     said: list[str] = []
     try:
         log.parent.mkdir(parents=True, exist_ok=True)

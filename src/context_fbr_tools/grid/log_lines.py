@@ -34,4 +34,4 @@ def progress(text: str, key: str) -> Progress | None:
 
 def is_cached(text: str, cell: Cell) -> bool:
     """Return true if DVC had the results of both stages of a cell, so that nothing ran."""
-    return {f"train@{cell.key}", f"evaluate@{cell.key}"} <= set(SKIPPED.findall(text))
+    return {cell.stage("train"), cell.stage("evaluate")} <= set(SKIPPED.findall(text))

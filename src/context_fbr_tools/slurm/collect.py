@@ -9,7 +9,7 @@ from context_fbr.core import atomic
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr_tools.dvc import lockfile, process
 from context_fbr_tools.dvc.run_cache import CellStatus
-from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, CELL_STAGES, INPUT_STAGES
+from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, CELL_STAGES, INPUT_STAGES, groups
 from context_fbr_tools.grid.local import refuse_to_lose_data
 from context_fbr_tools.slurm import batches, monitor
 from context_fbr_tools.slurm.batches import Batch
@@ -29,13 +29,15 @@ def collect(study: Study, site: Site) -> None:
         raise UserError("the data of some task failed, see above; nothing was collected")
     if site.remote:
         fetch_run_cache(site.remote)
-    standings = monitor.look(study.grid.cells, site.remote)
+    standings = monitor.look(study.cells, site.remote)
     raise_problems(undone(standings))
     entries = {name: entry for standing in standings for name, entry in standing.work.entries.items()}
     # `dvc repro` would take the cells up, too, but writes all of dvc.lock after each stage: with a thousand
     # cells that takes hours (benchmarks/grid_scale.csv).
     lockfile.put(entries)
-    if process.call("checkout", "--force", *CELL_STAGES):  # DVC is slow at a thousand names
+    if process.call(
+        "checkout", "--force", *groups(CELL_STAGES, study.cells)
+    ):  # DVC is slow at a thousand names
         raise UserError("dvc checkout failed, see above")
     known = batches.every()
     _bring_provenance([standing.work for standing in standings], known)

@@ -32,7 +32,7 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool)
     Args:
         study: the parameters.
         site: the cluster.
-        named: only these, and also those that failed or were lost too often; if empty, all of the grid.
+        named: only these, and also those that failed or were lost too often; if empty, all of the study.
         watched: stay, show how they get on, and submit again what is lost.
 
     Returns:
@@ -44,7 +44,7 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool)
     revision = submit.commit()
     squeue.check()
     submit.bring_data(study, site)
-    cells = list(named) or list(study.grid.cells)
+    cells = list(named) or list(study.cells)
     standings = _submit_missing(study, site, cells, revision, force=bool(named))
     if not watched:
         return 0
@@ -106,7 +106,7 @@ def _submit_missing(
             flush=True,
         )
         cells = [standing.work.cell for standing in chosen]
-        first = order.longest_first(cells, study, order.measurements(study.grid.cells))
+        first = order.longest_first(cells, study, order.measurements(study.cells))
         works = {standing.work.cell: standing.work for standing in chosen}
         try:
             largest = squeue.largest_array() if chosen else 1

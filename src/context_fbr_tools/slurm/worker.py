@@ -8,10 +8,11 @@ import socket
 import sys
 import time
 from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from context_fbr.config.cell import Cell
+from context_fbr.config.cell import Cell, arm_of
+from context_fbr.config.document import PARAMS_FILE, Document
 from context_fbr.core import atomic
 from context_fbr.core.errors import StoppedError
 from context_fbr.runtime import git, orphans
@@ -99,6 +100,8 @@ def work(batch: Batch, cell: Cell, running: Running) -> None:
 def _compute_in_clone(job: _Job) -> str | None:
     """Stage after stage; what is done is brought away at once, because the job may end at any time."""
     _prepare(job)
+    params = Document.read(job.clone / PARAMS_FILE).root
+    job = replace(job, cell=job.cell.in_arm(arm_of(params, job.cell.item)))
     for stage in CELL_STAGES:
         problem = _compute(job, stage)
         if problem:
@@ -176,7 +179,7 @@ def _compute(job: _Job, stage: str) -> str | None:
     """
     key = job.cell.key
     # --pull: what an earlier job has brought to the remote is not computed again.
-    command = [*DVC, "repro", "-s", *(["--pull"] if job.batch.remote else []), f"{stage}@{key}"]
+    command = [*DVC, "repro", "-s", *(["--pull"] if job.batch.remote else []), job.cell.stage(stage)]
     kills = 0
     while True:
         start = job.log.stat().st_size
@@ -209,7 +212,7 @@ def _push(job: _Job, stage: str) -> None:
     Raises:
         LostError: if the remote does not take them.
     """
-    remote, name = str(job.batch.remote), f"{stage}@{job.cell.key}"
+    remote, name = str(job.batch.remote), job.cell.stage(stage)
     for attempt in range(PUSHES):
         if attempt:
             time.sleep(5 * 2**attempt)

@@ -37,7 +37,7 @@ def push(document: Document, cells: Sequence[Cell], named: bool) -> int:
             if differs := [*_differences(cell, recorded, changes), *modules]:
                 raise UserError(
                     f"{cell.key}: its results are not what dvc.lock records of {', '.join(differs)}; "
-                    f"`dvc checkout` or `dvc repro evaluate@{cell.key}` brings them up to date"
+                    f"`dvc checkout` or `dvc repro {cell.stage('evaluate')}` brings them up to date"
                 )
             if error := upload(cell, document, mode == "online"):
                 problems.append(f"{cell.key}: upload failed ({error}); cells after it were not tried")
@@ -66,12 +66,12 @@ def _missing(cell: Cell) -> str | None:
     """Return the results that a cell lacks, and how to get them."""
     wanted = (cell.weights, cell.training, cell.history, cell.foreground_ratios, cell.scores)
     lacking = [str(path) for path in wanted if not path.is_file()]
-    return f"{', '.join(lacking)}: not found; {fetching.remedy(f'evaluate@{cell.key}')}" if lacking else None
+    return f"{', '.join(lacking)}: not found; {fetching.remedy(cell.stage('evaluate'))}" if lacking else None
 
 
 def _differences(cell: Cell, recorded: Container[str], changes: Sequence[process.Change]) -> list[str]:
     """Return the results, parameters and data of a cell that are not what dvc.lock records."""
-    stages = [f"{stage}@{cell.key}" for stage in CELL_STAGES]
+    stages = [cell.stage(stage) for stage in CELL_STAGES]
     inputs = [f"{stage}@{cell.task}" for stage in CACHED_INPUT_STAGES]
     differs = [stage for stage in stages if stage not in recorded]
     differs += [c.what for c in changes if c.stage in (*stages, *inputs) and c.state not in ABSENT]

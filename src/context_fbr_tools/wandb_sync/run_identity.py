@@ -41,7 +41,8 @@ def identify(cell: Cell, document: Document) -> Identity:
     own = {"task": task["train"], **settings}
     decides = {"cell": cell.key, "data": hashes["prepared"], "code": hashes["code"], "network": network}
     study = _digest({"raw": task["raw"], "prepare": task["prepare"], **own})
-    parts = {"cell": cell.key, **asdict(cell), "network": network, "data": task, "hashes": hashes}
+    values = {name: value for name, value in asdict(cell).items() if name != "arm"}
+    parts = {"cell": cell.key, **values, "network": network, "data": task, "hashes": hashes}
     return Identity(
         run=f"{cell.key}-{_digest(decides | own)[:10]}",
         name=cell.key,

@@ -292,8 +292,8 @@ def test_write_puts_the_block_behind_the_last_task_and_changes_nothing_else(
     after = params.read_text()
     assert after == before.replace("\n\nmodels:", f"\n\n{text}\nmodels:")
     assert said.startswith(f"params.yaml:{after.splitlines().index(text.splitlines()[0]) + 1}: ")
-    params.write_text(after.replace("tasks: [spheres]\n", "tasks: [spheres, zoo]\n"))
-    assert {cell.task for cell in read_study(Document.read(params)).grid.cells} == {"spheres", "zoo"}
+    params.write_text(after.replace("tasks: [spheres]", "tasks: [spheres, zoo]"))
+    assert {cell.task for cell in read_study(Document.read(params)).cells} == {"spheres", "zoo"}
 
 
 def test_the_report_of_verify_is_beside_the_block(mri: Dataset, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """What of a comparison is a regression, a suspicion or an improvement, from changes that are made by hand."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from context_fbr.analysis.confidence_intervals import Interval
 from context_fbr.config.analysis import Regression
 from context_fbr.config.cell import Cell
-from context_fbr_tools.diff import report
+from context_fbr_tools.diff import inputs, lost, report
 from context_fbr_tools.diff.inputs import Change, Inputs
 from context_fbr_tools.diff.results import Results
 from context_fbr_tools.diff.scores import Configuration, ScoreChange
@@ -111,11 +112,35 @@ def test_cells_are_told_by_what_they_were_and_are() -> None:
     }
 
 
+GRID = "grid: {tasks: [spheres], models: [unet], patch_sizes: [32], seeds: [1]}\n"
+ARM = "  range: {tasks: [spheres], models: [unet], patch_sizes: [16], seeds: [1]}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lost_cells"),
+    [
+        (GRID, 0),
+        (f"{GRID}arms:\n{ARM}", 1),
+        (f"{GRID}arms: {{}}\n", 0),
+        (f"{GRID}arms: 5\n", 0),
+        (f"arms:\n{ARM}", 1),  # no grid: of no study of ours, and every cell counts
+    ],
+)
+def test_a_cell_of_an_arm_that_is_gone_is_lost(
+    text: str, lost_cells: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(text)
+    products = inputs.products(Snapshot("workspace", None))
+    found = [*lost._cells(results({1: True}), results({}), products)]
+    assert len(found) == lost_cells
+
+
 def notes(head: Snapshot, after: Results, rules: list[str], cases: int = 6, paired: int = 6) -> list[str]:
     base = Snapshot("main", "a" * 40)
-    inputs = Inputs(tuple(Change(name, "1", "2") for name in rules), (), (), ())
+    changed = Inputs(tuple(Change(name, "1", "2") for name in rules), (), (), ())
     own = replace(configuration(change(SAME)), cases=cases, paired_cases=paired)
-    lines = report._notes(base, head, results({1: True}), after, inputs, (own,))
+    lines = report._notes(base, head, results({1: True}), after, changed, (own,))
     return ["".join(str(getattr(part, "text", part)) for part in line) for line in lines]
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from context_fbr.config.cell import Cell
-from context_fbr.config.grid import Grid
+from context_fbr.config.grid import Grid, StudyCells
 from context_fbr.core.errors import UserError
 from context_fbr.runtime import locks, resume
 from context_fbr_tools.dvc.prune import prune
 
-GRID = Grid(tasks=("spheres",), models=("unet",), patch_sizes=(16,), seeds=(1,))
+GRID = StudyCells(Grid(tasks=("spheres",), models=("unet",), patch_sizes=(16,), seeds=(1,)), {})
 KEPT, GONE = Cell("spheres", "unet", 16, 1), Cell("spheres", "unet", 16, 2)
 
 

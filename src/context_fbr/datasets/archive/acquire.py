@@ -130,7 +130,7 @@ def find_archive(task: str, raw: ArchiveRaw, unpack_in: Path) -> Path:
             f"(tasks.{task}.raw.url in params.yaml). If DVC holds the task's data, and only code was edited: "
             f"`dvc checkout raw@{task} && dvc commit -f raw@{task}`. "
             "The cells of other tasks run without it: `make repro` or `dvc repro -k`, "
-            f"or take {task} out of grid.tasks"
+            f"or take {task} out of study.tasks and grid.tasks"
         ) from error
     except OSError as error:
         raise UserError(

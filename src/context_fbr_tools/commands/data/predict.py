@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from context_fbr.config.document import Document
-from context_fbr.config.grid import Grid
+from context_fbr.config.grid import StudyCells
 from context_fbr.core.errors import visible
 from context_fbr_tools.study import select_cells
 from context_fbr_tools.study.command_line import CommandLine
@@ -28,7 +28,7 @@ def add_parser(line: CommandLine) -> None:
 
 def run(options: Namespace) -> None:
     """Segment images and print the path of each mask."""
-    cell = select_cells.planned_or_trained(options.cell, Document.read().section(("grid",), Grid).cells)
+    cell = select_cells.planned_or_trained(options.cell, StudyCells.read(Document.read()).cells)
     from context_fbr_tools.study import predict  # imports torch and monai, which takes seconds
 
     for text in predict.predict(cell, options.images, options.out, options.overwrite):

@@ -24,7 +24,7 @@ def add_parser(line: CommandLine) -> None:
 def run(options: Namespace) -> None:
     """Upload cells."""
     document = Document.read()
-    cells = read_study(document).grid.cells
+    cells = read_study(document).cells
     chosen = select_cells.chosen(options.cells, cells) if options.cells else cells
     from context_fbr_tools.wandb_sync import push  # imports torch, which takes seconds
 

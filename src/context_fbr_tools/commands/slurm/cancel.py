@@ -19,5 +19,5 @@ def run(options: Namespace) -> None:
     """Cancel the jobs of cells, or all."""
     from context_fbr_tools.slurm import command
 
-    cells = read_study(Document.read()).grid.cells
+    cells = read_study(Document.read()).cells
     command.cancel(select_cells.chosen(options.cells, cells) if options.cells else None)

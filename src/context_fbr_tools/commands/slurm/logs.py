@@ -20,5 +20,5 @@ def run(options: Namespace) -> None:
     """Print the output of a cell's last job."""
     from context_fbr_tools.slurm import command
 
-    cells = read_study(Document.read()).grid.cells
+    cells = read_study(Document.read()).cells
     command.logs(select_cells.planned_or_trained(options.cell, cells), options.follow)

@@ -19,6 +19,6 @@ def run(options: Namespace) -> int:
     """Print the state of cells; exit status 1 if one failed."""
     from context_fbr_tools.slurm import command
 
-    cells = read_study(Document.read()).grid.cells
+    cells = read_study(Document.read()).cells
     chosen = select_cells.chosen(options.cells, cells) if options.cells else cells
     return command.status(chosen, options.watch)

@@ -30,5 +30,5 @@ def run(options: Namespace) -> int:
     where = config.read()
     study = read_study(Document.read())
     check_networks(study)
-    chosen = select_cells.chosen(options.cells, study.grid.cells)
+    chosen = select_cells.chosen(options.cells, study.cells)
     return command.submit_cells(study, where, chosen, options.watch)

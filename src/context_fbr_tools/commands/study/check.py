@@ -11,6 +11,7 @@ from context_fbr.config.raw import folder_warnings
 from context_fbr.config.study import Study, read_study
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.runtime.stop_signals import handle_signals
+from context_fbr_tools.dvc import arm_stages
 from context_fbr_tools.study.command_line import CommandLine
 
 MAX_CPU_S = 4.0
@@ -23,17 +24,18 @@ def add_parser(line: CommandLine) -> None:
 
 
 def run(_: Namespace) -> None:
-    """Validate params.yaml and print the number of its cells."""
+    """Validate params.yaml, and dvc.yaml for its arms; print the number of cells."""
     study = read_study(Document.read())
+    arm_stages.check(study)
     check_networks(study)
     for name, task in study.tasks.items():
         for warning in folder_warnings(study.document, name, task.raw):
             print(f"warning: {warning}", file=sys.stderr)
-    print(f"{PARAMS_FILE}: valid, {len(study.grid.cells)} cells")
+    print(f"{PARAMS_FILE}: valid, {len(study.cells)} cells")
 
 
 def check_networks(study: Study) -> None:
-    """Check that every network of the grid takes its arguments and every patch size.
+    """Check that every network of the study takes its arguments and every patch size.
 
     Raises:
         UserError: with every combination that does not work, or takes more than `MAX_CPU_S` to build.
@@ -41,8 +43,11 @@ def check_networks(study: Study) -> None:
     from context_fbr.networks import factory  # imports torch and monai, which takes seconds
 
     problems: list[str] = []
-    for model in study.grid.models:
-        for patch_size in study.grid.patch_sizes:
+    patch_sizes: dict[str, dict[int, None]] = {}
+    for cell in study.cells:
+        patch_sizes.setdefault(cell.model, {})[cell.patch_size] = None
+    for model, sizes in patch_sizes.items():
+        for patch_size in sizes:
             try:
                 with _cpu_limit(MAX_CPU_S):
                     factory.check(study.document, model, patch_size)

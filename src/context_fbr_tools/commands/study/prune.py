@@ -19,7 +19,7 @@ def run(options: Namespace) -> None:
     """List what is stale, and remove it."""
     from context_fbr_tools.dvc import prune  # imports torch, which takes seconds
 
-    plan = prune.plan(read_study(Document.read()).grid)
+    plan = prune.plan(read_study(Document.read()).study_cells)
     for text in plan.lines():
         print(text)
     count = len(plan.stages) + len(plan.paths)
