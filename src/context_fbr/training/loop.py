@@ -12,6 +12,7 @@ from context_fbr.config.training import Training
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.overlap import dice
 from context_fbr.networks.precision import Precision, autocast
+from context_fbr.networks import windows
 from context_fbr.networks.sliding_window import segment
 from context_fbr.training import steps
 from context_fbr.training.batches import Patches, Protocol, Volume, batches
@@ -159,9 +160,12 @@ def validate(
         UserError: if no volume has foreground.
     """
     network.eval()
+    shapes = windows.for_validation(
+        network, protocol.settings.validation_window, protocol.patch_size, [v.image.shape for v in volumes]
+    )
     scores = []
-    for volume in volumes:
-        mask = segment(network, volume.image, protocol.patch_size, protocol.window, volume.background)
+    for volume, shape in zip(volumes, shapes, strict=True):
+        mask = segment(network, volume.image, shape, protocol.window, volume.background)
         shared, predicted, true = (
             int(count) for count in ((mask & volume.label).sum(), mask.sum(), volume.label.sum())
         )
