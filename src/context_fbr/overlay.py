@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from nibabel.affines import voxel_sizes
 
-from context_fbr.analysis.results import CELL_SCORES, read_table
+from context_fbr.analysis.results import read_scores
 from context_fbr.config.analysis import OverlayConfig
 from context_fbr.config.cell import Cell
 from context_fbr.core import atomic, nifti
@@ -85,9 +85,7 @@ def draw(task: str, inputs: StageInputs) -> None:
     config = OverlayConfig.read(inputs.document, task)
     problems: list[str] = []
     tables = [
-        read_table(cell.scores, CELL_SCORES, problems).assign(
-            model=cell.model, patch_size=cell.patch_size, seed=cell.seed
-        )
+        read_scores(cell, problems).assign(model=cell.model, patch_size=cell.patch_size, seed=cell.seed)
         for cell in config.grid.cells
         if cell.task == task
     ]

@@ -56,6 +56,8 @@ MOST_BYTES, MOST_ROWS = 64 * 2**20, 2_000_000
 LONGEST_HEADER = 500  # characters that are shown
 UNIQUE_KEYS = (
     ["baseline", "filename"],
+    [*CELL_COLUMNS, "filename", "window"],
+    ["filename", "window"],
     [*CELL_COLUMNS, "filename"],
     ["filename"],
     ["epoch", "learning_rate"],
@@ -72,9 +74,11 @@ class Results:
     foreground_ratios: pd.DataFrame
     """One row a training patch."""
     scores: pd.DataFrame
-    """One row a test case; an undefined score is missing."""
+    """One row a test case, of the primary window; an undefined score is missing."""
     baselines: pd.DataFrame
     """One row a test case: column `task` and what baseline.py writes."""
+    windows: pd.DataFrame | None = None
+    """As `scores`, one row a test case and inference window; None if the windows are not known."""
 
 
 def read_results(cells: Sequence[Cell]) -> Results:
@@ -101,19 +105,32 @@ def read_results(cells: Sequence[Cell]) -> Results:
         )
         for task in tasks
     ]
+    scores = gather(lambda cell: cell.scores, CELL_SCORES)
     results = Results(
         gather(lambda cell: cell.history, HISTORY),
         gather(lambda cell: cell.foreground_ratios, FOREGROUND_RATIOS),
-        gather(lambda cell: cell.scores, CELL_SCORES),
+        primary(scores),
         pd.concat(baselines, ignore_index=True)[["task", *BASELINES, *CASE_SCORES]],
+        scores,
     )
     raise_problems(problems or _different_cases(results))
     return results
 
 
+def primary(scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the primary window, the first of each case, of a table of scores (of one or more cells)."""
+    key = [name for name in (*CELL_COLUMNS, "filename") if name in scores]
+    return scores.drop_duplicates(key, ignore_index=True)
+
+
+def read_scores(cell: Cell, problems: list[str]) -> pd.DataFrame:
+    """Read a cell's scores with its primary window; errors as in `read_table`."""
+    return primary(read_table(cell.scores, CELL_SCORES, problems))
+
+
 def _different_cases(results: Results) -> list[str]:
     """Tables without a test case that another one of the task has: cut at the end of a line."""
-    problems = []
+    problems = _different_windows(results)
     for task, rows in results.scores.groupby("task", sort=False):
         every = set(rows["filename"])
         for (model, patch_size, seed), own in rows.groupby(CELL_COLUMNS[1:], sort=False):
@@ -121,6 +138,23 @@ def _different_cases(results: Results) -> list[str]:
                 cell = Cell(str(task), model, patch_size, seed)
                 problems.append(
                     f"{cell.scores}: is without {', '.join(missing[:3])}, which other cells have; "
+                    f"bring it back with `dvc checkout` or `dvc repro evaluate@{cell.key}`"
+                )
+    return problems
+
+
+def _different_windows(results: Results) -> list[str]:
+    """Tables with fewer windows of a test case than another seed's: cut at the end of a line."""
+    if results.windows is None:
+        return []
+    problems = []
+    for (task, model, patch_size), rows in results.windows.groupby(CONFIG_COLUMNS, sort=False):
+        counts = rows.groupby(["seed", "filename"], sort=False).size().unstack()
+        for seed, own in counts.iterrows():
+            if lost := sorted(counts.columns[own < counts.max()]):
+                cell = Cell(str(task), str(model), int(patch_size), int(seed))
+                problems.append(
+                    f"{cell.scores}: has fewer windows of {', '.join(lost[:3])} than other seeds; "
                     f"bring it back with `dvc checkout` or `dvc repro evaluate@{cell.key}`"
                 )
     return problems

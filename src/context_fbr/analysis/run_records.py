@@ -58,8 +58,8 @@ def digest(document: Document, name: str) -> str:
 
     `train.threads` is left out: it belongs to the machine, and stands in the record. So are
     `voxels_per_batch`, which moves the last bits only, `on_bad_numbers`, which changes nothing in a cell that
-    came to its end, a precision of float32 and a validation window as large as the
-    patch, which were all there was once, and what the profile leaves at its default: a new parameter changes no digest.
+    came to its end, a precision of float32 and a validation window as large as the patch, which were all that
+    there was once, and what the profile leaves at its default: a new parameter changes no digest.
     """
     study = read_study(document)
     task = study.tasks[name.split("-")[0]]
@@ -76,7 +76,9 @@ def _told(section: Section) -> dict[str, Any]:
     left_out = {"threads", "on_bad_numbers", "voxels_per_batch"}
     tree = section.model_dump(mode="json", exclude=left_out, exclude_unset=True)
     once = {("precision", "float32"), ("validation_window", "patch")}
-    return {key: value for key, value in tree.items() if not (isinstance(value, str) and (key, value) in once)}
+    return {
+        key: value for key, value in tree.items() if not (isinstance(value, str) and (key, value) in once)
+    }
 
 
 def data_digest(volumes: Iterable[tuple[str, str, np.ndarray, np.ndarray]]) -> str:

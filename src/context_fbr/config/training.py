@@ -13,7 +13,7 @@ from context_fbr.config.document import Document, Section
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Window = Literal["patch", "volume"] | Count
-"""Windows of inference: as large as the patch, one that covers the volume, or cubes of this edge in voxels."""
+"""Windows of inference: as large as the patch, one that covers the volume, or cubes of an edge in voxels."""
 
 
 class TaskTraining(Section):

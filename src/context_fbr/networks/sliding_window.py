@@ -67,9 +67,7 @@ def sliding_window(
         for place, output in zip(batch, outputs.movedim(1, -1), strict=True):
             logits[place].add_(output)  # += would copy the sum once more
     assert logits is not None  # a volume has at least one window
-    x, y, z = (
-        _covered(*axis).to(image.device) for axis in zip(starts, padded.shape, edges, strict=True)
-    )
+    x, y, z = (_covered(*axis).to(image.device) for axis in zip(starts, padded.shape, edges, strict=True))
     logits /= (x[:, None, None] * y[:, None] * z)[..., None]
     inside = tuple(slice(before, before + edge) for (before, _), edge in zip(added, image.shape, strict=True))
     return logits.movedim(-1, 0)[(slice(None), *inside)]

@@ -5,7 +5,7 @@ window that covers the volume, with edges rounded up to the least that the netwo
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -33,17 +33,14 @@ def resolve(windows: Sequence[Window], patch_size: int, fixed_size: bool) -> tup
     return tuple(edge for edge in dict.fromkeys(edges) if not fixed_size or edge == patch_size)
 
 
-def for_validation(
-    network: torch.nn.Module, window: Window, patch_size: int, volumes: Sequence[Sequence[int]]
-) -> list[Shape]:
-    """Return the window of each volume (given by its edges) in validation; a fixed size is the patch's.
-
-    Raises:
-        UserError: as `shape_of`.
-    """
-    (resolved,) = resolve([window], patch_size, has_fixed_size(network)) or (patch_size,)
-    shapes = {edges: shape_of(network, resolved, edges) for edges in map(tuple, volumes)}
-    return [shapes[tuple(edges)] for edges in volumes]
+def shapes_of(
+    network: torch.nn.Module, windows: Sequence[int | str], volumes: Iterable[Sequence[int]]
+) -> dict[tuple[int, ...], tuple[Shape, ...]]:
+    """Return the windows' shapes for each different volume, by the volume's edges; errors as `shape_of`."""
+    return {
+        edges: tuple(shape_of(network, window, edges) for window in windows)
+        for edges in dict.fromkeys(map(tuple, volumes))
+    }
 
 
 def shape_of(network: torch.nn.Module, window: int | str, volume: Sequence[int]) -> Shape:
@@ -77,7 +74,9 @@ def failure_of(network: torch.nn.Module, window: Shape) -> str | None:
     try:
         with torch.inference_mode():
             try:
-                result = torch.func.functional_call(network, meta, torch.empty((1, 1, *window), device="meta"))
+                result = torch.func.functional_call(
+                    network, meta, torch.empty((1, 1, *window), device="meta")
+                )
             except RuntimeError as error:
                 if "meta" not in str(error):
                     raise

@@ -11,8 +11,8 @@ import torch
 from context_fbr.config.training import Training
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.overlap import dice
-from context_fbr.networks.precision import Precision, autocast
 from context_fbr.networks import windows
+from context_fbr.networks.precision import Precision, autocast
 from context_fbr.networks.sliding_window import segment
 from context_fbr.training import steps
 from context_fbr.training.batches import Patches, Protocol, Volume, batches
@@ -160,12 +160,13 @@ def validate(
         UserError: if no volume has foreground.
     """
     network.eval()
-    shapes = windows.for_validation(
-        network, protocol.settings.validation_window, protocol.patch_size, [v.image.shape for v in volumes]
-    )
+    size = protocol.patch_size
+    resolved = windows.resolve([protocol.settings.validation_window], size, windows.has_fixed_size(network))
+    shapes = windows.shapes_of(network, resolved or (size,), [volume.image.shape for volume in volumes])
     scores = []
-    for volume, shape in zip(volumes, shapes, strict=True):
-        mask = segment(network, volume.image, shape, protocol.window, volume.background)
+    for volume in volumes:
+        (window,) = shapes[volume.image.shape]
+        mask = segment(network, volume.image, window, protocol.window, volume.background)
         shared, predicted, true = (
             int(count) for count in ((mask & volume.label).sum(), mask.sum(), volume.label.sum())
         )

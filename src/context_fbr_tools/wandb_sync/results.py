@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import wandb
 
-from context_fbr.analysis.results import CELL_SCORES, SCORES, read_table
+from context_fbr.analysis.results import SCORES, read_scores
 from context_fbr.config.cell import Cell
 from context_fbr.core import bounded, nifti
 from context_fbr.core.errors import UserError, raise_problems
@@ -40,7 +40,7 @@ def of_training(cell: Cell, identity: Identity) -> dict[str, Any]:
 def of_test(cell: Cell) -> dict[str, Any]:
     """Return the table of test cases, with published columns and pictures; raises UserError if damaged."""
     problems: list[str] = []
-    scores = read_table(cell.scores, CELL_SCORES, problems)[[*SCORES]]
+    scores = read_scores(cell, problems)[[*SCORES]]
     raise_problems(problems)
     pictures = _pictures(cell, dict(zip(scores["filename"], scores["dsc"], strict=True)))
     table = wandb.Table(columns=[*SCORES, "overlay"])

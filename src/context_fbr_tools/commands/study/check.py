@@ -6,9 +6,10 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from context_fbr.config.document import PARAMS_FILE, Document
+from context_fbr.config.document import PARAMS_FILE, Document, Location
 from context_fbr.config.raw import folder_warnings
 from context_fbr.config.study import Study, read_study
+from context_fbr.config.training import Window
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr_tools.study.command_line import CommandLine
 
@@ -67,7 +68,9 @@ def check_windows(study: Study) -> None:
     document, problems = study.document, dict[str, None]()
     for model in study.grid.models:
         fixed = windows.has_fixed_size(factory.class_of(document, model))
-        places = [(("train", "validation_window"), study.train.validation_window)] if not fixed else []
+        places: list[tuple[Location, Window]] = (
+            [(("train", "validation_window"), study.train.validation_window)] if not fixed else []
+        )
         for task in study.grid.tasks:
             key, values = ("tasks", task, "evaluate", "windows"), study.tasks[task].evaluate.windows
             if not fixed:
