@@ -97,17 +97,9 @@ def check(document: Document, model: str, patch_size: int) -> None:
 
 
 def size_problem(document: Document, model: str, size: int, kind: str, key: str) -> str | None:
-    """Return the reason for which a network cannot take a cube of `size` voxels; None if it can.
+    """Return the reason for which a network cannot take a `kind`, patch or window, of `size` voxels.
 
-    Args:
-        document: with `models.<model>`.
-        model: the network.
-        size: edge of the cube.
-        kind: what the cube is called, patch or window.
-        key: what to change.
-
-    Raises:
-        UserError: if the class or an argument is unknown or wrong, or the network is too large.
+    None if it can; `key` is the value to change. Errors as in `build`.
     """
     constructor, arguments = _arguments(document, model, size)
     try:
@@ -124,11 +116,6 @@ def size_problem(document: Document, model: str, size: int, kind: str, key: str)
     else:
         remedy = "it takes no other size either: look at its arguments"
     return f"{constructor.__name__} cannot take a {kind} of {size} voxels ({failure}); {remedy}"
-
-
-def class_of(document: Document, model: str) -> type[torch.nn.Module]:
-    """Return the class of a network; errors as in `build`."""
-    return _constructor(document, model, document.section(("models", model), Network))
 
 
 def _arguments(

@@ -99,15 +99,15 @@ def _window(network: torch.nn.Module, cell: Cell, wanted: Sequence[Window]) -> i
     resolved = windows.resolve(wanted, cell.patch_size, windows.has_fixed_size(network))
     if not resolved:
         raise UserError(
-            f"{cell.key}: models.{cell.model} takes windows of {cell.patch_size} voxels alone, its patch size, "
-            f"but {', '.join(map(str, wanted))} was asked for; give --window patch"
+            f"{cell.key}: models.{cell.model} takes windows of its patch size alone, {cell.patch_size} "
+            f"voxels, not {', '.join(map(str, wanted))}; give --window patch"
         )
     first = resolved[0]
     failure = windows.failure_of(network, (first,) * 3) if isinstance(first, int) else None
     if failure:
         raise UserError(
-            f"{cell.key}: models.{cell.model} cannot take a window of {first} voxels ({failure}); give another "
-            "--window"
+            f"{cell.key}: models.{cell.model} cannot take a window of {first} voxels ({failure}); "
+            "change --window"
         )
     return first
 

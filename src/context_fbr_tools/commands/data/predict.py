@@ -2,6 +2,7 @@
 
 from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
+from typing import cast
 
 from context_fbr.config.document import Document
 from context_fbr.config.grid import Grid
@@ -44,8 +45,8 @@ def run(options: Namespace) -> None:
 
 def _window(text: str) -> Window:
     """Read the value of --window."""
-    if text == "patch" or text == "volume":
-        return text
+    if text in ("patch", "volume"):
+        return cast("Window", text)
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is not patch, volume or a number of voxels above 0")
     return int(text)

@@ -63,11 +63,13 @@ def check_windows(study: Study) -> None:
         UserError: with every window that a network cannot take, and each network of fixed size that has no
             window of its patch size. Networks of fixed size are validated with their patch size alone.
     """
+    from monai.networks import nets
+
     from context_fbr.networks import factory, windows
 
     document, problems = study.document, dict[str, None]()
     for model in study.grid.models:
-        fixed = windows.has_fixed_size(factory.class_of(document, model))
+        fixed = windows.has_fixed_size(getattr(nets, study.models[model].network))
         places: list[tuple[Location, Window]] = (
             [(("train", "validation_window"), study.train.validation_window)] if not fixed else []
         )
