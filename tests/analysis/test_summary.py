@@ -12,10 +12,10 @@ from small_results import CELLS, SETTINGS, score_table
 
 from context_fbr import analyze, baseline
 from context_fbr.analysis import summary
-from context_fbr.analysis.differences import difference_table
 from context_fbr.analysis.observations import Evidence, from_results, is_baseline
 from context_fbr.analysis.result_files import DIGITS
 from context_fbr.analysis.results import Results, read_results
+from context_fbr.analysis.tables.differences import difference_table
 from context_fbr.config.preprocessing import Prepare, Split
 from context_fbr.core import nifti
 from context_fbr.core.errors import UserError
