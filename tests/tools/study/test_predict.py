@@ -172,7 +172,7 @@ def test_a_small_image_is_padded_and_the_line_says_so(study: Path) -> None:
     voxels = np.asarray(nibabel.load(sorted(TEST.iterdir())[0]).dataobj)[2:14, :, :9]
     nifti.write(Path("small.nii.gz"), np.ascontiguousarray(voxels), np.eye(4))
     (line,) = run("small.nii.gz")
-    assert line.endswith("; padded, its shape of 12 x 16 x 9 is smaller than the patch")
+    assert line.endswith("; padded, its shape of 12 x 16 x 9 is smaller than the window")
     assert nibabel.load("masks/small.nii.gz").shape == (12, 16, 9)
 
 
