@@ -57,6 +57,7 @@ def _style(number: int) -> dict[str, Any]:
         "color": COLOURS[number % len(COLOURS)],
         "marker": MARKERS[number % len(MARKERS)],
         "linestyle": DASHES[number % len(DASHES)],
+        "markersize": 5,
     }
 
 
@@ -70,7 +71,7 @@ def _panel(axis: Axes, means: pd.DataFrame, sizes: Sequence[int], edges: Sequenc
         line = line[[edge for edge in edges if edge in line.index]]
         style = _style(number)
         axis.plot([places[edge] + shift for edge in line.index], line, **style)
-        x = own["window"].map(places) + shift + 0.04
+        x = own["window"].map(places) + shift + 0.06
         axis.scatter(x, own["dice"], s=9, color=style["color"], alpha=0.7, zorder=3, linewidths=0)
     axis.set_xlim(-0.5, len(edges) - 0.5)
     axis.set_xticks(range(len(edges)), list(edges))
