@@ -93,7 +93,7 @@ def test_other_scores_stand_beside_dice_where_the_summary_has_them(folder: Path)
         for leaf in leaves.values():
             leaf |= {"surface_dice_mean": 0.75, "recall_mean": 1.0, "false_positive_share_mean": None}
     path.write_text(json.dumps(tree))
-    for width in (None, 80, 50):
+    for width in (None, 80, 60):
         lines = show.render(folder, markdown=False, width=width).splitlines()
         first = lines.index("t: means of other scores, by patch size")
         row = next(line for line in lines[first:] if line.startswith("UNet "))
