@@ -53,7 +53,7 @@ TESTS = {
     "analysis/hypotheses": "analysis/test_findings",
     "analysis/findings": "analysis/test_findings",
     "analysis/summary": "analysis/test_summary",
-    "analysis/differences": "analysis/test_summary",
+    "analysis/tables/differences": "analysis/test_summary",
     "diff/scores": "tools/diff/test_diff",
     "diff/report": "tools/diff/test_diff tools/diff/test_report",
     "diff/as_json": "tools/diff/test_diff",

@@ -9,11 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from context_fbr.analysis import foreground_ranges, summary
-from context_fbr.analysis.differences import difference_table
 from context_fbr.analysis.findings import findings
 from context_fbr.analysis.observations import Evidence, from_results
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.analysis.results import CONFIG_COLUMNS, Results, read_results
+from context_fbr.analysis.tables.differences import difference_table
+from context_fbr.analysis.tables.object_sizes import size_table
+from context_fbr.analysis.tables.windows import window_table
 from context_fbr.config.analysis import Analysis, AnalyzeConfig
 from context_fbr.core import atomic
 from context_fbr.figures import (
@@ -21,6 +23,7 @@ from context_fbr.figures import (
     learning_curves,
     scores_by_foreground_ratio,
     training_ranges,
+    windows,
 )
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import no_arguments, run_command
@@ -37,6 +40,10 @@ def write(results: Results, settings: Analysis, metrics: Path = METRICS, plots: 
     atomic.write_text(metrics / "cases.csv", evidence.scores.to_csv(index=False, lineterminator="\n"))
     atomic.write_text(metrics / "history.csv", results.history.to_csv(index=False, lineterminator="\n"))
     write_json(metrics / "baselines.json", {"threshold": summary.thresholds(results.baselines)})
+    write_csv(metrics / "sizes.csv", size_table(evidence))
+    if results.windows is not None:
+        write_csv(metrics / "windows.csv", window_table(results.windows, settings.confidence))
+        atomic.write_bytes(plots / "windows.png", windows.windows(results.windows))
     means = write_report(evidence, settings, metrics, plots)
     write_json(metrics / "headline.json", summary.headline(means))
     atomic.write_bytes(plots / "learning_curves.png", learning_curves.learning_curves(results.history))

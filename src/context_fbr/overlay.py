@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 from nibabel.affines import voxel_sizes
 
-from context_fbr.analysis.result_files import read_table
+from context_fbr.analysis.results import read_scores
 from context_fbr.config.analysis import OverlayConfig
 from context_fbr.config.cell import Cell
 from context_fbr.core import atomic, nifti
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.figures.overlays import Panel, overlays
-from context_fbr.metrics.columns import CELL_SCORES
 from context_fbr.preprocessing import originals, prepared
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command, task_argument
@@ -84,9 +83,7 @@ def draw(task: str, inputs: StageInputs) -> None:
     config = OverlayConfig.read(inputs.document, task)
     problems: list[str] = []
     tables = [
-        read_table(cell.scores, CELL_SCORES, problems).assign(
-            model=cell.model, patch_size=cell.patch_size, seed=cell.seed
-        )
+        read_scores(cell, problems).assign(model=cell.model, patch_size=cell.patch_size, seed=cell.seed)
         for cell in config.cells
     ]
     raise_problems(problems)

@@ -12,10 +12,10 @@ from small_results import CELLS, SETTINGS, score_table
 
 from context_fbr import analyze, baseline
 from context_fbr.analysis import summary
-from context_fbr.analysis.differences import difference_table
 from context_fbr.analysis.observations import Evidence, from_results, is_baseline
 from context_fbr.analysis.result_files import DIGITS
 from context_fbr.analysis.results import Results, read_results
+from context_fbr.analysis.tables.differences import difference_table
 from context_fbr.config.preprocessing import Prepare, Split
 from context_fbr.core import nifti
 from context_fbr.core.errors import UserError
@@ -92,7 +92,7 @@ def test_the_stage_writes_valid_json_csv_and_the_same_png_bytes_twice(tables: Pa
             assert content[name].startswith(b"\x89PNG")
     scores = pd.read_csv("metrics/cases.csv")
     trained = scores[scores["seed"].notna()].astype({"patch_size": "int64", "seed": "int64"})
-    pd.testing.assert_frame_equal(trained, results.scores.drop(columns="padded"))
+    pd.testing.assert_frame_equal(trained, results.scores.drop(columns=["padded", "window"]))
     assert scores.loc[scores["seed"].isna(), "model"].unique().tolist() == ["everything", "threshold"]
 
 
@@ -480,7 +480,7 @@ def test_evidence_is_of_the_networks_and_of_the_baselines_which_are_not_trained(
     own = evidence()
     assert len(own.scores) == 16 + 4
     assert len(own.cells) == 16
-    assert "padded" not in own.scores.columns
+    assert not {"padded", "window"} & {*own.scores.columns}
     assert "threshold" not in own.scores.columns
     without = own.scores[own.scores["seed"].isna()]
     assert without["model"].tolist() == ["everything"] * 2 + ["threshold"] * 2

@@ -27,7 +27,7 @@ def test_a_small_volume_is_padded_as_monai_pads_it(shape: tuple[int, int, int]) 
     ours = padded(image, 16, BACKGROUND)
     np.testing.assert_array_equal(ours, theirs.numpy())
     assert ours.dtype == np.float32
-    for (before, after), edge in zip(margins(shape, 16), shape, strict=True):
+    for (before, after), edge in zip(margins(shape, (16,) * 3), shape, strict=True):
         assert 0 <= after - before <= 1
         assert before + edge + after == max(edge, 16)
     assert padded(label, 16, 0).sum() == label.sum()
@@ -43,7 +43,7 @@ def test_a_volume_that_is_large_enough_is_not_copied() -> None:
 def test_patches_of_a_padded_volume_fit_and_none_is_centred_on_padding(shape: tuple[int, int, int]) -> None:
     image, label = image_and_label(shape)
     volume = batches.load_volume("case", image, label, torch.device("cpu"), 16, BACKGROUND)
-    before = [start for start, _ in margins(shape, 16)]
+    before = [start for start, _ in margins(shape, (16,) * 3)]
     for kind in (volume.where.foreground, volume.where.background):
         centres = np.stack(np.unravel_index(kind, volume.where.shape), axis=1) - before
         assert ((centres >= 0) & (centres < shape)).all()

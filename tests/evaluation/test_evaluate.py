@@ -1,6 +1,7 @@
 """Checkpoints that are not what they should be, and cases that are scored while the next one is segmented."""
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,40 @@ def test_a_request_to_stop_keeps_the_cases_that_wait_for_their_scores(
     cell.evaluate(CELL, stage_inputs.read("evaluate", CELL.item), StopRequest())
     assert f"1 of {cases} cases were evaluated before" in capsys.readouterr().out
     assert CELL.scores.read_bytes() == before
+
+
+def test_several_windows_are_scored_at_once_and_the_first_makes_the_predictions(
+    finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows of 16 voxels are the patch's and the volume's, too: they are computed once."""
+    workspace = finished.copy(tmp_path / "study")
+    monkeypatch.chdir(workspace.path)
+    published, tables, masks = CELL.scores.read_text().splitlines(), {}, {}
+    for windows in ("[patch, 8, volume, 16]", "[8, patch]", "[8]"):
+        text = Path("params.yaml").read_text()
+        Path("params.yaml").write_text(re.sub(r"windows: \[.*?\]", f"windows: {windows}", text, count=1))
+        cell.evaluate(CELL, stage_inputs.read("evaluate", CELL.item), StopRequest())
+        tables[windows] = CELL.scores.read_text().splitlines()
+        masks[windows] = [path.read_bytes() for path in sorted(CELL.predictions.iterdir())]
+    both, turned, alone = tables.values()
+    count = len(published)
+    assert both[:count] == published
+    assert {row.rsplit(",", 1)[1] for row in both[count:]} == {"8"}
+    assert len(both) == len(turned) == 2 * count - 1
+    assert turned[:count] == alone
+    assert {*turned} == {*both}
+    first, second, third = masks.values()
+    assert second == third != first
+
+
+def test_a_window_that_the_network_cannot_take_is_refused_with_its_line(
+    finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = finished.copy(tmp_path / "study")
+    monkeypatch.chdir(workspace.path)
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("windows: [patch]", "windows: [patch, 10]", 1))
+    with pytest.raises(
+        UserError, match=r"params\.yaml:\d+: tasks\.spheres\.evaluate\.windows\.1: .*10 voxels"
+    ):
+        cell.evaluate(CELL, stage_inputs.read("evaluate", CELL.item), StopRequest())

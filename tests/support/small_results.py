@@ -11,6 +11,7 @@ CELLS = [
 
 
 def score_table(*rows: str) -> str:
-    """A cell's table of scores from the published columns of its rows; what is ours is undefined."""
-    ours = len(columns.CASE_SCORES) - len(columns.SCORES)
-    return "\n".join([",".join(columns.CELL_SCORES), *(f"{row}{',' * ours},0" for row in rows), ""])
+    """A cell's table of scores from the published columns of its rows; what is ours is undefined or 0."""
+    ours = [column.nullable for column in columns.CASE_SCHEMA[len(columns.SCORES) :]]
+    more = "".join("," if nullable else ",0" for nullable in ours) + ",0,16"
+    return "\n".join([",".join(columns.CELL_SCORES), *(f"{row}{more}" for row in rows), ""])

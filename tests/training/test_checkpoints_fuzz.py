@@ -172,7 +172,7 @@ def test_a_sealed_file_of_another_kind_format_or_key_is_unusable(
 @efforts(100, 3_000)
 def test_a_damaged_case_is_evaluated_again(tmp_path: Path, examples: int) -> None:
     place = CheckpointDir(tmp_path, "d" * 64)
-    result = CaseResult(("a", 0.5, None, 1), b"\x1f\x8b\n\n")
+    result = CaseResult((("a", 0.5, None, 1), ("a", 0.75, None, 0)), b"\x1f\x8b\n\n")
     case_cache.save(place, "a", "data", result)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()

@@ -12,10 +12,11 @@ from monai.losses import DiceLoss
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
-from context_fbr.config.training import SlidingWindow, Training
+from context_fbr.config.training import SlidingWindow, Training, Window
 from context_fbr.core.errors import UserError
 from context_fbr.networks import factory
 from context_fbr.networks.device import prepare_device
+from context_fbr.networks.windows import Shape
 from context_fbr.training import batches, loop, sampling, steps
 from context_fbr.training.batches import Protocol, Volume
 from context_fbr.training.cell import follow
@@ -520,6 +521,35 @@ def test_validation_is_the_mean_dice_by_hand_and_pauses_after_each_volume(docume
     network = Fixed().train()
     loop.validate(network, volumes[:1], protocol(document))
     assert not network.training
+
+
+class FixedSize(Fixed):
+    """As UNETR: its class takes the size of its patch."""
+
+    def __init__(self, img_size: int = 16) -> None:  # noqa: ARG002
+        super().__init__()
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"), [("patch", (16, 16, 16)), (20, (20, 20, 20)), ("volume", (24, 16, 9))]
+)
+def test_validation_has_a_window_of_its_own_and_a_network_of_fixed_size_its_patch(
+    document: Document, monkeypatch: pytest.MonkeyPatch, window: Window, expected: Shape
+) -> None:
+    used: list[Shape] = []
+
+    def segment(_: object, image: torch.Tensor, shape: Shape, *_rest: object) -> torch.Tensor:
+        used.append(shape)
+        return torch.zeros(image.shape, dtype=torch.uint8)
+
+    monkeypatch.setattr(loop, "segment", segment)
+    label = np.ones((24, 16, 9), np.uint8)
+    volume = batches.load_volume("a", label.astype(np.float32), label, torch.device("cpu"))
+    plan = protocol(document)
+    plan = replace(plan, settings=plan.settings.model_copy(update={"validation_window": window}))
+    for network in (Fixed(), FixedSize()):
+        loop.validate(network, [volume], plan)
+    assert used == [expected, (16, 16, 16)]
 
 
 def test_a_network_that_learns_nothing_keeps_the_weights_of_its_first_validation(

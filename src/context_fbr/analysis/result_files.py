@@ -57,6 +57,8 @@ MAX_INTEGER = 2**53
 DIGITS = 6  # of the numbers that are written
 UNIQUE_KEYS = (
     ["baseline", "filename"],
+    ["task", "model", "patch_size", "seed", "filename", "window"],
+    ["filename", "window"],
     ["task", "model", "patch_size", "seed", "filename"],
     ["filename"],
     ["epoch", "learning_rate"],

@@ -1,6 +1,6 @@
 """All tables of a grid as data frames."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +25,11 @@ class Results:
     foreground_ratios: pd.DataFrame
     """One row a training patch."""
     scores: pd.DataFrame
-    """One row a test case; an undefined score is missing."""
+    """One row a test case, of the primary window; an undefined score is missing."""
     baselines: pd.DataFrame
     """One row a test case: column `task` and what baseline.py writes."""
+    windows: pd.DataFrame | None = None
+    """As `scores`, one row a test case and inference window; None if the windows are not known."""
 
 
 def read_results(cells: Sequence[Cell]) -> Results:
@@ -54,20 +56,33 @@ def read_results(cells: Sequence[Cell]) -> Results:
         )
         for task in tasks
     ]
+    scores = gather(lambda cell: cell.scores, CELL_SCORES)
     results = Results(
         gather(lambda cell: cell.history, HISTORY),
         gather(lambda cell: cell.foreground_ratios, FOREGROUND_RATIOS),
-        gather(lambda cell: cell.scores, CELL_SCORES),
+        primary(scores),
         pd.concat(baselines, ignore_index=True)[["task", *BASELINES, *CASE_SCORES]],
+        scores,
     )
     raise_problems(problems or _different_cases(results, cells))
     return results
 
 
+def primary(scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the primary window, the first of each case, of a table of scores (of one or more cells)."""
+    key = [name for name in (*CELL_COLUMNS, "filename") if name in scores]
+    return scores.drop_duplicates(key, ignore_index=True)
+
+
+def read_scores(cell: Cell, problems: list[str]) -> pd.DataFrame:
+    """Read a cell's scores with its primary window; errors as in `read_table`."""
+    return primary(read_table(cell.scores, CELL_SCORES, problems))
+
+
 def _different_cases(results: Results, cells: Sequence[Cell]) -> list[str]:
     """Tables without a test case that another one of the task has: cut at the end of a line."""
-    problems = []
     arms = {cell: cell.arm for cell in cells}
+    problems = _different_windows(results, arms)
     for task, rows in results.scores.groupby("task", sort=False):
         every = set(rows["filename"])
         for (model, patch_size, seed), own in rows.groupby(CELL_COLUMNS[1:], sort=False):
@@ -76,6 +91,24 @@ def _different_cases(results: Results, cells: Sequence[Cell]) -> list[str]:
                 stage = cell.in_arm(arms[cell]).stage("evaluate")
                 problems.append(
                     f"{cell.scores}: is without {', '.join(missing[:3])}, which other cells have; "
+                    f"bring it back with `dvc checkout` or `dvc repro {stage}`"
+                )
+    return problems
+
+
+def _different_windows(results: Results, arms: Mapping[Cell, str]) -> list[str]:
+    """Tables with fewer windows of a test case than another seed's: cut at the end of a line."""
+    if results.windows is None:
+        return []
+    problems = []
+    for (task, model, patch_size), rows in results.windows.groupby(CONFIG_COLUMNS, sort=False):
+        counts = rows.groupby(["seed", "filename"], sort=False).size().unstack()
+        for seed, own in counts.iterrows():
+            if lost := sorted(counts.columns[own < counts.max()]):
+                cell = Cell(str(task), str(model), int(patch_size), int(seed))
+                stage = cell.in_arm(arms[cell]).stage("evaluate")
+                problems.append(
+                    f"{cell.scores}: has fewer windows of {', '.join(lost[:3])} than other seeds; "
                     f"bring it back with `dvc checkout` or `dvc repro {stage}`"
                 )
     return problems

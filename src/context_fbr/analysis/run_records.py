@@ -83,6 +83,7 @@ AS_PUBLISHED: Mapping[str, Any] = MappingProxyType(
         "weight_decay": 0.0,
         "warmup_epochs": 0,
         "augmentation": "none",
+        "validation_window": "patch",
     }
 )
 

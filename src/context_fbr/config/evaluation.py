@@ -1,13 +1,14 @@
 """Settings of scoring, `tasks.<task>.evaluate`, and all that the stage `evaluate` reads."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document, Section
-from context_fbr.config.training import Model, SlidingWindow, Training
+from context_fbr.config.training import Model, SlidingWindow, Training, Window
 
 
 class TaskEvaluation(Section):
@@ -15,11 +16,27 @@ class TaskEvaluation(Section):
 
     surface_tolerance_mm: Annotated[float, Field(gt=0)]
     """Distance in mm up to which a surface counts as right in the surface Dice."""
+    windows: Annotated[tuple[Window, ...], Field(min_length=1)] = ("patch",)
+    """Inference windows that are scored; the first is the primary one, of predictions and results."""
+
+    @field_validator("windows")
+    @classmethod
+    def _unique(cls, values: tuple[Window, ...]) -> tuple[Window, ...]:
+        twice = [value for value, times in Counter(values).items() if times > 1]
+        if twice:
+            raise ValueError(f"must hold each value once; {twice} stand more than once")
+        return values
 
 
 def read_surface_tolerance_mm(document: Document, task: str) -> float:
     """Read all that the stage `baseline` reads of params.yaml; errors as in `Document.section`."""
-    return document.section(("tasks", task, "evaluate"), TaskEvaluation).surface_tolerance_mm
+    tolerance_mm: float = document.field(("tasks", task, "evaluate", "surface_tolerance_mm"), TaskEvaluation)
+    return tolerance_mm
+
+
+def read_windows(document: Document, task: str) -> tuple[Window, ...]:
+    """Read the inference windows of a task's evaluation; errors as in `Document.section`."""
+    return document.section(("tasks", task, "evaluate"), TaskEvaluation).windows
 
 
 @dataclass(frozen=True)
@@ -29,7 +46,7 @@ class EvaluateConfig:
     model: Model
     window: SlidingWindow
     threads: int
-    surface_tolerance_mm: float
+    scoring: TaskEvaluation
 
     @classmethod
     def read(cls, document: Document, cell: Cell) -> "EvaluateConfig":
@@ -38,7 +55,7 @@ class EvaluateConfig:
             document.section(("models", cell.model), Model),
             document.section(("sliding_window",), SlidingWindow),
             document.field(("train", "threads"), Training),
-            read_surface_tolerance_mm(document, cell.task),
+            document.section(("tasks", cell.task, "evaluate"), TaskEvaluation),
         )
 
     def identity(self, cell: Cell) -> dict[str, object]:
@@ -47,6 +64,6 @@ class EvaluateConfig:
             "cell": cell.key,
             "network": self.model.block,
             "sliding_window": self.window.model_dump(mode="json"),
-            "surface_tolerance_mm": self.surface_tolerance_mm,
+            "scoring": self.scoring.model_dump(mode="json"),
             "threads": self.threads,
         }

@@ -13,6 +13,8 @@ from context_fbr.core.errors import UserError
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+Window = Literal["patch", "volume"] | Count
+"""Windows of inference: as large as the patch, one that covers the volume, or cubes of an edge in voxels."""
 
 
 class TaskTraining(Section):
@@ -39,13 +41,14 @@ class Training(Section):
     patches_per_volume: Count
     foreground_patch_probability: Annotated[float, Field(ge=0, le=1)]
     validate_every_epochs: Count
+    validation_window: Window = "patch"
     on_nonfinite: Literal["stop", "skip"]
     precision: Literal["float32", "bf16"]
     threads: Count
 
 
 class SlidingWindow(Section):
-    """Inference over a whole volume with windows of the patch size."""
+    """Inference over a whole volume, whatever the size of its windows."""
 
     overlap: Annotated[float, Field(ge=0, lt=1)]
     voxels_per_batch: Count

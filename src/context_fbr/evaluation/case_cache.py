@@ -1,4 +1,4 @@
-"""Evaluated cases of an unfinished evaluation on disk: a row of scores and a prediction each."""
+"""Evaluated cases of an unfinished evaluation on disk: rows of scores and a prediction each."""
 
 import json
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from context_fbr.runtime import checksummed_file
 from context_fbr.runtime.checksummed_file import CorruptFileError
 from context_fbr.runtime.resume import CheckpointDir
 
-KIND, FORMAT = "case", 1
+KIND, FORMAT = "case", 2
 
 
 @dataclass(frozen=True)
 class CaseResult:
     """The result of one case."""
 
-    row: tuple[object, ...]
-    """Row of the table of scores; None where undefined."""
+    rows: tuple[tuple[object, ...], ...]
+    """Rows of the table of scores, the primary window's first; None where undefined."""
     prediction: bytes
-    """A .nii.gz file."""
+    """A .nii.gz file, of the primary window."""
 
 
 def save(place: CheckpointDir, name: str, data: str, result: CaseResult) -> None:
@@ -27,7 +27,7 @@ def save(place: CheckpointDir, name: str, data: str, result: CaseResult) -> None
     Raises:
         UserError: if the system refuses.
     """
-    line = json.dumps({"data": data, "row": result.row}).encode() + b"\n"
+    line = json.dumps({"data": data, "rows": result.rows}).encode() + b"\n"
     checksummed_file.write(_path(place, name), KIND, FORMAT, place.digest, line + result.prediction)
 
 
@@ -44,7 +44,7 @@ def load(place: CheckpointDir, name: str, data: str) -> CaseResult | None:
         found = json.loads(line)
         if found["data"] != data:
             raise CorruptFileError("is of other data")
-        return CaseResult(tuple(found["row"]), prediction)
+        return CaseResult(tuple(map(tuple, found["rows"])), prediction)
     except FileNotFoundError:
         return None
     except CorruptFileError as error:

@@ -5,12 +5,13 @@ all of them again on the original grid, where the prediction is compared with th
 """
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
 import numpy as np
 
 from context_fbr.core.geometry import to_original
 from context_fbr.metrics.columns import score_row
-from context_fbr.metrics.overlap import dice, score
+from context_fbr.metrics.overlap import detect, dice, score
 from context_fbr.metrics.surface import SurfaceScores, score_surface
 from context_fbr.preprocessing.prepared import Case
 
@@ -46,6 +47,7 @@ def score_case(
         original_physical = score_surface(original, original_label, where.original_spacing_mm, tolerance_mm)
     row = (
         *score_row(case.name, published, case.foreground_ratio),
+        *astuple(detect(prediction, label)),
         *_row(physical),
         original_dice,
         *_row(original_physical),

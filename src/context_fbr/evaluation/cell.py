@@ -1,8 +1,9 @@
 """Evaluation of a cell: from its files to its files, without the cases that an interrupted run has kept."""
 
 import hashlib
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
 from context_fbr.config.evaluation import EvaluateConfig
 from context_fbr.core import atomic, nifti
 from context_fbr.core.csv_text import csv_text
@@ -19,8 +21,10 @@ from context_fbr.core.progress import progress
 from context_fbr.evaluation import case_cache, case_scores
 from context_fbr.evaluation.case_cache import CaseResult
 from context_fbr.metrics.columns import CELL_SCORES
+from context_fbr.networks import windows
 from context_fbr.networks.device import prepare_device
 from context_fbr.networks.sliding_window import segment
+from context_fbr.networks.windows import Shape
 from context_fbr.preprocessing import originals, prepared
 from context_fbr.preprocessing.prepared import Case
 from context_fbr.runtime import provenance, resume
@@ -47,12 +51,15 @@ def evaluate(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
     weights.check_network(training, config.model)
     network = weights.load_network(training, device)
     cases = prepared.read_cases(cell.task, "test")
+    scored = windows.shapes_of(
+        network, _windows(stage.document, cell, config, network), [case.shape for case in cases]
+    )
     inputs = resume.inputs_of(config.identity(cell), training.weights_sha256, device, code)
     with (
         resume.checkpoint_dir("evaluate", cell, inputs) as place,
         tracking.of_evaluation(cell, stage.document) as tracker,
     ):
-        evaluated = _evaluate_cases(_Evaluation(cell, config, network, device, place), cases, request)
+        evaluated = _evaluate_cases(_Evaluation(cell, config, network, scored, device, place), cases, request)
         known = sum(one.known for one in evaluated)
         if known:
             print(f"{cell.key}: {known} of {len(cases)} cases were evaluated before", flush=True)
@@ -71,6 +78,8 @@ class _Evaluation:
     cell: Cell
     config: EvaluateConfig
     network: torch.nn.Module
+    windows: Mapping[tuple[int, ...], tuple[Shape, ...]]
+    """By the edges of a volume, the primary one first."""
     device: torch.device
     place: CheckpointDir
 
@@ -96,6 +105,31 @@ class _Evaluated:
     result: CaseResult
     known: bool
     """True if an interrupted run had evaluated it."""
+
+
+def _windows(
+    document: Document, cell: Cell, config: EvaluateConfig, network: torch.nn.Module
+) -> tuple[int | str, ...]:
+    """Return the windows that a cell is scored with.
+
+    Raises:
+        UserError: if the network cannot take one of them, or has a fixed size that is not among them.
+    """
+    values, fixed = config.scoring.windows, windows.has_fixed_size(network)
+    place = ("tasks", cell.task, "evaluate", "windows")
+    resolved = windows.resolve(values, cell.patch_size, fixed)
+    if not resolved:
+        text = f"models.{cell.model} takes windows of its patch size alone; add `patch`"
+        raise UserError(document.problem(place, text))
+    problems = []
+    for number, edge in enumerate(values):
+        if isinstance(edge, int) and edge != cell.patch_size and edge in resolved:
+            failure = windows.failure_of(network, (edge,) * 3)
+            if failure:
+                text = f"models.{cell.model} cannot take a window of {edge} voxels ({failure})"
+                problems.append(document.problem((*place, number), text))
+    raise_problems(problems)
+    return resolved
 
 
 def _evaluate_cases(run: _Evaluation, cases: Sequence[Case], request: StopRequest) -> list[_Evaluated]:
@@ -154,14 +188,23 @@ def _segment(run: _Evaluation, loaded: _Loaded) -> Callable[[], CaseResult]:
     """Segment a case on the device; the returned function scores it on the CPU."""
     case, config = loaded.case, run.config
     voxels = torch.from_numpy(loaded.image).to(run.device)
-    mask = segment(run.network, voxels, run.cell.patch_size, config.window, case.background).cpu().numpy()
+    masks: dict[int, tuple[np.ndarray, int]] = {}
+    """Mask (x, y, z) by the greatest edge of its window, and 1 if the volume was padded."""
+    for shape in run.windows[tuple(case.shape)]:
+        if max(shape) not in masks:  # one window over the whole volume can be one of the others
+            mask = segment(run.network, voxels, shape, config.window, case.background)
+            padded = any(edge < size for edge, size in zip(case.shape, shape, strict=True))
+            masks[max(shape)] = mask.cpu().numpy(), int(padded)
 
     def score() -> CaseResult:
-        row, original = case_scores.score_case(
-            mask, loaded.label, case, loaded.original_label, config.surface_tolerance_mm
-        )
-        padded = int(min(case.shape) < run.cell.patch_size)
-        return CaseResult((*row, padded), nifti.encode_mask(original, loaded.scan))
+        rows, masks_of_scan = [], []
+        for edge, (mask, padded) in masks.items():
+            row, original = case_scores.score_case(
+                mask, loaded.label, case, loaded.original_label, config.scoring.surface_tolerance_mm
+            )
+            rows.append((*row, padded, edge))
+            masks_of_scan.append(original)
+        return CaseResult(tuple(rows), nifti.encode_mask(masks_of_scan[0], loaded.scan))
 
     return score
 
@@ -186,4 +229,7 @@ def _write(cell: Cell, evaluated: Sequence[_Evaluated]) -> None:
     with atomic.directory(cell.predictions) as folder:
         for one in evaluated:
             atomic.write_bytes(folder / f"{one.name}.nii.gz", one.result.prediction)
-    atomic.write_text(cell.scores, csv_text(CELL_SCORES, (one.result.row for one in evaluated)))
+    # The rows of the primary window, then those of the others; a case can have fewer windows than another.
+    by_window = itertools.zip_longest(*(one.result.rows for one in evaluated))
+    rows = [row for rows in by_window for row in rows if row is not None]
+    atomic.write_text(cell.scores, csv_text(CELL_SCORES, rows))

@@ -40,6 +40,13 @@ PUBLISHED = (
     Column("fg_ratio", "float64", "foreground voxels / all voxels of the prepared volume", 0, 1),
 )
 """Columns of the published tables."""
+DETECTION = (
+    _number("recall", "foreground voxels of the label that are found / all of them", high=1),
+    Column("false_positives", "int64", "voxels that are predicted and not in the label", 0),
+    _number("false_positive_share", "false positives / background voxels of the label", high=1),
+    Column("label_voxels", "int64", "foreground voxels of the label", 0),
+)
+"""On the prepared grid."""
 PHYSICAL = (
     _number("hausdorff_mm", "greatest distance between the surfaces, in mm"),
     _number("hd95_mm", "95th percentile of the distance between the surfaces, in mm"),
@@ -50,14 +57,15 @@ ORIGINAL = tuple(
     replace(column, name=f"original_{column.name}", meaning=f"{column.name} on the grid of the original scan")
     for column in (PUBLISHED[1], *PHYSICAL)
 )
-PADDED = Column("padded", "int64", "1 if the volume was smaller than the patch, and padded", 0, 1)
+PADDED = Column("padded", "int64", "1 if the volume was smaller than the window, and padded", 0, 1)
+WINDOW = Column("window", "int64", "greatest edge of the inference window in voxels", 1)
 
 SCORES = tuple(column.name for column in PUBLISHED)
-CASE_SCHEMA = (*PUBLISHED, *PHYSICAL, *ORIGINAL)
+CASE_SCHEMA = (*PUBLISHED, *DETECTION, *PHYSICAL, *ORIGINAL)
 """Columns of any prediction."""
 CASE_SCORES = tuple(column.name for column in CASE_SCHEMA)
-CELL_SCHEMA = (*CASE_SCHEMA, PADDED)
-"""Columns of a network's prediction."""
+CELL_SCHEMA = (*CASE_SCHEMA, PADDED, WINDOW)
+"""Columns of a network's prediction; one row a test case and window, those of the primary window first."""
 CELL_SCORES = tuple(column.name for column in CELL_SCHEMA)
 
 

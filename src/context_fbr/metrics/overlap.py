@@ -22,6 +22,38 @@ class Scores:
     absolute_difference: float | None
 
 
+@dataclass(frozen=True)
+class Detection:
+    """Voxels that are found, and voxels that are labelled wrongly."""
+
+    recall: float | None
+    """Share of the label's voxels that are found; None if the label is empty."""
+    false_positives: int
+    """Voxels."""
+    false_positive_share: float | None
+    """Of the background's voxels; None if there is no background."""
+    label_voxels: int
+
+
+def detect(prediction: np.ndarray, label: np.ndarray) -> Detection:
+    """Count what a prediction finds and what it labels wrongly.
+
+    Args:
+        prediction: (x, y, z), foreground where not 0.
+        label: (x, y, z), foreground where not 0.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    total = label.size
+    prediction, label = crop_to_union(prediction, label)
+    true = int(label.sum())
+    shared = int((prediction & label).sum())
+    false = int(prediction.sum()) - shared
+    background = total - true
+    return Detection(shared / true if true else None, false, false / background if background else None, true)
+
+
 def score(prediction: np.ndarray, label: np.ndarray) -> Scores:
     """Score a prediction against a label, both (x, y, z), foreground where not 0.
 

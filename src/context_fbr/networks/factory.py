@@ -92,22 +92,31 @@ def check(document: Document, model: str, patch_size: int) -> None:
     Raises:
         UserError: as `build`.
     """
-    constructor, arguments = _arguments(document, model, patch_size)
+    problem = size_problem(document, model, patch_size, "patch", "grid.patch_sizes")
+    if problem:
+        raise UserError(document.problem(("models", model), problem))
+
+
+def size_problem(document: Document, model: str, size: int, kind: str, key: str) -> str | None:
+    """Return the reason for which a network cannot take a `kind`, patch or window, of `size` voxels.
+
+    None if it can; `key` is the value to change. Errors as in `build`.
+    """
+    constructor, arguments = _arguments(document, model, size)
     try:
-        failure = _failure(constructor, arguments, patch_size)
+        failure = _failure(constructor, arguments, size)
     except _TooLargeError as error:
         text = f"{constructor.__name__} is too large ({error}); look at its arguments and at grid.patch_sizes"
         raise UserError(document.problem(("models", model), text)) from None
     if failure is None:
-        return
+        return None
     taken = [size for size in range(8, 129, 8) if _failure(constructor, arguments, size) is None]
-    near = sorted(sorted(taken, key=lambda size: abs(size - patch_size))[:4])
+    near = sorted(sorted(taken, key=lambda other: abs(other - size))[:4])
     if near:
-        remedy = f"it takes for example {', '.join(map(str, near))}: change grid.patch_sizes"
+        remedy = f"it takes for example {', '.join(map(str, near))}: change {key}"
     else:
         remedy = "it takes no other size either: look at its arguments"
-    text = f"{constructor.__name__} cannot take a patch of {patch_size} voxels ({failure}); {remedy}"
-    raise UserError(document.problem(("models", model), text))
+    return f"{constructor.__name__} cannot take a {kind} of {size} voxels ({failure}); {remedy}"
 
 
 def _arguments(

@@ -1,9 +1,10 @@
-"""Segment a whole volume with a window of the patch size that slides over it.
+"""Segment a whole volume with a window that slides over it.
 
 Windows and stitching are those of monai.inferers.sliding_window_inference with constant weights.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +14,7 @@ from context_fbr.config.training import SlidingWindow
 from context_fbr.core.errors import UserError
 from context_fbr.core.padding import margins
 from context_fbr.networks.precision import autocast
+from context_fbr.networks.windows import Shape
 
 
 def window_corners(edge: int, window: int, overlap: float) -> list[int]:
@@ -28,29 +30,33 @@ def window_corners(edge: int, window: int, overlap: float) -> list[int]:
 def sliding_window(
     network: torch.nn.Module,
     image: torch.Tensor,
-    window: int,
+    window: int | Shape,
     settings: SlidingWindow,
     background: float = 0.0,
 ) -> torch.Tensor:
     """Logits of a volume, averaged where windows overlap.
 
     Args:
-        network: (batch, 1, w, w, w) -> (batch, classes, w, w, w), in eval mode, on the image's device.
+        network: (batch, 1, *window) -> (batch, classes, *window), in eval mode, on the image's device.
         image: (x, y, z) float32; a volume smaller than the window is padded on both sides.
-        window: edge of the window in voxels.
+        window: edges of the window in voxels, one number for a cube.
         settings: overlap, batch size and precision.
         background: the intensity to pad with.
 
     Returns:
         (classes, x, y, z) float32.
     """
-    added = margins(image.shape, window)
+    edges = (window,) * 3 if isinstance(window, int) else window
+    added = margins(image.shape, edges)
     sides = [side for axis in reversed(added) for side in axis]
     padded = pad(image, sides, value=background) if any(sides) else image
-    starts = [window_corners(edge, window, settings.overlap) for edge in padded.shape]
-    places = [tuple(slice(s, s + window) for s in corner) for corner in itertools.product(*starts)]
+    starts = [window_corners(*axis, settings.overlap) for axis in zip(padded.shape, edges, strict=True)]
+    places = [
+        tuple(slice(s, s + edge) for s, edge in zip(corner, edges, strict=True))
+        for corner in itertools.product(*starts)
+    ]
     logits: torch.Tensor | None = None  # (x, y, z, classes), as the networks' channels last
-    together = max(settings.voxels_per_batch // window**3, 1)
+    together = max(settings.voxels_per_batch // math.prod(edges), 1)
     for first in range(0, len(places), together):
         batch = places[first : first + together]
         windows = torch.stack([padded[place] for place in batch])[:, None]
@@ -61,7 +67,7 @@ def sliding_window(
         for place, output in zip(batch, outputs.movedim(1, -1), strict=True):
             logits[place].add_(output)  # += would copy the sum again
     assert logits is not None  # a volume has at least one window
-    x, y, z = (_covered(*axis, window).to(image.device) for axis in zip(starts, padded.shape, strict=True))
+    x, y, z = (_covered(*axis).to(image.device) for axis in zip(starts, padded.shape, edges, strict=True))
     logits /= (x[:, None, None] * y[:, None] * z)[..., None]
     inside = tuple(slice(before, before + edge) for (before, _), edge in zip(added, image.shape, strict=True))
     return logits.movedim(-1, 0)[(slice(None), *inside)]
@@ -75,11 +81,12 @@ def _covered(starts: Sequence[int], edge: int, window: int) -> torch.Tensor:
     return counts
 
 
-def too_large(image: torch.Tensor, window: int) -> UserError:
-    """Return the error for a device with too little memory for a volume (x, y, z)."""
+def too_large(image: torch.Tensor, window: int | Shape) -> UserError:
+    """Return the error of a device with too little memory for a volume (x, y, z)."""
+    edges = str(window) if isinstance(window, int) else " x ".join(map(str, window))
     return UserError(
         f"{image.device} has too little memory for {' x '.join(map(str, image.shape))} voxels and "
-        f"windows of {window}; lower sliding_window.voxels_per_batch in params.yaml, "
+        f"windows of {edges}; lower sliding_window.voxels_per_batch in params.yaml, "
         "or set CONTEXT_FBR_DEVICE=cpu"
     )
 
@@ -96,7 +103,7 @@ def mask(logits: torch.Tensor) -> torch.Tensor:
 def segment(
     network: torch.nn.Module,
     image: torch.Tensor,
-    window: int,
+    window: int | Shape,
     settings: SlidingWindow,
     background: float = 0.0,
 ) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.overlap import dice
+from context_fbr.networks import windows
 from context_fbr.networks.precision import Precision, autocast
 from context_fbr.networks.sliding_window import segment
 from context_fbr.training import steps
@@ -145,9 +146,13 @@ def validate(
         UserError: if no volume has foreground.
     """
     network.eval()
+    size = protocol.patch_size
+    resolved = windows.resolve([protocol.settings.validation_window], size, windows.has_fixed_size(network))
+    shapes = windows.shapes_of(network, resolved or (size,), [volume.image.shape for volume in volumes])
     scores = []
     for volume in volumes:
-        mask = segment(network, volume.image, protocol.patch_size, protocol.window, volume.background)
+        (window,) = shapes[volume.image.shape]
+        mask = segment(network, volume.image, window, protocol.window, volume.background)
         shared, predicted, true = (
             int(count) for count in ((mask & volume.label).sum(), mask.sum(), volume.label.sum())
         )

@@ -62,6 +62,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "results": lambda: _results(0),
     "findings": lambda: _results(1),
     "paper_cells": lambda: _results(2),
+    "scores": lambda: show.scores_table(Path("metrics"), markdown=True),
     "score_columns": _score_columns,
     "coverage": _coverage,
     "mutants": _mutants,

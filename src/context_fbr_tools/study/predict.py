@@ -12,7 +12,8 @@ import torch
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
-from context_fbr.config.training import SlidingWindow, Training
+from context_fbr.config.evaluation import read_windows
+from context_fbr.config.training import SlidingWindow, Training, Window
 from context_fbr.core import atomic, file_kinds, nifti
 from context_fbr.core.errors import UserError, raise_problems, visible
 from context_fbr.core.geometry import Geometry, geometry, to_original
@@ -22,8 +23,10 @@ from context_fbr.datasets.dataset_json import Description, case_name
 from context_fbr.datasets.layout import nifti_files
 from context_fbr.datasets.problems import Problem, Severity
 from context_fbr.datasets.volume_facts import facts_of
+from context_fbr.networks import windows
 from context_fbr.networks.device import DEVICE_VARIABLE, prepare_device
 from context_fbr.networks.sliding_window import segment
+from context_fbr.networks.windows import Shape
 from context_fbr.preprocessing.recipe import Recipe
 from context_fbr.preprocessing.transforms import prepare_image
 from context_fbr.training.weights import load_network, read_training
@@ -32,7 +35,9 @@ SPACING_RATIO = 3.0
 """A voxel's edge that differs from the training's by this factor, without resampling, is warned of."""
 
 
-def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> Iterator[str]:
+def predict(
+    cell: Cell, images: Sequence[Path], out: Path, overwrite: bool, window: Window | None = None
+) -> Iterator[str]:
     """Segment images one after the other into `out`/NAME.nii.gz; yield a line on each, warnings on stderr.
 
     An image that cannot be used does not stop the others, nor does one that is too large for the GPU. A mask
@@ -43,9 +48,11 @@ def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> I
         images: NIfTI files, or folders of them.
         out: folder for the masks, uint8, 1 where foreground, on the grid of the image.
         overwrite: whether masks that are there already are replaced.
+        window: of inference; None is the primary window of the task's evaluation.
 
     Raises:
-        UserError: before anything is written if files are missing or masks are there already; at the end
+        UserError: before anything is written if files are missing, masks are there already, or the network
+            cannot take the window; at the end
             with every image that could not be used, or whose mask could not be written.
     """
     document = Document.read()
@@ -53,7 +60,8 @@ def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> I
     recipe = training.recipe
     jobs = _jobs(images, out, overwrite)
     atomic.check_folder(out)
-    window = document.section(("sliding_window",), SlidingWindow)
+    settings = document.section(("sliding_window",), SlidingWindow)
+    wanted = read_windows(document, cell.task) if window is None else (window,)
     device = prepare_device(document.section(("train",), Training).threads)
     try:
         network = load_network(training, device)
@@ -62,6 +70,7 @@ def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> I
             f"{device}: too little of its memory is free for the network; wait for what else runs there, "
             f"or set {DEVICE_VARIABLE} to another GPU or to cpu"
         ) from None
+    resolved = _window(network, cell, wanted)
     spacings = None if recipe.preparation.spacing_mm else training.spacings_mm
     problems: list[str] = []
     for source, target in progress(jobs.items(), len(jobs), f"predict {cell.key}", "image"):
@@ -70,27 +79,50 @@ def predict(cell: Cell, images: Sequence[Path], out: Path, overwrite: bool) -> I
             for warning in check_image(volume, source, recipe, spacings):
                 print(f"warning: {visible(warning)}", file=sys.stderr, flush=True)
             voxels, where, background = prepare_image(volume.image, source, recipe.preparation)
-            mask = _segment(network, torch.from_numpy(voxels).to(device), cell, window, background, source)
+            shape = windows.shape_of(network, resolved, voxels.shape)
+            mask = _segment(network, torch.from_numpy(voxels).to(device), shape, settings, background, source)
             prediction = to_original(mask.cpu().numpy(), where)
             atomic.write_bytes(target, nifti.encode_mask(prediction, volume.header))
         except UserError as error:  # go on: several bad files are reported together
             problems += error.problems
         else:
-            yield visible(f"{target}: {_said_of(prediction, where, cell)}")
+            yield visible(f"{target}: {_said_of(prediction, where, shape)}")
     raise_problems(problems)
+
+
+def _window(network: torch.nn.Module, cell: Cell, wanted: Sequence[Window]) -> int | str:
+    """Return the first window that a network takes, an edge in voxels or `volume`.
+
+    Raises:
+        UserError: if it has a fixed size that is not among the windows, or cannot take the window.
+    """
+    resolved = windows.resolve(wanted, cell.patch_size, windows.has_fixed_size(network))
+    if not resolved:
+        raise UserError(
+            f"{cell.key}: models.{cell.model} takes windows of its patch size alone, {cell.patch_size} "
+            f"voxels, not {', '.join(map(str, wanted))}; give --window patch"
+        )
+    first = resolved[0]
+    failure = windows.failure_of(network, (first,) * 3) if isinstance(first, int) else None
+    if failure:
+        raise UserError(
+            f"{cell.key}: models.{cell.model} cannot take a window of {first} voxels ({failure}); "
+            "change --window"
+        )
+    return first
 
 
 def _segment(
     network: torch.nn.Module,
     voxels: torch.Tensor,
-    cell: Cell,
-    window: SlidingWindow,
+    window: Shape,
+    settings: SlidingWindow,
     background: float,
     source: Path,
 ) -> torch.Tensor:
     """As `inference.segment`; errors name the file."""
     try:
-        return segment(network, voxels, cell.patch_size, window, background)
+        return segment(network, voxels, window, settings, background)
     except UserError as error:
         raise UserError(*(f"{source}: {problem}" for problem in error.problems)) from error
 
@@ -204,11 +236,11 @@ def _times(where: Geometry) -> str:
     return " x ".join(map(str, where.shape))
 
 
-def _said_of(prediction: np.ndarray, where: Geometry, cell: Cell) -> str:
+def _said_of(prediction: np.ndarray, where: Geometry, window: Shape) -> str:
     voxels = int(prediction.sum())
     said = f"{voxels} voxels, {voxels * float(np.prod(where.original_spacing_mm)) / 1000:.1f} ml"
     if not voxels:
         said = "empty, nothing was found"
-    if min(where.shape) < cell.patch_size:
-        said += f"; padded, its shape of {_times(where)} is smaller than the patch"
+    if any(edge < size for edge, size in zip(where.shape, window, strict=True)):
+        said += f"; padded, its shape of {_times(where)} is smaller than the window"
     return said

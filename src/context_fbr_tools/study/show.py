@@ -17,7 +17,7 @@ from context_fbr_tools.study.text_tables import Row, interval_text, table
 def render(folder: Path, markdown: bool, width: int | None = None) -> str:
     """Return mean Dice by network and patch size with intervals, and the findings, of the tables in `folder`.
 
-    On a terminal the best patch size of each network comes first.
+    On a terminal the best patch size of each network comes first, and other scores stand beside Dice.
 
     Args:
         folder: of summary.json and findings.json, perhaps of differences.csv and paper_means.csv.
@@ -41,18 +41,21 @@ def render(folder: Path, markdown: bool, width: int | None = None) -> str:
                 f"**{task}**" if markdown else f"{task}: mean test Dice, with its {level:.0%} interval"
             )
             blocks.append(table(_results(models), markdown, width))
+            if not markdown and len(rows := _scores(models)) > 1:
+                blocks.append(f"{task}: means of other scores, by patch size")
+                blocks.append(table(rows, markdown, width))
             own = [finding for finding in findings["findings"] if finding["task"] == task]
             known = [finding for finding in own if finding["estimate"] is not None]
             if known:
                 blocks.append(table(_findings(known), markdown, width))
             blocks += _without_data([finding for finding in own if finding["estimate"] is None])
         paper = folder / "paper_means.csv"
-        head, *rows = _paper(paper) if paper.is_file() else [()]
-        rows = [row for row in rows if row[0] in summary]  # not beside another study
-        if rows:
+        head, *known_cells = _paper(paper) if paper.is_file() else [()]
+        cells = [row for row in known_cells if row[0] in summary]  # not beside another study
+        if cells:
             if not markdown:
                 blocks.append("cells of the paper profile beside the published runs: mean test Dice")
-            blocks.append(table([head, *rows], markdown, width))
+            blocks.append(table([head, *cells], markdown, width))
         return "\n\n".join(blocks)
     except (KeyError, TypeError, AttributeError, ValueError, csv.Error) as error:
         raise UserError(
@@ -78,6 +81,35 @@ def _results(models: dict[str, Any]) -> list[Row]:
             rows.append((name_of(model), *[_dice(leaves[ALL_SIZES])] * len(sizes)))
         else:
             rows.append((name_of(model), *(_dice(leaves[str(s)]) if str(s) in leaves else "" for s in sizes)))
+    return rows
+
+
+SCORES = {
+    "Dice": "dice",
+    "surface Dice": "surface_dice",
+    "recall": "recall",
+    "background labelled": "false_positive_share",
+}
+"""Heads of columns, and the scores of summary.json that they show."""
+
+
+def scores_table(folder: Path, markdown: bool) -> str:
+    """Return the table of mean scores of all tasks, beside Dice; errors as in `render`."""
+    rows: list[Row] = [("task", *_scores({})[0])]
+    for task, models in _read(folder / "summary.json").items():
+        rows += [(task, *row) for row in _scores(models)[1:]]
+    return table(rows, markdown)
+
+
+def _scores(models: dict[str, Any]) -> list[Row]:
+    """Return mean scores of each network and patch size; a summary of earlier versions has Dice alone."""
+    rows: list[Row] = [("network", "patch", *SCORES)]
+    for model, leaves in models.items():
+        for size, leaf in leaves.items():
+            means = [leaf.get(f"{name}_mean") for name in SCORES.values()]
+            if any(mean is not None for mean in means[1:]):
+                size = "any" if is_baseline(model) else size
+                rows.append((name_of(model), size, *("-" if m is None else f"{m:.3f}" for m in means)))
     return rows
 
 

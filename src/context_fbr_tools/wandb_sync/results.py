@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import wandb
 
-from context_fbr.analysis.result_files import read_table
+from context_fbr.analysis.results import read_scores
 from context_fbr.config.cell import Cell
 from context_fbr.core import bounded, nifti
 from context_fbr.core.errors import UserError, raise_problems
-from context_fbr.metrics.columns import CELL_SCORES, SCORES
+from context_fbr.metrics.columns import SCORES
 from context_fbr.preprocessing import originals, prepared
 from context_fbr_tools.wandb_sync import media
 from context_fbr_tools.wandb_sync.run_identity import Identity, md5_of
@@ -41,7 +41,7 @@ def of_training(cell: Cell, identity: Identity) -> dict[str, Any]:
 def of_test(cell: Cell) -> dict[str, Any]:
     """Return the table of test cases, with published columns and pictures; raises UserError if damaged."""
     problems: list[str] = []
-    scores = read_table(cell.scores, CELL_SCORES, problems)[[*SCORES]]
+    scores = read_scores(cell, problems)[[*SCORES]]
     raise_problems(problems)
     pictures = _pictures(cell, dict(zip(scores["filename"], scores["dsc"], strict=True)))
     table = wandb.Table(columns=[*SCORES, "overlay"])

@@ -1,5 +1,6 @@
 """`context-fbr check`: a network that would take minutes to build is refused in seconds."""
 
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -47,3 +48,45 @@ def test_a_network_that_takes_too_long_is_named_once_and_the_others_are_checked(
 def test_a_network_in_time_is_checked_as_ever(change: Callable[[str, str], Document]) -> None:
     document = change("models: [unet, attention_unet, unetr]", "models: [unet]")
     check.check_networks(read_study(document))
+
+
+WINDOWS = """      surface_tolerance_mm: 1.0        # of the surface Dice: a surface no further away than this is right
+      windows: """
+
+
+@pytest.mark.parametrize(
+    ("models", "windows", "validation", "places"),
+    [
+        ("unet", "[20, 16]", "patch", ["tasks.spheres.evaluate.windows.0"]),
+        ("unet", "[patch]", "12", ["train.validation_window"]),
+        ("unet, unetr", "[patch, 24, volume]", "24", []),
+        ("unetr", "[volume, 24]", "patch", ["tasks.spheres.evaluate.windows"]),
+        ("unetr", "[16, 32]", "patch", ["tasks.spheres.evaluate.windows"]),  # not 48
+    ],
+)
+def test_a_window_that_a_network_cannot_take_is_named_with_its_line(
+    params: Path, models: str, windows: str, validation: str, places: list[str]
+) -> None:
+    text = params.read_text()
+    for before, after in (
+        ("models: [unet, attention_unet, unetr]", f"models: [{models}]"),
+        (f"{WINDOWS}[patch]", f"{WINDOWS}{windows}"),
+        ("validation_window: patch", f"validation_window: {validation}"),
+    ):
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    params.write_text(text)
+    study = read_study(Document.read(params))
+    if not places:
+        check.check_windows(study)
+        return
+    with pytest.raises(UserError) as error:
+        check.check_windows(study)
+    lines = [
+        n
+        for n, line in enumerate(text.splitlines(), 1)
+        if re.search(r"^ +windows: \[(?!patch\])|validation_window: \d", line)
+    ]
+    assert [problem.split(": ")[:2] for problem in error.value.problems] == [
+        [f"{params}:{line}", place] for line, place in zip(lines, places, strict=True)
+    ]

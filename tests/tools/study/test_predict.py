@@ -172,7 +172,7 @@ def test_a_small_image_is_padded_and_the_line_says_so(study: Path) -> None:
     voxels = np.asarray(nibabel.load(sorted(TEST.iterdir())[0]).dataobj)[2:14, :, :9]
     nifti.write(Path("small.nii.gz"), np.ascontiguousarray(voxels), np.eye(4))
     (line,) = run("small.nii.gz")
-    assert line.endswith("; padded, its shape of 12 x 16 x 9 is smaller than the patch")
+    assert line.endswith("; padded, its shape of 12 x 16 x 9 is smaller than the window")
     assert nibabel.load("masks/small.nii.gz").shape == (12, 16, 9)
 
 
@@ -390,3 +390,28 @@ def test_the_command_line_prints_a_line_for_each_image(
     options = command(CELL.key, str(good))
     assert options.run(options) is None
     assert capsys.readouterr().out.startswith(f"masks/{good.name}: ")
+
+
+def test_a_window_can_be_chosen_and_one_that_does_not_fit_is_refused(study: Path) -> None:
+    name = sorted(TEST.iterdir())[0]
+    masks = {}
+    for window in (None, "patch", 16, "volume", 8):
+        (line,) = predict.predict(CELL, [name], Path(f"masks_{window}"), False, window)
+        assert line.startswith(f"masks_{window}/")
+        masks[window] = (Path(f"masks_{window}") / name.name).read_bytes()
+    assert masks[None] == masks["patch"] == masks[16] == masks["volume"]  # of volumes of 16 voxels
+    assert masks[8] != masks[None]
+    with pytest.raises(UserError, match="cannot take a window of 10 voxels"):
+        list(predict.predict(CELL, [name], Path("masks"), False, 10))
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("windows: [patch]", "windows: [8, patch]", 1))
+    list(predict.predict(CELL, [name], Path("again"), False))
+    assert (Path("again") / name.name).read_bytes() == masks[8]
+
+
+@pytest.mark.parametrize("window", ["0", "-1", "x", "1.5"])
+def test_the_command_takes_no_other_window(window: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.run(["predict", CELL.key, "a.nii.gz", "--out", "b", "--window", window])
+    assert ended.value.code == 2
+    assert repr(window) in capsys.readouterr().err or window == "-1"

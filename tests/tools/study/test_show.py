@@ -83,3 +83,21 @@ def test_a_table_with_a_field_without_end_is_one_error(folder: Path) -> None:
     (folder / "paper_means.csv").write_text("a" * 140_000)
     with pytest.raises(UserError, match="of another version"):
         show.render(folder, markdown=False)
+
+
+def test_other_scores_stand_beside_dice_where_the_summary_has_them(folder: Path) -> None:
+    assert "means of other scores" not in show.render(folder, markdown=False)  # of an earlier version
+    path = folder / "summary.json"
+    tree = json.loads(path.read_text())
+    for leaves in tree["t"].values():
+        for leaf in leaves.values():
+            leaf |= {"surface_dice_mean": 0.75, "recall_mean": 1.0, "false_positive_share_mean": None}
+    path.write_text(json.dumps(tree))
+    for width in (None, 80, 60):
+        lines = show.render(folder, markdown=False, width=width).splitlines()
+        first = lines.index("t: means of other scores, by patch size")
+        row = next(line for line in lines[first:] if line.startswith("UNet "))
+        assert row.split()[-4:] == [f"{tree['t']['unet']['16']['dice_mean']:.3f}", "0.750", "1.000", "-"]
+        assert width is None or len(row) <= width
+    assert "means of other scores" not in show.render(folder, markdown=True)
+    assert show.scores_table(folder, markdown=True).count("| t | UNet | ") == 3

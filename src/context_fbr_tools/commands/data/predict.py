@@ -1,10 +1,12 @@
 """`context-fbr predict CELL IMAGE...`: segment images with a trained cell."""
 
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
+from typing import cast
 
 from context_fbr.config.document import Document
 from context_fbr.config.grid import StudyCells
+from context_fbr.config.training import Window
 from context_fbr.core.errors import visible
 from context_fbr_tools.study import select_cells
 from context_fbr_tools.study.command_line import CommandLine
@@ -23,6 +25,12 @@ def add_parser(line: CommandLine) -> None:
         "images", nargs="+", type=Path, metavar="IMAGE", help="a .nii or .nii.gz file, or a folder of them"
     )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the masks, NAME.nii.gz")
+    command.add_argument(
+        "--window",
+        type=_window,
+        metavar="EDGE",
+        help="of inference: patch, a number of voxels, or volume; default: the task's first in params.yaml",
+    )
     command.add_argument("--overwrite", action="store_true", help="replace masks that are there already")
 
 
@@ -31,5 +39,14 @@ def run(options: Namespace) -> None:
     cell = select_cells.planned_or_trained(options.cell, StudyCells.read(Document.read()).cells)
     from context_fbr_tools.study import predict  # imports torch and monai, which takes seconds
 
-    for text in predict.predict(cell, options.images, options.out, options.overwrite):
+    for text in predict.predict(cell, options.images, options.out, options.overwrite, options.window):
         print(visible(text), flush=True)
+
+
+def _window(text: str) -> Window:
+    """Read the value of --window."""
+    if text in ("patch", "volume"):
+        return cast("Window", text)
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not patch, volume or a number of voxels above 0")
+    return int(text)

@@ -6,9 +6,10 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from context_fbr.config.document import PARAMS_FILE, Document
+from context_fbr.config.document import PARAMS_FILE, Document, Location
 from context_fbr.config.raw import folder_warnings
 from context_fbr.config.study import Study, read_study
+from context_fbr.config.training import Window
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.runtime.stop_signals import handle_signals
 from context_fbr_tools.dvc import arm_stages
@@ -28,6 +29,7 @@ def run(_: Namespace) -> None:
     study = read_study(Document.read())
     arm_stages.check(study)
     check_networks(study)
+    check_windows(study)
     for name, task in study.tasks.items():
         for warning in folder_warnings(study.document, name, task.raw):
             print(f"warning: {warning}", file=sys.stderr)
@@ -58,6 +60,40 @@ def check_networks(study: Study) -> None:
             except UserError as error:
                 problems += [problem for problem in error.problems if problem not in problems]
     raise_problems(problems)
+
+
+def check_windows(study: Study) -> None:
+    """Check that every network of the grid takes the windows of validation and evaluation.
+
+    Raises:
+        UserError: with every window that a network cannot take, and each network of fixed size that has no
+            window of its patch size. Networks of fixed size are validated with their patch size alone.
+    """
+    from monai.networks import nets
+
+    from context_fbr.networks import factory, windows
+
+    document, problems = study.document, dict[str, None]()
+    for model in study.grid.models:
+        fixed = windows.has_fixed_size(getattr(nets, study.models[model].network))
+        places: list[tuple[Location, Window]] = (
+            [(("train", "validation_window"), study.train.validation_window)] if not fixed else []
+        )
+        for task in study.grid.tasks:
+            key, values = ("tasks", task, "evaluate", "windows"), study.tasks[task].evaluate.windows
+            if not fixed:
+                places += [((*key, place), value) for place, value in enumerate(values)]
+                continue
+            for patch_size in study.grid.patch_sizes:
+                if not windows.resolve(values, patch_size, fixed):
+                    text = f"models.{model} takes windows of its patch size alone; add `patch`"
+                    problems[document.problem(key, text)] = None
+        for place, value in places:
+            if isinstance(value, int) and (
+                failure := factory.size_problem(document, model, value, "window", "it")
+            ):
+                problems[document.problem(place, f"models.{model}: {failure}")] = None
+    raise_problems(list(problems))
 
 
 class _TooSlowError(BaseException):

@@ -1,0 +1,1 @@
+"""Tables of results beside the summary, one file each."""
