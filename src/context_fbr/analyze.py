@@ -3,7 +3,6 @@
 python -m context_fbr.analyze
 """
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +10,7 @@ import pandas as pd
 from context_fbr.analysis import foreground_ranges, summary
 from context_fbr.analysis.differences import difference_table
 from context_fbr.analysis.findings import findings
+from context_fbr.analysis.magnitudes import published_magnitudes
 from context_fbr.analysis.observations import Evidence, from_results
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.analysis.results import CONFIG_COLUMNS, Results, read_results
@@ -55,11 +55,9 @@ def write_report(evidence: Evidence, settings: Analysis, tables: Path, plots: Pa
     write_csv(tables / "differences.csv", difference_table(evidence, confidence))
     write_csv(tables / "range_intervals.csv", foreground_ranges.range_intervals(evidence, confidence))
     write_csv(tables / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
-    found = [
-        {name: summary.number(v) if isinstance(v, float) else v for name, v in asdict(finding).items()}
-        for finding in findings(evidence, settings)
-    ]
-    write_json(tables / "findings.json", {"confidence": confidence, "findings": found})
+    write_json(
+        tables / "findings.json", findings(evidence, settings, published_magnitudes()).tree(confidence)
+    )
     _draw(evidence, means, confidence, plots)
     return means
 

@@ -1,7 +1,7 @@
 """Test scores, training foreground ratios and convergence, from this study or the published one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -31,17 +31,12 @@ class Evidence:
         """The scores of networks, without those of the baselines."""
         return self.scores[self.scores["seed"].notna()]
 
-    def converged_only(self) -> "Evidence":
-        """Without the cells that are known not to have converged."""
+    def converged_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows without those of cells that are known not to have converged."""
         if self.converged is None:
-            return self
-        failed = {key for key, converged in self.converged.items() if not converged}
-
-        def keep(frame: pd.DataFrame) -> pd.DataFrame:
-            keys = frame[CELL_COLUMNS].itertuples(index=False, name=None)
-            return frame[[key not in failed for key in keys]]
-
-        return replace(self, scores=keep(self.scores), ratios=keep(self.ratios))
+            return rows
+        keys = rows[CELL_COLUMNS].itertuples(index=False, name=None)
+        return rows[[self.converged.get(key, True) for key in keys]]
 
     def not_converged(self, rows: pd.DataFrame) -> int | None:
         """How many of the cells that the rows belong to have not converged; None if it is not known."""
