@@ -62,7 +62,7 @@ def _slope_by_norm(task: TaskScores) -> Hypothesis:
     mean, claim, value, _ = over_pairs(
         task.pairs,
         {
-            (batch, instance): [*_slope(task, instance, sizes), *scaled(_slope(task, batch, sizes), -1)]
+            (batch, instance): [*slope(task, instance, sizes), *scaled(slope(task, batch, sizes), -1)]
             for batch, instance in task.pairs
         },
         0.0,
@@ -92,12 +92,12 @@ def _small_slope(task: TaskScores) -> Hypothesis:
         statement,
         f"slope of mean Dice per doubling of the patch size, {listed(sizes)}; hardly: between -{task.small} "
         f"and {task.small}",
-        _slope(task, REFERENCE, sizes),
+        slope(task, REFERENCE, sizes),
         Claim(-task.small, task.small),
     )
 
 
-def _slope(task: TaskScores, model: str, sizes: Sequence[int]) -> list[Term]:
+def slope(task: TaskScores, model: str, sizes: Sequence[int]) -> list[Term]:
     """Least squares line through the means of the patch sizes, per doubling."""
     x = np.log2(np.array(sizes, dtype=float))
     x -= x.mean()
@@ -190,9 +190,9 @@ def _small_objects(task: TaskScores) -> Hypothesis:
         "small_objects",
         EXPLORATORY,
         statement,
-        f"Dice lost by false positives minus by misses, smallest third of the test cases, "
-        f"{listed(sizes[:1])}, mean of {', '.join(map(name_of, models))}; lower: above 0; found: mean recall above "
-        f"{1 - task.small:g}",
+        "Dice lost by false positives minus by misses, smallest third of the test cases, "
+        f"{listed(sizes[:1])}, mean of {', '.join(map(name_of, models))}; lower: above 0; found: mean recall "
+        f"above {1 - task.small:g}",
         terms,
         Claim(0.0),
         "lost_by_false_positives_more",
