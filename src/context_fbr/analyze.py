@@ -9,8 +9,8 @@ import pandas as pd
 
 from context_fbr.analysis import foreground_ranges, summary
 from context_fbr.analysis.differences import difference_table
-from context_fbr.analysis.findings import Findings, findings
-from context_fbr.analysis.magnitudes import published_magnitudes
+from context_fbr.analysis.findings.assembly import Findings, findings
+from context_fbr.analysis.findings.magnitudes import published_magnitudes
 from context_fbr.analysis.observations import Evidence, from_results
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.analysis.results import CONFIG_COLUMNS, Results, read_results

@@ -10,8 +10,8 @@ from small_results import SETTINGS
 
 from context_fbr.analysis import confidence_intervals as verdicts_module
 from context_fbr.analysis.confidence_intervals import Interval
-from context_fbr.analysis.findings import Finding, findings
-from context_fbr.analysis.hypotheses import CLAIM, RIVAL
+from context_fbr.analysis.findings.assembly import Finding, findings
+from context_fbr.analysis.findings.hypothesis import CLAIM, RIVAL
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.results import CELL_COLUMNS
 

@@ -20,7 +20,7 @@ from trained_cells import write
 from workspace import GIT_IDENTITY, ROOT, TINY
 
 from context_fbr.analysis import summary
-from context_fbr.analysis.findings import findings
+from context_fbr.analysis.findings.assembly import findings
 from context_fbr.analysis.result_files import write_json
 from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr.config import profiles

@@ -8,7 +8,7 @@ from typing import Any
 
 from context_fbr.analysis.confidence_intervals import NOT_DECIDED
 from context_fbr.analysis.display_names import name_of
-from context_fbr.analysis.hypotheses import PRIMARY
+from context_fbr.analysis.findings.hypothesis import PRIMARY
 from context_fbr.analysis.observations import is_baseline
 from context_fbr.analysis.summary import ALL_SIZES
 from context_fbr.core import bounded

@@ -42,7 +42,7 @@ def add_parser(line: CommandLine) -> None:
 def run(options: Namespace) -> int:
     """Write tables and findings; exit status 1 if some table had an error."""
     from context_fbr.analysis.results import CELL_COLUMNS
-    from context_fbr_tools.study import published, published_report
+    from context_fbr_tools.published import report, results
 
     settings = Document.read().section(("analysis",), Analysis)
     if options.folder is None or not options.folder.is_dir():
@@ -50,7 +50,7 @@ def run(options: Namespace) -> int:
     out = options.out or KEPT
     if options.out and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out}: is there already; name a new folder")
-    found = published.read_published(options.folder)
+    found = results.read_published(options.folder)
     for problem in found.problems:
         print(f"error: {visible(problem)}", file=sys.stderr)
     if found.problems and not options.keep_going:
@@ -58,7 +58,7 @@ def run(options: Namespace) -> int:
             f"{options.folder}: not analysed, see above; correct it, or give --keep-going to analyse the rest"
         )
     with atomic.directory(out) as folder:
-        published_report.write(found.evidence, settings, folder, figures=options.out is not None)
+        report.write(found.evidence, settings, folder, figures=options.out is not None)
     runs = len(found.evidence.cells[CELL_COLUMNS].drop_duplicates())
     print(f"{visible(str(out))}: tables and findings of {runs} runs")
     return 1 if found.problems else 0

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from context_fbr import analyze
 from context_fbr.analysis import foreground_ranges
-from context_fbr.analysis.findings import Finding, Findings, findings
-from context_fbr.analysis.magnitudes import magnitudes
+from context_fbr.analysis.findings.assembly import Finding, Findings, findings
+from context_fbr.analysis.findings.magnitudes import magnitudes
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.config.analysis import Analysis
-from context_fbr_tools.study import published_tables
+from context_fbr_tools.published import tables
 
 PAIRS = (("unet", "attention_unet"), ("unet", "unetr"))
 """UNet has batch norm, the others instance norm before their output; nothing was exchanged."""
@@ -41,9 +41,9 @@ def write(evidence: Evidence, settings: Analysis, folder: Path, *, figures: bool
     """Write the aggregates into `folder`, and all other tables and figures of this study if asked to."""
     found = published_findings(evidence, settings)
     write_csv(folder / "ranges.csv", foreground_ranges.published_ranges(evidence))
-    write_csv(folder / "networks.csv", published_tables.networks(evidence, settings))
-    write_csv(folder / "detection.csv", published_tables.detection(evidence))
-    write_csv(folder / "decomposition.csv", published_tables.decomposition(evidence))
+    write_csv(folder / "networks.csv", tables.networks(evidence, settings))
+    write_csv(folder / "detection.csv", tables.detection(evidence))
+    write_csv(folder / "decomposition.csv", tables.decomposition(evidence))
     write_json(folder / "magnitudes.json", magnitudes(found))
     if figures:
         analyze.write_report(evidence, found, settings.confidence, folder, folder)

@@ -12,12 +12,13 @@ from typing import Any
 import pandas as pd
 
 from context_fbr.analysis.confidence_intervals import NOT_DECIDED, UNDEFINED, Interval, Term, interval
-from context_fbr.analysis.exploratory import WIDE, exploratory
-from context_fbr.analysis.holm import adjusted, p_value, step_down
-from context_fbr.analysis.hypotheses import EXPLORATORY, PRIMARY, SURFACE, Evaluate, Hypothesis, tasks
-from context_fbr.analysis.influence import deciding_case
+from context_fbr.analysis.findings.exploratory import WIDE, exploratory
+from context_fbr.analysis.findings.holm import adjusted, p_value, step_down
+from context_fbr.analysis.findings.hypothesis import EXPLORATORY, PRIMARY, SURFACE, Evaluate, Hypothesis
+from context_fbr.analysis.findings.influence import deciding_case
+from context_fbr.analysis.findings.primary import primary
+from context_fbr.analysis.findings.task_scores import tasks
 from context_fbr.analysis.observations import Evidence
-from context_fbr.analysis.primary import primary
 from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr.analysis.summary import number
 from context_fbr.config.analysis import Analysis

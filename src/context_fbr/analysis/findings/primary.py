@@ -4,17 +4,8 @@ from collections.abc import Sequence
 
 from context_fbr.analysis.confidence_intervals import Term
 from context_fbr.analysis.display_names import name_of
-from context_fbr.analysis.hypotheses import (
-    PRIMARY,
-    Claim,
-    Hypothesis,
-    Pair,
-    Part,
-    TaskScores,
-    enough,
-    listed,
-    scaled,
-)
+from context_fbr.analysis.findings.hypothesis import PRIMARY, Claim, Hypothesis, Part
+from context_fbr.analysis.findings.task_scores import Pair, TaskScores, enough, listed, scaled
 
 NO_PAIR = "no pair of models with exchanged norm"
 

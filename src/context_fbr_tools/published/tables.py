@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 
 from context_fbr.analysis.confidence_intervals import interval
-from context_fbr.analysis.detection import dice_lost
-from context_fbr.analysis.exploratory import slope
+from context_fbr.analysis.findings.detection import dice_lost
+from context_fbr.analysis.findings.exploratory import slope
+from context_fbr.analysis.findings.primary import loss, with_outside
+from context_fbr.analysis.findings.task_scores import tasks
 from context_fbr.analysis.foreground_ranges import assign_range_group, columns
-from context_fbr.analysis.hypotheses import tasks
 from context_fbr.analysis.observations import Evidence
-from context_fbr.analysis.primary import loss, with_outside
 from context_fbr.analysis.results import CONFIG_COLUMNS
 from context_fbr.config.analysis import Analysis
 

@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from context_fbr.analysis.confidence_intervals import UNDEFINED
-from context_fbr.analysis.hypotheses import Evaluate, Hypothesis
+from context_fbr.analysis.findings.hypothesis import Evaluate, Hypothesis
 from context_fbr.analysis.results import CONFIG_COLUMNS
 
 Keep = Callable[[pd.DataFrame], pd.DataFrame]

@@ -7,20 +7,10 @@ import numpy as np
 import pandas as pd
 
 from context_fbr.analysis.confidence_intervals import Term
-from context_fbr.analysis.detection import dice_lost
 from context_fbr.analysis.display_names import name_of
-from context_fbr.analysis.hypotheses import (
-    EXPLORATORY,
-    SURFACE,
-    Claim,
-    Hypothesis,
-    Part,
-    TaskScores,
-    enough,
-    listed,
-    scaled,
-)
-from context_fbr.analysis.primary import (
+from context_fbr.analysis.findings.detection import dice_lost
+from context_fbr.analysis.findings.hypothesis import EXPLORATORY, SURFACE, Claim, Hypothesis, Part
+from context_fbr.analysis.findings.primary import (
     NO_PAIR,
     difference,
     loss_outside_by_norm,
@@ -28,6 +18,7 @@ from context_fbr.analysis.primary import (
     over_pairs,
     pairs_text,
 )
+from context_fbr.analysis.findings.task_scores import TaskScores, enough, listed, scaled
 
 REFERENCE = "unet"
 """The published network with batch norm."""
