@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def render(folder: Path, markdown: bool, width: int | None = None) -> str:
     """
     summary = _read(folder / "summary.json")
     findings = _read(folder / "findings.json")
-    try:
+    with _of_this_version(folder):
         blocks = []
         level = findings["confidence"]
         differences = [] if markdown else _differences(folder / "differences.csv")
@@ -52,6 +53,13 @@ def render(folder: Path, markdown: bool, width: int | None = None) -> str:
                 blocks.append("cells of the paper profile beside the published runs: mean test Dice")
             blocks.append(table([head, *rows], markdown, width))
         return "\n\n".join(blocks)
+
+
+@contextmanager
+def _of_this_version(folder: Path) -> Iterator[None]:
+    """Turn a table that lacks what this version writes into an error of the user's."""
+    try:
+        yield
     except (KeyError, TypeError, AttributeError, ValueError, csv.Error) as error:
         raise UserError(
             f"{folder}: its tables are of another version ({error!r}); run `dvc repro`"
@@ -129,7 +137,9 @@ def findings_block(folder: Path, task: str) -> str:
     Raises:
         UserError: if findings.json is missing or damaged.
     """
-    return "\n\n".join(_findings(_read(folder / "findings.json"), task, markdown=True, width=None))
+    tree = _read(folder / "findings.json")
+    with _of_this_version(folder):
+        return "\n\n".join(_findings(tree, task, markdown=True, width=None))
 
 
 def _findings(tree: dict[str, Any], task: str, markdown: bool, width: int | None) -> list[str]:
