@@ -13,7 +13,6 @@ from context_fbr.analysis.confidence_intervals import Interval
 from context_fbr.analysis.findings.assembly import Finding, Findings, findings, verdicts
 from context_fbr.analysis.findings.hypothesis import Claim
 from context_fbr.analysis.findings.magnitudes import magnitudes, published_magnitudes
-from context_fbr.analysis.findings.task_scores import one_window
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.result_files import write_json
 from context_fbr.core.errors import UserError
@@ -187,24 +186,18 @@ def test_a_modern_recipe_is_held_against_the_limit_of_the_primary_finding() -> N
 
 def test_a_larger_window_is_compared_with_that_of_the_patch_in_the_same_trainings() -> None:
     """Seeds differ by far more than windows do: only in pairs is the difference decided."""
-    own = study()
+    own = study(threshold=False)
     shifts = own.scores["seed"].map({0: 0.0, 1: 0.1, 2: 0.2}).astype(float)
-    rows = own.scores.assign(dsc=own.scores["dsc"] + shifts, window=own.scores["patch_size"])
+    rows = own.scores.assign(dsc=own.scores["dsc"] + shifts)
     sway = 0.001 * np.random.default_rng(4).standard_normal(len(rows))
-    trained = rows["seed"].notna()
-    larger = rows.assign(window=48, dsc=rows["dsc"] + 0.05 + sway)[trained & (rows["patch_size"] < 48)]
-    both = replace(own, scores=pd.concat([rows, larger], ignore_index=True))
-    found = by_id(both)
-    assert found["window"].estimate == pytest.approx(0.05, abs=0.001)
-    assert found["window"].verdict == "supported"
-    assert "a window of 48 minus one of 16" in found["window"].statistic
-    # All other findings are of the patch as window.
-    alone = by_id(replace(own, scores=rows))
-    assert found["norm_at_smallest_patch"].estimate == alone["norm_at_smallest_patch"].estimate
-    assert "window" not in alone
-    chosen, every = one_window(both)
-    pd.testing.assert_frame_equal(chosen.scores, rows)
-    assert len(every) == int(trained.sum()) + len(larger)
+    small = rows.assign(window=rows["patch_size"].astype(int))
+    larger = rows.assign(window=48, dsc=rows["dsc"] + 0.05 + sway)[rows["patch_size"] < 48]
+    windows = pd.concat([small, larger], ignore_index=True)
+    found = by_id(replace(own, scores=rows, windows=windows))["window"]
+    assert (found.estimate, found.verdict) == (pytest.approx(0.05, abs=0.001), "supported")
+    assert "a window of 48 minus one of 16" in found.statistic
+    assert found.cells == 3
+    assert "window" not in by_id(replace(own, scores=rows, windows=small))
 
 
 def widened(shift: float) -> Finding:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -45,13 +46,13 @@ def halves(curves: Curves, generator: np.random.Generator) -> Evidence:
     """Every comparison is of two draws of the same: norms, range arm, recipe; windows differ by noise."""
     names = [(model, name) for model, again in PAIRS for name in (model, again)]
     rows = draw(curves, generator, [*names, ("attention_unet", "unrelated")])
-    rows["window"] = rows["patch_size"]
     larger = rows[rows["patch_size"] < 48].assign(window=48)
     larger["dsc"] = (larger["dsc"] + 0.02 * generator.standard_normal(len(larger))).clip(0, 1)
     wide = draw(curves, generator, [("attention_unet", "attention_unet")], task="spheres_wide", sizes=[48])
-    wide["window"] = wide["patch_size"]
     of = {name: model for model, name in names} | {"unrelated": "attention_unet"}
-    return evidence(curves, pd.concat([rows, larger, wide], ignore_index=True), of)
+    windows = pd.concat([rows.assign(window=rows["patch_size"]), larger], ignore_index=True)
+    made = evidence(curves, pd.concat([rows, wide], ignore_index=True), of)
+    return replace(made, windows=windows)
 
 
 def wrong(found: dict[tuple[str, str], str]) -> Iterator[str]:

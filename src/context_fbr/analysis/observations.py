@@ -25,6 +25,9 @@ class Evidence:
     """By cell; None if it is not known."""
     nested: frozenset[str] = field(default=frozenset())
     """Tasks of which every cell has test cases of its own: nothing is paired."""
+    windows: pd.DataFrame | None = None
+    """As `scores` without the baselines, one row a test case and inference window, and its edge in voxels as
+    column `window`; None if only one window was scored."""
 
     @property
     def cells(self) -> pd.DataFrame:
@@ -56,7 +59,8 @@ def from_results(results: Results, converged: Mapping[tuple[str, str, int, int],
         [frame.astype({"patch_size": "Int64", "seed": "Int64"}) for frame in (results.scores, baselines)],
         ignore_index=True,
     )[[name for name in results.scores.columns if name != "padded"]]
-    return Evidence(scores, results.foreground_ratios, converged)
+    windows = getattr(results, "windows", None)
+    return Evidence(scores, results.foreground_ratios, converged, windows=windows)
 
 
 def is_baseline(model: str) -> bool:

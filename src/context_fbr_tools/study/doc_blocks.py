@@ -39,7 +39,7 @@ def _published() -> str:
         "network",
         "slope of Dice per doubling of the patch",
         "Dice within minus outside of the range",
-        f"recall, radii {level}",
+        f"least recall, radii {level}",
         f"background labelled, radii {level}",
         "R2: patch size; and range; and radius",
     ]
@@ -58,7 +58,7 @@ def _published() -> str:
                 name_of(network.model),
                 interval_text(network.slope, network.slope_low, network.slope_high, "+"),
                 interval_text(network.loss_outside, network.loss_outside_low, network.loss_outside_high, "+"),
-                f"{small['recall_mean'].min():.3f} or more",
+                f"{small['recall_mean'].min():.3f}",
                 f"{labelled.min():.3f} to {labelled.max():.3f}",
                 "; ".join(f"{value:.3f}" for value in explained),
             )

@@ -1,7 +1,7 @@
 """Scores of a task, and the pairs of models that hypotheses compare."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -20,11 +20,11 @@ class TaskScores:
 
     name: str
     scores: pd.DataFrame
-    """As `Evidence.scores`, of the window of each configuration."""
+    """As `Evidence.scores`."""
     grouped: pd.DataFrame
     """As of `assign_range_group`."""
     windows: pd.DataFrame
-    """The scores of all windows; without rows if there is no column `window`."""
+    """As `Evidence.windows`; without rows if there are none."""
     pairs: tuple[Pair, ...]
     """Those of `analysis.exchanged_norms` that the task has."""
     modern: tuple[Pair, ...]
@@ -55,7 +55,7 @@ class TaskScores:
 
 def tasks(evidence: Evidence, settings: Analysis) -> list[TaskScores]:
     """Split the evidence into tasks, in the order of the scores."""
-    evidence, windows = one_window(evidence)
+    windows = evidence.scores.iloc[:0] if evidence.windows is None else evidence.windows
     grouped = assign_range_group(evidence)
     found = []
     for name, scores in evidence.scores.groupby("task", sort=False):
@@ -67,19 +67,6 @@ def tasks(evidence: Evidence, settings: Analysis) -> list[TaskScores]:
         rows, every = (frame[frame["task"] == name] for frame in (grouped, windows))
         found.append(TaskScores(str(name), scores, rows, every, pairs, modern, settings.small_loss))
     return found
-
-
-def one_window(evidence: Evidence) -> tuple[Evidence, pd.DataFrame]:
-    """Return the evidence with one window a cell, the patch where it is among them, and the scores of all."""
-    scores = evidence.scores
-    if "window" not in scores:
-        return evidence, scores.iloc[:0]
-    other = scores["window"] != scores["patch_size"]
-    keys = ["task", "model", "patch_size", "seed"]
-    distance = (scores["window"] - scores["patch_size"]).abs().where(other, 0)
-    nearest = distance.groupby([scores[key] for key in keys], dropna=False).transform("min")
-    chosen = scores["seed"].isna() | distance.eq(nearest).fillna(True)
-    return replace(evidence, scores=scores[chosen]), scores[scores["seed"].notna()]
 
 
 def listed(sizes: Sequence[int]) -> str:
