@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from context_fbr.analysis.confidence_intervals import NOT_DECIDED
+from context_fbr.analysis.confidence_intervals import NOT_DECIDED, SUPPORTED
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.findings.hypothesis import PRIMARY
 from context_fbr.analysis.observations import is_baseline
@@ -165,9 +165,10 @@ def _magnitude(finding: Mapping[str, Any], prefix: str) -> str:
 def _verdict(finding: Mapping[str, Any], confidence: float) -> str:
     """Return the verdict with what it depends on: a pair, Holm's correction, a single case, cells."""
     remarks = [finding["reason"]] if finding["reason"] else []
-    differing = [part["name"] for part in finding["parts"] if part["verdict"] != finding["verdict"]]
-    if finding["verdict"] == NOT_DECIDED and finding["low"] is not None and differing:
-        remarks.append(f"decided for {', '.join(differing)} alone")
+    verdicts = {part["name"]: part["verdict"] for part in finding["parts"]}
+    if finding["verdict"] == NOT_DECIDED and SUPPORTED in verdicts.values():
+        others = [name for name, verdict in verdicts.items() if verdict != SUPPORTED]
+        remarks += [f"not supported for {'; '.join(others)}"] if others else []
     corrected = finding["p_holm"]
     if corrected is not None and finding["p"] <= 1 - confidence < corrected:
         remarks.append(f"p {corrected:.3f} after Holm's correction")

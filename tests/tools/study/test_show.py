@@ -62,7 +62,7 @@ def test_a_verdict_names_what_it_depends_on(folder: Path) -> None:
     slope |= {"verdict": "not decided", "p": 0.02, "p_holm": 0.06, "not_converged": 0}
     path.write_text(json.dumps(tree))
     text = show.findings_block(folder, "t")
-    assert "not decided; decided for UNet / Attention-UNet alone; depends on one case, case 7 |" in text
+    assert "not decided; not supported for another; depends on one case, case 7 |" in text
     assert "not decided; p 0.060 after Holm's correction |" in text
 
 

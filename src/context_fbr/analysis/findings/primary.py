@@ -87,8 +87,9 @@ def loss(task: TaskScores, model: str, sizes: Sequence[int]) -> list[Term]:
 
 
 def pair_name(pair: Pair) -> str:
-    """Return `UNet / UNet, instance norm`."""
-    return " / ".join(map(name_of, pair))
+    """Return `UNet` for UNet and `UNet, instance norm`, but `UNet / UNETR` for two networks."""
+    networks = [name_of(model).partition(", ")[0] for model in pair]
+    return " / ".join(dict.fromkeys(networks))
 
 
 def pairs_text(pairs: Sequence[Pair]) -> str:
