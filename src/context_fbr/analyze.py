@@ -3,13 +3,13 @@
 python -m context_fbr.analyze
 """
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
 from context_fbr.analysis import foreground_ranges, summary
-from context_fbr.analysis.findings import findings
+from context_fbr.analysis.findings.assembly import Findings, findings
+from context_fbr.analysis.findings.magnitudes import published_magnitudes
 from context_fbr.analysis.observations import Evidence, from_results
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.analysis.results import CONFIG_COLUMNS, Results, read_results
@@ -44,29 +44,33 @@ def write(results: Results, settings: Analysis, metrics: Path = METRICS, plots: 
     if results.windows is not None:
         write_csv(metrics / "windows.csv", window_table(results.windows, settings.confidence))
         atomic.write_bytes(plots / "windows.png", windows.windows(results.windows))
-    means = write_report(evidence, settings, metrics, plots)
+    found = findings(evidence, settings, published_magnitudes())
+    means = write_report(evidence, found, settings.confidence, metrics, plots)
     write_json(metrics / "headline.json", summary.headline(means))
     atomic.write_bytes(plots / "learning_curves.png", learning_curves.learning_curves(results.history))
 
 
-def write_report(evidence: Evidence, settings: Analysis, tables: Path, plots: Path) -> pd.DataFrame:
+def write_report(
+    evidence: Evidence, found: Findings, confidence: float, tables: Path, plots: Path
+) -> pd.DataFrame:
     """Write all tables into `tables`, all figures and their data into `plots`.
 
     Returns:
         The summary, a row for each (task, model, patch size).
     """
-    confidence = settings.confidence
+    means = write_tables(evidence, found, confidence, tables)
+    write_csv(tables / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
+    _draw(evidence, means, confidence, plots)
+    return means
+
+
+def write_tables(evidence: Evidence, found: Findings, confidence: float, tables: Path) -> pd.DataFrame:
+    """Write what is computed over all cells of a configuration into `tables`; return the summary."""
     means = summary.summarise(evidence, confidence)
     write_json(tables / "summary.json", summary.tree_of(means))
     write_csv(tables / "differences.csv", difference_table(evidence, confidence))
     write_csv(tables / "range_intervals.csv", foreground_ranges.range_intervals(evidence, confidence))
-    write_csv(tables / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
-    found = [
-        {name: summary.number(v) if isinstance(v, float) else v for name, v in asdict(finding).items()}
-        for finding in findings(evidence, settings)
-    ]
-    write_json(tables / "findings.json", {"confidence": confidence, "findings": found})
-    _draw(evidence, means, confidence, plots)
+    write_json(tables / "findings.json", found.tree(confidence))
     return means
 
 

@@ -5,468 +5,335 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from made_study import RANGES, RATIOS, SIZES, study
+from made_study import RANGES, SIZES, study
 from small_results import SETTINGS
 
-from context_fbr.analysis import confidence_intervals as verdicts_module
+from context_fbr.analysis import confidence_intervals
 from context_fbr.analysis.confidence_intervals import Interval
-from context_fbr.analysis.findings import Finding, findings
-from context_fbr.analysis.hypotheses import CLAIM, RIVAL
+from context_fbr.analysis.findings.assembly import Finding, Findings, findings, verdicts
+from context_fbr.analysis.findings.hypothesis import Claim
+from context_fbr.analysis.findings.magnitudes import magnitudes, published_magnitudes
 from context_fbr.analysis.observations import Evidence
-from context_fbr.analysis.results import CELL_COLUMNS
+from context_fbr.analysis.result_files import write_json
+from context_fbr.core.errors import UserError
 
 
-def by_id(evidence: Evidence) -> dict[str, Finding]:
-    return {finding.id: finding for finding in findings(evidence, SETTINGS)}
+def by_id(evidence: Evidence, **settings: object) -> dict[str, Finding]:
+    found = findings(evidence, SETTINGS.model_copy(update=settings))
+    return {finding.id: finding for finding in found.findings}
 
 
-def test_claims_that_were_built_in_are_supported_and_their_opposites_contradicted() -> None:
-    found = by_id(study())
-    verdicts = {
-        "larger_patches_attention_unet": "supported",
-        "loses_little_unet": "supported",
-        "loses_more_attention_unet": "supported",
-        # Patch 16 has the widest range, and the lowest Dice of Attention-UNet.
-        "wide_range_attention_unet": "contradicted",
-        "small_objects_attention_unet": "supported",
-        # The loss is the same where small objects are within the range of a smaller patch.
-        "equal_size_attention_unet": "supported",
-        "equal_size_unet": "supported",
-        "no_context_unet": "supported",
-        "no_context_attention_unet": "supported",
+def reasons(found: Findings) -> dict[str, str]:
+    return {absent.id: absent.reason for absent in found.not_asked}
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, Finding]:
+    """UNet with batch norm; Attention-UNet, with instance norm, is worse at small patches and on small objects."""
+    return by_id(study())
+
+
+def mean(evidence: Evidence, model: str, size: int, *cases: object) -> float:
+    rows = evidence.scores[(evidence.scores["model"] == model) & (evidence.scores["patch_size"] == size)]
+    return float(rows["dsc"].mean())
+
+
+def test_what_was_built_in_is_supported_and_what_was_not_is_contradicted(made: dict[str, Finding]) -> None:
+    assert {name: finding.verdict for name, finding in made.items()} == {
+        "norm_at_smallest_patch": "supported",
+        "loss_outside_by_norm": "supported",
+        "slope_by_norm": "supported",
+        "small_slope": "supported",
+        "small_objects": "contradicted",  # half of each small object is missed
     }
-    assert {name: found[name].verdict for name in verdicts} == verdicts
-    assert found["larger_patches_unet"].verdict == "not decided"
-
-
-def test_the_slope_is_that_of_a_straight_line_through_the_means() -> None:
-    finding = by_id(study())["larger_patches_attention_unet"]
-    rows = study().scores
-    means = rows[rows["model"] == "attention_unet"].groupby("patch_size")["dsc"].mean()
-    slope = np.polyfit(np.log2(np.array(SIZES)), means.to_numpy(float), 1)[0]
-    assert finding.estimate == pytest.approx(slope)
-    assert finding.low is not None
-    assert finding.low < slope
-
-
-def test_if_the_range_itself_costs_dice_the_rival_explanation_is_contradicted() -> None:
-    """Now small objects are only lost where they lie below the range, not where they are within."""
-    evidence = study()
-    low = evidence.scores["patch_size"].map({size: low for size, (low, _) in RANGES.items()}).astype(float)
-    lost = 0.4 * (evidence.scores["fg_ratio"] <= low)
-    scores = evidence.scores.assign(
-        dsc=0.95 - lost + 0.002 * np.random.default_rng(1).standard_normal(len(lost))
+    swapped = by_id(study(), exchanged_norms=(("attention_unet", "unet"),))
+    for name in ("norm_at_smallest_patch", "loss_outside_by_norm", "slope_by_norm"):
+        assert swapped[name].verdict == "contradicted"
+        assert swapped[name].estimate == pytest.approx(-made[name].estimate)
+    steep = study()
+    rising = 0.1 * np.log2(steep.scores["patch_size"].astype(float)).fillna(0)
+    assert (
+        by_id(replace(steep, scores=steep.scores.assign(dsc=rising)))["small_slope"].verdict == "contradicted"
     )
-    found = by_id(replace(evidence, scores=scores))
-    assert found["equal_size_unet"].verdict == "contradicted"
-    assert found["wide_range_unet"].verdict == "supported"
-    assert found["loses_little_unet"].verdict == "contradicted"
 
 
-def test_a_finding_counts_its_cells_and_those_that_have_not_converged() -> None:
-    found = by_id(study())
-    slope = found["larger_patches_attention_unet"]
-    assert (slope.cells, slope.not_converged, slope.kind) == (9, 1, CLAIM)
-    pair = found["loses_more_attention_unet"]  # patch 16 has no case outside of its range
-    assert (pair.cells, pair.not_converged) == (12, 0)
-    assert "patch 32, 48" in pair.statistic
+def test_there_are_at_most_nine_findings_two_of_them_primary() -> None:
+    found = findings(study(), SETTINGS)
+    assert len(found.findings) + len(found.not_asked) == 9
+    roles = [h.role for h in (*found.findings, *found.not_asked)]
+    assert roles.count("primary") == 2
+    assert reasons(found) == {
+        "wide_range": "no task t_wide",
+        "window": "one window a training",
+        "by_surface_dice": "no surface Dice",
+        "modern_recipe": "no model with a modern recipe",
+    }
 
 
-def test_losing_more_is_the_difference_of_the_losses_averaged_over_patch_sizes() -> None:
-    evidence = study()
-    loss = {}
-    for model in ("unet", "attention_unet"):
-        of_sizes = []
-        for size in (32, 48):
-            own = evidence.scores.query("model == @model and patch_size == @size")
+def test_the_magnitudes_are_those_by_hand(made: dict[str, Finding]) -> None:
+    own = study()
+    assert made["norm_at_smallest_patch"].estimate == pytest.approx(
+        mean(own, "unet", 16) - mean(own, "attention_unet", 16)
+    )
+    slopes = {
+        model: np.polyfit(np.log2(SIZES), [mean(own, model, size) for size in SIZES], 1)[0]
+        for model in ("unet", "attention_unet")
+    }
+    assert made["slope_by_norm"].estimate == pytest.approx(slopes["attention_unet"] - slopes["unet"])
+    assert made["small_slope"].estimate == pytest.approx(slopes["unet"])
+    losses = []
+    for size in (32, 48):  # patch 16 has no case outside of its range
+        for sign, model in ((1, "attention_unet"), (-1, "unet")):
+            rows = own.scores[(own.scores["model"] == model) & (own.scores["patch_size"] == size)]
             low, high = RANGES[size]
-            within = (own["fg_ratio"] > low) & (own["fg_ratio"] < high)
-            of_sizes.append(own["dsc"][within].mean() - own["dsc"][~within].mean())
-        loss[model] = np.mean(of_sizes)
-    found = by_id(evidence)
-    assert found["loses_little_unet"].estimate == pytest.approx(loss["unet"])
-    assert found["loses_more_attention_unet"].estimate == pytest.approx(loss["attention_unet"] - loss["unet"])
+            within = (rows["fg_ratio"] > low) & (rows["fg_ratio"] < high)
+            losses.append(sign * (rows["dsc"][within].mean() - rows["dsc"][~within].mean()) / 2)
+    assert made["loss_outside_by_norm"].estimate == pytest.approx(sum(losses))
+    assert "mean of patch 32, 48" in made["loss_outside_by_norm"].statistic
+    assert (made["loss_outside_by_norm"].cells, made["loss_outside_by_norm"].not_converged) == (12, 0)
+    assert (made["norm_at_smallest_patch"].cells, made["norm_at_smallest_patch"].not_converged) == (6, 1)
 
 
-def test_a_rival_explanation_is_marked_as_such() -> None:
-    found = by_id(study())
-    assert found["no_context_unet"].kind == RIVAL
+PAIRS = (("unet", "attention_unet"), ("unet", "third"))
+
+
+def three(shift: float, noise: float = 0.004) -> Evidence:
+    """A third network: UNet, but for a shift of Dice."""
+    own = study(noise=noise)
+    third = own.scores[own.scores["model"] == "unet"]
+    sway = 0.001 * np.random.default_rng(4).standard_normal(len(third))
+    ratios = own.ratios[own.ratios["model"] == "unet"].assign(model="third")
+    return Evidence(
+        pd.concat(
+            [own.scores, third.assign(model="third", dsc=third["dsc"] + shift + sway)], ignore_index=True
+        ),
+        pd.concat([own.ratios, ratios], ignore_index=True),
+        None,
+    )
+
+
+def test_a_primary_finding_is_supported_only_if_every_pair_is() -> None:
+    one = by_id(three(-0.04), exchanged_norms=PAIRS)["norm_at_smallest_patch"]  # 0.04 is a small difference
+    assert one.low > SETTINGS.small_loss
+    assert one.verdict == "not decided"
+    assert [(part.name, part.verdict) for part in one.parts] == [
+        ("UNet / Attention-UNet", "supported"), ("UNet / third", "contradicted"),
+    ]  # fmt: skip
+    both = by_id(three(-0.2), exchanged_norms=PAIRS)["norm_at_smallest_patch"]
+    assert both.verdict == "supported"
+    parts = [part.estimate for part in both.parts]
+    assert both.estimate == pytest.approx(np.mean(parts))
+    none = by_id(three(+0.8), exchanged_norms=(("unet", "third"),))["norm_at_smallest_patch"]
+    assert none.verdict == "contradicted"
+
+
+def test_a_pair_that_the_study_lacks_is_left_out(made: dict[str, Finding]) -> None:
+    pairs = (("unet", "attention_unet"), ("unet", "absent"), ("absent", "unet"))
+    assert by_id(study(), exchanged_norms=pairs) == made
+    found = findings(study(), SETTINGS.model_copy(update={"exchanged_norms": (("unet", "absent"),)}))
+    assert [finding.id for finding in found.findings] == ["small_slope", "small_objects"]
+    assert reasons(found)["norm_at_smallest_patch"] == "no pair of models with exchanged norm"
+    assert reasons(found)["loss_outside_by_norm"] == "no pair of models with exchanged norm"
+
+
+def test_one_patch_size_without_cases_outside_asks_neither_for_slopes_nor_for_losses() -> None:
+    own = study()
+    one = replace(own, scores=own.scores[own.scores["patch_size"].fillna(16) == 16])
+    found = reasons(findings(one, SETTINGS))
+    assert found["slope_by_norm"] == found["small_slope"] == "one patch size only"
+    assert found["loss_outside_by_norm"] == "no patch size has test cases within and outside"
 
 
 def test_without_spread_between_trainings_nothing_is_decided_and_the_reason_is_given() -> None:
-    found = by_id(study(seeds=1))
-    slope = found["larger_patches_attention_unet"]
+    slope = by_id(study(seeds=1))["slope_by_norm"]
     assert slope.estimate is not None
-    assert (slope.low, slope.verdict) == (None, "not decided")
+    assert (slope.low, slope.p, slope.p_holm, slope.verdict) == (None, None, None, "not decided")
     assert slope.reason == "a single training or test case has no interval"
+    assert slope.depends_on_case is None
 
 
-def test_what_cannot_be_asked_of_the_data_is_not_decided() -> None:
-    evidence = study(threshold=False)
-    one = evidence.scores[evidence.scores["patch_size"] == 16]
-    found = by_id(replace(evidence, scores=one, ratios=evidence.ratios[evidence.ratios["patch_size"] == 16]))
-    for name, reason in {
-        "larger_patches_unet": "one patch size only",
-        "loses_little_unet": "no patch size has test cases within and outside",
-        "small_objects_unet": "no patch size has test cases below and above",
-        "equal_size_unet": "no test case is below the range of the largest patch",
-        "wide_range_unet": "all ranges are equally wide",
-    }.items():
-        assert found[name].verdict == "not decided"
-        assert found[name].estimate is None
-        assert found[name].reason.startswith(reason)
-    assert "no_context_unet" not in found
+def with_surface(evidence: Evidence, surface: pd.Series) -> Evidence:
+    return replace(evidence, scores=evidence.scores.assign(surface_dice=surface))
+
+
+def test_surface_dice_stands_beside_dice_and_decides_a_finding_of_its_own() -> None:
+    own = study()
+    same = by_id(with_surface(own, own.scores["dsc"]))
+    for name in ("norm_at_smallest_patch", "loss_outside_by_norm", "slope_by_norm", "small_slope"):
+        finding = same[name]
+        assert (finding.surface_estimate, finding.surface_low, finding.surface_verdict) == (
+            finding.estimate, finding.low, "supported",
+        )  # fmt: skip
+    assert same["by_surface_dice"].verdict == "supported"
+    assert [part.name for part in same["by_surface_dice"].parts] == [
+        "UNet / Attention-UNet", "outside", "outside, UNet / Attention-UNet",
+    ]  # fmt: skip
+    # The loss outside of the range is the same for both: only the first primary finding holds by surface Dice.
+    level = own.scores["model"].map({"unet": 0.9, "attention_unet": 0.5, "threshold": 1.0})
+    sway = 0.001 * np.random.default_rng(4).standard_normal(len(level))
+    flat = by_id(with_surface(own, level + sway))
+    assert flat["norm_at_smallest_patch"].surface_verdict == "supported"
+    assert flat["loss_outside_by_norm"].surface_verdict == "not decided"
+    assert flat["by_surface_dice"].verdict == "not decided"
+
+
+def test_a_modern_recipe_is_held_against_the_limit_of_the_primary_finding() -> None:
+    recipe = {"exchanged_norms": (), "modern_recipe": (("unet", "third"),)}
+    for shift, verdict in ((-0.01, "contradicted"), (-0.2, "supported")):
+        finding = by_id(three(shift), **recipe)["modern_recipe"]
+        assert (finding.verdict, finding.estimate) == (verdict, pytest.approx(-shift, abs=0.002))
+
+
+def test_a_larger_window_is_compared_with_that_of_the_patch_in_the_same_trainings() -> None:
+    """Seeds differ by far more than windows do: only in pairs is the difference decided."""
+    own = study(threshold=False)
+    shifts = own.scores["seed"].map({0: 0.0, 1: 0.1, 2: 0.2}).astype(float)
+    rows = own.scores.assign(dsc=own.scores["dsc"] + shifts)
+    sway = 0.001 * np.random.default_rng(4).standard_normal(len(rows))
+    small = rows.assign(window=rows["patch_size"].astype(int))
+    larger = rows.assign(window=48, dsc=rows["dsc"] + 0.05 + sway)[rows["patch_size"] < 48]
+    windows = pd.concat([small, larger], ignore_index=True)
+    found = by_id(replace(own, scores=rows, windows=windows))["window"]
+    assert (found.estimate, found.verdict) == (pytest.approx(0.05, abs=0.001), "supported")
+    assert "a window of 48 minus one of 16" in found.statistic
+    assert found.cells == 3
+    assert "window" not in by_id(replace(own, scores=rows, windows=small))
+
+
+def widened(shift: float) -> Finding:
+    """Widened, everything outside of the narrow range of patch 48 gains 0.1; ratios differ by `shift`."""
+    own = study()
+    wide = own.scores[own.scores["patch_size"].eq(48).fillna(False)].copy()
+    low, high = RANGES[48]
+    outside = (wide["fg_ratio"] <= low) | (wide["fg_ratio"] >= high)
+    wide["dsc"] += np.where(outside, 0.1, -0.5) + 0.001 * np.random.default_rng(1).standard_normal(len(wide))
+    wide = wide.assign(
+        task="t_wide", filename="t_wide " + wide["filename"], fg_ratio=wide["fg_ratio"] + shift
+    )
+    scores = pd.concat([own.scores.assign(filename="t " + own.scores["filename"]), wide], ignore_index=True)
+    ratios = own.ratios[own.ratios["patch_size"] == 48].assign(task="t_wide", foreground_ratio=[0.0, 1.0] * 6)
+    every = replace(own, scores=scores, ratios=pd.concat([own.ratios, ratios]), converged=None)
+    found = findings(every, SETTINGS)
+    return next(f for f in found.findings if (f.task, f.id) == ("t", "wide_range"))
+
+
+def test_a_wide_range_is_judged_on_cases_outside_of_the_narrow_one_in_pairs_of_equal_volumes() -> None:
+    paired, unpaired = widened(0.0), widened(1e-6)
+    for finding in (paired, unpaired):
+        assert finding.estimate == pytest.approx(0.1, abs=0.001)
+        assert finding.cells == 12
+        assert "UNet patch 48; Attention-UNet patch 48" in finding.statistic
+    assert paired.verdict == "supported"
+    assert paired.high - paired.low < 0.1 * (unpaired.high - unpaired.low)
+
+
+def test_false_positives_and_misses_are_told_apart_on_the_smallest_third() -> None:
+    own = study()
+    rows = own.scores
+    for over, verdict in ((True, "supported"), (False, "contradicted")):
+        size = np.linspace(2.0, 3.0, len(rows))  # a prediction of twice the label, or of half of it
+        dice = 2 / (1 + size)
+        differing = size - 1 if over else 1 - 1 / size
+        finding = by_id(replace(own, scores=rows.assign(dsc=dice, abs_diff=differing)))["small_objects"]
+        assert finding.verdict == verdict
+        (recall,) = finding.parts
+        assert recall.estimate == pytest.approx(1.0 if over else np.mean(1 / size), abs=0.05)
+
+
+def test_a_verdict_that_depends_on_one_case_names_it() -> None:
+    """One case is all of the difference between the networks."""
+    own = study(noise=0.02)
+    level = np.where(own.scores["model"] == "unet", 0.9, 0.8)
+    sway = 0.001 * np.random.default_rng(4).standard_normal(len(level))
+    one = own.scores["filename"] == "case 3"
+    scores = own.scores.assign(dsc=level + sway)
+    assert by_id(replace(own, scores=scores))["norm_at_smallest_patch"].depends_on_case is None
+    flat = scores.assign(dsc=np.where(one & (own.scores["model"] == "attention_unet"), 0.1, 0.9 + sway))
+    # By the case alone: 0.04 on average, and 0 without it; a limit between the two is decided by it.
+    finding = by_id(replace(own, scores=flat), small_loss=0.039)["norm_at_smallest_patch"]
+    assert (finding.verdict, finding.depends_on_case) == ("not decided", "case 3")
+
+
+def test_a_verdict_that_rests_on_cells_that_have_not_converged_is_not_decided(
+    made: dict[str, Finding],
+) -> None:
+    """One of the three trainings is left, which has no interval."""
+    own = study()
+    converged = {key: key[1:3] != ("attention_unet", 16) or key[3] == 2 for key in own.converged}
+    found = by_id(replace(own, converged=converged))["norm_at_smallest_patch"]
+    assert (made["norm_at_smallest_patch"].verdict, found.verdict) == ("supported", "not decided")
+    assert found.reason == "supported only if cells count that have not converged"
+    assert (found.estimate, found.not_converged) == (made["norm_at_smallest_patch"].estimate, 2)
+
+
+def test_the_verdicts_alone_are_those_of_the_findings(made: dict[str, Finding]) -> None:
+    assert verdicts(study(), SETTINGS) == {("t", name): finding.verdict for name, finding in made.items()}
+
+
+def test_tasks_are_answered_in_the_order_of_the_results_each_from_its_own_rows() -> None:
+    first, second = study(), study()
+    both = Evidence(
+        pd.concat(
+            [first.scores.assign(task="z"), second.scores.assign(task="a", dsc=0.5)], ignore_index=True
+        ),
+        pd.concat([first.ratios.assign(task="z"), second.ratios.assign(task="a")], ignore_index=True),
+        None,
+    )
+    found = findings(both, SETTINGS).findings
+    assert list(dict.fromkeys(f.task for f in found)) == ["z", "a"]
+    assert {f.task: f.estimate for f in found if f.id == "slope_by_norm"}["a"] == 0.0
 
 
 def test_with_test_sets_of_their_own_equal_names_pair_nothing() -> None:
     """The findings are those of cells whose cases have names that occur once; paired, they are others."""
     paired = study(noise=0.02, threshold=False)
     nested = replace(paired, nested=frozenset({"t"}))
-    keys = paired.scores[CELL_COLUMNS].astype(str).agg(" ".join, axis=1)
+    keys = paired.scores[["task", "model", "patch_size", "seed"]].astype(str).agg(" ".join, axis=1)
     renamed = replace(nested, scores=paired.scores.assign(filename=keys + paired.scores["filename"]))
-    assert findings(nested, SETTINGS) == findings(renamed, SETTINGS)
-    assert findings(nested, SETTINGS) != findings(paired, SETTINGS)
-
-
-def test_a_verdict_that_rests_on_cells_that_have_not_converged_is_not_decided() -> None:
-    """The slope comes from patch 16 alone, whose trainings failed."""
-    evidence = study()
-    failed = (evidence.scores["patch_size"] == 16).fillna(False) & (
-        evidence.scores["model"] == "attention_unet"
-    )
-    noise = 0.004 * np.random.default_rng(3).standard_normal(len(failed))
-    scores = evidence.scores.assign(dsc=np.where(failed, 0.2, 0.8) + noise)
-    converged = {key: key[1:3] != ("attention_unet", 16) for key in evidence.converged}
-    sound = by_id(replace(evidence, scores=scores))["larger_patches_attention_unet"]
-    found = by_id(replace(evidence, scores=scores, converged=converged))["larger_patches_attention_unet"]
-    assert (sound.verdict, found.verdict) == ("supported", "not decided")
-    assert found.reason == "supported only if cells count that have not converged"
-    assert found.estimate == sound.estimate
-    assert found.not_converged == 3
-    assert abs(found.converged_estimate) < 0.01
-
-
-def test_a_patch_size_with_a_single_case_in_a_group_is_left_out_and_takes_no_interval_away() -> None:
-    evidence = study()
-    few = evidence.ratios.assign(
-        foreground_ratio=evidence.ratios["foreground_ratio"].where(
-            evidence.ratios["patch_size"] != 32,
-            evidence.ratios["foreground_ratio"].map({0.01: 0.0011, 0.6: 0.6}),
-        )
-    )
-    found = by_id(replace(evidence, ratios=few))["loses_little_unet"]
-    assert found.statistic.startswith("mean Dice within minus outside, patch 48;")
-    assert found.low is not None
-
-
-def test_the_threshold_s_distance_is_a_claim_of_its_own_on_pairs_of_cases() -> None:
-    evidence = study()
-    far = evidence.scores.assign(
-        hausdorff=np.where(evidence.scores["model"] == "threshold", 9.0, 2.0)
-        + 0.1 * np.random.default_rng(2).random(len(evidence.scores))
-    )
-    empty = (far["model"] == "unet") & (far["filename"] == "case 0")
-    found = by_id(replace(evidence, scores=far.assign(hausdorff=far["hausdorff"].mask(empty))))
-    finding = found["no_context_distance_unet"]
-    assert (finding.unit, finding.verdict) == ("voxels", "contradicted")
-    assert finding.estimate == pytest.approx(-7, abs=0.1)
-
-
-def constant(levels: dict[int, float], threshold: float, ratios: np.ndarray = RATIOS) -> Evidence:
-    """UNet with a Dice by patch size, and a threshold with one of its own; little noise."""
-    generator = np.random.default_rng(5)
-    rows = [
-        (
-            "t",
-            "unet",
-            size,
-            seed,
-            f"case {n}",
-            dice + 0.001 * generator.standard_normal(),
-            10 * dice + 0.01 * n,
-            0.1,
-            r,
-        )
-        for size, dice in levels.items()
-        for seed in range(3)
-        for n, r in enumerate(ratios)
-    ]
-    rows += [
-        (
-            "t",
-            "threshold",
-            None,
-            None,
-            f"case {n}",
-            threshold - 0.001 * generator.random(),
-            6 + 0.01 * n,
-            0.1,
-            r,
-        )
-        for n, r in enumerate(ratios)
-    ]
-    scores = pd.DataFrame(
-        rows, columns=[*CELL_COLUMNS, "filename", "dsc", "hausdorff", "abs_diff", "fg_ratio"]
-    )
-    patches = pd.DataFrame(
-        [("t", "unet", size, seed, ratio) for size in levels for seed in range(3) for ratio in RANGES[size]],
-        columns=[*CELL_COLUMNS, "foreground_ratio"],
-    )
-    return Evidence(scores.astype({"patch_size": "Int64", "seed": "Int64"}), patches, None)
-
-
-@pytest.mark.parametrize(
-    ("threshold", "verdict"),
-    [
-        (0.95, "supported"),
-        (0.84, "supported"),
-        (0.79, "not decided"),
-        (0.7, "contradicted"),
-        (0.5, "contradicted"),
-    ],
-)
-def test_a_threshold_is_held_against_the_best_patch_size(threshold: float, verdict: str) -> None:
-    """Patch 32 is the best, neither the first nor the last; as well is no worse than by 0.05: from 0.80 on."""
-    noise = 0.02 if verdict == "not decided" else 0.0
-    evidence = constant({16: 0.6, 32: 0.85, 48: 0.4}, threshold)
-    sway = noise * np.random.default_rng(1).standard_normal(len(evidence.scores))
-    finding = by_id(replace(evidence, scores=evidence.scores.assign(dsc=evidence.scores["dsc"] + sway)))[
-        "no_context_unet"
-    ]
-    assert "minus that of patch 32" in finding.statistic
-    assert finding.estimate == pytest.approx(threshold - 0.85, abs=0.02)
-    assert finding.verdict == verdict
-
-
-def test_the_distance_of_a_threshold_is_compared_at_the_patch_that_is_best_in_dice() -> None:
-    found = by_id(constant({16: 0.6, 32: 0.85, 48: 0.4}, 0.7))["no_context_distance_unet"]
-    assert "of patch 32, the best in Dice" in found.statistic
-    assert found.estimate == pytest.approx(8.5 - 6, abs=1e-9)
-    assert found.verdict == "supported"  # the network's distance is the greater one
-    less = by_id(constant({16: 0.3, 32: 0.5, 48: 0.4}, 0.7))["no_context_distance_unet"]
-    assert (less.estimate, less.verdict) == (pytest.approx(5 - 6, abs=1e-9), "contradicted")
-
-
-def test_equal_size_compares_the_same_cases_up_to_the_largest_that_is_below_the_range() -> None:
-    """By hand: patch 48 has 0.01 to 0.06 below its range from 0.06; 32 has them within, from 0.005 on."""
-    ratios = np.array(
-        [0.004, 0.01, 0.02, 0.06, 0.3]
-    )  # 0.06 itself is below the range, and counts on both sides
-    evidence = constant({32: 0.8, 48: 0.8}, 0.5, ratios)
-    dice = {
-        32: dict(zip(ratios, (0.10, 0.50, 0.60, 0.90, 0.2), strict=True)),
-        48: dict(zip(ratios, (0.20, 0.30, 0.35, 0.40, 0.1), strict=True)),
-    }
-    own = evidence.scores[evidence.scores["patch_size"].notna()]
-    own = own.assign(dsc=[dice[s][r] for s, r in zip(own["patch_size"], own["fg_ratio"], strict=True)])
-    patches = pd.DataFrame(
+    numbers = [
         [
-            ("t", "unet", size, seed, r)
-            for size, r in ((32, 0.005), (32, 0.9), (48, 0.06), (48, 0.2))
-            for seed in range(3)
-        ],
-        columns=[*CELL_COLUMNS, "foreground_ratio"],
-    )
-    found = by_id(Evidence(own, patches, None))["equal_size_unet"]
-    assert found.estimate == pytest.approx((0.5 + 0.6 + 0.9) / 3 - (0.3 + 0.35 + 0.4) / 3)
-    assert found.cells == 6
-
-
-def test_a_wide_range_is_judged_on_the_cases_that_only_it_has_within() -> None:
-    """Widest: patch 16, from 0 to 1; narrowest: 48, from 0.06 to 0.2. The cases at 0.06 and 0.2 are outside of it."""
-    ratios = np.array([0.0, 0.03, 0.06, 0.1, 0.2, 0.5, 1.0])
-    evidence = constant({16: 0.8, 48: 0.8}, 0.5, ratios)
-    dice = {
-        16: dict(zip(ratios, (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.0), strict=True)),
-        48: dict(zip(ratios, (1.0, 0.1, 0.2, 0.9, 0.3, 0.4, 1.0), strict=True)),
-    }
-    own = evidence.scores[evidence.scores["patch_size"].notna()]
-    own = own.assign(dsc=[dice[s][r] for s, r in zip(own["patch_size"], own["fg_ratio"], strict=True)])
-    found = by_id(replace(evidence, scores=own))["wide_range_unet"]
-    assert "patch 16 minus patch 48" in found.statistic
-    assert found.estimate == pytest.approx((0.5 + 0.6 + 0.8 + 0.9) / 4 - (0.1 + 0.2 + 0.3 + 0.4) / 4)
-
-
-def test_small_objects_are_those_below_the_range_and_large_ones_above() -> None:
-    ratios = np.array([0.001, 0.06, 0.1, 0.2, 0.4])
-    evidence = constant({48: 0.8}, 0.5, ratios)
-    dice = dict(zip(ratios, (0.1, 0.3, 0.9, 0.6, 0.8), strict=True))
-    own = evidence.scores[evidence.scores["patch_size"].notna()]
-    own = own.assign(dsc=own["fg_ratio"].map(dice))
-    found = by_id(replace(evidence, scores=own))["small_objects_unet"]
-    assert found.estimate == pytest.approx(0.7 - 0.2)
-    little = by_id(replace(evidence, scores=own))["loses_little_unet"]
-    assert little.estimate is None  # a single case is within
+            (f.id, f.estimate, f.low, f.verdict)
+            for f in findings(evidence, SETTINGS).findings
+            if f.id != "small_objects"
+        ]
+        for evidence in (nested, renamed, paired)
+    ]
+    assert numbers[0] == numbers[1] != numbers[2]
 
 
 @pytest.mark.parametrize(
     ("low", "high", "verdicts"),
     [
-        # above 0.05, below 0.05, positive
-        (0.051, 0.2, ("supported", "contradicted", "supported")),
-        (0.05, 0.2, ("not decided", "not decided", "supported")),
-        (0.01, 0.05, ("not decided", "not decided", "supported")),
-        (0.01, 0.049, ("contradicted", "supported", "supported")),
-        (0.0, 0.04, ("contradicted", "supported", "not decided")),
-        (-0.1, 0.1, ("not decided", "not decided", "not decided")),
-        (-0.1, 0.0, ("contradicted", "supported", "not decided")),
-        (-0.1, -0.01, ("contradicted", "supported", "contradicted")),
+        # above 0.05, below 0.05, above 0, between -0.05 and 0.05
+        (0.051, 0.2, ("supported", "contradicted", "supported", "contradicted")),
+        (0.05, 0.2, ("not decided", "not decided", "supported", "not decided")),
+        (0.01, 0.05, ("not decided", "not decided", "supported", "not decided")),
+        (0.01, 0.049, ("contradicted", "supported", "supported", "supported")),
+        (-0.1, 0.1, ("not decided", "not decided", "not decided", "not decided")),
+        (-0.1, 0.0, ("contradicted", "supported", "not decided", "not decided")),
+        (-0.2, -0.06, ("contradicted", "supported", "contradicted", "contradicted")),
     ],
 )
-def test_an_interval_decides_where_it_lies_as_a_whole_on_one_side(
-    low: float, high: float, verdicts: tuple[str, str, str]
+def test_an_interval_decides_where_it_is_as_a_whole_on_one_side(
+    low: float, high: float, verdicts: tuple[str, ...]
 ) -> None:
     found = Interval((low + high) / 2, low, high)
-    assert (
-        verdicts_module.above(found, 0.05), verdicts_module.below(found, 0.05), verdicts_module.positive(found)
-    ) == verdicts  # fmt: skip
-
-
-def test_converged_cells_that_say_the_opposite_leave_a_verdict_undecided() -> None:
-    """All cells: the slope is positive. The converged ones, seeds 1 and 2 of each: it is negative."""
-    evidence = constant({16: 0.5, 32: 0.6, 48: 0.7}, 0.5)
-    own = evidence.scores[evidence.scores["patch_size"].notna()]
-    sound = own["seed"] > 0
-    falling = own["patch_size"].map({16: 0.52, 32: 0.51, 48: 0.50}).astype(float)
-    rising = own["patch_size"].map({16: 0.0, 32: 0.4, 48: 0.8}).astype(float)
-    sway = 0.001 * np.random.default_rng(4).standard_normal(len(own))
-    scores = own.assign(dsc=np.where(sound, falling, rising) + sway)
-    keys = scores[CELL_COLUMNS].drop_duplicates().itertuples(index=False, name=None)
-    found = by_id(replace(evidence, scores=scores, converged={key: key[3] > 0 for key in keys}))
-    slope = found["larger_patches_unet"]
-    assert slope.estimate > 0 > slope.converged_high
-    assert (slope.verdict, slope.cells, slope.not_converged) == ("not decided", 9, 3)
-
-
-STATEMENTS = {
-    "larger_patches_{}": (CLAIM, "{} does better with larger patches"),
-    "loses_little_unet": (CLAIM, "UNet loses little outside of the training range"),
-    "loses_more_attention_unet": (CLAIM, "Attention-UNet loses more outside of the training range than UNet"),
-    "wide_range_{}": (CLAIM, "A wide range of foreground ratios in training makes {} robust"),
-    "small_objects_{}": (RIVAL, "Of the test cases outside of the range, {} fails on the small ones"),
-    "equal_size_{}": (
-        RIVAL, "It is not the range: {} does no better on small objects where they are within it",
-    ),
-    "no_context_{}": (RIVAL, "No context is needed: a threshold has as good a Dice as {} at its best"),
-    "no_context_distance_{}": (
-        RIVAL, "No context is needed: a threshold's Hausdorff distance is smaller than that of {}",
-    ),
-}  # fmt: skip
-
-
-def test_each_finding_has_its_kind_its_statement_and_its_place() -> None:
-    """By claim, of the networks in the order of the results; the threshold's distance after its Dice."""
-    expected: dict[str, tuple[str, str]] = {}
-    for name, (kind, statement) in STATEMENTS.items():
-        for model, called in (("unet", "UNet"), ("attention_unet", "Attention-UNet")):
-            expected[name.format(model)] = (kind, statement.format(called))
-    found = findings(study(), SETTINGS)
-    assert [(f.id, (f.kind, f.statement)) for f in found] == list(expected.items())
-    assert {f.task for f in found} == {"t"}
-    assert {f.id for f in found if f.unit == "voxels"} == {
-        f"no_context_distance_{m}" for m in ("unet", "attention_unet")
-    }
-    assert {f.unit for f in found} == {"Dice", "voxels"}
-
-
-def test_each_statistic_names_the_patch_sizes_and_networks_that_it_is_of() -> None:
-    found = {name: finding.statistic for name, finding in by_id(study()).items()}
-    assert found["larger_patches_unet"].endswith(", patch 16, 32, 48")
-    assert found["loses_little_unet"].endswith(", patch 32, 48; little: less than 0.05")
-    assert found["loses_more_attention_unet"] == (
-        "(mean Dice within minus outside) of Attention-UNet minus that of UNet, patch 32, 48"
-    )
-    assert ", patch 16 minus patch 48, " in found["wide_range_unet"]
-    assert found["small_objects_unet"].endswith(", patch 48")
-    assert "below the range of patch 48 " in found["equal_size_unet"]
-    assert found["equal_size_unet"].endswith(
-        ", patch 16, 32, minus that at patch 48; no better: by less than 0.05"
-    )
-    assert found["no_context_attention_unet"].endswith("of patch 48; as well: no worse than by 0.05")
-    assert "of patch 48, the best in Dice, " in found["no_context_distance_attention_unet"]
-
-
-def test_without_the_reference_network_nothing_is_held_against_it() -> None:
-    own = study(threshold=False)
-    alone = replace(
-        own,
-        scores=own.scores[own.scores["model"] == "attention_unet"],
-        ratios=own.ratios[own.ratios["model"] == "attention_unet"],
-    )
-    assert [f.id for f in findings(alone, SETTINGS)] == [
-        f"{name}_attention_unet" for name in ("larger_patches", "wide_range", "small_objects", "equal_size")
-    ]
-
-
-def test_a_network_that_cannot_be_compared_with_the_reference_says_why() -> None:
-    """The reference has no case outside of its range."""
-    own = study()
-    wide = own.ratios["foreground_ratio"].where(
-        own.ratios["model"] != "unet", [0.0, 1.0] * (len(own.ratios) // 2)
-    )
-    found = by_id(replace(own, ratios=own.ratios.assign(foreground_ratio=wide)))["loses_more_attention_unet"]
-    assert (found.estimate, found.verdict, found.cells, found.not_converged) == (None, "not decided", 0, 0)
-    assert found.reason == "no patch size has test cases within and outside for both networks"
-    assert found.statistic.endswith(", no patch size")
-
-
-WIDE = "mean Dice with the widest training range minus that with the narrowest"
-
-
-def test_equally_wide_ranges_and_unknown_ranges_name_no_patch_size() -> None:
-    own = constant({16: 0.8, 48: 0.8}, 0.5)
-    equal = own.ratios.assign(foreground_ratio=[0.1, 0.3, 0.1, 0.3, 0.1, 0.3] * 2)
-    shifted = own.ratios.assign(foreground_ratio=[0.25, 0.5] * 3 + [0.5, 0.75] * 3)
-    for ratios in (equal, shifted, own.ratios.iloc[:0]):
-        found = by_id(replace(own, ratios=ratios))["wide_range_unet"]
-        assert (found.statistic, found.estimate, found.verdict) == (WIDE, None, "not decided")
-    assert by_id(own)["wide_range_unet"].statistic.startswith(
-        f"{WIDE}, patch 16 minus patch 48, on test cases "
-    )
-
-
-@pytest.mark.parametrize(
-    ("ratios", "estimated"),
-    [
-        ((0.01, 0.02, 0.1, 0.3, 0.4), True),
-        ((0.01, 0.1, 0.3, 0.4), False),  # one case below
-        ((0.01, 0.02, 0.1, 0.4), False),  # one case above
-    ],
-)
-def test_a_group_of_a_single_case_decides_nothing_on_small_objects(
-    ratios: tuple[float, ...], estimated: bool
-) -> None:
-    found = by_id(constant({48: 0.8}, 0.5, np.array(ratios)))["small_objects_unet"]
-    assert (found.estimate is not None) == estimated
-
-
-def test_tasks_are_answered_in_the_order_of_the_results_each_from_its_own_rows() -> None:
-    second = constant({16: 0.3, 32: 0.4}, 0.9)
-    first = replace(constant({16: 0.9, 32: 0.6}, 0.2))
-    both = replace(
-        first,
-        scores=pd.concat([first.scores.assign(task="z"), second.scores.assign(task="a")], ignore_index=True),
-        ratios=pd.concat([first.ratios.assign(task="z"), second.ratios.assign(task="a")], ignore_index=True),
-    )
-    found = findings(both, SETTINGS)
-    assert list(dict.fromkeys(f.task for f in found)) == ["z", "a"]
-    slopes = {f.task: f.estimate for f in found if f.id == "larger_patches_unet"}
-    assert slopes == pytest.approx({"z": -0.3, "a": 0.1}, abs=0.002)
-    thresholds = {f.task: (f.estimate, f.verdict) for f in found if f.id == "no_context_unet"}
-    assert thresholds["z"] == (pytest.approx(-0.7, abs=0.002), "contradicted")
-    assert thresholds["a"] == (pytest.approx(0.5, abs=0.002), "supported")
-
-
-def test_a_network_of_which_no_cell_has_converged_has_findings_without_a_converged_estimate() -> None:
-    own = study()
-    found = by_id(replace(own, converged={key: key[1] != "attention_unet" for key in own.converged}))
-    slope = found["larger_patches_attention_unet"]
-    assert (slope.verdict, slope.cells, slope.not_converged) == ("not decided", 9, 9)
-    assert slope.estimate == pytest.approx(0.1 / np.log2(1.5), rel=0.5)
-    assert (slope.converged_estimate, slope.converged_low, slope.converged_high) == (None, None, None)
-    little = found["loses_little_unet"]
-    assert (little.verdict, little.reason) == ("supported", "")
-    assert little.low < little.estimate < little.high
-    assert (little.converged_estimate, little.converged_low, little.converged_high) == (
-        little.estimate, little.low, little.high,
+    assert verdicts == (
+        Claim(0.05).judge(found), confidence_intervals.below(found, 0.05), Claim(0.0).judge(found),
+        Claim(-0.05, 0.05).judge(found),
     )  # fmt: skip
+
+
+def test_published_magnitudes_come_back_and_stand_beside_the_findings(tmp_path: object) -> None:
+    from pathlib import Path
+
+    path = Path(str(tmp_path)) / "magnitudes.json"
+    assert published_magnitudes(path) == {}
+    own = findings(study(), SETTINGS)
+    write_json(path, magnitudes(own))
+    for finding in findings(study(), SETTINGS, published_magnitudes(path)).findings:
+        assert finding.published_estimate == pytest.approx(finding.estimate, abs=1e-6)
+        assert finding.published_statistic == finding.statistic
+    path.write_text('{"t": {"small_slope": {"estimate": 1}}}')
+    with pytest.raises(UserError, match="is damaged"):
+        published_magnitudes(path)

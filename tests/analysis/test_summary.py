@@ -96,12 +96,14 @@ def test_the_stage_writes_valid_json_csv_and_the_same_png_bytes_twice(tables: Pa
     assert scores.loc[scores["seed"].isna(), "model"].unique().tolist() == ["everything", "threshold"]
 
 
-def test_a_cell_that_stopped_moving_at_a_low_dice_has_not_converged(tables: Path) -> None:
+def test_a_cell_that_stopped_moving_at_a_low_dice_has_converged_and_is_flagged(tables: Path) -> None:
     strict = SETTINGS.model_copy(update={"minimum_validation_dice": 0.72})
     cells = summary.cell_table(read_results(CELLS), strict)
     assert cells["last_validation_change"].min() == pytest.approx(0.001)
-    assert not cells["converged"].any()  # 0.701 is too low; 0.75 moved too much
-    assert summary.cell_table(read_results(CELLS), SETTINGS)["converged"].sum() == 6
+    assert cells["converged"].sum() == 6  # 0.75 moved too much
+    assert cells["low_validation_dice"].tolist() == [best < 0.72 for best in cells["best_validation_dice"]]
+    assert cells["low_validation_dice"].sum() == 6
+    assert not summary.cell_table(read_results(CELLS), SETTINGS)["low_validation_dice"].any()
 
 
 def test_a_group_without_any_defined_distance_is_null_not_nan(tables: Path) -> None:
@@ -222,7 +224,8 @@ def test_a_cell_is_judged_by_its_best_and_its_last_two_validations(
     for name, expected in (("best_validation_dice", best), ("last_validation_change", change)):
         assert np.isnan(row[name]) if expected is None else row[name] == pytest.approx(expected)
     steady = change is not None and change < SETTINGS.convergence_tolerance
-    assert row["converged"] == (steady and best >= SETTINGS.minimum_validation_dice)
+    assert row["converged"] == steady
+    assert row["low_validation_dice"] == (best is not None and best < SETTINGS.minimum_validation_dice)
     assert row["epochs"] == max(2 * len(validations), 1)
 
 
@@ -231,13 +234,12 @@ def test_a_cell_is_judged_by_its_best_and_its_last_two_validations(
     [
         (0.0199, 0.6, True),
         (0.02, 0.6, False),  # the tolerance itself is too much
-        (0.0199, 0.5999, False),  # the least Dice itself is enough
+        (0.0199, 0.1, True),  # how good it is does not count
         (None, 0.9, False),
-        (0.0, None, False),
         (0.0, 1.0, True),
     ],
 )
-def test_convergence_has_a_tolerance_below_and_a_dice_at_or_above(
+def test_convergence_has_a_tolerance_below_which_the_last_change_is(
     change: float | None, best: float | None, converged: bool
 ) -> None:
     cells = pd.DataFrame(
@@ -493,14 +495,12 @@ def test_evidence_is_of_the_networks_and_of_the_baselines_which_are_not_trained(
     assert own.converged[failed] is False
     assert own.not_converged(own.scores) == 2
     assert own.not_converged(own.scores[own.scores["model"] == "unet"]) == 0
-    sound = own.converged_only()
-    assert len(sound.scores) == 20 - 2 * 2
-    assert len(sound.ratios) == len(own.ratios) - 2 * 4
-    keys = sound.scores[["model", "seed"]].drop_duplicates().itertuples(index=False, name=None)
+    sound = own.converged_rows(own.scores)
+    assert len(sound) == 20 - 2 * 2
+    keys = sound[["model", "seed"]].drop_duplicates().itertuples(index=False, name=None)
     assert ("unetr", 2) not in set(keys)
-    assert sound.converged == own.converged
     unknown = Evidence(own.scores, own.ratios, None)
-    assert unknown.converged_only() is unknown
+    assert unknown.converged_rows(own.scores) is own.scores
     assert unknown.not_converged(own.scores) is None
     assert [is_baseline(name) for name in ("everything", "threshold", "unet")] == [True, True, False]
 

@@ -49,8 +49,14 @@ def test_every_interval_of_the_readme_is_in_a_file_of_metrics() -> None:
         for leaf in (leaf for leaves in models.values() for leaf in leaves.values()):
             add(leaf["dice_mean"], leaf["dice_mean_low"], leaf["dice_mean_high"])
     for finding in json.loads(Path("metrics/findings.json").read_text())["findings"]:
-        if finding["low"] is not None:
-            add(finding["estimate"], finding["low"], finding["high"])
+        for of in ("", "surface_", "published_"):
+            add(*(finding.get(f"{of}{name}") for name in ("estimate", "low", "high")))
+    for row in pd.read_csv("metrics/published/networks.csv").itertuples():
+        add(row.slope, row.slope_low, row.slope_high)
+        add(row.loss_outside, row.loss_outside_low, row.loss_outside_high)
+    for task in json.loads(Path("metrics/published/magnitudes.json").read_text()).values():
+        for values in task.values():
+            add(values["estimate"], values["low"], values["high"])
     for row in pd.read_csv("metrics/differences.csv").itertuples():
         add(row.dice_difference, row.dice_difference_low, row.dice_difference_high)
     for row in pd.read_csv("metrics/paper_means.csv").itertuples():
@@ -69,27 +75,8 @@ def test_the_readme_s_numbers_of_cells_and_cases_and_its_rules_are_in_files() ->
     assert f"as in this repository | {cells} |" in README
     settings = Document.read(Path("params.yaml")).section(("analysis",), Analysis)
     assert f"differ by {settings.convergence_tolerance} Dice or more" in README
-    assert f"best validation Dice is under {settings.minimum_validation_dice}" in README
+    assert f"best validation Dice under {settings.minimum_validation_dice}" in README.replace("\n", " ")
     assert f"mean by less than {settings.small_loss} (`analysis.small_loss`)" in README.replace("\n", " ")
-
-
-@pytest.mark.usefixtures("_desk_study")
-def test_what_the_readme_s_sentences_say_is_what_the_findings_decided() -> None:
-    found = json.loads(Path("metrics/findings.json").read_text())["findings"]
-    verdicts = {finding["id"]: finding["verdict"] for finding in found}
-    assert verdicts["larger_patches_unet"] == "contradicted"
-    for model in ("attention_unet", "unetr"):
-        assert verdicts[f"larger_patches_{model}"] == "not decided"
-        assert verdicts[f"loses_more_{model}"] == verdicts[f"small_objects_{model}"] == "supported"
-    assert verdicts["wide_range_unet"] == verdicts["equal_size_attention_unet"] == "supported"
-    assert verdicts["no_context_unet"] == "supported"
-    assert verdicts["no_context_distance_unet"] == "contradicted"
-    assert f"of {len(found)} findings at 95 %" in README
-    by_id = {finding["id"]: finding for finding in found}
-    assert by_id["larger_patches_unetr"]["not_converged"] == 1
-    assert "patch 32, 48" in by_id["loses_more_unetr"]["statistic"]
-    summary = json.loads(Path("metrics/summary.json").read_text())["spheres"]
-    assert summary["attention_unet"]["16"]["not_converged"] == 3
 
 
 @pytest.mark.usefixtures("_desk_study")

@@ -7,7 +7,6 @@ import os
 import shutil
 import stat
 import subprocess
-from dataclasses import asdict
 from pathlib import Path
 
 import published_tables
@@ -20,7 +19,7 @@ from trained_cells import write
 from workspace import GIT_IDENTITY, ROOT, TINY
 
 from context_fbr.analysis import summary
-from context_fbr.analysis.findings import findings
+from context_fbr.analysis.findings.assembly import findings
 from context_fbr.analysis.result_files import write_json
 from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr.config import profiles
@@ -165,14 +164,7 @@ def _metrics(folder: Path) -> None:
     """Tables that `show` and `diff` read."""
     evidence = study()
     write_json(folder / "summary.json", summary.tree_of(summary.summarise(evidence, SETTINGS.confidence)))
-    found = [
-        {
-            key: summary.number(value) if isinstance(value, float) else value
-            for key, value in asdict(f).items()
-        }
-        for f in findings(evidence, SETTINGS)
-    ]
-    write_json(folder / "findings.json", {"confidence": SETTINGS.confidence, "findings": found})
+    write_json(folder / "findings.json", findings(evidence, SETTINGS).tree(SETTINGS.confidence))
     results = scores(LEVELS)
     results.to_csv(folder / "cases.csv", index=False)
     cells = results[CELL_COLUMNS].drop_duplicates()

@@ -58,12 +58,12 @@ class Repository:
             command, check=True, capture_output=True, text=True, env={**os.environ, **GIT_IDENTITY}
         ).stdout.strip()
 
-    def commit(self, results: pd.DataFrame | None, validation_dice: float = 0.95) -> str:
+    def commit(self, results: pd.DataFrame | None, validation_change: float = 0.001) -> str:
         (self.path / "metrics").mkdir(exist_ok=True)
         if results is not None:
             results.to_csv(self.path / "metrics" / "cases.csv", index=False)
             cells = results[results["seed"].notna()][CELL_COLUMNS].drop_duplicates()
-            cells = cells.assign(best_validation_dice=validation_dice, last_validation_change=0.001)
+            cells = cells.assign(best_validation_dice=0.95, last_validation_change=validation_change)
             cells.to_csv(self.path / "metrics" / "cells.csv", index=False)
         self.git("add", "-A")
         self.git("commit", "-qm", "Results", "--allow-empty")

@@ -4,7 +4,13 @@ from context_fbr.config.analysis import Analysis
 from context_fbr.config.cell import Cell
 from context_fbr.metrics import columns
 
-SETTINGS = Analysis(convergence_tolerance=0.02, minimum_validation_dice=0.6, confidence=0.95, small_loss=0.05)
+SETTINGS = Analysis(
+    convergence_tolerance=0.02,
+    minimum_validation_dice=0.6,
+    confidence=0.95,
+    small_loss=0.05,
+    exchanged_norms=(("unet", "attention_unet"),),
+)
 CELLS = [
     Cell("spheres", model, size, seed) for model in ("unet", "unetr") for size in (8, 16) for seed in (1, 2)
 ]

@@ -4,6 +4,10 @@ NAMES = {
     "unet": "UNet",
     "attention_unet": "Attention-UNet",
     "unetr": "UNETR",
+    "unet_instance": "UNet, instance norm",
+    "attention_unet_batch": "Attention-UNet, batch norm",
+    "unetr_batch": "UNETR, batch norm",
+    "attention_unet_modern": "Attention-UNet, modern recipe",
     "everything": "everything foreground",
     "threshold": "intensity threshold",
 }

@@ -1,7 +1,7 @@
 """Test scores, training foreground ratios and convergence, from this study or the published one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -25,23 +25,21 @@ class Evidence:
     """Values by cell; None if they are not known."""
     nested: frozenset[str] = field(default=frozenset())
     """Tasks of which every cell has test cases of its own: nothing is paired."""
+    windows: pd.DataFrame | None = None
+    """As `scores` without the baselines, one row a test case and inference window, and its edge in voxels as
+    column `window`; None if only one window was scored."""
 
     @property
     def cells(self) -> pd.DataFrame:
         """The scores of networks, without those of the baselines."""
         return self.scores[self.scores["seed"].notna()]
 
-    def converged_only(self) -> "Evidence":
-        """Return the evidence without cells that are known not to have converged."""
+    def converged_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows without those of cells that are known not to have converged."""
         if self.converged is None:
-            return self
-        failed = {key for key, converged in self.converged.items() if not converged}
-
-        def keep(frame: pd.DataFrame) -> pd.DataFrame:
-            keys = frame[CELL_COLUMNS].itertuples(index=False, name=None)
-            return frame[[key not in failed for key in keys]]
-
-        return replace(self, scores=keep(self.scores), ratios=keep(self.ratios))
+            return rows
+        keys = rows[CELL_COLUMNS].itertuples(index=False, name=None)
+        return rows[[self.converged.get(key, True) for key in keys]]
 
     def not_converged(self, rows: pd.DataFrame) -> int | None:
         """Return the number of cells of these rows that have not converged; None if it is not known."""
@@ -61,7 +59,7 @@ def from_results(results: Results, converged: Mapping[tuple[str, str, int, int],
         [frame.astype({"patch_size": "Int64", "seed": "Int64"}) for frame in (results.scores, baselines)],
         ignore_index=True,
     )[[name for name in results.scores.columns if name not in ("padded", "window")]]
-    return Evidence(scores, results.foreground_ratios, converged)
+    return Evidence(scores, results.foreground_ratios, converged, windows=results.windows)
 
 
 def is_baseline(model: str) -> bool:

@@ -47,6 +47,7 @@ def cell_table(results: Results, settings: Analysis) -> pd.DataFrame:
         lambda s: abs(s.iloc[-1] - s.iloc[-2]) if len(s) > 1 else None
     )
     table["converged"] = has_converged(table, settings)
+    table["low_validation_dice"] = table["best_validation_dice"] < settings.minimum_validation_dice
     ratios = results.foreground_ratios.groupby(CELL_COLUMNS, sort=False)["foreground_ratio"]
     table["training_ratio_mean"] = ratios.mean()
     table["training_ratio_min"] = ratios.min()
@@ -56,10 +57,12 @@ def cell_table(results: Results, settings: Analysis) -> pd.DataFrame:
 
 
 def has_converged(cells: pd.DataFrame, settings: Analysis) -> pd.Series:
-    """Return for each cell whether it has, by best_validation_dice and last_validation_change."""
+    """Return whether the last two validations of each cell are close, by column last_validation_change.
+
+    How good they are does not count: to select by Dice would be to select by the outcome.
+    """
     # A comparison with a missing change is False: a cell that was validated once has not shown anything.
-    steady = cells["last_validation_change"].astype("float64") < settings.convergence_tolerance
-    return steady & (cells["best_validation_dice"] >= settings.minimum_validation_dice)
+    return cells["last_validation_change"].astype("float64") < settings.convergence_tolerance
 
 
 def convergence(cells: pd.DataFrame) -> dict[tuple[str, str, int, int], bool]:

@@ -1,9 +1,10 @@
 """Parameters of the stages after the cells, `analysis`, and of `context-fbr diff`, `regression`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.complaints import suggestion
@@ -13,17 +14,38 @@ from context_fbr.config.preprocessing import Prepare
 from context_fbr.core.errors import UserError
 
 
+def _pairs_of_models(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Check that a pair has two names, and that no pair is there twice.
+
+    Raises:
+        ValueError: for the first pair that is not.
+    """
+    for place, (batch, instance) in enumerate(pairs):
+        if batch == instance:
+            raise ValueError(f"[{batch}, {instance}]: expected two different models")
+        if (batch, instance) in pairs[:place]:
+            raise ValueError(f"[{batch}, {instance}] is listed twice")
+    return tuple(pairs)
+
+
+Pairs = Annotated[tuple[tuple[str, str], ...], AfterValidator(_pairs_of_models)]
+
+
 class Analysis(Section):
     """Rules by which results are judged."""
 
     convergence_tolerance: Annotated[float, Field(gt=0)]
-    """A cell has converged only if its last two validations differ by less than this in Dice ..."""
+    """A cell has converged if its last two validations differ by less than this in Dice."""
     minimum_validation_dice: Annotated[float, Field(ge=0, le=1)]
-    """... and its best validation Dice is at least this."""
+    """A cell whose best validation Dice is less is flagged as `low_validation_dice`, and kept."""
     confidence: Annotated[float, Field(gt=0, lt=1)]
     """Level of every interval."""
     small_loss: Annotated[float, Field(gt=0)]
     """Dice: a loss, or a difference, that is called small."""
+    exchanged_norms: Pairs = ()
+    """[batch, instance]: models that differ in their norm alone; a pair that the grid lacks is left out."""
+    modern_recipe: Pairs = ()
+    """[batch, instance]: a model with batch norm, and one with instance norm and a modern recipe."""
 
 
 class Regression(Section):

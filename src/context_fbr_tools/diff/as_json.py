@@ -25,7 +25,7 @@ def tree_of(report: Report, confidence: float) -> dict[str, Any]:
         "confidence": confidence,
         **{
             kind: [plain_line(line) for line in getattr(report, kind)]
-            for kind in ("regressions", "suspicions", "improvements", "notes")
+            for kind in ("regressions", "suspicions", "improvements", "verdicts", "notes")
         },
         "inputs": asdict(report.inputs),
         "configurations": [_configuration(c) for c in report.configurations],

@@ -61,6 +61,9 @@ def _blocks(
     if report.improvements:
         yield "Better by more than the limits:"
         yield _list(report.improvements)
+    if report.verdicts:
+        yield "Findings with another verdict:"
+        yield _list(report.verdicts)
     if report.same:
         return
     # Before the inputs, of which a change can bring any number.

@@ -9,6 +9,7 @@ from context_fbr_tools.diff import inputs as inputs_module
 from context_fbr_tools.diff import lost
 from context_fbr_tools.diff.inputs import Inputs, compare_inputs
 from context_fbr_tools.diff.lost import place
+from context_fbr_tools.diff.renames import Names, renamed, renames
 from context_fbr_tools.diff.results import Results, read_results
 from context_fbr_tools.diff.scores import (
     BETTER,
@@ -20,6 +21,7 @@ from context_fbr_tools.diff.scores import (
     excludes_zero,
 )
 from context_fbr_tools.diff.snapshot import Snapshot, changed_files
+from context_fbr_tools.diff.verdicts import changed_verdicts
 from context_fbr_tools.study.markdown_text import Line, Name, joined
 
 RESULTS = ("metrics/", "plots/")
@@ -60,6 +62,8 @@ class Report:
     """What is worse beyond the limits, but may be chance."""
     improvements: tuple[Line, ...]
     """What is better by more than a limit, and not by chance."""
+    verdicts: tuple[Line, ...]
+    """Findings whose verdict differs."""
     notes: tuple[Line, ...]
     """What could not be compared, and why."""
 
@@ -85,6 +89,8 @@ def compare(base: Snapshot, head: Snapshot, settings: Analysis, limits: Regressi
         UserError: if one of these files is damaged.
     """
     before, after = read_results(base, settings), read_results(head, settings)
+    names = renames(before, after)
+    before = renamed(before, names)
     configurations = tuple(compare_scores(before.scores, after.scores, settings.confidence))
     cells = _cells(before, after)
     inputs = compare_inputs(base, head)
@@ -106,7 +112,8 @@ def compare(base: Snapshot, head: Snapshot, settings: Analysis, limits: Regressi
         ),
         tuple(line for line, sign, certain in beyond if sign < 0 and not certain),
         tuple(line for line, sign, certain in beyond if sign > 0 and certain),
-        tuple(_notes(base, head, before, after, inputs, configurations)),
+        tuple(changed_verdicts(base, head)),
+        (*_renamed(names), *_notes(base, head, before, after, inputs, configurations)),
     )
 
 
@@ -157,6 +164,11 @@ def _unconverged(cells: Cells, limits: Regression) -> Iterator[Line]:
     keys = [cell.key for cell in cells.no_longer_converged]
     if len(keys) > limits.unconverged_cells:
         yield (f"no longer converged, more than {limits.unconverged_cells} cells: ", *joined(keys))
+
+
+def _renamed(names: Names) -> Iterator[Line]:
+    for (task, old), new in names.items():
+        yield Name(task), ": ", Name(old), " has the name ", Name(new), " now, and the same scores"
 
 
 def _notes(

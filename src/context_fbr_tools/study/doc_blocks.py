@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from context_fbr.analysis.display_names import name_of
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import CELL_SCHEMA
 from context_fbr_tools.study import show
-from context_fbr_tools.study.text_tables import Row, table
+from context_fbr_tools.study.text_tables import Row, interval_text, table
 
+PUBLISHED = Path("metrics/published")
 MARKED = re.compile(r"^<!-- generated: (\w+) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
 
 
@@ -22,6 +24,46 @@ def _results(number: int) -> str:
     """One of the tables that `context-fbr show --markdown` prints."""
     blocks = show.render(Path("metrics"), markdown=True).split("\n\n")
     return [block for block in blocks if block.startswith("|")][number]
+
+
+def _findings(folder: Path) -> str:
+    return show.findings_block(folder, "spheres")
+
+
+def _published() -> str:
+    """Return what the published tables say about each network on spheres."""
+    spheres, level = "spheres", "5-9"
+    tables = [pd.read_csv(PUBLISHED / f"{name}.csv") for name in ("networks", "decomposition", "detection")]
+    networks, shares, detection = (frame[frame["task"] == spheres] for frame in tables)
+    head = [
+        "network",
+        "slope of Dice per doubling of the patch",
+        "Dice within minus outside of the range",
+        f"least recall, radii {level}",
+        f"background labelled, radii {level}",
+        "R2: patch size; and range; and radius",
+    ]
+    rows: list[Row] = [head]
+    for network in networks.itertuples():
+        small = detection[(detection["model"] == network.model) & (detection["radii"] == level)]
+        share = shares[shares["model"] == network.model].iloc[0]
+        labelled = small["false_positive_share_mean"]
+        explained = (
+            share["r2_patch_size"],
+            share["r2_patch_size_range"],
+            share["r2_patch_size_radius_range"],
+        )
+        rows.append(
+            (
+                name_of(network.model),
+                interval_text(network.slope, network.slope_low, network.slope_high, "+"),
+                interval_text(network.loss_outside, network.loss_outside_low, network.loss_outside_high, "+"),
+                f"{small['recall_mean'].min():.3f}",
+                f"{labelled.min():.3f} to {labelled.max():.3f}",
+                "; ".join(f"{value:.3f}" for value in explained),
+            )
+        )
+    return table(rows, markdown=True)
 
 
 def _score_columns() -> str:
@@ -60,8 +102,10 @@ def _mutants() -> str:
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "results": lambda: _results(0),
-    "findings": lambda: _results(1),
-    "paper_cells": lambda: _results(2),
+    "findings": lambda: _findings(Path("metrics")),
+    "published": _published,
+    "published_findings": lambda: _findings(PUBLISHED),
+    "paper_cells": lambda: _results(-1),
     "scores": lambda: show.scores_table(Path("metrics"), markdown=True),
     "score_columns": _score_columns,
     "coverage": _coverage,

@@ -2,11 +2,14 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from context_fbr.analysis.confidence_intervals import NOT_DECIDED, SUPPORTED
 from context_fbr.analysis.display_names import name_of
+from context_fbr.analysis.findings.hypothesis import PRIMARY
 from context_fbr.analysis.observations import is_baseline
 from context_fbr.analysis.summary import ALL_SIZES
 from context_fbr.core import bounded
@@ -29,7 +32,7 @@ def render(folder: Path, markdown: bool, width: int | None = None) -> str:
     """
     summary = _read(folder / "summary.json")
     findings = _read(folder / "findings.json")
-    try:
+    with _of_this_version(folder):
         blocks = []
         level = findings["confidence"]
         differences = [] if markdown else _differences(folder / "differences.csv")
@@ -44,11 +47,7 @@ def render(folder: Path, markdown: bool, width: int | None = None) -> str:
             if not markdown and len(rows := _scores(models)) > 1:
                 blocks.append(f"{task}: means of other scores, by patch size")
                 blocks.append(table(rows, markdown, width))
-            own = [finding for finding in findings["findings"] if finding["task"] == task]
-            known = [finding for finding in own if finding["estimate"] is not None]
-            if known:
-                blocks.append(table(_findings(known), markdown, width))
-            blocks += _without_data([finding for finding in own if finding["estimate"] is None])
+            blocks += _findings(findings, task, markdown, width)
         paper = folder / "paper_means.csv"
         head, *known_cells = _paper(paper) if paper.is_file() else [()]
         cells = [row for row in known_cells if row[0] in summary]  # not beside another study
@@ -57,6 +56,13 @@ def render(folder: Path, markdown: bool, width: int | None = None) -> str:
                 blocks.append("cells of the paper profile beside the published runs: mean test Dice")
             blocks.append(table([head, *cells], markdown, width))
         return "\n\n".join(blocks)
+
+
+@contextmanager
+def _of_this_version(folder: Path) -> Iterator[None]:
+    """Turn a table that lacks what this version writes into an error of the user's."""
+    try:
+        yield
     except (KeyError, TypeError, AttributeError, ValueError, csv.Error) as error:
         raise UserError(
             f"{folder}: its tables are of another version ({error!r}); run `dvc repro`"
@@ -151,33 +157,58 @@ def _differences(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(_text(path), newline=""))) if path.is_file() else []
 
 
-def _without_data(found: Sequence[dict[str, Any]]) -> list[str]:
-    """Return one line for each reason for which findings cannot be computed."""
-    reasons: dict[str, list[str]] = {}
-    for finding in found:
-        reasons.setdefault(finding["reason"] or finding["verdict"], []).append(finding["id"])
-    return [
-        f"{len(ids)} findings without data ({reason}): {', '.join(ids)}" for reason, ids in reasons.items()
-    ]
-
-
 def _dice(leaf: dict[str, Any]) -> str:
     text = interval_text(leaf["dice_mean"], leaf["dice_mean_low"], leaf["dice_mean_high"])
     failed = leaf["not_converged"]
     return f"{text}; {failed} of {leaf['seeds']} not converged" if failed else text
 
 
-def _findings(found: Sequence[dict[str, Any]]) -> list[Row]:
-    rows: list[Row] = [("statement", "estimate", "not converged", "verdict")]
-    for finding in found:
-        number = interval_text(finding["estimate"], finding["low"], finding["high"], "+")
-        verdict = finding["verdict"] + (f": {finding['reason']}" if finding["reason"] else "")
-        if finding["unit"] != "Dice":
-            number += f" {finding['unit']}"
-        failed = finding["not_converged"]
-        counted = "not known" if failed is None else f"{failed} of {finding['cells']}" if failed else ""
-        rows.append((finding["statement"], number, counted, verdict))
-    return rows
+def findings_block(folder: Path, task: str) -> str:
+    """Return a task's findings as Markdown, and a line with those that could not be asked.
+
+    Raises:
+        UserError: if findings.json is missing or damaged.
+    """
+    tree = _read(folder / "findings.json")
+    with _of_this_version(folder):
+        return "\n\n".join(_findings(tree, task, markdown=True, width=None))
+
+
+def _findings(tree: dict[str, Any], task: str, markdown: bool, width: int | None) -> list[str]:
+    """Return the table of a task's findings, and a line of those not asked; an empty column is left out."""
+    rows: list[Row] = [("statement", "magnitude", "surface Dice", "published", "verdict")]
+    for finding in (finding for finding in tree["findings"] if finding["task"] == task):
+        magnitudes = [_magnitude(finding, prefix) for prefix in ("", "surface_", "published_")]
+        role = "primary: " if finding["role"] == PRIMARY else ""
+        rows.append((role + finding["statement"], *magnitudes, _verdict(finding, tree["confidence"])))
+    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    absent = [
+        f"{finding['id']} ({finding['reason']})" for finding in tree["not_asked"] if finding["task"] == task
+    ]
+    blocks = [table(list(zip(*columns, strict=True)), markdown, width)] if columns else []
+    return blocks + ([f"Not asked: {', '.join(absent)}."] if absent else [])
+
+
+def _magnitude(finding: Mapping[str, Any], prefix: str) -> str:
+    estimate, low, high = (finding[f"{prefix}{name}"] for name in ("estimate", "low", "high"))
+    return interval_text(estimate, low, high, "+") if estimate is not None else ""
+
+
+def _verdict(finding: Mapping[str, Any], confidence: float) -> str:
+    """Return the verdict with what it depends on: a pair, Holm's correction, a single case, cells."""
+    remarks = [finding["reason"]] if finding["reason"] else []
+    verdicts = {part["name"]: part["verdict"] for part in finding["parts"]}
+    if finding["verdict"] == NOT_DECIDED and SUPPORTED in verdicts.values():
+        others = [name for name, verdict in verdicts.items() if verdict != SUPPORTED]
+        remarks += [f"not supported for {'; '.join(others)}"] if others else []
+    corrected = finding["p_holm"]
+    if corrected is not None and finding["p"] <= 1 - confidence < corrected:
+        remarks.append(f"p {corrected:.3f} after Holm's correction")
+    if finding["depends_on_case"]:
+        remarks.append(f"depends on one case, {finding['depends_on_case']}")
+    if finding["not_converged"]:
+        remarks.append(f"{finding['not_converged']} of {finding['cells']} cells not converged")
+    return "; ".join([finding["verdict"], *remarks])
 
 
 def _paper(path: Path) -> list[Row]:

@@ -211,17 +211,17 @@ def test_the_folder_with_its_uncommitted_changes_can_be_compared(
 
 
 @pytest.mark.parametrize(
-    ("after", "validation_dice", "regressions"),
+    ("after", "validation_change", "regressions"),
     [
-        (scores(LEVELS - 0.019), 0.95, []),
-        (scores(LEVELS + SHIFTS), 0.95, []),
-        (scores(LEVELS - 0.021), 0.95, ["spheres, UNet, patch 16: Dice -0.021, more than 0.02 worse"]),
+        (scores(LEVELS - 0.019), 0.001, []),
+        (scores(LEVELS + SHIFTS), 0.001, []),
+        (scores(LEVELS - 0.021), 0.001, ["spheres, UNet, patch 16: Dice -0.021, more than 0.02 worse"]),
         # On average 0.03 worse, which may be chance.
-        (scores(LEVELS - 0.03 + np.array([-0.1, 0.1, -0.1, 0.1, -0.1, 0.1])), 0.95, []),
+        (scores(LEVELS - 0.03 + np.array([-0.1, 0.1, -0.1, 0.1, -0.1, 0.1])), 0.001, []),
         # A single seed: the interval over the cases decides.
         (
             scores(LEVELS - 0.03, (1,)),
-            0.95,
+            0.001,
             [
                 "spheres, UNet, patch 16: Dice -0.030, more than 0.02 worse, over the cases alone: one seed",
                 "cells that are gone, with their configuration in the grid: spheres-unet-16-2",
@@ -229,7 +229,7 @@ def test_the_folder_with_its_uncommitted_changes_can_be_compared(
         ),
         (
             scores(LEVELS - 0.3),
-            0.95,
+            0.001,
             [
                 "spheres, UNet, patch 16: Dice -0.300, more than 0.02 worse",
                 "spheres, UNet, patch 16: Hausdorff distance +3.000 voxels, more than 2 worse",
@@ -243,10 +243,10 @@ def test_the_folder_with_its_uncommitted_changes_can_be_compared(
     ],
 )
 def test_what_is_worse_beyond_the_limits_is_a_regression(
-    repository: Repository, after: pd.DataFrame, validation_dice: float, regressions: list[str]
+    repository: Repository, after: pd.DataFrame, validation_change: float, regressions: list[str]
 ) -> None:
     base = repository.commit(scores(LEVELS))
-    repository.commit(after, validation_dice)
+    repository.commit(after, validation_change)
     done = repository.diff(base, "HEAD", "--fail-on-regression", expect=1 if regressions else 0)
     assert done.stderr.splitlines() == [f"regression: {line}" for line in regressions]
     assert ("**No regressions.**" in done.stdout) is not bool(regressions)
@@ -317,7 +317,7 @@ def test_results_that_are_gone_are_a_regression_and_results_that_are_new_are_not
 
 def test_equal_commits_and_commits_without_a_common_cell_say_so(repository: Repository) -> None:
     repository.commit(scores(LEVELS))
-    repository.commit(scores(LEVELS, model="unetr"))
+    repository.commit(scores(LEVELS + SHIFTS, model="unetr"))
     same = repository.diff("HEAD", "main", "--fail-on-regression").stdout
     assert "are the same commit" in same
     assert "Nothing of the study that git keeps differs" in same
@@ -325,12 +325,49 @@ def test_equal_commits_and_commits_without_a_common_cell_say_so(repository: Repo
     assert "**Nothing is compared.**" in other
 
 
+def test_a_network_with_another_name_and_the_same_scores_is_compared_with_itself(
+    repository: Repository,
+) -> None:
+    repository.commit(scores(LEVELS))
+    repository.commit(scores(LEVELS, model="batch"))
+    found = repository.diff("HEAD~1", "HEAD", "--fail-on-regression", "--json", "diff.json")
+    assert "spheres: unet has the name batch now, and the same scores" in found.stdout
+    tree = json.loads((repository.path / "diff.json").read_text())
+    assert [(c["model"], c["dice"]["verdict"]) for c in tree["configurations"]] == [("batch", "unchanged")]
+    # One score that differs: it may be another network.
+    repository.commit(scores(LEVELS + np.array([0, 0, 0, 0, 0, 1e-9])))
+    repository.diff("HEAD~1", "HEAD", "--fail-on-regression", expect=1)
+
+
+def test_findings_with_another_verdict_are_named(repository: Repository) -> None:
+    def findings(*verdicts: str) -> str:
+        return json.dumps(
+            {
+                "findings": [
+                    {"task": "spheres", "id": str(n), "statement": f"statement {n}", "verdict": verdict}
+                    for n, verdict in enumerate(verdicts)
+                ]
+            }
+        )
+
+    path = repository.path / "metrics" / "findings.json"
+    repository.commit(scores(LEVELS))
+    for text in (findings("supported", "not decided"), findings("not decided", "not decided"), "{", "[1]"):
+        path.write_text(text)
+        repository.commit(None)
+    text = repository.diff("HEAD~3", "HEAD~2").stdout
+    assert "* spheres: `statement 0`: supported, now `not decided`" in text
+    assert "statement 1" not in text
+    for pair in (("HEAD~2", "HEAD~1"), ("HEAD~1", "HEAD")):
+        assert "another verdict" not in repository.diff(*pair).stdout
+
+
 def test_another_rule_of_convergence_is_no_change_of_the_trainings(
     repository: Repository, change: Callable[[str, str], object]
 ) -> None:
-    repository.commit(scores(LEVELS), 0.85)
-    change("minimum_validation_dice: 0.8", "minimum_validation_dice: 0.9")
-    repository.commit(scores(LEVELS), 0.85)
+    repository.commit(scores(LEVELS), 0.015)
+    change("convergence_tolerance: 0.02", "convergence_tolerance: 0.01")
+    repository.commit(scores(LEVELS), 0.015)
     text = repository.diff("HEAD~1", "HEAD", "--fail-on-regression").stdout
     assert "No longer converged" not in text
     assert "Not converged after the change, all in all: `spheres-unet-16-1`, `spheres-unet-16-2`" in text

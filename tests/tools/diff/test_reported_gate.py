@@ -23,7 +23,7 @@ from workspace import ROOT
 from context_fbr.core.errors import UserError
 from context_fbr_tools import cli
 from context_fbr_tools.diff.scores import compare_scores
-from context_fbr_tools.study import published
+from context_fbr_tools.published import results as published
 from context_fbr_tools.study.text_tables import table
 
 BOTH = pd.concat([scores(LEVELS), scores(LEVELS, model="unetr")])
@@ -56,7 +56,7 @@ OTHER_TASK = BOTH.assign(task="spleen")
         pytest.param(BOTH[:0], BOTH[:0], "nothing is compared", id="A5 never had results"),
         pytest.param(BOTH, BOTH.drop(index=4).reset_index(drop=True), "scores are gone", id="A5 one row"),
         pytest.param(BOTH, BOTH[BOTH["seed"] == 1], "in the grid: spheres-unet-16-2", id="A5 a seed"),
-        pytest.param(BOTH, changed(model="vit"), "renamed or replaced", id="A5 a network renamed"),
+        pytest.param(BOTH, changed(model="vit", dsc=0.5), "renamed or replaced", id="A5 a network renamed"),
         pytest.param(BOTH, OTHER_TASK, "tasks renamed or replaced", id="A5 a task renamed"),
         pytest.param(pd.concat([BOTH, BASELINE]), BOTH, "the baseline is gone", id="A5 a baseline"),
     ],

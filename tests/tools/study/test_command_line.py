@@ -198,10 +198,12 @@ def leaf(mean: float) -> dict[str, object]:
     }
 
 
-def finding(name: str, estimate: float | None, reason: str = "") -> dict[str, object]:
+def finding(name: str, estimate: float | None) -> dict[str, object]:
     return {
-        "id": name, "task": "mine", "statement": f"statement {name}", "unit": "Dice", "estimate": estimate, "low": None,
-        "high": None, "verdict": "not decided", "reason": reason, "not_converged": 0, "cells": 3,
+        "id": name, "task": "mine", "role": "primary", "statement": f"statement {name}", "estimate": estimate,
+        "low": None, "high": None, "verdict": "not decided", "reason": "", "not_converged": 0, "cells": 3,
+        "p_holm": None, "parts": [], "depends_on_case": None,
+        **{f"{of}_{name}": None for of in ("surface", "published") for name in ("estimate", "low", "high")},
     }  # fmt: skip
 
 
@@ -211,8 +213,9 @@ def test_the_results_begin_with_the_best_patch_and_leave_out_what_the_study_does
     """U4."""
     models = {"unet": {"16": leaf(0.5), "32": leaf(0.8), "48": leaf(0.7)}}
     (tmp_path / "summary.json").write_text(json.dumps({"mine": models}))
-    findings = [finding("a", 0.5), finding("b", None, "no data"), finding("c", None, "no data")]
-    (tmp_path / "findings.json").write_text(json.dumps({"confidence": 0.95, "findings": findings}))
+    absent = [{"id": name, "task": "mine", "reason": "no data"} for name in "bc"]
+    tree = {"confidence": 0.95, "findings": [finding("a", 0.5)], "not_asked": absent}
+    (tmp_path / "findings.json").write_text(json.dumps(tree))
     (tmp_path / "differences.csv").write_text(
         "task,varied,model_a,patch_size_a,model_b,patch_size_b,dice_difference,dice_difference_low,dice_difference_high\n"
         "mine,patch_size,unet,16,unet,32,0.3,0.2,0.4\nmine,patch_size,unet,32,unet,48,-0.1,-0.3,0.05\n"
@@ -224,6 +227,6 @@ def test_the_results_begin_with_the_best_patch_and_leave_out_what_the_study_does
     assert row.endswith("+0.100 [-0.050, +0.300] (patch 48)")
     assert "statement b" not in text
     (without,) = [line for line in text.splitlines() if "no data" in line]
-    assert without.endswith(": b, c")
+    assert without == "Not asked: b (no data), c (no data)."
     assert "paper profile" not in text
     assert "best" not in show.render(tmp_path, markdown=True)

@@ -11,6 +11,7 @@ from small_results import SETTINGS
 from workspace import ROOT
 
 from context_fbr import analyze
+from context_fbr.analysis.findings.assembly import findings
 from context_fbr.core.errors import UserError
 from context_fbr_tools.cli import command_line
 from context_fbr_tools.study import show
@@ -19,7 +20,11 @@ from context_fbr_tools.study import show
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("report")
-    analyze.write_report(study(), SETTINGS, made / "metrics", made / "plots")
+    published = {
+        "t": {"small_slope": {"estimate": -0.001, "low": -0.006, "high": 0.005, "statistic": "slope"}}
+    }
+    found = findings(study(), SETTINGS, published)
+    analyze.write_report(study(), found, SETTINGS.confidence, made / "metrics", made / "plots")
     return made / "metrics"
 
 
@@ -36,9 +41,29 @@ def test_each_network_has_a_row_each_patch_size_a_column_and_baselines_stand_bes
     assert unet.startswith("UNet ")
     assert "; 1 of 3 not converged" in attention
     assert threshold.count("0.997 [0.996, 0.997]") == 3
-    statement = next(line for line in lines if line.startswith("Attention-UNet does better"))
-    assert statement.endswith("supported")
-    assert "+0.123 [+0.120, +0.125]" in statement
+    statement = next(line for line in lines if line.startswith("Larger patches raise Dice more"))
+    assert statement.endswith("supported; 1 of 18 cells not converged")
+    slope = next(line for line in lines if line.startswith("UNet as published"))
+    assert "-0.001 [-0.006, +0.005]" in slope
+    assert sum(line.startswith("primary: ") for line in lines) == 2
+    (absent,) = [line for line in lines if line.startswith("Not asked: ")]
+    assert "wide_range (no task t_wide)" in absent
+    assert "surface Dice" not in "".join(lines).replace("no surface Dice", "")  # a column without any value
+
+
+def test_a_verdict_names_what_it_depends_on(folder: Path) -> None:
+    path = folder / "findings.json"
+    tree = json.loads(path.read_text())
+    finding = next(f for f in tree["findings"] if f["id"] == "norm_at_smallest_patch")
+    part = finding["parts"][0]
+    finding |= {"verdict": "not decided", "depends_on_case": "case 7", "not_converged": 0}
+    finding["parts"] = [part, {**part, "name": "another", "verdict": "not decided"}]
+    slope = next(f for f in tree["findings"] if f["id"] == "slope_by_norm")
+    slope |= {"verdict": "not decided", "p": 0.02, "p_holm": 0.06, "not_converged": 0}
+    path.write_text(json.dumps(tree))
+    text = show.findings_block(folder, "t")
+    assert "not decided; not supported for another; depends on one case, case 7 |" in text
+    assert "not decided; p 0.060 after Holm's correction |" in text
 
 
 def test_markdown_has_the_same_numbers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,19 +10,29 @@ from context_fbr.core import atomic
 from context_fbr.core.errors import UserError, visible
 from context_fbr_tools.study.command_line import CommandLine
 
+KEPT = Path("metrics/published")
+"""Aggregates that git keeps; none of them holds the score of a case."""
+SOURCE = (
+    f"the published tables are not part of this repository: the study that NOTICE.md names published them; "
+    f"{KEPT} keeps what was computed from them"
+)
+
 
 def add_parser(line: CommandLine) -> None:
     """Add the command."""
     command = line.add(
         "published",
         "analyse a folder of the published results with this study's methods",
-        "context-fbr published DIR --out published",
+        "context-fbr published DIR",
         run,
         in_project=False,
     )
-    command.add_argument("folder", type=Path, metavar="DIR")
+    command.add_argument("folder", type=Path, metavar="DIR", nargs="?")
     command.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="a new folder for the results"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"a new folder for all results, figures too (default: the aggregates alone, in {KEPT})",
     )
     command.add_argument(
         "--keep-going", action="store_true", help="analyse what can be read in spite of errors, exit with 1"
@@ -30,26 +40,25 @@ def add_parser(line: CommandLine) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Write tables, findings and figures; exit status 1 if some table had an error."""
-    from context_fbr import analyze
-    from context_fbr.analysis import foreground_ranges
-    from context_fbr.analysis.result_files import write_csv
+    """Write tables and findings; exit status 1 if some table had an error."""
     from context_fbr.analysis.results import CELL_COLUMNS
-    from context_fbr_tools.study import published
+    from context_fbr_tools.published import report, results
 
     settings = Document.read().section(("analysis",), Analysis)
-    if options.out.exists() and not (options.out.is_dir() and not any(options.out.iterdir())):
-        raise UserError(f"{options.out}: is there already; name a new folder")
-    found = published.read_published(options.folder)
+    if options.folder is None or not options.folder.is_dir():
+        raise UserError(f"{options.folder or 'DIR'}: is no folder; {SOURCE}")
+    out = options.out or KEPT
+    if options.out and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out}: is there already; name a new folder")
+    found = results.read_published(options.folder)
     for problem in found.problems:
         print(f"error: {visible(problem)}", file=sys.stderr)
     if found.problems and not options.keep_going:
         raise UserError(
             f"{options.folder}: not analysed, see above; correct it, or give --keep-going to analyse the rest"
         )
-    with atomic.directory(options.out) as folder:
-        write_csv(folder / "ranges.csv", foreground_ranges.published_ranges(found.evidence))
-        analyze.write_report(found.evidence, settings, folder, folder)
+    with atomic.directory(out) as folder:
+        report.write(found.evidence, settings, folder, figures=options.out is not None)
     runs = len(found.evidence.cells[CELL_COLUMNS].drop_duplicates())
-    print(f"{visible(str(options.out))}: tables, findings and figures of {runs} runs")
+    print(f"{visible(str(out))}: tables and findings of {runs} runs")
     return 1 if found.problems else 0

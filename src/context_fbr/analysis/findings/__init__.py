@@ -1,0 +1,1 @@
+"""Hypotheses, the statistics that decide them, and what the evidence says about each."""

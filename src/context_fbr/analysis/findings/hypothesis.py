@@ -1,0 +1,100 @@
+"""A hypothesis: a statement, and the statistics that decide it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from context_fbr.analysis.confidence_intervals import (
+    CONTRADICTED,
+    NOT_DECIDED,
+    SUPPORTED,
+    Interval,
+    Term,
+    above,
+    below,
+)
+
+PRIMARY, EXPLORATORY = "primary", "exploratory"
+SURFACE = "surface_dice"
+Evaluate = Callable[[Sequence[Term], str, float], Interval]
+"""From terms, the column that is averaged and a confidence to the interval."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Where the whole interval of a supported statement is: above `low`, and below `high` if there is one."""
+
+    low: float
+    high: float | None = None
+
+    def judge(self, found: Interval) -> str:
+        """Return the verdict; an interval without limits decides nothing."""
+        if found.low is None:
+            return NOT_DECIDED
+        verdicts = [above(found, self.low), *([] if self.high is None else [below(found, self.high)])]
+        if CONTRADICTED in verdicts:
+            return CONTRADICTED
+        return SUPPORTED if set(verdicts) == {SUPPORTED} else NOT_DECIDED
+
+
+@dataclass(frozen=True)
+class Part:
+    """A statistic with a claim of its own."""
+
+    name: str
+    terms: Sequence[Term]
+    claim: Claim
+    value: str = "dsc"
+    """The column that is averaged."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A statement, and what decides it; without terms it cannot be asked."""
+
+    id: str
+    role: str
+    statement: str
+    statistic: str
+    terms: Sequence[Term] = ()
+    claim: Claim = Claim(0.0)
+    value: str = "dsc"
+    parts: Sequence[Part] = ()
+    """All of them have to be supported, too."""
+    missing: str = ""
+    """What the study lacks, if it cannot be asked."""
+
+    def verdict(self, evaluate: Evaluate, confidence: float) -> str:
+        """Supported if the statistic and every part are; contradicted if the statistic is."""
+        verdict = self.claim.judge(evaluate(self.terms, self.value, confidence))
+        if verdict == SUPPORTED and any(
+            part.claim.judge(evaluate(part.terms, part.value, confidence)) != SUPPORTED for part in self.parts
+        ):
+            return NOT_DECIDED
+        return verdict
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The rows of all terms, those of parts included."""
+        terms = [*self.terms, *(term for part in self.parts for term in part.terms)]
+        return pd.concat([term.rows for term in terms], ignore_index=True)
+
+    def only(self, keep: Callable[[pd.DataFrame], pd.DataFrame]) -> "Hypothesis":
+        """Return the same hypothesis on some of the rows: each term's, passed through `keep`."""
+
+        def some(terms: Sequence[Term]) -> list[Term]:
+            return [Term(term.coefficient, keep(term.rows)) for term in terms]
+
+        parts = [replace(part, terms=some(part.terms)) for part in self.parts]
+        return replace(self, terms=some(self.terms), parts=parts)
+
+    def by(self, value: str) -> "Hypothesis":
+        """Return the same hypothesis about another score."""
+        return replace(self, value=value, parts=[replace(part, value=value) for part in self.parts])
+
+    @property
+    def scored_by_surface(self) -> bool:
+        """Whether it is about Dice, and every term has surface Dice beside it."""
+        rows = [term.rows for term in self.terms]
+        return self.value == "dsc" and all(SURFACE in own and own[SURFACE].notna().any() for own in rows)

@@ -1,0 +1,84 @@
+"""Scores of a task, and the pairs of models that hypotheses compare."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from context_fbr.analysis.confidence_intervals import Term
+from context_fbr.analysis.foreground_ranges import assign_range_group
+from context_fbr.analysis.observations import Evidence, is_baseline
+from context_fbr.config.analysis import Analysis
+
+Pair = tuple[str, str]
+"""(batch, instance): two models."""
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """One task's scores, and what is asked of them."""
+
+    name: str
+    scores: pd.DataFrame
+    """As `Evidence.scores`."""
+    grouped: pd.DataFrame
+    """As of `assign_range_group`."""
+    windows: pd.DataFrame
+    """As `Evidence.windows`; without rows if there are none."""
+    pairs: tuple[Pair, ...]
+    """Those of `analysis.exchanged_norms` that the task has."""
+    modern: tuple[Pair, ...]
+    """Those of `analysis.modern_recipe` that the task has."""
+    small: float
+    """What is called a small loss, in Dice."""
+
+    @property
+    def models(self) -> list[str]:
+        """The networks."""
+        return [model for model in self.scores["model"].unique() if not is_baseline(model)]
+
+    def sizes(self, *models: str) -> list[int]:
+        """Return the patch sizes that each of these networks has."""
+        rows = self.scores[self.scores["seed"].notna()]
+        found = [set(rows.loc[rows["model"] == model, "patch_size"]) for model in models]
+        return sorted(int(size) for size in set.intersection(*found)) if found else []
+
+    def of(self, model: str, size: int) -> pd.DataFrame:
+        """Return the scores of a configuration."""
+        return self.scores[(self.scores["model"] == model) & (self.scores["patch_size"] == size)]
+
+    def group(self, model: str, size: int, *groups: str) -> pd.DataFrame:
+        """Return the scores of a configuration within, below or above the range of its patches."""
+        own = self.grouped[(self.grouped["model"] == model) & (self.grouped["patch_size"] == size)]
+        return own[own["group"].isin(groups)]
+
+
+def tasks(evidence: Evidence, settings: Analysis) -> list[TaskScores]:
+    """Split the evidence into tasks, in the order of the scores."""
+    windows = evidence.scores.iloc[:0] if evidence.windows is None else evidence.windows
+    grouped = assign_range_group(evidence)
+    found = []
+    for name, scores in evidence.scores.groupby("task", sort=False):
+        models = set(scores["model"])
+        pairs, modern = (
+            tuple(pair for pair in known if models.issuperset(pair))
+            for known in (settings.exchanged_norms, settings.modern_recipe)
+        )
+        rows, every = (frame[frame["task"] == name] for frame in (grouped, windows))
+        found.append(TaskScores(str(name), scores, rows, every, pairs, modern, settings.small_loss))
+    return found
+
+
+def listed(sizes: Sequence[int]) -> str:
+    """Return `patch 16, 32`."""
+    return f"patch {', '.join(map(str, sizes))}"
+
+
+def scaled(terms: Sequence[Term], factor: float) -> list[Term]:
+    """Return the terms times a factor."""
+    return [Term(factor * term.coefficient, term.rows) for term in terms]
+
+
+def enough(*groups: pd.DataFrame) -> bool:
+    """Whether each group has several cases: a single one would leave the whole statistic without interval."""
+    return all(group["filename"].nunique() > 1 for group in groups)
