@@ -51,6 +51,8 @@ def _kinds(own: Sequence[Column]) -> dict[str, str]:
 HISTORY, FOREGROUND_RATIOS, BASELINES = map(_kinds, (HISTORY_COLUMNS, RATIO_COLUMNS, BASELINE_COLUMNS))
 SCORES, CASE_SCORES, CELL_SCORES = map(_kinds, (columns.PUBLISHED, columns.CASE_SCHEMA, columns.CELL_SCHEMA))
 """Types by name."""
+AVERAGED = [name for name in CASE_SCORES if name not in SCORES and name != columns.DESIGN.name]
+"""Our own scores: those that the published tables lack."""
 MOST_BYTES, MOST_ROWS = 64 * 2**20, 2_000_000
 """Of a table, unpacked."""
 LONGEST_HEADER = 500  # characters that are shown

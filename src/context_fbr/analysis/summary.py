@@ -8,7 +8,7 @@ import pandas as pd
 from context_fbr.analysis.foreground_ranges import score_columns
 from context_fbr.analysis.observations import Evidence, is_baseline
 from context_fbr.analysis.result_files import DIGITS
-from context_fbr.analysis.results import CASE_SCORES, CELL_COLUMNS, CONFIG_COLUMNS, SCORES, Results
+from context_fbr.analysis.results import AVERAGED, CELL_COLUMNS, CONFIG_COLUMNS, Results
 from context_fbr.config.analysis import Analysis
 
 ALL_SIZES = "all"  # a baseline has no patch: it is the same at all sizes
@@ -35,8 +35,8 @@ def cell_table(results: Results, settings: Analysis) -> pd.DataFrame:
     validated = results.history.dropna(subset=["validation_dice"]).groupby(CELL_COLUMNS, sort=False)[
         "validation_dice"
     ]
-    for name in CASE_SCORES:
-        if name in results.scores and name not in SCORES:  # published tables have the published columns alone
+    for name in AVERAGED:
+        if name in results.scores:  # published tables have the published columns alone
             table[name] = scores[name].mean()
     if "padded" in results.scores:
         table["padded_cases"] = scores["padded"].sum()
@@ -94,11 +94,7 @@ def summarise(evidence: Evidence, confidence: float) -> pd.DataFrame:
                 **score_columns("dice", rows, confidence, nested),
                 **score_columns("hausdorff", rows, confidence, nested),
                 "abs_diff_mean": rows["abs_diff"].mean(),
-                **{
-                    f"{name}_mean": rows[name].mean()
-                    for name in CASE_SCORES
-                    if name in rows and name not in SCORES
-                },
+                **{f"{name}_mean": rows[name].mean() for name in AVERAGED if name in rows},
             }
         )
     return pd.DataFrame(table)

@@ -50,10 +50,11 @@ ORIGINAL = tuple(
     replace(column, name=f"original_{column.name}", meaning=f"{column.name} on the grid of the original scan")
     for column in (PUBLISHED[1], *PHYSICAL)
 )
+DESIGN = _number("design", "value of the design variable, as the radius; none: a random case", low=-math.inf)
 PADDED = Column("padded", "int64", "1 if the volume was smaller than the patch, and padded", 0, 1)
 
 SCORES = tuple(column.name for column in PUBLISHED)
-CASE_SCHEMA = (*PUBLISHED, *PHYSICAL, *ORIGINAL)
+CASE_SCHEMA = (*PUBLISHED, *PHYSICAL, *ORIGINAL, DESIGN)
 """Of a prediction, whatever made it."""
 CASE_SCORES = tuple(column.name for column in CASE_SCHEMA)
 CELL_SCHEMA = (*CASE_SCHEMA, PADDED)

@@ -38,6 +38,8 @@ class Case:
     """Foreground voxels / all voxels of the prepared volume."""
     lowest_intensity: float
     """Of the raw image."""
+    design: float | None = None
+    """Value of the design variable of a designed test case, as the radius; None: a random case."""
 
     @property
     def shape(self) -> Shape:
@@ -74,7 +76,11 @@ def write_volume(target: Path, case: Case, image: np.ndarray, label: np.ndarray)
 
 def write_cases(target: Path, task: str, cases: Sequence[Case], recipe: dict[str, Any]) -> None:
     """Write cases.json into the folder `target`; the recipe is that of recipe.py, as JSON."""
-    content = {"format": FORMAT, "task": task, "recipe": recipe, "cases": [asdict(case) for case in cases]}
+    listed = [asdict(case) for case in cases]
+    for case in listed:
+        if case["design"] is None:  # random cases are written as before there were designs
+            del case["design"]
+    content = {"format": FORMAT, "task": task, "recipe": recipe, "cases": listed}
     atomic.write_text(target / "cases.json", json.dumps(content, indent=1) + "\n")
 
 
@@ -125,6 +131,7 @@ def _case(item: dict[str, Any]) -> Case:
     if not isinstance(case.foreground_voxels, int) or not all(isinstance(v, int) for v in case.foreground):
         raise ValueError(f"{case.name}: foreground {case.foreground}, {case.foreground_voxels} voxels")
     numbers = (case.background, case.foreground_ratio, case.lowest_intensity, *case.geometry.spacing_mm)
+    numbers += () if case.design is None else (case.design,)
     if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
         raise ValueError(f"{case.name}: holds a number that is none among {numbers}")
     with np.errstate(all="raise"):

@@ -11,6 +11,7 @@ from context_fbr.analysis.summary import has_converged
 from context_fbr.config.analysis import Analysis
 from context_fbr.config.cell import Cell
 from context_fbr.core.errors import UserError, on_one_line
+from context_fbr.metrics.columns import DESIGN
 from context_fbr_tools.diff.snapshot import Snapshot
 
 CASES, CELLS = "metrics/cases.csv", "metrics/cells.csv"
@@ -68,6 +69,7 @@ def _table(snapshot: Snapshot, path: str, columns: list[str]) -> pd.DataFrame | 
         "seed": "Int64",
         **SCORES,
         **VALIDATION,
+        DESIGN.name: DESIGN.kind,
     }
     names = {name: str for name in columns if kinds.get(name) == "str"}
     try:
@@ -77,7 +79,7 @@ def _table(snapshot: Snapshot, path: str, columns: list[str]) -> pd.DataFrame | 
             io.StringIO(text),
             dtype=names,
             keep_default_na=False,
-            na_values={name: [""] for name in columns if name not in names},
+            na_values={name: [""] for name in (*columns, DESIGN.name) if name not in names},
             nrows=MOST_ROWS + 1,
         )
         if len(frame) > MOST_ROWS:
@@ -85,7 +87,11 @@ def _table(snapshot: Snapshot, path: str, columns: list[str]) -> pd.DataFrame | 
         absent = [name for name in columns if name not in frame.columns]
         if absent:
             raise ValueError(f"lacks the columns {', '.join(absent)}")
-        frame = frame[columns].astype({name: kinds[name] for name in columns if name in kinds})
+        # Older commits have no designed cases.
+        optional = [DESIGN.name] if path == CASES and DESIGN.name in frame.columns else []
+        frame = frame[[*columns, *optional]].astype(
+            {name: kinds[name] for name in [*columns, *optional] if name in kinds}
+        )
         trained = ~frame["model"].map(is_baseline).astype(bool)
         keyless = trained & frame[["patch_size", "seed"]].isna().any(axis=1)
         if keyless.any():
