@@ -4,7 +4,7 @@ python -m benchmarks.designed_scores
 
 Each test set has one volume for each radius, and a seed of its own for backgrounds and centres; all cells of
 the task `spheres` are scored on the same volumes. Two sets differ by what is random of a case, so that
-benchmarks/coverage_of_designs.py can draw studies from the study's own curves. Takes about twenty minutes on a
+benchmarks/designed_coverage.py can draw studies from the study's own curves. Takes about twenty minutes on a
 core.
 """
 

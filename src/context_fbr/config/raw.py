@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from context_fbr.config.document import Document, InconsistentError, Section
 from context_fbr.core.errors import UserError
@@ -37,6 +37,12 @@ class SphereSet(Section):
         if not self.each and self.volumes is None:
             raise InconsistentError("volumes", "is missing; `each: true` makes one volume for each radius")
         return self
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave `each: false` out: digests of random sets are those from before there were designed ones."""
+        tree: dict[str, object] = handler(self)
+        return {key: value for key, value in tree.items() if value is not False}
 
     @property
     def count(self) -> int:

@@ -4,9 +4,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from types import MappingProxyType
 from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
@@ -35,7 +34,7 @@ class Description:
     """Image and label, `imagesTr/a.nii.gz`."""
     test: tuple[str, ...]
     """Images, `imagesTs/a.nii.gz`."""
-    test_design: Mapping[str, float]
+    test_design: Mapping[str, float] = field(default_factory=dict)
     """Value of the design variable of each test case, if they are a known grid of it; empty: random cases."""
 
     @property
@@ -100,7 +99,7 @@ def read(folder: Path) -> tuple[Description | None, list[Problem]]:
         tuple(sorted(file.labels)),
         training,
         test,
-        MappingProxyType(file.test_design),
+        file.test_design,
     )
     written = [
         *((image, "imagesTr") for image in (pair.image for pair in file.training)),

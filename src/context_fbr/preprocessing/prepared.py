@@ -130,8 +130,8 @@ def _case(item: dict[str, Any]) -> Case:
         raise ValueError(f"the names of a case are {names}")
     if not isinstance(case.foreground_voxels, int) or not all(isinstance(v, int) for v in case.foreground):
         raise ValueError(f"{case.name}: foreground {case.foreground}, {case.foreground_voxels} voxels")
-    numbers = (case.background, case.foreground_ratio, case.lowest_intensity, *case.geometry.spacing_mm)
-    numbers += () if case.design is None else (case.design,)
+    numbers = [case.background, case.foreground_ratio, case.lowest_intensity, *case.geometry.spacing_mm]
+    numbers += [] if case.design is None else [case.design]
     if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
         raise ValueError(f"{case.name}: holds a number that is none among {numbers}")
     with np.errstate(all="raise"):
