@@ -53,7 +53,7 @@ def size_of(request: Request) -> tuple[str, Size]:
     split = request.document.section((*tasks, "prepare"), Prepare).split
     assert isinstance(split.train, int)  # generated cases have no names to list
     assert isinstance(split.validation, int)
-    numbers = (split.train, split.validation, raw.test.volumes)
+    numbers = (split.train, split.validation, raw.test.count)
     if request.epochs is None:
         return "cell_reduced", Size(REDUCED_EPOCHS, *(-(-number // REDUCED_PART) for number in numbers))
     is_whole = request.epochs == request.document.section((*tasks, "train"), TaskTraining).epochs

@@ -86,7 +86,7 @@ def write(
     root, task = copy.deepcopy(request.document.root), request.task
     settings = root["tasks"][task]
     settings["raw"]["training"]["volumes"] = size.train + size.validation
-    settings["raw"]["test"]["volumes"] = size.test
+    settings["raw"]["test"].update({"volumes": size.test, "each": False})
     settings["prepare"]["split"].update({"train": size.train, "validation": size.validation})
     settings["train"]["epochs"] = size.epochs
     root["train"].update({"precision": request.precision, **train})

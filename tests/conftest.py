@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BENCHMARK = (
     ("edge: 48", "edge: 20"),
     ("{volumes: 20, radius: [12, 17]}", "{volumes: 6, radius: [4, 7]}"),
-    ("{volumes: 24, radius: [2, 23]}", "{volumes: 5, radius: [4, 9]}"),
+    ("{volumes: null, radius: [2, 23], each: true}", "{volumes: 5, radius: [4, 9]}"),
     ("{train: 16, validation: 4, test: imagesTs}", "{train: 4, validation: 2, test: imagesTs}"),
     ("patch_sizes: [16, 32, 48]", "patch_sizes: [16]"),
     ("epochs: 24", "epochs: 3"),

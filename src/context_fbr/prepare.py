@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +153,7 @@ def prepare(task: str, inputs: StageInputs) -> None:
             print(f"warning: {visible(warning)}", file=sys.stderr)
         lowest = min(case.lowest_intensity for case in cases if case.split == "train")
         recipe = Recipe(settings, description.modalities, lowest)
+        cases = [replace(case, design=description.test_design.get(case.name)) for case in cases]
         prepared.write_cases(target, task, cases, recipe.as_json())
         inputs.check()
 

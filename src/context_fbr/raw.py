@@ -30,7 +30,7 @@ def write_spheres(raw: SpheresRaw, task: str, folder: Path) -> None:
         nifti.write(folder / f"labels{suffix}" / name, label, affine)
         sets[volume.stream].append(name)
     training, test = sets[spheres.TRAINING], sets[spheres.TEST]
-    description = {
+    description: dict[str, object] = {
         "name": task,
         "description": f"one generated sphere in a cube of {raw.edge} voxels, seed {raw.seed}",
         "licence": "MIT",
@@ -41,6 +41,8 @@ def write_spheres(raw: SpheresRaw, task: str, folder: Path) -> None:
         "training": [{"image": f"./imagesTr/{n}", "label": f"./labelsTr/{n}"} for n in training],
         "test": [f"./imagesTs/{n}" for n in test],
     }
+    if design := spheres.design(raw, task):
+        description["test_design"] = design  # the radius; the analysis takes other intervals for a grid
     atomic.write_text(folder / "dataset.json", json.dumps(description, indent=1) + "\n")
 
 

@@ -86,6 +86,23 @@ def test_each_wrong_key_of_the_top_level_is_a_problem_of_its_own(dataset: Datase
     assert [problem.text.split(":")[0] for problem in found(dataset)] == ["labels", "training", "numTest"]
 
 
+def test_a_design_has_a_number_for_every_test_case(dataset: Dataset) -> None:
+    (name,) = (dataset_json.case_name(image) for image in dataset.description()["test"])
+    dataset.describe(dataset.description() | {"test_design": {name: 2.5}})
+    assert found(dataset) == ()
+    description, _ = dataset_json.read(dataset.path)
+    assert description is not None
+    assert description.test_design == {name: 2.5}
+    for wrong in ({name: 2.5, "b": 3}, {"b": 3}):
+        dataset.describe(dataset.description() | {"test_design": wrong})
+        (problem,) = found(dataset)
+        assert (problem.severity, problem.file) == ("error", "dataset.json")
+        assert "test_design and test differ in" in problem.text
+    for value in ("two", None, float("inf")):
+        dataset.describe(dataset.description() | {"test_design": {name: value}})
+        assert found(dataset)[0].severity == "error"
+
+
 def test_a_dataset_json_that_would_never_end_is_refused_by_name(dataset: Dataset) -> None:
     path = dataset.path / "dataset.json"
     path.unlink()

@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,13 +6,18 @@ import numpy as np
 import pytest
 
 from context_fbr.config.document import Document
-from context_fbr.config.raw import SpheresRaw
+from context_fbr.config.raw import SphereSet, SpheresRaw
 from context_fbr.datasets import spheres
 
 
 @pytest.fixture
 def raw(params: Path) -> SpheresRaw:
     return Document.read(params).section(("tasks", "spheres", "raw"), SpheresRaw)
+
+
+def random_test(raw: SpheresRaw) -> SpheresRaw:
+    """The recipe with test radii that are drawn."""
+    return raw.model_copy(update={"test": SphereSet(volumes=24, radius=(2, 23))})
 
 
 def test_a_volume_depends_on_seed_set_and_number_alone(raw: SpheresRaw) -> None:
@@ -99,7 +105,7 @@ def by_hand(
 def test_a_volume_is_the_recipe_by_hand_with_a_stream_for_training_and_one_for_test(
     raw: SpheresRaw, index: int
 ) -> None:
-    raw = raw.model_copy(update={"foreground": 0.75})
+    raw = random_test(raw).model_copy(update={"foreground": 0.75})
     for stream, spheres_of in ((1, raw.training), (2, raw.test)):
         image, label = spheres.generate(raw, stream, index)
         expected_image, expected_label = by_hand(raw, stream, index, spheres_of.radius)
@@ -127,7 +133,7 @@ def test_volumes_are_numbered_through_those_for_training_first(raw: SpheresRaw) 
     raw = raw.model_copy(
         update={
             "training": raw.training.model_copy(update={"volumes": 3}),
-            "test": raw.test.model_copy(update={"volumes": 2}),
+            "test": random_test(raw).test.model_copy(update={"volumes": 2}),
         }
     )
     assert [(v.name, v.stream, v.index) for v in spheres.volumes(raw, "balls")] == [
@@ -144,3 +150,35 @@ def test_radii_and_centres_reach_both_ends_of_their_range(raw: SpheresRaw) -> No
         radius = int(used[:, 0].max() - used[:, 0].min()) // 2
         seen.setdefault(radius, set()).update((used.min(axis=0) + radius).tolist())
     assert seen == {radius: set(range(radius, 9 - radius)) for radius in (1, 2, 3)}
+
+
+def test_a_designed_set_has_each_radius_once_in_order(raw: SpheresRaw) -> None:
+    designed = raw.model_copy(update={"test": SphereSet(radius=(2, 23), each=True)})
+    volumes = [v for v in spheres.volumes(designed, "balls") if v.stream == spheres.TEST]
+    assert [v.name for v in volumes] == [f"balls_{20 + number:03d}" for number in range(22)]
+    radii = []
+    for volume in volumes:
+        _, label = spheres.generate(designed, volume.stream, volume.index)
+        used = np.argwhere(label)
+        edges = used.max(axis=0) - used.min(axis=0)
+        radii.append(set(edges.tolist()))
+        assert ((used >= 0) & (used < 48)).all()
+    assert radii == [{2 * radius} for radius in range(2, 24)]
+    assert spheres.design(designed, "balls") == {
+        f"balls_{18 + radius:03d}": radius for radius in range(2, 24)
+    }
+    image, _ = spheres.generate(designed, spheres.TEST, 3)
+    fewer = designed.model_copy(update={"test": SphereSet(radius=(2, 9), each=True)})
+    np.testing.assert_array_equal(image, spheres.generate(fewer, spheres.TEST, 3)[0])
+
+
+@pytest.mark.parametrize(
+    ("stream", "index", "expected"),
+    [(1, 0, "113c817a375cb25f"), (2, 0, "218e46286ef8b5e2"), (2, 23, "b4e9f2d50dbebf33")],
+)
+def test_random_volumes_are_those_from_before_there_were_designed_sets(
+    raw: SpheresRaw, stream: int, index: int, expected: str
+) -> None:
+    image, label = spheres.generate(random_test(raw), stream, index)
+    assert hashlib.sha256(image.tobytes() + label.tobytes()).hexdigest()[:16] == expected
+    assert spheres.design(random_test(raw), "balls") == {}

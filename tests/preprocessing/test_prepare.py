@@ -17,10 +17,13 @@ from context_fbr.config import profiles
 from context_fbr.config.preprocessing import Preparation, Prepare, Split
 from context_fbr.core import nifti, resources
 from context_fbr.core.errors import UserError
+from context_fbr.evaluation.case_scores import score_case
+from context_fbr.metrics.columns import CASE_SCORES
 from context_fbr.preprocessing import prepared, recipe
 from context_fbr.preprocessing.splits import Source
 
 NAMES = [f"spheres_{i:03d}" for i in range(7)]
+DESIGNED = "{radius: [2, 7], each: true}"
 PLAIN = Prepare(split=Split(train=1, validation=1, test=1))
 
 
@@ -72,6 +75,25 @@ def test_cases_are_split_by_sorted_file_name_and_voxels_are_kept(workspace: Path
         assert case.geometry.is_kept
         assert (case.background, case.foreground) == (0, (1,))
         assert case.lowest_intensity == image.min()
+
+
+def test_the_radii_of_a_designed_test_set_come_with_the_cases_and_random_cases_have_none(
+    workspace: Path,
+) -> None:
+    prepare.main(["spheres"])
+    assert "design" not in (workspace / "data/raw/spheres/dataset.json").read_text()
+    assert '"design"' not in (workspace / "data/prepared/spheres/cases.json").read_text()
+    params = workspace / "params.yaml"
+    params.write_text(params.read_text().replace("{volumes: 3, radius: [2, 7], each: false}", DESIGNED))
+    raw.main(["spheres"])
+    prepare.main(["spheres"])
+    test = prepared.read_cases("spheres", "test")
+    assert [case.design for case in test] == [2, 3, 4, 5, 6, 7]
+    assert all(case.design is None for case in prepared.read_cases("spheres", "train"))
+    edges = [np.ptp(np.argwhere(prepared.read_volume("spheres", case)[1]), axis=0).max() for case in test]
+    assert edges == [2 * case.design for case in test]
+    row, _ = score_case(*2 * (prepared.read_volume("spheres", test[1])[1],), test[1], np.ones((1, 1, 1)), 1.0)
+    assert dict(zip(CASE_SCORES, row, strict=True))["design"] == 3
 
 
 def test_a_volume_in_another_orientation_is_turned_to_ras_with_its_affine(workspace: Path) -> None:

@@ -9,7 +9,8 @@ own:
   Welch and Satterthwaite over the configurations.
 * cases: the rows of one test case move together, in all configurations: differences are paired by case.
   Dice is skewed (most cases near 1, a few far below), so these limits are corrected for skewness after
-  Hall (J. R. Stat. Soc. B 54, 1992) and are not symmetric about the estimate.
+  Hall (J. R. Stat. Soc. B 54, 1992) and are not symmetric about the estimate. Designed cases, a known grid of
+  one variable, are not a sample: their variance is that about their neighbours, see designed_cases.py.
 
 Each source gives distances to the limits with its own t quantile (three seeds: 4.3, not 1.96), and the
 interval's are the roots of the sums of their squares. What varies from row to row is counted in both
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy.special import stdtrit
 
+from context_fbr.analysis import designed_cases
 from context_fbr.analysis.results import CONFIG_COLUMNS
 
 SUPPORTED, CONTRADICTED, NOT_DECIDED = "supported", "contradicted", "not decided"
@@ -47,7 +49,8 @@ class Term:
     """`coefficient` times the mean of a value over `rows`.
 
     The rows have the columns task, model, patch_size, seed (missing: nothing random was trained), filename
-    and the value; rows without the value are left out.
+    and the value; rows without the value are left out. A column `design` with a value in every row says that
+    the cases are designed.
     """
 
     coefficient: float
@@ -101,7 +104,7 @@ def interval(
         no rows.
     """
     estimate = 0.0
-    parts, cases = [], []
+    influences, random, counts, designed = [], [], [], []
     for term in terms:
         rows = term.rows[term.rows[value].notna()]
         if rows.empty:
@@ -110,11 +113,16 @@ def interval(
         mean = math.fsum(values) / len(values)
         estimate += term.coefficient * mean
         influence = term.coefficient * (values - mean) / len(values)
-        parts.append(rows[[*CONFIG_COLUMNS, "seed", "filename"]].assign(influence=influence))
-        cases.append(rows["filename"].nunique())
-    sources = [_seeds(pd.concat(parts, ignore_index=True))]
+        influences.append(rows[[*CONFIG_COLUMNS, "seed", "filename"]].assign(influence=influence))
+        if designed_cases.is_designed(rows):
+            designed.append(designed_cases.residuals(rows, value, term.coefficient))
+        else:
+            random.append(influences[-1])
+            counts.append(rows["filename"].nunique())
+    sources = [_seeds(pd.concat(influences, ignore_index=True))]
     if not nested:
-        sources.append(_cases(parts, cases))
+        sources += [_cases(random, counts)] if random else []
+        sources += [_designed(designed)] if designed else []
     reaches = [source.reach(confidence) for source in sources if source is not None]
     if len(reaches) < len(sources):
         return Interval(estimate, None, None)
@@ -163,6 +171,12 @@ def _cases(parts: Sequence[pd.DataFrame], counts: Sequence[int]) -> _Source | No
     sums = pd.concat(scaled).groupby("filename", sort=False)["influence"].sum().to_numpy()
     variance = math.fsum(sums**2)
     return _Source(variance, freedom, math.fsum(sums**3) / variance**1.5 if variance else 0.0)
+
+
+def _designed(parts: Sequence[pd.Series | None]) -> _Source | None:
+    """From designed cases; None if a term has a single one."""
+    known = [part for part in parts if part is not None]
+    return _Source(*designed_cases.variance(known)) if len(known) == len(parts) else None
 
 
 def _satterthwaite(variances: Sequence[float], freedoms: Sequence[int]) -> float:

@@ -10,7 +10,7 @@ from context_fbr.analysis.observations import Evidence, is_baseline
 from context_fbr.analysis.result_files import DIGITS
 from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS, Results
 from context_fbr.config.analysis import Analysis
-from context_fbr.metrics.columns import CASE_SCORES, SCORES
+from context_fbr.metrics.columns import AVERAGED
 
 ALL_SIZES = "all"  # a baseline has no patch: it is the same at all sizes
 
@@ -36,8 +36,8 @@ def cell_table(results: Results, settings: Analysis) -> pd.DataFrame:
     validated = results.history.dropna(subset=["validation_dice"]).groupby(CELL_COLUMNS, sort=False)[
         "validation_dice"
     ]
-    for name in CASE_SCORES:
-        if name in results.scores and name not in SCORES:  # published tables have the published columns alone
+    for name in AVERAGED:
+        if name in results.scores:  # published tables have the published columns alone
             table[name] = scores[name].mean()
     if "padded" in results.scores:
         table["padded_cases"] = scores["padded"].sum()
@@ -98,11 +98,7 @@ def summarise(evidence: Evidence, confidence: float) -> pd.DataFrame:
                 **score_columns("dice", rows, confidence, nested),
                 **score_columns("hausdorff", rows, confidence, nested),
                 "abs_diff_mean": rows["abs_diff"].mean(),
-                **{
-                    f"{name}_mean": rows[name].mean()
-                    for name in CASE_SCORES
-                    if name in rows and name not in SCORES
-                },
+                **{f"{name}_mean": rows[name].mean() for name in AVERAGED if name in rows},
             }
         )
     return pd.DataFrame(table)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from context_fbr.config.document import Document, InconsistentError, Section
 from context_fbr.core.errors import UserError
@@ -19,16 +19,35 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class SphereSet(Section):
-    """Number of volumes, and the range of their spheres' radii in voxels (both ends included)."""
+    """Range of the spheres' radii in voxels (both ends included), drawn at random or each once."""
 
-    volumes: Count
     radius: tuple[Count, Count]
+    volumes: Count | None = None
+    """Number of volumes, each with a radius drawn from the range."""
+    each: bool = False
+    """One volume for each whole radius of the range, in order: a designed set."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.radius[0] > self.radius[1]:
             raise InconsistentError("radius", f"must be [smallest, largest], not {list(self.radius)}")
+        if self.each and self.volumes is not None:
+            text = f"is {self.volumes}, but `each: true` makes one volume for each radius; remove one of them"
+            raise InconsistentError("volumes", text)
+        if not self.each and self.volumes is None:
+            raise InconsistentError("volumes", "is missing; `each: true` makes one volume for each radius")
         return self
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave `each: false` out: digests of random sets are those from before there were designed ones."""
+        tree: dict[str, object] = handler(self)
+        return {key: value for key, value in tree.items() if value is not False}
+
+    @property
+    def count(self) -> int:
+        """Number of volumes."""
+        return self.radius[1] - self.radius[0] + 1 if self.volumes is None else self.volumes
 
 
 class Background(Section):

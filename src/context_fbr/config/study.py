@@ -268,11 +268,11 @@ def _split_problems(document: Document, tasks: Mapping[str, Task | None]) -> lis
         split = task.prepare.split
         parts = (split.train, split.validation, split.test)
         wanted = sum(part for part in parts if isinstance(part, int))
-        if isinstance(task.raw, SpheresRaw) and wanted > task.raw.training.volumes:
+        if isinstance(task.raw, SpheresRaw) and wanted > task.raw.training.count:
             problems.append(
                 document.problem(
                     ("tasks", name, "prepare", "split"),
-                    f"asks for {wanted} volumes, but raw.training.volumes makes {task.raw.training.volumes}",
+                    f"asks for {wanted} volumes, but raw.training makes {task.raw.training.count}",
                 )
             )
     return problems

@@ -3,8 +3,10 @@
 import re
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -32,6 +34,8 @@ class Description:
     """Image and label, `imagesTr/a.nii.gz`."""
     test: tuple[str, ...]
     """Images, `imagesTs/a.nii.gz`."""
+    test_design: Mapping[str, float] = field(default_factory=dict)
+    """Value of the design variable of each test case, if they are a known grid of it; empty: random cases."""
 
     @property
     def is_ct(self) -> bool:
@@ -56,6 +60,7 @@ class _File(BaseModel):
     test: list[str | _TestImage] = Field(default_factory=list)
     numTraining: int | None = None  # noqa: N815 - the format's names
     numTest: int | None = None  # noqa: N815
+    test_design: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(default_factory=dict)
 
 
 def read(folder: Path) -> tuple[Description | None, list[Problem]]:
@@ -89,7 +94,12 @@ def read(folder: Path) -> tuple[Description | None, list[Problem]]:
     test_images = [entry if isinstance(entry, str) else entry.image for entry in file.test]
     test = tuple(_path(image, "imagesTs") for image in test_images)
     description = Description(
-        file.name, tuple(file.modality.values()), tuple(sorted(file.labels)), training, test
+        file.name,
+        tuple(file.modality.values()),
+        tuple(sorted(file.labels)),
+        training,
+        test,
+        file.test_design,
     )
     written = [
         *((image, "imagesTr") for image in (pair.image for pair in file.training)),
@@ -157,6 +167,11 @@ def _problems(file: _File, description: Description) -> list[Problem]:
             problems.append(
                 error("description", case_name(image), NAME, text, "correct the entry, or rename the files")
             )
+    undeclared = {case_name(path) for path in description.test} ^ {*file.test_design}
+    if file.test_design and undeclared:
+        text = f"test_design and test differ in {', '.join(sorted(undeclared)[:3])}"
+        remedy = "give the design value of every test case, or of none"
+        problems.append(error("description", "", NAME, text, remedy))
     for key, stated, found in (
         ("numTraining", file.numTraining, len(file.training)),
         ("numTest", file.numTest, len(file.test)),

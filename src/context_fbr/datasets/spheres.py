@@ -3,7 +3,8 @@
 The recipe is the study's (its original hides an intensity draw, here `background.hidden_intensity`):
 radius r uniform over whole numbers, centre uniform over whole numbers in [r, edge - r) on each axis, inside
 (squared distance <= r^2) flat `foreground`; background u / max(h, max u) with u uniform in
-[0, noise_maximum) per voxel and h uniform in hidden_intensity per volume.
+[0, noise_maximum) per voxel and h uniform in hidden_intensity per volume. A designed set (`each: true`) has
+each radius once, in order, instead of drawing them.
 """
 
 from dataclasses import dataclass
@@ -31,11 +32,17 @@ def volumes(raw: SpheresRaw, task: str) -> tuple[Volume, ...]:
     return tuple(
         Volume(f"{task}_{first + index:03d}", stream, index)
         for stream, first, count in (
-            (TRAINING, 0, raw.training.volumes),
-            (TEST, raw.training.volumes, raw.test.volumes),
+            (TRAINING, 0, raw.training.count),
+            (TEST, raw.training.count, raw.test.count),
         )
         for index in range(count)
     )
+
+
+def design(raw: SpheresRaw, task: str) -> dict[str, int]:
+    """The radii of a designed test set by volume, in order; empty if they are drawn at random."""
+    tests = [volume for volume in volumes(raw, task) if volume.stream == TEST]
+    return {v.name: raw.test.radius[0] + v.index for v in tests} if raw.test.each else {}
 
 
 def generate(raw: SpheresRaw, stream: int, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +59,7 @@ def generate(raw: SpheresRaw, stream: int, index: int) -> tuple[np.ndarray, np.n
     spheres: SphereSet = {TRAINING: raw.training, TEST: raw.test}[stream]
     generator = np.random.default_rng([stream, raw.seed, index])
     smallest, largest = spheres.radius
-    radius = int(generator.integers(smallest, largest + 1))
+    radius = smallest + index if spheres.each else int(generator.integers(smallest, largest + 1))
     centre = generator.integers(radius, raw.edge - radius, size=3)
     image = _background(raw.background, raw.edge, generator)
     label = np.zeros(image.shape, dtype=np.uint8)

@@ -51,6 +51,7 @@ def score_case(
         *_row(physical),
         original_dice,
         *_row(original_physical),
+        case.design,
     )
     return row, original
 

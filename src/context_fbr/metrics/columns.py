@@ -57,13 +57,16 @@ ORIGINAL = tuple(
     replace(column, name=f"original_{column.name}", meaning=f"{column.name} on the grid of the original scan")
     for column in (PUBLISHED[1], *PHYSICAL)
 )
+DESIGN = _number("design", "value of the design variable, as the radius; none: a random case", low=-math.inf)
 PADDED = Column("padded", "int64", "1 if the volume was smaller than the window, and padded", 0, 1)
 WINDOW = Column("window", "int64", "greatest edge of the inference window in voxels", 1)
 
 SCORES = tuple(column.name for column in PUBLISHED)
-CASE_SCHEMA = (*PUBLISHED, *DETECTION, *PHYSICAL, *ORIGINAL)
+CASE_SCHEMA = (*PUBLISHED, *DETECTION, *PHYSICAL, *ORIGINAL, DESIGN)
 """Columns of any prediction."""
 CASE_SCORES = tuple(column.name for column in CASE_SCHEMA)
+AVERAGED = tuple(name for name in CASE_SCORES if name not in (*SCORES, DESIGN.name))
+"""Scores that the published tables lack, in tables of means."""
 CELL_SCHEMA = (*CASE_SCHEMA, PADDED, WINDOW)
 """Columns of a network's prediction; one row a test case and window, those of the primary window first."""
 CELL_SCORES = tuple(column.name for column in CELL_SCHEMA)

@@ -37,6 +37,8 @@ class Case:
     """Foreground voxels / all voxels of the prepared volume."""
     lowest_intensity: float
     """Least intensity of the raw image."""
+    design: float | None = None
+    """Value of the design variable of a designed test case, as the radius; None: a random case."""
 
     @property
     def shape(self) -> Shape:
@@ -73,7 +75,11 @@ def write_volume(target: Path, case: Case, image: np.ndarray, label: np.ndarray)
 
 def write_cases(target: Path, task: str, cases: Sequence[Case], recipe: dict[str, Any]) -> None:
     """Write cases.json into the folder `target`; the recipe is that of recipe.py, as JSON."""
-    content = {"format": FORMAT, "task": task, "recipe": recipe, "cases": [asdict(case) for case in cases]}
+    listed = [asdict(case) for case in cases]
+    for case in listed:
+        if case["design"] is None:  # random cases are written as before there were designs
+            del case["design"]
+    content = {"format": FORMAT, "task": task, "recipe": recipe, "cases": listed}
     atomic.write_text(target / "cases.json", json.dumps(content, indent=1) + "\n")
 
 

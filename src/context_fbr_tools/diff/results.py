@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from context_fbr.analysis.observations import is_baseline
-from context_fbr.analysis.result_files import parse_table
+from context_fbr.analysis.result_files import MAX_HEADER, parse_table
 from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr.analysis.summary import has_converged
 from context_fbr.config.analysis import Analysis
 from context_fbr.config.cell import Cell
 from context_fbr.core.errors import UserError
-from context_fbr.metrics.columns import SCORES
+from context_fbr.metrics.columns import DESIGN, SCORES
 from context_fbr_tools.diff.snapshot import Snapshot
 
 CASES, CELLS = "metrics/cases.csv", "metrics/cells.csv"
@@ -61,7 +61,10 @@ def _table(snapshot: Snapshot, path: str, columns: list[str]) -> pd.DataFrame | 
     text = snapshot.text(path)
     if text is None:
         return None
-    frame, problems = parse_table(text, columns, lenient=True)
+    # Older commits have no designed cases.
+    header = text[:MAX_HEADER].partition("\n")[0].strip().split(",")
+    design = [DESIGN.name] if path == CASES and DESIGN.name in header else []
+    frame, problems = parse_table(text, [*columns, *design], lenient=True)
     keyless = ~frame["model"].map(is_baseline).astype(bool) & frame[["patch_size", "seed"]].isna().any(axis=1)
     problems += [f"{line}: a network without patch size or seed" for line in frame.index[keyless][:1]]
     if problems:

@@ -88,6 +88,25 @@ def _coverage() -> str:
     return table(rows, markdown=True)
 
 
+def _designed_coverage() -> str:
+    """Of each kind of statistic, the least and the mean coverage over configurations."""
+    found = pd.read_csv("benchmarks/designed_coverage.csv")
+    keys = ["diverge", "statistic", "of"]
+    pairs = found[found["cases"] == "random"].merge(found[found["cases"] == "designed"], on=keys)
+    rows: list[Row] = [
+        ("trainings", "statistic", "of", "designed: least", "mean", "random: least", "mean", "width ratio")
+    ]
+    for (diverge, statistic), own in pairs.groupby(["diverge", "statistic"], sort=False):
+        trainings = "a third diverges" if diverge else "as the study's"
+        shares = (
+            f"{own[name].agg(how):.3f}" for name in ("coverage_y", "coverage_x") for how in ("min", "mean")
+        )
+        ratio = own["half_width_x"] / own["half_width_y"]
+        widths = f"{ratio.median():.1f} ({ratio.min():.1f} to {ratio.max():.1f})"
+        rows.append((trainings, str(statistic), str(len(own)), *shares, widths))
+    return table(rows, markdown=True)
+
+
 def _mutants() -> str:
     tried = pd.read_csv("benchmarks/mutants.csv")
     rows: list[Row] = [("module", "mistakes", "caught", "survivors", "%")]
@@ -109,6 +128,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "scores": lambda: show.scores_table(Path("metrics"), markdown=True),
     "score_columns": _score_columns,
     "coverage": _coverage,
+    "designed_coverage": _designed_coverage,
     "mutants": _mutants,
 }
 

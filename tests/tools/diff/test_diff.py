@@ -16,7 +16,10 @@ from scipy import stats
 from workspace import ROOT
 
 from context_fbr.analysis.confidence_intervals import Interval
+from context_fbr.config.analysis import Analysis
+from context_fbr.config.document import Document
 from context_fbr_tools.diff import scores as comparison_scores
+from context_fbr_tools.diff.results import read_results
 from context_fbr_tools.diff.scores import compare_scores
 from context_fbr_tools.diff.snapshot import changed_files, snapshot
 
@@ -208,6 +211,30 @@ def test_the_folder_with_its_uncommitted_changes_can_be_compared(
     assert "→ workspace" in text
     assert "| `train.learning_rate` | 0.005 | 0.001 |" in text
     assert "-0.060 [-0.090, -0.030] **worse**" in text
+
+
+def test_designed_cases_are_read_from_a_commit_and_an_older_one_without_the_column_has_random_ones(
+    repository: Repository,
+) -> None:
+    """On a straight line along the design no case is off its neighbours; a random sample would vary."""
+    line = np.linspace(0.5, 0.9, len(CASES))
+    radii = dict(zip(CASES, np.arange(2.0, 2 + len(CASES)), strict=True))
+    repository.commit(scores(line))
+    repository.commit(scores(line).assign(design=lambda rows: rows["filename"].map(radii)))
+    baseline = scores(line).assign(design=np.nan)
+    repository.commit(baseline)
+    settings = Document.read(repository.path / "params.yaml").section(("analysis",), Analysis)
+    with chdir(repository.path):
+        old, designed, random = (
+            read_results(snapshot(name), settings).scores for name in ("HEAD~2", "HEAD~1", "HEAD")
+        )
+    assert "design" not in old
+    assert designed["design"].tolist() == 2 * list(radii.values())
+    (found,) = compare_scores(old, designed, 0.95)
+    assert found.dice.after == Interval(pytest.approx(0.7), pytest.approx(0.7), pytest.approx(0.7))
+    assert found.dice.before.low < 0.6
+    (found,) = compare_scores(old, random, 0.95)
+    assert found.dice.before == found.dice.after
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""Case variance of statistics over designed test cases: a known grid of one variable, such as the radius.
+
+Designed cases are no sample of a population: the sum over the grid is what is asked for, and a score that
+changes along the grid is no error of it. Random is only what another volume of the same design value would
+change. Neighbours tell how much that is: a case differs from the straight line between its neighbours by its
+own noise, theirs, and the curvature of the scores. On a regular grid this is a second difference d2, whose
+square / 6 estimates the variance (Gasser, Sroka and Jennen-Steinmetz, Biometrika 73, 1986; Wolter, J. Am.
+Stat. Assoc. 79, 1984, for the means of systematic samples). Curvature is counted as noise, so steep or
+stepped curves give wide intervals rather than narrow ones.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from context_fbr.metrics.columns import DESIGN
+
+
+def is_designed(rows: pd.DataFrame) -> bool:
+    """Whether every row is of a designed case; a table without the column has random cases."""
+    return DESIGN.name in rows and bool(rows[DESIGN.name].notna().all())
+
+
+def residuals(rows: pd.DataFrame, value: str, coefficient: float) -> pd.Series | None:
+    """Weighted noise of each case in `coefficient` times the mean of a value; the index is filename.
+
+    A case is compared with the line between its two neighbours among the rows, at whatever distance: cases
+    without a value, and cases of other groups, leave gaps. The first and the last case have no second
+    neighbour; the others are scaled up for them. Of two cases the whole difference counts as noise.
+
+    Args:
+        rows: with the columns design, filename and the value, which is defined in all of them.
+        value: the column that is averaged.
+        coefficient: of the mean.
+
+    Returns:
+        Values whose sum of squares estimates the variance; None for a single case, which has no neighbour.
+    """
+    cases = rows.groupby([DESIGN.name, "filename"])[value].agg(["mean", "size"])  # sorted by the design
+    count = len(cases)
+    if count < 2:
+        return None
+    x, y = cases.index.get_level_values(0).to_numpy(float), cases["mean"].to_numpy(float)
+    noise = np.zeros(count)
+    if count == 2:
+        noise[1] = y[1] - y[0]
+    else:
+        before, after = x[1:-1] - x[:-2], x[2:] - x[1:-1]
+        span = before + after
+        # The weight of the neighbour before; two cases of one design value may be the only neighbours.
+        near = np.divide(after, span, out=np.full(count - 2, 0.5), where=span > 0)
+        distance = y[1:-1] - near * y[:-2] - (1 - near) * y[2:]
+        noise[1:-1] = distance / np.sqrt(1 + near**2 + (1 - near) ** 2) * math.sqrt(count / (count - 2))
+    weights = coefficient * cases["size"].to_numpy() / len(rows)
+    return pd.Series(weights * noise, index=cases.index.get_level_values(1))
+
+
+def variance(parts: Sequence[pd.Series]) -> tuple[float, float]:
+    """Variance of a sum of terms over the cases, and its degrees of freedom, from their `residuals`.
+
+    The residuals of one case in several terms are added before they are squared: differences are paired by
+    case. Degrees of freedom are the effective number of squares, (sum v)^2 / sum v^2: close to the number of
+    cases if all vary alike, and 1 if a single one decides.
+    """
+    squares = pd.concat(parts).groupby(level=0, sort=False).sum().to_numpy() ** 2
+    total = math.fsum(squares)
+    return total, max(total**2 / math.fsum(squares**2), 1.0) if total else 1.0
