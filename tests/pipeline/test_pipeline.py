@@ -71,17 +71,17 @@ def test_a_changed_module_changes_the_files_of_the_stages_that_import_it(tmp_pat
         subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": "src"}, check=True)
         return {path.stem: json.loads(path.read_text()) for path in (tmp_path / "data/code").glob("*.json")}
 
+    before = digests()
+
     def differing(changed: str) -> set[str]:
-        before = digests()
+        nonlocal before
         with (tmp_path / "src" / changed).open("a") as file:
             file.write("# a change\n")
         after = digests()
-        found = {name for name in before if before[name] != after[name]}
-        for name in found:
-            assert {path for path in after[name] if before[name][path] != after[name][path]} == {
-                f"src/{changed}"
-            }
-        return found
+        found = {name: changes for name in after if (changes := set(after[name].items() - before[name].items()))}
+        assert {path for changes in found.values() for path, _ in changes} <= {f"src/{changed}"}
+        before = after
+        return set(found)
 
     assert differing("context_fbr/figures/dice_by_patch_size.py") == {"analyze"}
     assert differing("context_fbr/training/sampling.py") == {"train"}
