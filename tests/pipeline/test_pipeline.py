@@ -17,7 +17,7 @@ import pandas as pd
 import psutil
 import pytest
 from ruamel.yaml import YAML
-from workspace import ROOT, TINY, Workspace, cells
+from workspace import ROOT, Workspace, cells
 
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import CELL_SCORES
@@ -78,7 +78,9 @@ def test_a_changed_module_changes_the_files_of_the_stages_that_import_it(tmp_pat
         with (tmp_path / "src" / changed).open("a") as file:
             file.write("# a change\n")
         after = digests()
-        found = {name: changes for name in after if (changes := set(after[name].items() - before[name].items()))}
+        found = {
+            name: changes for name in after if (changes := set(after[name].items() - before[name].items()))
+        }
         assert {path for changes in found.values() for path, _ in changes} <= {f"src/{changed}"}
         before = after
         return set(found)

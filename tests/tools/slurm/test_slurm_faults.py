@@ -178,7 +178,7 @@ def test_a_killed_worker_is_submitted_again_and_a_cell_out_of_time_is_requeued(
     release(base)
     # As soon as the old job has ended; the new one would have the short time, too.
     wait_for(lambda: slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=10") == "", 30)
-    wait_for(lambda: states(running)[UNET] == "lost", 60)
+    wait_for(lambda: states(running).get(UNET) == "lost", 60)
     assert "1 cells to submit" in running.context_fbr("grid", "submit", "--watch").stdout
     assert jobs(running, UNET) == 2
     assert jobs(running, ATTENTION) >= 2
@@ -204,7 +204,7 @@ def test_nothing_is_submitted_twice_while_the_controller_or_a_node_is_away(
     assert not trainings(ATTENTION)
     release(base)
     # The cancelled job runs until Slurm kills it, and until then no other job may start.
-    wait_for(lambda: states(running)[UNET] == "cancelled", 60)
+    wait_for(lambda: states(running).get(UNET) == "cancelled", 60)
     assert "1 cells to submit" in running.context_fbr("grid", "submit").stdout  # not that of the failed node
     wait_for(lambda: "down" in slurm.state_of(node), 60)
     assert "0 cells to submit" in running.context_fbr("grid", "submit").stdout
@@ -244,7 +244,7 @@ def test_with_a_remote_a_finished_training_is_not_repeated_and_a_torn_push_is(
         wait_for(lambda: trainings(UNET, "evaluate"), 120)
         worker(UNET, "evaluate").kill()
         release(base)
-        wait_for(lambda: states(made)[UNET] == "lost", 60)
+        wait_for(lambda: states(made).get(UNET) == "lost", 60)
         made.context_fbr("grid", "submit", "--watch")
         assert (jobs(made, UNET), jobs(made, ATTENTION)) == (2, 1)
         assert [log(made, key).count("epoch 1/") for key in (UNET, ATTENTION)] == [1, 1]
