@@ -41,7 +41,13 @@ LONGEST = (
     "test_wandb_faults.py",
     "test_pipeline.py",
     "test_resume.py",
+    "test_experiments.py",
+    "test_commands_fuzz.py",
+    "test_tasks.py",
     "test_workflows.py",
+    "test_wandb.py",
+    "test_stage_inputs.py",
+    "test_hooks.py",
     "test_slurm.py",
     "test_plots_page.py",
     "test_loop.py",
@@ -55,8 +61,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nobody_is_told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Whoever runs the tests may use W&B; their account is not for trainings of tests."""
+def _without_wandb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Unset the W&B settings of the person who runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("WANDB_")]:
             patch.delenv(name)
@@ -94,7 +100,7 @@ def disk_256k(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A web server to download from, which can be told to misbehave."""
+    """A web server to download from, with faults on request."""
     monkeypatch.setenv("no_proxy", "*")
     with serve() as told:
         yield told
