@@ -13,14 +13,14 @@ from workspace import TINY, Workspace
 
 pytestmark = pytest.mark.slow
 UNET, ATTENTION = "spheres-unet-16-1", "spheres-attention_unet-16-1"
-EPOCHS = 40
+EPOCHS = 50
 
 SLOW_TRAINING = """
 whole_training = train
 def train(*arguments):
     import os, time
     for epoch in whole_training(*arguments):
-        time.sleep(3 * os.path.exists({0!r}))
+        time.sleep(4 * os.path.exists({0!r}))
         yield epoch
 """
 HELD_EVALUATION = """
@@ -45,7 +45,7 @@ def train(cell, *arguments):
 def base(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A study of two cells whose trainings are saved after every step; its data are prepared, no cell was run.
 
-    While a file `slow` is beside it, an epoch takes three seconds: there is time to disturb a training. While
+    While a file `slow` is beside it, an epoch takes four seconds: there is time to disturb a training. While
     there is a file `hold`, no evaluation begins.
     """
     made = Workspace.make(tmp_path_factory.mktemp("slurm") / "base", TINY)
@@ -73,7 +73,7 @@ def restored(slurm: Cluster, base: Workspace) -> Iterator[None]:
     yield
     release(base)
     slurm.restore()
-    wait_for(lambda: not trainings(UNET) + trainings(ATTENTION), 30)
+    wait_for(lambda: not trainings(UNET) + trainings(ATTENTION), 60)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def running(slurm: Cluster, base: Workspace, serial: Workspace, tmp_path: Path) 
     slow(base).touch()
     assert "2 cells to submit" in made.context_fbr("grid", "submit").stdout
     for key in (UNET, ATTENTION):
-        wait_for(lambda key=key: epochs(made, key) > 1, 90)
+        wait_for(lambda key=key: epochs(made, key) > 1, 120)
     return made
 
 
@@ -173,12 +173,12 @@ def test_a_killed_worker_is_submitted_again_and_a_cell_out_of_time_is_requeued(
     job = job_of(slurm, ATTENTION)
     slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=1")
     worker(UNET).kill()
-    wait_for(lambda: not trainings(UNET), 15)
+    wait_for(lambda: not trainings(UNET), 30)
     wait_for(lambda: "stopped by SIGUSR1" in log(running, ATTENTION), 90)
     release(base)
     # As soon as the old job has ended; the new one would have the short time, too.
-    wait_for(lambda: slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=10") == "", 30)
-    wait_for(lambda: states(running).get(UNET) == "lost", 60)
+    wait_for(lambda: slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=10") == "", 60)
+    wait_for(lambda: states(running).get(UNET) == "lost", 120)
     assert "1 cells to submit" in running.context_fbr("grid", "submit", "--watch").stdout
     assert jobs(running, UNET) == 2
     assert jobs(running, ATTENTION) >= 2
@@ -198,15 +198,15 @@ def test_nothing_is_submitted_twice_while_the_controller_or_a_node_is_away(
     finally:
         slurm.start_controller()
     assert "1 jobs cancelled" in running.context_fbr("grid", "cancel", UNET).stdout
-    wait_for(lambda: not trainings(UNET), 30)
+    wait_for(lambda: not trainings(UNET), 60)
     node = worker(ATTENTION).environ()["SLURMD_NODENAME"]
     slurm.kill_node(node)
     assert not trainings(ATTENTION)
     release(base)
     # The cancelled job runs until Slurm kills it, and until then no other job may start.
-    wait_for(lambda: states(running).get(UNET) == "cancelled", 60)
+    wait_for(lambda: states(running).get(UNET) == "cancelled", 120)
     assert "1 cells to submit" in running.context_fbr("grid", "submit").stdout  # not that of the failed node
-    wait_for(lambda: "down" in slurm.state_of(node), 60)
+    wait_for(lambda: "down" in slurm.state_of(node), 120)
     assert "0 cells to submit" in running.context_fbr("grid", "submit").stdout
     slurm.start_node(node)
     running.context_fbr("grid", "status", "--watch")
@@ -219,7 +219,7 @@ def test_preempted_cells_are_saved_requeued_and_resumed(
 ) -> None:
     slurm.ask("sbatch", "-p", "urgent", "-N", "2", "-n", "2", "--wrap", "sleep 5", "-o", "/dev/null")
     for key in (UNET, ATTENTION):
-        wait_for(lambda key=key: "Slurm will queue it again" in log(running, key), 30)
+        wait_for(lambda key=key: "Slurm will queue it again" in log(running, key), 60)
         assert re.search(rf"{key}: saved in epoch \d+ after step \d+, stopped by SIGTERM", log(running, key))
     release(base)
     early = running.context_fbr("grid", "collect", expect=1).stderr
@@ -244,7 +244,7 @@ def test_with_a_remote_a_finished_training_is_not_repeated_and_a_torn_push_is(
         wait_for(lambda: trainings(UNET, "evaluate"), 120)
         worker(UNET, "evaluate").kill()
         release(base)
-        wait_for(lambda: states(made).get(UNET) == "lost", 60)
+        wait_for(lambda: states(made).get(UNET) == "lost", 120)
         made.context_fbr("grid", "submit", "--watch")
         assert (jobs(made, UNET), jobs(made, ATTENTION)) == (2, 1)
         assert [log(made, key).count("epoch 1/") for key in (UNET, ATTENTION)] == [1, 1]
