@@ -31,7 +31,7 @@ smoke: $(READY) ## the whole pipeline in miniature, in the folder smoke/
 test: $(READY) ## the tests, without the slow ones, two files at once
 	pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(PYTEST_OPTIONS)
 
-ALONE := tests/runtime/test_orphans.py tests/repository/test_workflows.py
+ALONE := tests/runtime/test_orphans.py
 
 test-slow: $(READY) ## the slow tests alone, two files at once where no seconds are counted
 	pytest -n 2 --dist loadfile --no-loadscope-reorder --instafail -m slow $(ALONE:%=--ignore=%)

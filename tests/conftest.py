@@ -41,7 +41,13 @@ LONGEST = (
     "test_wandb_faults.py",
     "test_pipeline.py",
     "test_resume.py",
+    "test_experiments.py",
+    "test_commands_fuzz.py",
+    "test_tasks.py",
     "test_workflows.py",
+    "test_wandb.py",
+    "test_stage_inputs.py",
+    "test_hooks.py",
     "test_slurm.py",
     "test_plots_page.py",
     "test_loop.py",
@@ -94,7 +100,7 @@ def disk_256k(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A web server to download from, which can be told to misbehave."""
+    """A web server to download from, with faults on request."""
     monkeypatch.setenv("no_proxy", "*")
     with serve() as told:
         yield told

@@ -47,6 +47,7 @@ class StageServer:
         kill_at: tuple[str, int] | None = None,
         kill_in: str = "resume",
         log: str = "stage.log",
+        environment: dict[str, str] | None = None,
     ) -> Ended:
         """Run a stage.
 
@@ -59,6 +60,7 @@ class StageServer:
             kill_at: let it kill itself in the n-th call (from 1) of `fsync` or `replace` that is about a file
                 of unfinished work.
             kill_in: what the paths of such files hold.
+            environment: variables of this stage alone.
         """
         said = self.folder / log
         job = {
@@ -66,6 +68,7 @@ class StageServer:
             "arguments": arguments,
             "folder": str(self.folder),
             "log": str(said),
+            "environment": environment or {},
             "kill": kill_at and (*kill_at, kill_in),
         }
         assert self.process.stdin
@@ -141,6 +144,7 @@ def _work(job: dict[str, Any]) -> None:
     os.dup2(log, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(job["folder"])
+    os.environ.update(job["environment"])
     if job["kill"]:
         _kill_in(*job["kill"])
     run_command(import_module(f"context_fbr.{job['stage']}").main, job["arguments"])

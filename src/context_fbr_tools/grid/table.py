@@ -75,10 +75,12 @@ def table(rows: Sequence[Row], height: int, seconds: float, width: int = 1000) -
     """
     shown = visible(rows, max(height - 2, 2))  # without the header and the summary
     cells = Table(box=None, pad_edge=False, expand=False)
-    names = _fitting(shown, width)
-    for name in names:
+    widths = _fitting(shown, width)
+    for name, most in widths.items():
         right = name in ("epoch", "Dice", "time")
-        cells.add_column(name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+        cells.add_column(
+            name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis", max_width=most
+        )
     for row in shown:
         known = {
             "cell": Text(row.key),
@@ -86,7 +88,7 @@ def table(rows: Sequence[Row], height: int, seconds: float, width: int = 1000) -
             **{name: Text(text) for name, text in _texts(row).items()},
             "state": Text(row.state, STYLES.get(row.state, "dim")),
         }
-        cells.add_row(*(known[name] for name in names))
+        cells.add_row(*(known[name] for name in widths))
     hidden = len(rows) - len(shown)
     more = [Text(f"and {hidden} cells that have no room here", "dim", no_wrap=True)] if hidden else []
     last = Text(summary(rows, seconds), no_wrap=True, overflow="ellipsis")
@@ -104,23 +106,25 @@ def _texts(row: Row) -> dict[str, str]:
     }
 
 
-def _fitting(rows: Sequence[Row], width: int) -> list[str]:
-    """Return the columns for which a terminal has room; a note may be cut, nothing else."""
+def _fitting(rows: Sequence[Row], width: int) -> dict[str, int]:
+    """Return the columns that fit into a terminal, with their widths; only a note may be cut."""
     names = ["cell", "state", "epoch", "", "Dice", "time", "note"]
     texts = [_texts(row) for row in rows]
     widths = {
         name: max([len(name), *(len(text[name]) for text in texts)]) for name in names if name in texts[0]
     }
-    widths |= {"cell": max(len(row.key) for row in rows), "": BAR_COLUMNS}
+    widths |= {"cell": max(len("cell"), *(len(row.key) for row in rows)), "": BAR_COLUMNS}
     if not any(row.note for row in rows):
         names.remove("note")
-    widths["note"] = min(widths["note"], len("note"))
+    longest_note, widths["note"] = widths["note"], len("note")
     for name in LEFT_OUT_FIRST:
         if sum(widths[name] for name in names) + GAP * (len(names) - 1) <= width:
             break
         if name in names:
             names.remove(name)
-    return names
+    room = width - sum(widths[name] for name in names if name != "note") - GAP * (len(names) - 1)
+    widths["note"] = min(longest_note, room)
+    return {name: widths[name] for name in names}
 
 
 def visible(rows: Sequence[Row], lines: int) -> list[Row]:

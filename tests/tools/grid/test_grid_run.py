@@ -287,7 +287,7 @@ def test_a_cell_is_cached_if_dvc_skipped_both_of_its_stages(text: str, cached: b
 
 def drawn(rows: list[Row], height: int = 24, width: int = 100) -> list[str]:
     console = Console(file=io.StringIO(), width=width, height=height, record=True)
-    console.print(table(rows, height, 3725.4))
+    console.print(table(rows, height, 3725.4, width))
     return console.export_text().splitlines()
 
 
@@ -329,6 +329,15 @@ def test_a_table_never_has_more_lines_than_the_terminal_nor_wraps() -> None:
         lines = drawn(rows, height, width)
         assert len(lines) == min(height, 62)
         assert all(len(line) <= width for line in lines)
+
+
+def test_a_long_note_is_cut_and_takes_no_room_from_the_other_columns() -> None:
+    rows = [Row("spheres-unet-32-1", State.LOST, 1, 100, 0.5, 1.0, "a" * 500), Row("b", State.WAITING)]
+    head, first, *_ = drawn(rows, 6, 120)
+    assert head.split() == ["cell", "state", "epoch", "Dice", "time", "note"]
+    assert first.split()[:3] == ["spheres-unet-32-1", "lost", "1/100"]
+    assert first.endswith("aaa…")
+    assert len(first) == 120
 
 
 def test_where_rows_have_no_room_the_urgent_come_first_and_one_line_counts_the_rest() -> None:

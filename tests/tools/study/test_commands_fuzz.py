@@ -135,7 +135,7 @@ def first(pristine: Path, environment: dict[str, str]) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def second(pristine: Path, environment: dict[str, str]) -> Iterator[Bench]:
-    """Used by the slow tests only."""
+    """A second server and world, for the slow tests only."""
     with serve(**environment) as server:
         yield Bench(server, pristine, pristine.with_name("world 2"))
 
@@ -235,7 +235,7 @@ PACKED_LABEL = mutants(LABEL).filter(lambda mutant: mutant[0] == ".nii.gz").map(
 FIVE_HEADERS = st.tuples(PACKED, PACKED, PACKED, PACKED_LABEL, PACKED_LABEL)
 
 
-@efforts(2, 200)
+@efforts(2, 60)
 def test_five_images_with_any_header_are_verified_and_segmented(benches: list[Bench], examples: int) -> None:
     def prepare(project: Path, contents: tuple[bytes, ...]) -> list[Command]:
         dataset = Dataset(project / "zoo")
@@ -285,7 +285,7 @@ PARAMS = (
 )
 
 
-@efforts(10, 500)
+@efforts(10, 150)
 def test_check_accepts_or_refuses_any_params_yaml(benches: list[Bench], examples: int) -> None:
     def prepare(project: Path, content: bytes) -> list[Command]:
         (project / "params.yaml").write_bytes(content)
@@ -299,7 +299,7 @@ def test_check_accepts_or_refuses_any_params_yaml(benches: list[Bench], examples
 DESCRIPTION = '{"name": "Zoo", "modality": {"0": "CT"}, "labels": {"0": "background", "1": "spleen"}, "numTraining": 3, "numTest": 1, "training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}, {"image": "./imagesTr/b.nii.gz", "label": "./labelsTr/b.nii.gz"}, {"image": "./imagesTr/c.nii.gz", "label": "./labelsTr/c.nii.gz"}], "test": ["./imagesTs/t.nii.gz"]}'
 
 
-@efforts(5, 300)
+@efforts(5, 90)
 def test_any_dataset_json_is_verified_and_proposed_or_refused(benches: list[Bench], examples: int) -> None:
     def prepare(project: Path, content: bytes) -> list[Command]:
         (project / "zoo" / "dataset.json").write_bytes(content)
@@ -379,7 +379,7 @@ def archives(draw: st.DrawFn) -> tuple[str, bytes]:
     return draw(st.just(ending) | st.just(ending) | st.sampled_from(ENDINGS)), content
 
 
-@efforts(10, 200)
+@efforts(10, 60)
 def test_any_archive_becomes_the_data_of_its_task_or_is_refused(benches: list[Bench], examples: int) -> None:
     def prepare(project: Path, drawn: tuple[str, bytes]) -> list[Command]:
         name, content = drawn
@@ -456,7 +456,7 @@ MOVED = (
 """What of the project is a link to a folder outside of it, in which the same files lie."""
 
 
-@efforts(8, 200)
+@efforts(8, 60)
 def test_no_dvc_lock_makes_a_command_touch_what_is_no_result(benches: list[Bench], examples: int) -> None:
     def prepare(project: Path, drawn: tuple[bytes | str, str | None]) -> list[Command]:
         content, moved = drawn
@@ -499,7 +499,7 @@ def metrics(draw: st.DrawFn, texts: dict[str, str]) -> tuple[tuple[str, bytes | 
     return tuple((name, content(name)) for name in names)
 
 
-@efforts(8, 200)
+@efforts(8, 60)
 def test_any_folder_of_metrics_is_shown_and_compared_or_refused(
     benches: list[Bench], pristine: Path, examples: int
 ) -> None:

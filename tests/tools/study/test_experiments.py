@@ -1,4 +1,4 @@
-"""`dvc exp`: queued by DVC's own workers, two at once, and taken over without another training."""
+"""`dvc exp`: queued by DVC's own workers, two at once, and applied without another training."""
 
 import json
 import re
@@ -18,7 +18,11 @@ def trainings(output: str) -> list[str]:
 
 
 def wait_for_the_queue(workspace: Workspace, seconds: float) -> None:
+    """Wait for both experiments' references in git, and then for DVC, each of whose answers takes seconds."""
     end = time.monotonic() + seconds
+    while len(re.findall(r" refs/exps/\w\w/", workspace.run("git", "show-ref").stdout)) < len(RATES):
+        assert time.monotonic() < end, workspace.dvc("queue", "status")
+        time.sleep(0.5)
     while re.search(r"\b(Queued|Running)\b", workspace.dvc("queue", "status")):
         assert time.monotonic() < end, workspace.dvc("queue", "status")
         time.sleep(1)

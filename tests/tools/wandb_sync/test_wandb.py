@@ -285,7 +285,7 @@ def test_results_of_another_commit_or_half_of_a_cell_are_not_pushed(
 
 
 @pytest.mark.slow
-def test_a_mode_or_a_folder_that_is_none_is_told(
+def test_an_invalid_mode_or_folder_is_a_warning(
     finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = finished.copy(tmp_path / "study")
