@@ -33,6 +33,7 @@ BENCHMARK = (
     ("{train: 16, validation: 4, test: imagesTs}", "{train: 4, validation: 2, test: imagesTs}"),
     ("patch_sizes: [16, 32, 48]", "patch_sizes: [16]"),
     ("epochs: 24", "epochs: 3"),
+    ("windows: [patch, 16, 32, 48]", "windows: [patch]"),
     ("validate_every_epochs: 4", "validate_every_epochs: 2"),
 )
 """What makes the study small enough to be measured in a test."""

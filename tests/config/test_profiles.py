@@ -29,7 +29,6 @@ SMALLER = {
     ("grid", "models"),
     ("arms", "range"),
     ("arms", "modern"),
-    ("tasks", "spheres", "evaluate", "windows"),
 }
 """What the study of the tests has less of than the desk study."""
 

@@ -83,10 +83,11 @@ def _covered(starts: Sequence[int], edge: int, window: int) -> torch.Tensor:
 
 def too_large(image: torch.Tensor, window: int | Shape) -> UserError:
     """Return the error of a device with too little memory for a volume (x, y, z)."""
-    edges = str(window) if isinstance(window, int) else " x ".join(map(str, window))
+    edges = (window,) if isinstance(window, int) else window
+    shown = " x ".join(map(str, edges if len(set(edges)) > 1 else edges[:1]))
     return UserError(
         f"{image.device} has too little memory for {' x '.join(map(str, image.shape))} voxels and "
-        f"windows of {edges}; lower sliding_window.voxels_per_batch in params.yaml, "
+        f"windows of {shown}; lower sliding_window.voxels_per_batch in params.yaml, "
         "or set CONTEXT_FBR_DEVICE=cpu"
     )
 

@@ -70,7 +70,7 @@ def test_a_window_that_a_network_cannot_take_is_named_with_its_line(
     text = params.read_text()
     for before, after in (
         ("models: [unet, attention_unet, unetr]", f"models: [{models}]"),
-        (f"{WINDOWS}[patch]", f"{WINDOWS}{windows}"),
+        (f"{WINDOWS}[patch, 16, 32, 48]", f"{WINDOWS}{windows}"),
         ("validation_window: patch", f"validation_window: {validation}"),
     ):
         assert text.count(before) == 1
