@@ -94,7 +94,7 @@ def test_a_result_table_is_read_or_refused_with_its_name(tables: Path, examples:
     [
         ("scores", "a,0.18", "a,1.7", r":2: dsc is 1\.7, expected 0 to 1"),
         ("scores", ",1,0.5,0.1,", ",-1,0.5,0.1,", r":2: hausdorff is -1\.0, expected 0 or more"),
-        ("scores", "0.01,,", "1.01,,", r":3: fg_ratio is 1\.01, expected 0 to 1"),
+        ("scores", "1.0,0.01,", "1.0,1.01,", r":3: fg_ratio is 1\.01, expected 0 to 1"),
         ("scores", "b,0.0", "a,0.0", r":3: a, 16 is there twice"),
         ("scores", ",1.0,0.01", ",inf,0.01", r":3: abs_diff is inf"),
         ("scores", "b,0.0", "b,zero", r":3: dsc is 'zero', expected a number"),
