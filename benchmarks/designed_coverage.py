@@ -12,6 +12,7 @@ trainings diverge, one in three has half the Dice of the curve.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -23,7 +24,7 @@ from context_fbr.analysis.confidence_intervals import Interval, Term, interval
 from context_fbr.analysis.result_files import write_csv
 from context_fbr.core.progress import progress
 
-STUDIES = 1000
+STUDIES = 400
 CONFIDENCE = 0.95
 SEEDS = 3
 DIVERGED = 0.5
@@ -145,7 +146,7 @@ def simulate(curves: Curves, designed: bool, diverge: bool, studies: int) -> pd.
     asked = list(statistics(curves))
     found: list[list[Interval]] = [[] for _ in asked]
     label = f"{'designed' if designed else 'random'} cases{', diverging' if diverge else ''}"
-    for _ in progress(range(studies), studies, label, "study"):
+    for _ in progress(range(studies), studies, label, "draw"):
         frames, places = study(curves, generator, designed, diverge)
         for (_, _, parts), intervals in zip(asked, found, strict=True):
             terms = [
@@ -175,8 +176,11 @@ def simulate(curves: Curves, designed: bool, diverge: bool, studies: int) -> pd.
 def table(studies: int = STUDIES) -> pd.DataFrame:
     """Coverage of every statistic, for designed and random cases, without and with diverging trainings."""
     curves = read_curves()
-    settings = [(designed, diverge) for diverge in (False, True) for designed in (True, False)]
-    return pd.concat([simulate(curves, *setting, studies) for setting in settings], ignore_index=True)
+    settings = [
+        (curves, designed, diverge, studies) for diverge in (False, True) for designed in (True, False)
+    ]
+    with ProcessPoolExecutor(2) as pool:
+        return pd.concat(pool.map(simulate, *zip(*settings, strict=True)), ignore_index=True)
 
 
 if __name__ == "__main__":

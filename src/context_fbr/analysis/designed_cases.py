@@ -7,6 +7,10 @@ own noise, theirs, and the curvature of the scores. On a regular grid this is a 
 square / 6 estimates the variance (Gasser, Sroka and Jennen-Steinmetz, Biometrika 73, 1986; Wolter, J. Am.
 Stat. Assoc. 79, 1984, for the means of systematic samples). Curvature is counted as noise, so steep or
 stepped curves give wide intervals rather than narrow ones.
+
+The noise of a case inside of the grid is counted once, 1/6 + 4/6 + 1/6, however much cases differ in noise;
+that of the first and the last would be counted as 1/6, and the smallest spheres are the noisiest. So the
+first and the last d2 count for these cases once more, with 5/6 of their square.
 """
 
 import math
@@ -27,8 +31,9 @@ def residuals(rows: pd.DataFrame, value: str, coefficient: float) -> pd.Series |
     """Weighted noise of each case in `coefficient` times the mean of a value; the index is filename.
 
     A case is compared with the line between its two neighbours among the rows, at whatever distance: cases
-    without a value, and cases of other groups, leave gaps. The first and the last case have no second
-    neighbour; the others are scaled up for them. Of two cases the whole difference counts as noise.
+    without a value, and cases of other groups, leave gaps. The first and the last case have the distance of
+    the case beside them, which is also theirs from the line through the next two. Of two cases the whole
+    difference counts as noise.
 
     Args:
         rows: with the columns design, filename and the value, which is defined in all of them.
@@ -52,7 +57,8 @@ def residuals(rows: pd.DataFrame, value: str, coefficient: float) -> pd.Series |
         # The weight of the neighbour before; two cases of one design value may be the only neighbours.
         near = np.divide(after, span, out=np.full(count - 2, 0.5), where=span > 0)
         distance = y[1:-1] - near * y[:-2] - (1 - near) * y[2:]
-        noise[1:-1] = distance / np.sqrt(1 + near**2 + (1 - near) ** 2) * math.sqrt(count / (count - 2))
+        noise[1:-1] = distance / np.sqrt(1 + near**2 + (1 - near) ** 2)
+        noise[[0, -1]] = -math.sqrt(5) * noise[[1, -2]]  # on the other side of the line
     weights = coefficient * cases["size"].to_numpy() / len(rows)
     return pd.Series(weights * noise, index=cases.index.get_level_values(1))
 
@@ -61,9 +67,12 @@ def variance(parts: Sequence[pd.Series]) -> tuple[float, float]:
     """Variance of a sum of terms over the cases, and its degrees of freedom, from their `residuals`.
 
     The residuals of one case in several terms are added before they are squared: differences are paired by
-    case. Degrees of freedom are the effective number of squares, (sum v)^2 / sum v^2: close to the number of
-    cases if all vary alike, and 1 if a single one decides.
+    case. Degrees of freedom are the effective number of squares, (sum v)^2 / sum v^2, but no more than the
+    largest term has second differences, and from there on no fewer than 2: a single large square is for the
+    most part curvature, which does not vary.
     """
     squares = pd.concat(parts).groupby(level=0, sort=False).sum().to_numpy() ** 2
     total = math.fsum(squares)
-    return total, max(total**2 / math.fsum(squares**2), 1.0) if total else 1.0
+    effective = total**2 / math.fsum(squares**2) if total else 2.0
+    most = max(len(part) for part in parts) - 2
+    return total, max(min(max(effective, 2.0), most), 1.0)
