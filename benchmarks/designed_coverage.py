@@ -24,7 +24,7 @@ from context_fbr.analysis.confidence_intervals import Interval, Term, interval
 from context_fbr.analysis.result_files import write_csv
 from context_fbr.core.progress import progress
 
-STUDIES = 400
+STUDIES = 2000
 CONFIDENCE = 0.95
 SEEDS = 3
 DIVERGED = 0.5
@@ -60,9 +60,9 @@ class Part:
     """By radius."""
 
 
-def read_curves() -> Curves:
+def read_curves(path: Path = SCORES) -> Curves:
     """Take the scores apart; what was averaged away is scaled up again."""
-    table = pd.read_csv(SCORES).sort_values(["test_set", "radius"])
+    table = pd.read_csv(path).sort_values(["test_set", "radius"])
     cells = [name.rsplit("-", 2) for name in table.columns[2:]]
     configurations = tuple(dict.fromkeys((model, int(size)) for model, size, _ in cells))
     sets, radii = table["test_set"].nunique(), table["radius"].unique()
