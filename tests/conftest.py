@@ -151,8 +151,8 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         physical = [f"{2 * cell.seed},{cell.seed},{dice},0.25", ",,0.0,-0.5"]  # of cases a and b
         cell.scores.write_text(
             f"{','.join(columns.CELL_SCORES)}\n"
-            f"a,{dice},{cell.seed},0.5,0.1,{physical[0]},{dice},{physical[0]},1\n"
-            f"b,0.0,,1.0,0.01,{physical[1]},0.0,{physical[1]},0\n"
+            f"a,{dice},{cell.seed},0.5,0.1,{physical[0]},{dice},{physical[0]},,1\n"
+            f"b,0.0,,1.0,0.01,{physical[1]},0.0,{physical[1]},,0\n"
         )
     rows = [
         ("everything,0.99,a,0.2,9,9,0.1", 0.2),
@@ -162,7 +162,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]
     Path("metrics/baselines/spheres.csv").write_text(
         f"baseline,threshold,{','.join(columns.CASE_SCORES)}\n"
-        + "".join(f"{row},18,9,{dice},1.5,{dice},18,9,{dice},1.5\n" for row, dice in rows)
+        + "".join(f"{row},18,9,{dice},1.5,{dice},18,9,{dice},1.5,\n" for row, dice in rows)
     )
     return tmp_path
 
