@@ -74,8 +74,8 @@ def _lines(cells: pd.DataFrame) -> Iterator[str]:
     )
     yield (
         f"**The published results**, with the same code: Dice per doubling of the patch: {slopes}. On "
-        f"spheres of radius 5 to 9, Attention-UNet and UNETR find at least {small['recall_mean'].min():.1%} of the "
-        f"object, and label {labelled.min():.0%} to {labelled.max():.0%} of the background. UNet has batch "
+        f"spheres of radius 5 to 9, Attention-UNet and UNETR find at least "
+        f"{small['recall_mean'].min():.1%} of the object, and label {labelled.min():.0%} to {labelled.max():.0%} of the background. UNet has batch "
         "norm there, the others instance norm."
     )
 
@@ -90,7 +90,8 @@ def _at_published_scale() -> str:
                 if row.patch_size == means["patch_size"].min():
                     seeds = f"{row.seeds} seed{'s' if row.seeds > 1 else ''}"
                     texts.append(f"{name_of(model)} {row.dice_mean:.3f} ({seeds})")
-    return f"**At the published scale** (paper profile, patch {means['patch_size'].min():.0f}): {', '.join(texts)}."
+    smallest = f"{means['patch_size'].min():.0f}"
+    return f"**At the published scale** (paper profile, patch {smallest}): {', '.join(texts)}."
 
 
 def _findings(folder: Path) -> list[dict[str, Any]]:
