@@ -75,7 +75,8 @@ def _lines(cells: pd.DataFrame) -> Iterator[str]:
     yield (
         f"**The published results**, with the same code: Dice per doubling of the patch: {slopes}. On "
         f"spheres of radius 5 to 9, Attention-UNet and UNETR find at least "
-        f"{small['recall_mean'].min():.1%} of the object, and label {labelled.min():.0%} to {labelled.max():.0%} of the background. UNet has batch "
+        f"{small['recall_mean'].min():.1%} of the object, and label "
+        f"{labelled.min():.0%} to {labelled.max():.0%} of the background. UNet has batch "
         "norm there, the others instance norm."
     )
 
