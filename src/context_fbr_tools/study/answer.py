@@ -47,8 +47,8 @@ def _lines(cells: pd.DataFrame) -> Iterator[str]:
     smallest = cells["patch_size"].min()
     yield (
         f"**Normalisation.** At patch {smallest}, batch norm instead of instance norm changes Dice by "
-        f"{_text(norm)} (mean of three networks; {norm['verdict']}). Outside of the training range, instance "
-        f"norm loses {_text(outside)} more ({outside['verdict']})."
+        f"{_text(norm)} (mean of three networks; {_by_network(norm)}). Outside of the training range, instance "
+        f"norm loses {_text(outside)} more ({_by_network(outside)})."
     )
     slope, by_norm = found["small_slope"], found["slope_by_norm"]
     yield (
@@ -93,6 +93,14 @@ def _at_published_scale() -> str:
                     texts.append(f"{name_of(model)} {row.dice_mean:.3f} ({seeds})")
     smallest = f"{means['patch_size'].min():.0f}"
     return f"**At the published scale** (paper profile, patch {smallest}): {', '.join(texts)}."
+
+
+def _by_network(finding: dict[str, Any]) -> str:
+    """Return the verdict, and that of each network where they differ."""
+    verdicts = {part["name"]: part["verdict"] for part in finding["parts"]}
+    if len(set(verdicts.values())) == 1:
+        return f"{finding['verdict']}, and for each of them"
+    return f"{finding['verdict']}: {', '.join(f'{verdict} for {name}' for name, verdict in verdicts.items())}"
 
 
 def _findings(folder: Path) -> list[dict[str, Any]]:
