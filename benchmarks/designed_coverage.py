@@ -60,9 +60,9 @@ class Part:
     """By radius."""
 
 
-def read_curves() -> Curves:
+def read_curves(path: Path = SCORES) -> Curves:
     """Take the scores apart; what was averaged away is scaled up again."""
-    table = pd.read_csv(SCORES).sort_values(["test_set", "radius"])
+    table = pd.read_csv(path).sort_values(["test_set", "radius"])
     cells = [name.rsplit("-", 2) for name in table.columns[2:]]
     configurations = tuple(dict.fromkeys((model, int(size)) for model, size, _ in cells))
     sets, radii = table["test_set"].nunique(), table["radius"].unique()

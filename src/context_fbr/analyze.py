@@ -60,7 +60,7 @@ def write_report(
     """
     means = write_tables(evidence, found, confidence, tables)
     write_csv(tables / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
-    _draw(evidence, means, confidence, plots)
+    _draw(evidence, means, plots)
     return means
 
 
@@ -74,12 +74,12 @@ def write_tables(evidence: Evidence, found: Findings, confidence: float, tables:
     return means
 
 
-def _draw(evidence: Evidence, means: pd.DataFrame, confidence: float, plots: Path) -> None:
+def _draw(evidence: Evidence, means: pd.DataFrame, plots: Path) -> None:
     """Draw every figure of the scores, with the table that it shows."""
     lines, dots = dice_by_patch_size.tables(means, evidence)
     write_csv(plots / "dice_by_patch_size.csv", lines)
     write_csv(plots / "dice_by_cell.csv", dots)
-    drawn = dice_by_patch_size.dice_by_patch_size(lines, dots, confidence)
+    drawn = dice_by_patch_size.dice_by_patch_size(lines, dots)
     atomic.write_bytes(plots / "dice_by_patch_size.png", drawn)
 
     cases = scores_by_foreground_ratio.case_scores(evidence)

@@ -100,7 +100,7 @@ def test_a_case_is_there_once_a_window(tables: Path) -> None:
     path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
     with pytest.raises(UserError) as caught:
         read_results(CELLS)
-    assert caught.value.problems[0].startswith(f"{path}: is damaged (line 4: b, 16 ")
+    assert caught.value.problems[0].startswith(f"{path}:4: b, 16 is there twice")
 
 
 def test_sizes_are_quarters_of_the_different_cases_and_every_mean_is_the_one_by_hand(tables: Path) -> None:

@@ -12,7 +12,8 @@ from context_fbr.config.study import read_study
 from context_fbr.config.training import Training
 from context_fbr.core.errors import UserError
 
-ARM = "{tasks: [], models: [], patch_sizes: [], seeds: []}"
+LISTS = "{tasks: [], models: [], patch_sizes: [], seeds: []}"
+ARM = f"range: {LISTS}"
 Change = Callable[[str, str], Document]
 
 
@@ -49,7 +50,7 @@ def test_the_repository_s_study_is_valid_and_frozen() -> None:
         ("train: 16,", "train: [[a]],", "tasks.spheres.prepare.split.train.0", "is ['a'], but should be a valid string"),
         ("split: {train: 16, validation: 4, test: imagesTs}", "split: 5", "tasks.spheres.prepare.split", "is 5, but should be a valid mapping"),
         ("  seeds: [1, 2, 3]", "  seeds: [1, 2, 2]", "grid.seeds", "[2] stand more than once"),
-        ("  on_nonfinite: stop", "  on_bad_numbers: stop", "train.on_bad_numbers", "allowed: batch_volumes, "),
+        ("  on_nonfinite: stop", "  on_bad_numbers: stop", "train.on_bad_numbers", "allowed: augmentation, batch_volumes, "),
         ("  models: [unet, attention_unet", "  models: [unett, attention_unet", "grid.models.0", "did you mean unet?"),
         ("  tasks: [spheres]", "  tasks: [spheres, liver]", "grid.tasks.1", "allowed: spheres"),
         ("      source: spheres", "      source: cubes", "tasks.spheres.raw.source", "expected one of archive, folder, spheres"),
@@ -70,8 +71,8 @@ def test_the_repository_s_study_is_valid_and_frozen() -> None:
         ("Task09_Spleen.tar\n      url", "Task09_Spleen.rar\n      url", "tasks.spleen.raw.archive", "match pattern"),
         ("410d4a301da4", "410d", "tasks.spleen.raw.md5", "match pattern"),
         ("surface_tolerance_mm: 3.0", "surface_tolerance_mm: 0", "tasks.spleen.evaluate.surface_tolerance_mm", "greater than 0"),
-        ("      windows: [patch]\n\nmodels", "      windows: [patch, 16, 16]\n\nmodels", "tasks.spleen.evaluate.windows", "[16] stand more than once"),
-        ("      windows: [patch]\n\nmodels", "      windows: []\n\nmodels", "tasks.spleen.evaluate.windows", "at least 1 item"),
+        ("      windows: [patch]\n      surf", "      windows: [patch, 16, 16]\n      surf", "tasks.spleen.evaluate.windows", "[16] stand more than once"),
+        ("      windows: [patch]\n      surf", "      windows: []\n      surf", "tasks.spleen.evaluate.windows", "at least 1 item"),
         ("validation_window: patch", "validation_window: whole", "train.validation_window", "'patch' or 'volume'"),
         ("validation_window: patch", "validation_window: 0", "train.validation_window", "greater than or equal to 1"),
         ("      epochs: 24", "      epochs: 3", "tasks.spheres.train.epochs", "validate_every_epochs"),
@@ -79,12 +80,12 @@ def test_the_repository_s_study_is_valid_and_frozen() -> None:
         ("sliding_window:", "slidingwindow:", "slidingwindow", "allowed: analysis, arms, grid"),
         ("{tasks: [spheres]}", "{tasks: [spheres, spleen]}", "study.tasks.1", "has no cells"),
         ("{tasks: [spheres]}", "{tasks: [spheres, spheres]}", "study.tasks.1", "more than once"),
-        (ARM, "{tasks: [spheres], models: [unet], patch_sizes: [16], seeds: [3, 4]}", "arms.range", "spheres-unet-16-3: in grid as well"),
-        (ARM, "{tasks: [spheres], models: [unet], patch_sizes: [16], seeds: [4, 4]}", "arms.range.seeds", "[4] stand more than once"),
-        (ARM, "{tasks: [spheres], models: [unett], patch_sizes: [16], seeds: [4]}", "arms.range.models.0", "did you mean unet?"),
-        (ARM, "{tasks: [spheres], models: [unet], patch_sizes: [49], seeds: [4]}", "arms.range.patch_sizes.0", "larger than tasks.spheres.raw.edge, 48"),
-        (ARM, "{tasks: [spleen], models: [unet], patch_sizes: [96], seeds: [4]}", "arms.range.tasks.0", "not in study.tasks"),
-        (ARM, "{tasks: [], models: [], patch_sizes: []}", "arms.range.seeds", "is missing"),
+        (ARM, "range: {tasks: [spheres], models: [unet], patch_sizes: [16], seeds: [3, 4]}", "arms.range", "spheres-unet-16-3: in grid as well"),
+        (ARM, "range: {tasks: [spheres], models: [unet], patch_sizes: [16], seeds: [4, 4]}", "arms.range.seeds", "[4] stand more than once"),
+        (ARM, "range: {tasks: [spheres], models: [unett], patch_sizes: [16], seeds: [4]}", "arms.range.models.0", "did you mean unet?"),
+        (ARM, "range: {tasks: [spheres], models: [unet], patch_sizes: [49], seeds: [4]}", "arms.range.patch_sizes.0", "larger than tasks.spheres.raw.edge, 48"),
+        (ARM, "range: {tasks: [spleen], models: [unet], patch_sizes: [96], seeds: [4]}", "arms.range.tasks.0", "not in study.tasks"),
+        (ARM, "range: {tasks: [], models: [], patch_sizes: []}", "arms.range.seeds", "is missing"),
         ("  range: {", "  range: {epochs: 3, ", "arms.range.epochs", "unknown key; allowed: models, patch_sizes, seeds, tasks"),
         ("  range: {", "  1: {", "arms.1", "keys should be strings"),
         ("  range: {", "  ran-ge: {", "arms.ran-ge", "a-z, 0-9 and _"),
@@ -181,7 +182,7 @@ def test_a_file_that_is_no_study_is_refused_with_its_line(tmp_path: Path, text: 
 
 
 def test_cells_of_an_arm_follow_those_of_the_grid_and_name_its_stages(change: Change) -> None:
-    document = change(ARM, "{tasks: [spheres], models: [unet], patch_sizes: [24], seeds: [1, 2]}")
+    document = change(ARM, "range: {tasks: [spheres], models: [unet], patch_sizes: [24], seeds: [1, 2]}")
     study = read_study(document)
     *grid, first, last = study.cells
     assert tuple(grid) == study.grid.cells
@@ -202,7 +203,7 @@ def test_a_task_that_the_study_does_not_list_is_named_where_its_cells_are(change
 
 def test_a_cell_of_two_arms_is_named_at_the_second(change: Change) -> None:
     arm = "{tasks: [spheres], models: [unet], patch_sizes: [16, 24], seeds: [4]}"
-    document = change(f"  range: {ARM}", f"  range: {arm}\n  more: {arm}")
+    document = change(f"  {ARM}", f"  range: {arm}\n  more: {arm}")
     with pytest.raises(
         UserError, match=r"arms\.more: spheres-unet-16-4 and 1 others: in arms.range as well"
     ) as caught:
@@ -213,7 +214,7 @@ def test_a_cell_of_two_arms_is_named_at_the_second(change: Change) -> None:
 @pytest.mark.parametrize("arms", ["arms: 5", "arms: {range: 5}", "arms: {range: {tasks: 5}}", "arms: [1]"])
 def test_an_arm_that_is_no_product_is_refused_and_names_no_stage(change: Change, arms: str) -> None:
     document = change(
-        f"arms:                                  # further products of cells; an empty list: none\n  range: {ARM}",
+        f"arms:                                  # further products of cells; an empty list: none\n  {ARM}\n  modern: {LISTS}",
         arms,
     )
     assert arm_of(document.root, Cell("spheres", "unet", 24, 1).item) == ""

@@ -41,21 +41,32 @@ def drawn(monkeypatch: pytest.MonkeyPatch, module: object) -> list:
     return kept
 
 
-def test_the_answer_has_a_line_a_network_an_interval_where_there_is_one_and_hollow_dots(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_answer_has_a_panel_a_network_with_its_seeds_as_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    means, seeds = means_and_seeds()
+    variant = means.iloc[:2].assign(model="unet_instance", dice=[0.6, 0.7])
+    more = pd.DataFrame(
+        [("t", "unet_instance", 16, 1, 0.55, True), ("t", "unet_instance", 16, 2, 0.65, True)],
+        columns=seeds.columns,
+    ).astype(seeds.dtypes)
     kept = drawn(monkeypatch, dice_by_patch_size)
-    dice_by_patch_size.dice_by_patch_size(*means_and_seeds(), 0.95)
-    (axis,) = kept[0].axes
-    lines = {line.get_label(): line for line in axis.get_lines()}
-    assert list(lines["UNet"].get_ydata()) == [0.9, 0.95]
-    assert list(lines["segresnet"].get_ydata()) == [0.5]
-    assert list(lines["intensity threshold"].get_ydata()) == [0.999, 0.999]
-    labels = [text.get_text() for text in axis.get_legend().get_texts()]
-    assert "one seed, not converged" in labels
-    segments = [s for c in axis.collections if hasattr(c, "get_segments") for s in c.get_segments()]
-    assert sorted((s[0][1], s[1][1]) for s in segments if len(s)) == [(0.8, 1.0), (0.9, 1.0)]
-    bottom, top = axis.get_ylim()
+    dice_by_patch_size.dice_by_patch_size(pd.concat([means, variant]), pd.concat([seeds, more]))
+    unet, other = kept[0].axes
+    assert (unet.get_title(), other.get_title()) == ("UNet", "segresnet")
+    lines = [list(line.get_ydata()) for line in unet.get_lines()]
+    assert lines == [[0.9, 0.95], [0.6, 0.7], [0.999, 0.999]]
+    marks = [sorted(c.get_offsets()[:, 1]) for c in unet.collections]
+    assert marks == [[0.9, 0.95], [0.95], [0.55, 0.65], []]  # each model's seeds, then those not converged
+    assert [sorted(c.get_offsets()[:, 1]) for c in other.collections] == [[0.5], []]
+    labels = [text.get_text() for text in other.get_legend().get_texts()]
+    assert labels == [
+        "UNet",
+        "segresnet",
+        "UNet, instance norm",
+        "intensity threshold",
+        "everything foreground",
+        "one seed, not converged",
+    ]
+    bottom, top = unet.get_ylim()
     assert bottom < 0.5
     assert top > 1
 
@@ -63,7 +74,7 @@ def test_the_answer_has_a_line_a_network_an_interval_where_there_is_one_and_holl
 def test_legends_stand_outside_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = study()
     for module, draw in (
-        (dice_by_patch_size, lambda: dice_by_patch_size.dice_by_patch_size(*means_and_seeds(), 0.95)),
+        (dice_by_patch_size, lambda: dice_by_patch_size.dice_by_patch_size(*means_and_seeds())),
         (ranges_figure, lambda: ranges_figure.training_ranges(evidence, "t")),
         (
             scores_by_foreground_ratio,
@@ -90,7 +101,7 @@ def test_figures_have_the_same_bytes_when_drawn_twice() -> None:
 
     def everything() -> list[bytes]:
         return [
-            dice_by_patch_size.dice_by_patch_size(*means_and_seeds(), 0.95),
+            dice_by_patch_size.dice_by_patch_size(*means_and_seeds()),
             ranges_figure.training_ranges(evidence, "t")[1],
             overlays.overlays([panel("a", 0.5)]),
         ]

@@ -31,7 +31,7 @@ from context_fbr.figures.dice_by_patch_size import dice_by_patch_size
 from context_fbr.figures.learning_curves import learning_curves
 root = Path(sys.argv[1])
 means, seeds = (pd.read_csv(root / f"plots/{name}.csv") for name in ("dice_by_patch_size", "dice_by_cell"))
-sys.stdout.buffer.write(dice_by_patch_size(means, seeds, 0.95))
+sys.stdout.buffer.write(dice_by_patch_size(means, seeds))
 sys.stdout.buffer.write(learning_curves(pd.read_csv(root / "metrics/history.csv")))
 """
 
@@ -83,12 +83,19 @@ def test_a_network_looks_the_same_in_every_study() -> None:
             "marker": MARKERS[number],
             "linestyle": DASHES[number],
         }
-    others = [line_style(name) for name in ("segresnet", "swin_unetr", "dynunet", "vnet", "unet_instance")]
-    assert others == [
-        line_style(name) for name in ("segresnet", "swin_unetr", "dynunet", "vnet", "unet_instance")
-    ]
+    names = ("segresnet", "swin_unetr", "dynunet", "vnet", "unetplus")
+    others = [line_style(name) for name in names]
+    assert others == [line_style(name) for name in names]
     assert not {other["color"] for other in others} & set(COLOURS[:3])
     assert len({tuple(map(str, other.values())) for other in others}) == len(others)
+
+
+def test_a_variant_of_a_published_network_has_its_colour_and_a_hollow_marker() -> None:
+    for model, network in (("unet_instance", "unet"), ("attention_unet_batch", "attention_unet")):
+        style = line_style(model)
+        assert style["color"] == line_style(network)["color"]
+        assert style["markerfacecolor"] == "white"
+        assert style != line_style(network)
 
 
 def test_seeds_have_no_colour_of_a_network() -> None:

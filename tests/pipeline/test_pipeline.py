@@ -244,9 +244,7 @@ def test_a_cell_that_fails_is_reported_and_the_others_run(finished: Workspace, t
     ]
     command[1] += "from context_fbr.config.document import Document; run(read_study(Document.read()), 2)"
     done = workspace.run(sys.executable, *command, expect=1)  # without the check that comes before a run
-    assert re.search(
-        r"spheres-attention_unet-16-1 failed after \d+ s: params.yaml:\d+: networks", done.stderr
-    )
+    assert re.search(r"spheres-attention_unet-16-1 failed after \d+ s: params.yaml:\d+: models", done.stderr)
     assert ".dvc/tmp/context-fbr/logs/spheres-attention_unet-16-1.log" in done.stderr
     after = workspace.lock()
     assert after["evaluate@spheres-unet-16-1"] != before["evaluate@spheres-unet-16-1"]

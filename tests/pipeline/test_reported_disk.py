@@ -722,6 +722,7 @@ def test_a_profile_keeps_the_line_endings_of_params_yaml(
     params: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     monkeypatch.chdir(ROOT)
+    profiles.apply("desk", params)
     before = params.read_bytes().replace(b"\n", ending.encode())
     params.write_bytes(before)
     profiles.apply("smoke", params)

@@ -55,9 +55,9 @@ def append(path: str, text: str) -> Callable[[], None]:
 
 
 CHANGES: dict[str, tuple[Callable[[], object], str]] = {
-    "A1 a parameter": (lambda: rate("0.5"), "params.yaml:69: train.learning_rate: "),
-    "A1 an argument of the network": (lambda: edit(Path("params.yaml"), "    num_res_units: 2", "    num_res_units: 1"), "params.yaml:51: models.unet.num_res_units: "),
-    "A1 a parameter is gone": (lambda: edit(Path("params.yaml"), "  precision: float32                   # of the networks", "  # of the networks"), "params.yaml:68: train.precision: "),
+    "A1 a parameter": (lambda: rate("0.5"), "params.yaml:78: train.learning_rate: "),
+    "A1 an argument of the network": (lambda: edit(Path("params.yaml"), "    num_res_units: 2", "    num_res_units: 1"), "params.yaml:53: models.unet.num_res_units: "),
+    "A1 a parameter is gone": (lambda: edit(Path("params.yaml"), "  precision: float32                   # of the networks", "  # of the networks"), "params.yaml:72: train.precision: "),
     "A1 half a file of parameters": (lambda: Path("params.yaml").write_text("train: [1, 2"), "params.yaml:"),
     "A1 no file of parameters": (lambda: Path("params.yaml").unlink(), "params.yaml: "),
     "A2 a module": (append("src/context_fbr/training/loop.py", "# a change\n"), "data/code/train.json: "),
@@ -108,7 +108,7 @@ def test_a_long_stage_warns_once_of_each_state_and_not_of_what_was_undone(
         if change:
             edit(Path("params.yaml"), f"  learning_rate: {change[0]}\n", f"  learning_rate: {change[1]}\n")
         warnings.look()
-        found.append(capsys.readouterr().err.count("warning: params.yaml:69: train.learning_rate: "))
+        found.append(capsys.readouterr().err.count("warning: params.yaml:78: train.learning_rate: "))
     assert found == [0, 1, 0, 0, 1]
     stage_inputs.ChangeWarnings(inputs, every_s=60).look()  # too early
     assert capsys.readouterr().err == ""
@@ -116,7 +116,7 @@ def test_a_long_stage_warns_once_of_each_state_and_not_of_what_was_undone(
 
 def test_a_change_after_the_results_are_written_fails_the_stage_too(inputs: StageInputs) -> None:
     with (
-        pytest.raises(UserError, match=r"params\.yaml:69: train\.learning_rate"),
+        pytest.raises(UserError, match=r"params\.yaml:78: train\.learning_rate"),
         stage_inputs.unchanged("train", **CELL.item),
     ):
         rate("0.5")

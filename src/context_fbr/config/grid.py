@@ -1,7 +1,7 @@
 """Cells of the study: the product `grid`, and further products, `arms`."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Annotated
@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, field_validator
 
 from context_fbr.config.cell import Cell
+from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document, Location, Section, SectionType
 from context_fbr.core.errors import UserError, raise_problems
 
@@ -104,6 +105,34 @@ class StudyCells:
         """Tasks that have cells."""
         return tuple(dict.fromkeys(cell.task for cell in self.cells))
 
+    @property
+    def products(self) -> dict[Location, Product]:
+        """The grid and the arms, by their place in params.yaml."""
+        return {("grid",): self.grid} | {("arms", name): arm for name, arm in self.arms.items()}
+
+    def name_problems(
+        self,
+        document: Document,
+        listed: tuple[str, ...] | None,
+        tasks: Collection[str],
+        models: Collection[str],
+    ) -> list[str]:
+        """Return a problem for each name of a product that is not defined, or not in `study.tasks`.
+
+        Args:
+            document: that the products were read from.
+            listed: `study.tasks`; None if it is not valid.
+            tasks: names that are defined.
+            models: names that are defined.
+        """
+        problems: list[str] = []
+        unlisted = {name for name in tasks if listed is not None and name not in listed}
+        for location, group in self.products.items():
+            problems += _unknown(document, (*location, "tasks"), group.tasks, tasks)
+            problems += _unknown(document, (*location, "models"), group.models, models)
+            problems += _unlisted(document, (*location, "tasks"), group.tasks, unlisted)
+        return problems + _unused(document, listed or (), self.tasks)
+
     def _repeated(self, document: Document) -> list[str]:
         """Return a problem for each arm with cells of the grid or of an arm before it."""
         problems, owners = [], dict.fromkeys(self.grid.cells, "grid")
@@ -116,3 +145,39 @@ class StudyCells:
                 problems.append(document.problem(("arms", name), text))
             owners |= {cell: f"arms.{name}" for cell in arm.cells_of(name) if cell not in owners}
         return problems
+
+
+def _unknown(
+    document: Document, location: Location, names: tuple[str, ...], known: Collection[str]
+) -> list[str]:
+    return [
+        document.problem((*location, i), f"{name!r} is not in {location[-1]}; {suggestion(name, known)}")
+        for i, name in enumerate(names)
+        if name not in known
+    ]
+
+
+def _unlisted(
+    document: Document, location: Location, names: tuple[str, ...], unlisted: Collection[str]
+) -> list[str]:
+    """Return a problem for each task that `study.tasks` lacks: no stage would make its data."""
+    line = document.line(("study", "tasks"))
+    return [
+        document.problem((*location, i), f"{name!r} is not in study.tasks; add it there, line {line}")
+        for i, name in enumerate(names)
+        if name in unlisted
+    ]
+
+
+def _unused(document: Document, listed: tuple[str, ...], used: tuple[str, ...]) -> list[str]:
+    return [
+        document.problem(
+            ("study", "tasks", i), f"{name!r} has no cells; remove it, or add it to grid.tasks or to an arm"
+        )
+        for i, name in enumerate(listed)
+        if name not in used
+    ] + [
+        document.problem(("study", "tasks", i), f"{name!r} stands more than once")
+        for i, name in enumerate(listed)
+        if name in listed[:i]
+    ]

@@ -1,13 +1,12 @@
 """The whole of params.yaml: the grid, its tasks and networks, and what must hold between them."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from context_fbr.config.analysis import Analysis, Regression
 from context_fbr.config.cell import Cell
-from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document, Location, Section, SectionType
 from context_fbr.config.evaluation import TaskEvaluation
 from context_fbr.config.grid import Grid, Product, StudyCells
@@ -136,15 +135,9 @@ def read_study(document: Document) -> Study:
             if not NAME.fullmatch(str(name))
         ]
     if study_cells is not None:
-        unlisted = {name for name in tasks if listed and name not in listed.tasks}
-        products = {("grid",): study_cells.grid} | {("arms", n): arm for n, arm in study_cells.arms.items()}
-        for location, product in products.items():
-            problems += _unknown(document, (*location, "tasks"), product.tasks, tasks)
-            problems += _unknown(document, (*location, "models"), product.models, models)
+        problems += study_cells.name_problems(document, listed.tasks if listed else None, tasks, models)
+        for location, product in study_cells.products.items():
             problems += _too_large(document, (*location, "patch_sizes"), product, tasks)
-            problems += _unlisted(document, (*location, "tasks"), product.tasks, unlisted)
-        if listed is not None:
-            problems += _unused(document, listed.tasks, study_cells.tasks)
     for name, training in trainings.items():
         found = _epoch_problems(document, name, training, tasks)
         problems += [problem for problem in found if problem not in problems]
@@ -187,42 +180,6 @@ def _task(document: Document, name: str) -> Task:
     assert keys is not None  # neither is, or there were problems
     assert raw is not None
     return Task(raw, keys.prepare, keys.train, keys.evaluate)
-
-
-def _unknown(
-    document: Document, location: Location, names: tuple[str, ...], known: Mapping[str, object]
-) -> list[str]:
-    return [
-        document.problem((*location, i), f"{name!r} is not in {location[-1]}; {suggestion(name, known)}")
-        for i, name in enumerate(names)
-        if name not in known
-    ]
-
-
-def _unlisted(
-    document: Document, location: Location, names: tuple[str, ...], unlisted: Collection[str]
-) -> list[str]:
-    """Return a problem for each task that `study.tasks` lacks: no stage would make its data."""
-    line = document.line(("study", "tasks"))
-    return [
-        document.problem((*location, i), f"{name!r} is not in study.tasks; add it there, line {line}")
-        for i, name in enumerate(names)
-        if name in unlisted
-    ]
-
-
-def _unused(document: Document, listed: tuple[str, ...], used: tuple[str, ...]) -> list[str]:
-    return [
-        document.problem(
-            ("study", "tasks", i), f"{name!r} has no cells; remove it, or add it to grid.tasks or to an arm"
-        )
-        for i, name in enumerate(listed)
-        if name not in used
-    ] + [
-        document.problem(("study", "tasks", i), f"{name!r} stands more than once")
-        for i, name in enumerate(listed)
-        if name in listed[:i]
-    ]
 
 
 def _too_large(

@@ -55,16 +55,28 @@ def subplots(rows: int = 1, columns: int = 1, *, figsize: tuple[float, float], *
     return figure, figure.subplots(rows, columns, **options)
 
 
+def family(model: str) -> str:
+    """Return the network that a model is a variant of, as unet of unet_instance; else the model itself."""
+    known = [name for name in KNOWN if model == name or model.startswith(f"{name}_")]
+    return max(known, key=len, default=model)
+
+
 def line_style(model: str) -> dict[str, Any]:
-    """Return colour, marker and dashes of a network: the same in every figure of every study."""
+    """Return colour, marker and dashes of a network: the same in every figure of every study.
+
+    A variant of a published network has its colour, a hollow marker and other dashes.
+    """
+    network = family(model)
+    number = crc32(model.encode())
     if model in KNOWN:
-        colour = marker = dashes = KNOWN.index(model)
-    else:
-        number, first = crc32(model.encode()), len(KNOWN)
-        colour = first + number % (len(COLOURS) - first)
-        marker = number // 7 % len(MARKERS)
-        dashes = number // 61 % len(DASHES)
-    return {"color": COLOURS[colour], "marker": MARKERS[marker], "linestyle": DASHES[dashes]}
+        place = KNOWN.index(model)
+        return {"color": COLOURS[place], "marker": MARKERS[place], "linestyle": DASHES[place]}
+    dashes, marker = DASHES[number // 61 % len(DASHES)], MARKERS[number // 7 % len(MARKERS)]
+    if network in KNOWN:
+        colour = COLOURS[KNOWN.index(network)]
+        return {"color": colour, "marker": marker, "linestyle": dashes, "markerfacecolor": "white"}
+    first = len(KNOWN)
+    return {"color": COLOURS[first + number % (len(COLOURS) - first)], "marker": marker, "linestyle": dashes}
 
 
 def seed_style(number: int) -> dict[str, Any]:

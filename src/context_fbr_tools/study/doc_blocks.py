@@ -14,6 +14,7 @@ from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import CELL_SCHEMA
 from context_fbr_tools.study import show
+from context_fbr_tools.study.answer import answer
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
 PUBLISHED = Path("metrics/published")
@@ -120,6 +121,7 @@ def _mutants() -> str:
 
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
+    "answer": answer,
     "results": lambda: _results(0),
     "findings": lambda: _findings(Path("metrics")),
     "published": _published,

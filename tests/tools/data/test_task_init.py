@@ -408,7 +408,7 @@ def test_what_can_be_seen_before_reading_every_file_is_refused_together(
 ) -> None:
     dataset.describe(dataset.description() | {"labels": {"0": "b", "1": "s", "12": "t"}})
     assert refused("zoo", "--name", "spleen", "--foreground", "0,2,1,1").splitlines() == [
-        "params.yaml:29: tasks.spleen: is there already; choose another name, for example --name spleen_2",
+        "params.yaml:30: tasks.spleen: is there already; choose another name, for example --name spleen_2",
         "--foreground 0: is no label of dataset.json that can be foreground; allowed: 1, 12",
         "--foreground 2: is no label of dataset.json that can be foreground; did you mean 12? allowed: 1, 12",
         "--foreground: 1 stands there more than once",

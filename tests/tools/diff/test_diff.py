@@ -320,7 +320,7 @@ def test_a_value_of_a_parameter_cannot_break_the_table(
     repository: Repository, change: Callable[[str, str], object]
 ) -> None:
     repository.commit(scores(LEVELS))
-    change("    norm: batch", '    norm: "a\\n\\n<h1>x</h1> | y"')
+    change("    num_res_units: 2\n    norm: batch", '    num_res_units: 2\n    norm: "a\\n\\n<h1>x</h1> | y"')
     repository.commit(scores(LEVELS))
     text = repository.diff("HEAD~1", "HEAD").stdout
     assert "| `models.unet.norm` | batch | `a\\n\\n<h1>x</h1> \\| y` |" in text

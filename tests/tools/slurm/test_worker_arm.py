@@ -27,7 +27,7 @@ def test_a_job_runs_and_pushes_the_stages_of_its_cell_s_arm(
         shutil.copytree(ROOT / "tests" / "support", job.clone)
         text = (job.clone / "study.yaml").read_text()
         arm = "{tasks: [spheres], models: [unet], patch_sizes: [24], seeds: [1]}"
-        text = text.replace("{tasks: [], models: [], patch_sizes: [], seeds: []}", arm)
+        text = text.replace("range: {tasks: [], models: [], patch_sizes: [], seeds: []}", f"range: {arm}")
         (job.clone / "params.yaml").write_text(text)
 
     looked: list[Cell] = []

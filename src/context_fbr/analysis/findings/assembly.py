@@ -150,9 +150,12 @@ def verdicts(evidence: Evidence, settings: Analysis) -> dict[tuple[str, str], st
 
 
 def _hypotheses(evidence: Evidence, settings: Analysis) -> dict[str, list[Hypothesis]]:
+    """Return the hypotheses by task; a wide task is an arm of the task that it widens, without its own."""
     by_name = {task.name: task for task in tasks(evidence, settings)}
     return {
-        name: [*primary(task), *exploratory(task, by_name.get(name + WIDE))] for name, task in by_name.items()
+        name: [*primary(task), *exploratory(task, by_name.get(name + WIDE))]
+        for name, task in by_name.items()
+        if not (name.endswith(WIDE) and name.removesuffix(WIDE) in by_name)
     }
 
 

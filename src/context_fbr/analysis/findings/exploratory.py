@@ -145,6 +145,11 @@ def _window(task: TaskScores) -> Hypothesis:
         )
     size = int(rows["patch_size"].min())
     rows = rows[rows["patch_size"] == size]
+    # A network of fixed input size, as UNETR, has one window.
+    several = rows.groupby("model")["window"].transform("nunique") > 1
+    rows, models = rows[several], [model for model in models if model in set(rows[several]["model"])]
+    if not models:
+        return Hypothesis("window", EXPLORATORY, statement, "", missing="one window a training")
     shared = set.intersection(*(set(own["window"].dropna()) for _, own in rows.groupby("model", sort=False)))
     largest = max(shared, default=size)
     if largest == size or size not in shared:
