@@ -47,8 +47,8 @@ def _lines(cells: pd.DataFrame) -> Iterator[str]:
     smallest = cells["patch_size"].min()
     yield (
         f"**Normalisation.** At patch {smallest}, batch norm instead of instance norm changes Dice by "
-        f"{_text(norm)} (mean of three networks; {_by_network(norm)}). Outside of the training range, instance "
-        f"norm loses {_text(outside)} more ({_by_network(outside)})."
+        f"{_text(norm)} (mean of three networks; {_by_network(norm)}). Outside of the training range, "
+        f"instance norm loses {_text(outside)} more ({_by_network(outside)})."
     )
     slope, by_norm = found["small_slope"], found["slope_by_norm"]
     yield (
