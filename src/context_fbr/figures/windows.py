@@ -22,6 +22,8 @@ def windows(scores: pd.DataFrame) -> bytes:
     """
     named = pd.concat([name_windows(rows) for _, rows in scores.groupby(CELL_COLUMNS[:3], sort=False)])
     means = named.groupby([*CELL_COLUMNS, "window"], sort=False)["dsc"].mean().rename("dice").reset_index()
+    several = means.groupby(["task", "model"])["window"].transform("nunique") > 1
+    means = means[several] if several.any() else means  # one point says nothing about windows
     panels = list(means[["task", "model"]].drop_duplicates().itertuples(index=False))
     sizes = sorted(means["patch_size"].unique())
     edges = sorted(set(means["window"]) - {VOLUME}, key=int) + [VOLUME] * (VOLUME in set(means["window"]))
@@ -35,7 +37,8 @@ def windows(scores: pd.DataFrame) -> bytes:
             axis.set_axis_off()
         for axis, (task, model) in zip(axes.flat, panels, strict=False):
             _panel(axis, means[(means["task"] == task) & (means["model"] == model)], sizes, edges)
-            axis.set_title(f"{task}, {name_of(model)}" if means["task"].nunique() > 1 else name_of(model))
+            title = f"{task}, {name_of(model)}" if means["task"].nunique() > 1 else name_of(model)
+            axis.set_title(title, fontsize=9)
         axes.flat[0].set_ylim(*dice_limits(means["dice"]))
         for place, axis in enumerate(axes.flat[: len(panels)]):
             if place % across == 0:

@@ -84,14 +84,15 @@ def _lines(cells: pd.DataFrame) -> Iterator[str]:
 def _at_published_scale() -> str:
     """Return the effect of an exchanged norm in the paper profile, cell by cell."""
     means = pd.read_csv(METRICS / "paper_means.csv").query("task == @TASK")
+    means = means.assign(patch_size=pd.to_numeric(means["patch_size"], errors="coerce"))  # baselines: all
+    smallest = int(means["patch_size"].min())
     texts = []
     for pair in PAIRS:
         for model in pair:
             for row in means[means["model"] == model].itertuples():
-                if row.patch_size == means["patch_size"].min():
+                if row.patch_size == smallest:
                     seeds = f"{row.seeds} seed{'s' if row.seeds > 1 else ''}"
                     texts.append(f"{name_of(model)} {row.dice_mean:.3f} ({seeds})")
-    smallest = f"{means['patch_size'].min():.0f}"
     return f"**At the published scale** (paper profile, patch {smallest}): {', '.join(texts)}."
 
 
