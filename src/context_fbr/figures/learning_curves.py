@@ -23,6 +23,9 @@ def learning_curves(history: pd.DataFrame) -> bytes:
         for line, (task, model) in zip(axes, rows, strict=True):
             for axis, size in zip(line, sizes, strict=True):
                 cell = history.query("task == @task and model == @model and patch_size == @size")
+                if cell.empty:
+                    axis.set_axis_off()
+                    continue
                 for number, seed in enumerate(seeds):
                     own = cell[cell["seed"] == seed]
                     validated = own.dropna(subset=["validation_dice"])
@@ -36,7 +39,7 @@ def learning_curves(history: pd.DataFrame) -> bytes:
                         label=f"seed {seed}",
                     )
                 axis.set_ylim(0, 1.03)
-                axis.set_title(f"{task}, {name_of(model)}, {size}", fontsize=9)
+                axis.set_title(f"{task}, {name_of(model)}, {size}", fontsize=7)
         for axis in axes[-1]:
             axis.set_xlabel("epoch")
         for axis in axes[:, 0]:

@@ -35,24 +35,25 @@ class Panel:
 
 
 def overlays(panels: Sequence[Panel]) -> bytes:
-    """A row for each patch size, for each network a column with its median and one with its worst case."""
-    sizes = sorted({panel.patch_size for panel in panels})
-    columns = list(dict.fromkeys((panel.model, panel.place) for panel in panels))
+    """Draw a row for each network, and for each patch size a column with its median and its worst case."""
+    models = list(dict.fromkeys(panel.model for panel in panels))
+    places = list(dict.fromkeys(panel.place for panel in panels))
+    columns = [(size, place) for size in sorted({panel.patch_size for panel in panels}) for place in places]
     with drawing({"axes.grid": False}):
         figure, axes = subplots(
-            len(sizes),
+            len(models),
             len(columns),
-            figsize=(1.75 * len(columns), 2.15 * len(sizes) + 0.4),
+            figsize=(1.75 * len(columns), 2.15 * len(models) + 0.4),
             squeeze=False,
         )
         for axis in axes.flat:
             axis.set_axis_off()
         for panel in panels:
-            column = columns.index((panel.model, panel.place))
-            _draw(axes[sizes.index(panel.patch_size), column], panel)
-        for (model, place), axis in zip(columns, axes[0], strict=True):
+            column = columns.index((panel.patch_size, panel.place))
+            _draw(axes[models.index(panel.model), column], panel)
+        for (size, place), axis in zip(columns, axes[0], strict=True):
             axis.annotate(  # in points above the panel's own title, however high the panel is
-                f"{name_of(model)}\n{place} case",
+                f"patch {size}\n{place} case",
                 (0.5, 1),
                 (0, 42),
                 xycoords="axes fraction",
@@ -60,15 +61,17 @@ def overlays(panels: Sequence[Panel]) -> bytes:
                 ha="center",
                 va="bottom",
             )
-        for size, axis in zip(sizes, axes[:, 0], strict=True):
-            axis.text(
-                -0.1, 0.5, f"patch {size}", rotation=90, ha="right", va="center", transform=axis.transAxes
-            )
+        for model, axis in zip(models, axes[:, 0], strict=True):
+            text = name_of(model).replace(", ", ",\n")
+            where = {"ha": "right", "va": "center", "multialignment": "center"}
+            axis.text(-0.1, 0.5, text, rotation=90, transform=axis.transAxes, **where)
         handles = [
             Line2D([], [], color=LABEL, linewidth=1.6, label="label"),
             Line2D([], [], color=PREDICTION, linewidth=1.6, linestyle="--", label="prediction"),
         ]
-        figure.legend(handles=handles, loc="lower center", ncols=2, bbox_to_anchor=(0.5, -0.04))
+        figure.legend(
+            handles=handles, loc="lower center", ncols=2, bbox_to_anchor=(0.5, -0.3 / len(models) / 2)
+        )
         figure.tight_layout(h_pad=1.0)
         return png(figure)
 

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from context_fbr.analysis.display_names import name_of
-from context_fbr.figures.style import GREY, dice_limits, drawing, line_style, png, subplots
+from context_fbr.figures.style import GREY, dice_limits, drawing, family, line_style, png, subplots
 
 SHIFT = 0.12  # published runs to the left, ours to the right of the patch size
 
@@ -33,12 +33,19 @@ def beside_published(
             ours, theirs = means[means["model"] == model], published[published["model"] == model]
             own = runs[runs["model"] == model]
             _panel(axis, own, ours, theirs, places, line_style(model), confidence)
+            variants = [name for name in means["model"].unique() if name != model and family(name) == model]
+            for variant in variants:
+                _variant(axis, runs[runs["model"] == variant], places, variant)
             for dice in threshold:
                 axis.axhline(dice, color=GREY, linestyle=":", label=f"{name_of('threshold')}, {dice:.3f}")
             axis.set(title=name_of(model), xlabel="patch size (voxels)")
             axis.set_xlim(-0.5, len(places) - 0.5)
             axis.set_xticks(range(len(places)), [str(size) for size in places])
-            axis.set_ylim(*dice_limits([*own["dice"], *theirs["published_low"]]))
+            axis.set_ylim(
+                *dice_limits(
+                    [*own["dice"], *theirs["published_low"], *runs[runs["model"].isin(variants)]["dice"]]
+                )
+            )
         axes[0, 0].set_ylabel(f"mean test Dice, {task}\n(each panel on its own axis)")
         # A network that was run here shows how its cells look; the last panel may be of one that was not.
         here = [m for m in models if ((runs["model"] == m) & (runs["source"] != "published")).any()]
@@ -46,6 +53,18 @@ def beside_published(
         axes[0, -1].legend(*shown.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(1.02, 1))
         figure.tight_layout()
         return png(figure)
+
+
+def _variant(axis: Axes, runs: pd.DataFrame, places: dict[int, int], model: str) -> None:
+    """Draw the cells of a network with something exchanged, such as its norm, and name it."""
+    style = line_style(model)
+    x = runs["patch_size"].map(places) + SHIFT
+    look = {"marker": style["marker"], "facecolors": "white", "edgecolors": style["color"]}
+    axis.scatter(x, runs["dice"], s=26, **look, zorder=3)
+    for place, dice in zip(x, runs["dice"], strict=True):
+        axis.annotate(
+            name_of(model), (place, dice), (5, 0), textcoords="offset points", fontsize=7, va="center"
+        )
 
 
 def _panel(

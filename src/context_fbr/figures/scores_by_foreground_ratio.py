@@ -126,9 +126,11 @@ def scores_by_foreground_ratio(cases: pd.DataFrame, histogram: pd.DataFrame, ran
                 label=name_of(model),
             )
         axes[0, -1].fill_between([], [], color=GREY, alpha=0.13, label="range of the\ntraining patches")
-        axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1.02, 1))
+        legend = axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1.02, 1))
+        legend.set_in_layout(False)  # or a long one would spread the rows
         figure.supxlabel(RATIO_LABEL, fontsize=10)
         figure.tight_layout()
+        legend.set_in_layout(True)  # of what is saved
         return png(figure)
 
 

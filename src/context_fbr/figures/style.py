@@ -64,7 +64,7 @@ def family(model: str) -> str:
 def line_style(model: str) -> dict[str, Any]:
     """Return colour, marker and dashes of a network: the same in every figure of every study.
 
-    A variant of a published network has its colour, a hollow marker and other dashes.
+    A variant of a published network has its colour, another, hollow marker and other dashes.
     """
     network = family(model)
     number = crc32(model.encode())
@@ -73,8 +73,10 @@ def line_style(model: str) -> dict[str, Any]:
         return {"color": COLOURS[place], "marker": MARKERS[place], "linestyle": DASHES[place]}
     dashes, marker = DASHES[number // 61 % len(DASHES)], MARKERS[number // 7 % len(MARKERS)]
     if network in KNOWN:
-        colour = COLOURS[KNOWN.index(network)]
-        return {"color": colour, "marker": marker, "linestyle": dashes, "markerfacecolor": "white"}
+        place = KNOWN.index(network)
+        others = [other for other in MARKERS if other != MARKERS[place]]
+        marker = others[crc32(model.removeprefix(network).encode()) // 13 % len(others)]
+        return {"color": COLOURS[place], "marker": marker, "linestyle": dashes, "markerfacecolor": "white"}
     first = len(KNOWN)
     return {"color": COLOURS[first + number % (len(COLOURS) - first)], "marker": marker, "linestyle": dashes}
 
