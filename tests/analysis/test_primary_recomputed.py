@@ -93,7 +93,8 @@ def test_the_primary_findings_of_the_committed_results_are_those_by_pandas() -> 
         pytest.skip("metrics/cases.csv has not all six models")
     tree = json.loads(Path(ROOT / "metrics" / "findings.json").read_text())
     found = {finding["id"]: finding for finding in tree["findings"] if finding["task"] == "spheres"}
-    checked(found, recomputed(cases, cells))
+    # cells.csv is rounded; a sphere as large as the largest of the training is at the end, not within.
+    checked(found, recomputed(cases.assign(fg_ratio=cases["fg_ratio"].round(6)), cells))
 
 
 def test_the_interval_of_a_pair_is_that_of_seeds_and_cases_by_hand() -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -194,6 +195,9 @@ def test_the_tables_of_the_paper_s_cells_are_those_of_the_committed_cells(
         assert (tmp_path / "now.csv").read_text() == (ROOT / f"{name}.csv").read_text()
     networks = tables["means"][tables["means"]["seeds"] > 0]
     for row in networks.itertuples():
+        if math.isnan(row.published_mean):
+            assert row.model not in {"unet", "attention_unet", "unetr"}  # an exchanged norm was not published
+            continue
         away = max(row.published_min - row.dice_mean, row.dice_mean - row.published_max, 0)
         assert row.outside_published_range == pytest.approx(away)
 

@@ -191,15 +191,15 @@ def test_a_damaged_case_is_evaluated_again(tmp_path: Path, examples: int) -> Non
 def test_a_damaged_state_is_reported(tmp_path: Path, examples: int) -> None:
     place = CheckpointDir(tmp_path, "d" * 64)
     path = tmp_path / checkpoint.NEWEST
-    checksummed_file.write(
-        path, checkpoint.KIND, checkpoint.FORMAT, place.digest, saved({"history": [], "steps": []})
-    )
+    state = {"epoch": 1, "epoch_losses": (), "best_validation_dice": 0.5, "network": {}, "optimizer": {}}
+    content = saved(state | {"history": [], "steps": []})
+    checksummed_file.write(path, checkpoint.KIND, checkpoint.FORMAT, place.digest, content)
     whole = path.read_bytes()
 
     def load(content: bytes) -> None:
         path.write_bytes(content)
         state, _, problems = checkpoint.load(place)
-        assert state is None
+        assert (state is None) == (content != whole)
         if problems:
             raise UserError(*problems)
 
