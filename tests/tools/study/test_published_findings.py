@@ -90,6 +90,6 @@ def test_without_a_local_copy_the_command_names_the_source_and_changes_nothing(
     before = {path: path.read_bytes() for path in KEPT.iterdir()}
     for arguments in ([], ["absent"]):
         options = command_line().finished().parse_args(["published", *arguments])
-        with pytest.raises(UserError, match=r"is no folder; .*NOTICE\.md"):
+        with pytest.raises(UserError, match=r"is not a folder; .*NOTICE\.md"):
             options.run(options)
     assert {path: path.read_bytes() for path in KEPT.iterdir()} == before

@@ -46,7 +46,7 @@ def run(options: Namespace) -> int:
 
     settings = Document.read().section(("analysis",), Analysis)
     if options.folder is None or not options.folder.is_dir():
-        raise UserError(f"{options.folder or 'DIR'}: is no folder; {SOURCE}")
+        raise UserError(f"{options.folder or 'DIR'}: is not a folder; {SOURCE}")
     out = options.out or KEPT
     if options.out and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out}: is there already; name a new folder")
