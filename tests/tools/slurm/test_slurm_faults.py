@@ -259,7 +259,7 @@ def test_with_a_remote_a_finished_training_is_not_repeated_and_a_torn_push_is(
         assert "1 cells to submit" in made.context_fbr("grid", "submit", "--watch").stdout
     executed = re.findall(r"Running stage '([^']+)'", made.context_fbr("grid", "collect").stdout)
     assert not [name for name in executed if name.startswith(("train", "evaluate"))]
-    assert (made.path / "dvc.lock").read_bytes() == (serial.path / "dvc.lock").read_bytes()
+    assert made.lock() == serial.lock()
 
 
 def test_a_cell_that_fails_by_itself_is_not_submitted_again_unless_named(
