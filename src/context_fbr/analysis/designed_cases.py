@@ -10,7 +10,7 @@ stepped curves give wide intervals rather than narrow ones.
 
 The noise of a case inside of the grid is counted once, 1/6 + 4/6 + 1/6, however much cases differ in noise;
 that of the first and the last would be counted as 1/6, and the smallest spheres are the noisiest. So the
-first and the last d2 count for these cases once more, with 5/6 of their square.
+first and the last d2 count again for these cases, with 5/6 of their square.
 """
 
 import math

@@ -27,7 +27,7 @@ READ_WAIT_S = 30.0
 
 
 def stages() -> list[str]:
-    """Return the names of the stages in dvc.lock, in its order; none if there is no file.
+    """Return the names of the stages in dvc.lock, in its order; none if the file is missing.
 
     Raises:
         UserError: if it is not a lock file.

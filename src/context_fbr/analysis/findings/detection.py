@@ -16,7 +16,7 @@ def dice_lost(scores: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The rows with the columns `recall`, found voxels / label (kept, if it is there already);
-        `false_positive_share`, falsely labelled voxels / background (kept, likewise); and
+        `false_positive_share`, falsely labelled voxels / background (kept where it is there); and
         `lost_by_false_positives_more`: (false positives - misses) / (|P| + |L|). The sum of these two is
         1 - Dice.
     """
