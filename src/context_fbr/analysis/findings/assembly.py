@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from context_fbr.analysis.confidence_intervals import NOT_DECIDED, UNDEFINED, Interval, Term, interval
-from context_fbr.analysis.findings.exploratory import WIDE, exploratory
+from context_fbr.analysis.findings.across_tasks import across_tasks, is_widened
+from context_fbr.analysis.findings.exploratory import exploratory
 from context_fbr.analysis.findings.holm import adjusted, p_value, step_down
 from context_fbr.analysis.findings.hypothesis import EXPLORATORY, PRIMARY, SURFACE, Evaluate, Hypothesis
 from context_fbr.analysis.findings.influence import deciding_case
@@ -111,16 +112,30 @@ Published = Mapping[str, Mapping[str, Any]]
 def findings(
     evidence: Evidence, settings: Analysis, published: Mapping[str, Published] | None = None
 ) -> Findings:
-    """Ask every hypothesis of every task.
+    """Ask every hypothesis of every task that needs no other task.
 
     Args:
         evidence: of this study, or of the published one.
         settings: names of pairs, limits and confidence.
         published: magnitudes by task and hypothesis, of metrics/published/magnitudes.json.
     """
+    return _asked(_hypotheses(evidence, settings), evidence, settings, published or {})
+
+
+def findings_across(evidence: Evidence, settings: Analysis) -> Findings:
+    """Ask every hypothesis that needs two of the tasks; Holm's correction is over those of a task."""
+    return _asked(_hypotheses_across(evidence, settings), evidence, settings, {})
+
+
+def _asked(
+    by_task: Mapping[str, Sequence[Hypothesis]],
+    evidence: Evidence,
+    settings: Analysis,
+    published: Mapping[str, Published],
+) -> Findings:
     asked: list[Finding] = []
     absent: list[NotAsked] = []
-    for task, hypotheses in _hypotheses(evidence, settings).items():
+    for task, hypotheses in by_task.items():
         known = [hypothesis for hypothesis in hypotheses if hypothesis.terms]
         absent += [NotAsked(h.id, task, h.role, h.statement, h.missing) for h in hypotheses if not h.terms]
         evaluate = _evaluate(task, evidence)
@@ -128,7 +143,7 @@ def findings(
         p_values = {h.id: _p_value(h, evaluate) for h in known}
         tested = [h.id for h in known if h.role == EXPLORATORY]
         corrected = dict(zip(tested, adjusted([p_values[name] or 1.0 for name in tested]), strict=True))
-        of_task = (published or {}).get(task, {})
+        of_task = published.get(task, {})
         for hypothesis in known:
             name = hypothesis.id
             finding = _finding(hypothesis, task, evidence, settings.confidence, verdicts[name])
@@ -141,11 +156,12 @@ def findings(
 def verdicts(evidence: Evidence, settings: Analysis) -> dict[tuple[str, str], str]:
     """Return the verdict by task and hypothesis, of those that can be asked, and nothing else: faster."""
     found = {}
-    for task, hypotheses in _hypotheses(evidence, settings).items():
-        known = [hypothesis for hypothesis in hypotheses if hypothesis.terms]
-        evaluate = _evaluate(task, evidence)
-        for name, (verdict, _) in _verdicts(known, evaluate, settings.confidence).items():
-            found[task, name] = verdict
+    for by_task in (_hypotheses(evidence, settings), _hypotheses_across(evidence, settings)):
+        for task, hypotheses in by_task.items():
+            known = [hypothesis for hypothesis in hypotheses if hypothesis.terms]
+            evaluate = _evaluate(task, evidence)
+            for name, (verdict, _) in _verdicts(known, evaluate, settings.confidence).items():
+                found[task, name] = verdict
     return found
 
 
@@ -153,10 +169,16 @@ def _hypotheses(evidence: Evidence, settings: Analysis) -> dict[str, list[Hypoth
     """Return the hypotheses by task; a wide task is an arm of the task that it widens, without its own."""
     by_name = {task.name: task for task in tasks(evidence, settings)}
     return {
-        name: [*primary(task), *exploratory(task, by_name.get(name + WIDE))]
+        name: [*primary(task), *exploratory(task)]
         for name, task in by_name.items()
-        if not (name.endswith(WIDE) and name.removesuffix(WIDE) in by_name)
+        if not is_widened(name, by_name)
     }
+
+
+def _hypotheses_across(evidence: Evidence, settings: Analysis) -> dict[str, list[Hypothesis]]:
+    """Return the hypotheses that need two tasks, by the task that they are of."""
+    by_name = {task.name: task for task in tasks(evidence, settings)}
+    return {name: across_tasks(task, by_name) for name, task in by_name.items()}
 
 
 def _evaluate(task: str, evidence: Evidence) -> Evaluate:
