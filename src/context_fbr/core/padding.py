@@ -19,3 +19,22 @@ def padded(voxels: np.ndarray, size: int, value: float) -> np.ndarray:
     if not any(map(any, added)):
         return voxels
     return np.pad(voxels, added, constant_values=value)
+
+
+def windows_around(
+    cores: np.ndarray, core: Sequence[int], window: Sequence[int], shape: Sequence[int]
+) -> np.ndarray:
+    """Return the lowest corners of windows with a core in their centre, moved into the volume at its ends.
+
+    Args:
+        cores: (n, 3) lowest corners of the cores in voxels.
+        core: edges of a core in voxels.
+        window: edges of a window, none less than the core's.
+        shape: edges of the volume, none less than the window's.
+
+    Returns:
+        (n, 3) lowest corners of the windows, whole inside of the volume.
+    """
+    margin = (np.asarray(window) - np.asarray(core)) // 2
+    corners: np.ndarray = np.clip(cores - margin, 0, np.asarray(shape) - np.asarray(window))
+    return corners

@@ -59,7 +59,9 @@ def evaluate(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
         resume.checkpoint_dir("evaluate", cell, inputs) as place,
         tracking.of_evaluation(cell, stage.document) as tracker,
     ):
-        evaluated = _evaluate_cases(_Evaluation(cell, config, network, scored, device, place), cases, request)
+        evaluated = _evaluate_cases(
+            _Evaluation(cell, config, network, training.core, scored, device, place), cases, request
+        )
         known = sum(one.known for one in evaluated)
         if known:
             print(f"{cell.key}: {known} of {len(cases)} cases were evaluated before", flush=True)
@@ -78,6 +80,8 @@ class _Evaluation:
     cell: Cell
     config: EvaluateConfig
     network: torch.nn.Module
+    core: int | None
+    """Edge in voxels of the core that the network was trained on; None: the whole window."""
     windows: Mapping[tuple[int, ...], tuple[Shape, ...]]
     """By the edges of a volume, the primary one first."""
     device: torch.device
@@ -192,7 +196,7 @@ def _segment(run: _Evaluation, loaded: _Loaded) -> Callable[[], CaseResult]:
     """Mask (x, y, z) by the greatest edge of its window, and 1 if the volume was padded."""
     for shape in run.windows[tuple(case.shape)]:
         if max(shape) not in masks:  # one window over the whole volume can be one of the others
-            mask = segment(run.network, voxels, shape, config.window, case.background)
+            mask = segment(run.network, voxels, shape, config.window, case.background, run.core)
             padded = any(edge < size for edge, size in zip(case.shape, shape, strict=True))
             masks[max(shape)] = mask.cpu().numpy(), int(padded)
 
