@@ -27,8 +27,7 @@ def _in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 SMALLER = {
     ("study", "tasks"),
     ("grid", "models"),
-    ("arms", "range"),
-    ("arms", "modern"),
+    *(("arms", name) for name in Document.read(ROOT / "params.yaml").root["arms"]),
 }
 """What the study of the tests has less of than the desk study."""
 
