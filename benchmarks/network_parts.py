@@ -15,7 +15,7 @@ from benchmarks.original import evaluation, training
 from benchmarks.pairs import Pairs, units
 from benchmarks.request import Configuration, Measurement, Request
 from context_fbr.config.document import Document
-from context_fbr.config.raw import SpheresRaw
+from context_fbr.config.raw.spheres import SpheresRaw
 from context_fbr.datasets import spheres
 from context_fbr.metrics.overlap import score as score_masks
 from context_fbr.networks import factory, precision

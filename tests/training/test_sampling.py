@@ -13,7 +13,7 @@ from scipy.stats import ks_2samp
 from workspace import ROOT
 
 from context_fbr.config.document import Document
-from context_fbr.config.raw import SpheresRaw
+from context_fbr.config.raw.spheres import SpheresRaw
 from context_fbr.core.errors import UserError
 from context_fbr.datasets import spheres
 from context_fbr.training import sampling

@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from context_fbr.config import training_problems
 from context_fbr.config.analysis import Analysis, Regression
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document, Location, Section, SectionType
 from context_fbr.config.evaluation import TaskEvaluation
 from context_fbr.config.grid import Grid, Product, StudyCells
 from context_fbr.config.preprocessing import Prepare
-from context_fbr.config.raw import Raw, SpheresRaw, read_raw
+from context_fbr.config.raw.source import GeneratedRaw, Raw, read_raw
 from context_fbr.config.training import (
     Model,
     Resume,
     SlidingWindow,
     TaskTraining,
     Training,
+    epoch_problems,
+    patch_problems,
     read_training,
 )
 from context_fbr.core.errors import UserError, raise_problems
@@ -145,9 +146,9 @@ def read_study(document: Document) -> Study:
         problems += study_cells.name_problems(document, listed.tasks if listed else None, tasks, models)
         for location, product in study_cells.products.items():
             problems += _too_large(document, (*location, "patch_sizes"), product, tasks)
-        problems += training_problems.of_patches(document, study_cells.cells, trainings)
+        problems += patch_problems(document, study_cells.cells, trainings)
     epochs = {name: task.train.epochs for name, task in tasks.items() if task}
-    problems += training_problems.of_epochs(document, trainings, epochs)
+    problems += epoch_problems(document, trainings, epochs)
     problems += _split_problems(document, tasks)
     raise_problems(problems)
     assert study_cells is not None  # none of these is, or there were problems
@@ -196,7 +197,7 @@ def _too_large(
         document.problem((*location, i), f"{size} is larger than tasks.{name}.raw.edge, {task.raw.edge}")
         for name, task in tasks.items()
         for i, size in enumerate(product.patch_sizes)
-        if name in product.tasks and task and isinstance(task.raw, SpheresRaw) and size > task.raw.edge
+        if name in product.tasks and task and isinstance(task.raw, GeneratedRaw) and size > task.raw.edge
     ]
 
 
@@ -208,7 +209,7 @@ def _split_problems(document: Document, tasks: Mapping[str, Task | None]) -> lis
         split = task.prepare.split
         parts = (split.train, split.validation, split.test)
         wanted = sum(part for part in parts if isinstance(part, int))
-        if isinstance(task.raw, SpheresRaw) and wanted > task.raw.training.count:
+        if isinstance(task.raw, GeneratedRaw) and wanted > task.raw.training.count:
             problems.append(
                 document.problem(
                     ("tasks", name, "prepare", "split"),

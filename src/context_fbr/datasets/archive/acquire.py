@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from context_fbr.config.raw import ArchiveRaw, FolderRaw
+from context_fbr.config.raw.source import ArchiveRaw, FolderRaw
 from context_fbr.core.errors import UserError, raise_problems, visible
 from context_fbr.core.progress import progress
 from context_fbr.datasets.archive import disk
