@@ -143,7 +143,7 @@ def request_(
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Tables of eight cells: Dice 0.1 x seed + patch size / 100 for case a; case b is predicted empty."""
     monkeypatch.chdir(tmp_path)
-    for folder in ("train", "test", "foreground_ratios", "baselines"):
+    for folder in ("train/spheres", "test/spheres", "foreground_ratios/spheres", "baselines"):
         (tmp_path / "metrics" / folder).mkdir(parents=True)
     for cell in CELLS:
         change = 0.05 if cell.seed == 2 and cell.model == "unetr" else 0.001
