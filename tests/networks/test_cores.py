@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from context_fbr.config.training import SlidingWindow
-from context_fbr.networks.sliding_window import sliding_window, window_corners
+from context_fbr.core.padding import window_corners
+from context_fbr.networks.sliding_window import sliding_window
 
 SETTINGS = SlidingWindow(overlap=0.25, voxels_per_batch=16**3 * 3, precision="float32")
 

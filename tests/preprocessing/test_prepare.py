@@ -20,6 +20,7 @@ from context_fbr.core.errors import UserError
 from context_fbr.evaluation.case_scores import score_case
 from context_fbr.metrics.columns import CASE_SCORES
 from context_fbr.preprocessing import prepared, recipe
+from context_fbr.preprocessing.originals import Original
 from context_fbr.preprocessing.splits import Source
 
 NAMES = [f"spheres_{i:03d}" for i in range(7)]

@@ -21,6 +21,15 @@ def padded(voxels: np.ndarray, size: int, value: float) -> np.ndarray:
     return np.pad(voxels, added, constant_values=value)
 
 
+def window_corners(edge: int, window: int, overlap: float) -> list[int]:
+    """Lowest voxels of the windows along an axis; the last one is moved back to end with the volume."""
+    if edge <= window:
+        return [0]
+    step = max(int(window * (1 - overlap)), 1)
+    inner = list(range(0, edge - window, step))
+    return [*inner, edge - window]
+
+
 def windows_around(
     cores: np.ndarray, core: Sequence[int], window: Sequence[int], shape: Sequence[int]
 ) -> np.ndarray:

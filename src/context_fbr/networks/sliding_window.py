@@ -14,20 +14,11 @@ from torch.nn.functional import pad
 
 from context_fbr.config.training import SlidingWindow
 from context_fbr.core.errors import UserError
-from context_fbr.core.padding import margins, windows_around
+from context_fbr.core.padding import margins, window_corners, windows_around
 from context_fbr.networks.precision import autocast
 from context_fbr.networks.windows import Shape
 
 Corner = tuple[int, ...]
-
-
-def window_corners(edge: int, window: int, overlap: float) -> list[int]:
-    """Lowest voxels of the windows along an axis; the last one is moved back to end with the volume."""
-    if edge <= window:
-        return [0]
-    step = max(int(window * (1 - overlap)), 1)
-    inner = list(range(0, edge - window, step))
-    return [*inner, edge - window]
 
 
 @torch.inference_mode()
