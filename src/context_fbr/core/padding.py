@@ -1,4 +1,4 @@
-"""Make a volume as large as a patch with the intensity of nothing on all sides, and place windows in volumes."""
+"""Pad a volume to hold a patch, with the intensity of nothing on all sides, and place windows in volumes."""
 
 from collections.abc import Sequence
 
