@@ -7,7 +7,7 @@ from typing import Any
 
 from context_fbr.core.errors import UserError
 
-TRAINING_FORMAT = 4
+TRAINING_FORMAT = 5
 """Version of training.json; cells of another version are trained again."""
 AXES = {"task": "tasks", "model": "models", "patch_size": "patch_sizes", "seed": "seeds"}
 """Lists of a product by the value of a cell that they hold."""
