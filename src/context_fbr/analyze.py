@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from context_fbr.analysis import foreground_ranges, summary
-from context_fbr.analysis.findings.assembly import Findings, findings
+from context_fbr.analysis.findings.assembly import findings
+from context_fbr.analysis.findings.finding import Findings
 from context_fbr.analysis.findings.magnitudes import published_magnitudes
 from context_fbr.analysis.observations import Evidence, from_results
 from context_fbr.analysis.result_files import write_csv, write_json
