@@ -17,7 +17,7 @@ from context_fbr.analysis.result_files import write_csv
 from context_fbr.config.document import Document
 from context_fbr.config.evaluation import EvaluateConfig
 from context_fbr.config.grid import Grid
-from context_fbr.config.raw import SpheresRaw
+from context_fbr.config.raw.spheres import SpheresRaw
 from context_fbr.core.progress import progress
 from context_fbr.datasets import spheres
 from context_fbr.metrics.overlap import score

@@ -80,9 +80,9 @@ def best_rate(request: Request) -> float:
 def floor(request: Request, stamp: Mapping[str, object]) -> Iterator[str]:
     """Measure and write a row for each configuration; what it says."""
     repeats, device = request.repeats or REPEATS, request.device
-    batch = request.training.batch_volumes * request.training.patches_per_volume
     rate = best_rate(request)
     for model, size in request.configurations(STEPS):
+        batch = request.training.batch_volumes * request.training.patches_of(size)
         gflop = step_gflop(request, model, size, batch)
         step = our_step(request, model, size, repeats + 1)
         step()

@@ -16,7 +16,7 @@ from context_fbr import prepare, raw
 from context_fbr.config import profiles
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
-from context_fbr.config.raw import SpheresRaw
+from context_fbr.config.raw.spheres import SpheresRaw
 from context_fbr.config.study import read_study
 from context_fbr.core import nifti
 from context_fbr.evaluation import cell as cell_evaluation

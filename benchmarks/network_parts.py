@@ -15,7 +15,7 @@ from benchmarks.original import evaluation, training
 from benchmarks.pairs import Pairs, units
 from benchmarks.request import Configuration, Measurement, Request
 from context_fbr.config.document import Document
-from context_fbr.config.raw import SpheresRaw
+from context_fbr.config.raw.spheres import SpheresRaw
 from context_fbr.datasets import spheres
 from context_fbr.metrics.overlap import score as score_masks
 from context_fbr.networks import factory, precision
@@ -61,7 +61,7 @@ def our_step(request: Request, model: str, size: int, steps: int, merges: bool =
     epochs = steps + 1  # the last would be validated, and is never run
     settings = request.training.model_copy(update={"validate_every_epochs": epochs})
     network = factory.build(request.document, model, size, SEED).to(request.device)
-    batch = settings.batch_volumes * settings.patches_per_volume
+    batch = settings.batch_volumes * settings.patches_of(size)
     precision.check(network, f"models.{model}", settings.precision, batch, size)
     protocol = Protocol(settings, request.window, epochs, size, SEED, merges)
     course = loop.train(network, batch_volumes(request), [], protocol)

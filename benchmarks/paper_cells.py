@@ -119,16 +119,14 @@ def run_cell(
     """
     study = read_study(document)
     epochs = study.tasks[cell.task].train.epochs
-    protocol = loop.Protocol(
-        study.trainings[cell.model], study.sliding_window, epochs, cell.patch_size, cell.seed
-    )
+    settings = study.training_of(cell)
+    protocol = loop.Protocol(settings, study.sliding_window, epochs, cell.patch_size, cell.seed)
     loaded = {
         wanted: [batches.load_volume(n, i, la, device) for n, split, i, la in volumes if split == wanted]
         for wanted in ("train", "validation")
     }
     network = factory.build(document, cell.model, cell.patch_size, cell.seed).to(device)
-    settings = study.trainings[cell.model]
-    batch = settings.batch_volumes * settings.patches_per_volume
+    batch = settings.batch_volumes * protocol.patches
     precision.check(network, f"models.{cell.model}", settings.precision, batch, cell.patch_size)
     resumed, history, problems = checkpoint.load(place)
     for problem in problems:

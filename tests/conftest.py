@@ -143,7 +143,7 @@ def request_(
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Tables of eight cells: Dice 0.1 x seed + patch size / 100 for case a; case b is predicted empty."""
     monkeypatch.chdir(tmp_path)
-    for folder in ("train", "test", "foreground_ratios", "baselines"):
+    for folder in ("train/spheres", "test/spheres", "foreground_ratios/spheres", "baselines"):
         (tmp_path / "metrics" / folder).mkdir(parents=True)
     for cell in CELLS:
         change = 0.05 if cell.seed == 2 and cell.model == "unetr" else 0.001
@@ -158,8 +158,8 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         physical = [f"{2 * cell.seed},{cell.seed},{dice},0.25", ",,0.0,-0.5"]  # of cases a and b
         cell.scores.write_text(
             f"{','.join(columns.CELL_SCORES)}\n"
-            f"a,{dice},{cell.seed},0.5,0.1,0.75,9,0.01,100,{physical[0]},{dice},{physical[0]},,1,16\n"
-            f"b,0.0,,1.0,0.01,0.0,0,0.0,10,{physical[1]},0.0,{physical[1]},,0,16\n"
+            f"a,{dice},{cell.seed},0.5,0.1,0.75,9,0.01,100,{physical[0]},{dice},{physical[0]},,,,,1,16\n"
+            f"b,0.0,,1.0,0.01,0.0,0,0.0,10,{physical[1]},0.0,{physical[1]},,,,,0,16\n"
         )
     rows = [
         ("everything,0.99,a,0.2,9,9,0.1,1,900,1,100", 0.2),
@@ -169,7 +169,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]
     Path("metrics/baselines/spheres.csv").write_text(
         f"baseline,threshold,{','.join(columns.CASE_SCORES)}\n"
-        + "".join(f"{row},18,9,{dice},1.5,{dice},18,9,{dice},1.5,\n" for row, dice in rows)
+        + "".join(f"{row},18,9,{dice},1.5,{dice},18,9,{dice},1.5,,,,\n" for row, dice in rows)
     )
     return tmp_path
 

@@ -40,7 +40,7 @@ def training_loader(items: Sequence[Item], protocol: Protocol, workers: int, epo
         spatial_size=(protocol.patch_size,) * 3,
         pos=1,
         neg=1,
-        num_samples=settings.patches_per_volume,
+        num_samples=protocol.patches,
         image_key="image",
         image_threshold=0,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from context_fbr.config.raw import SpheresRaw
+from context_fbr.config.raw.spheres import SpheresRaw
 
 
 def generate(raw: SpheresRaw, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -44,7 +44,7 @@ def evaluate(task: str, inputs: StageInputs) -> None:
 
     def score(mask: np.ndarray, case: tuple[Case, np.ndarray]) -> tuple[object, ...]:
         known, label = case
-        row, _ = score_case(mask, label, known, originals.read_label(task, known), tolerance)
+        row, _ = score_case(mask, label, known, originals.read_masks(task, known), tolerance)
         return row
 
     def volumes() -> Iterator[tuple[np.ndarray, tuple[Case, np.ndarray]]]:

@@ -1,4 +1,4 @@
-"""Evaluate one cell on the test volumes: models/CELL -> metrics/test/CELL.csv, data/predictions/CELL.
+"""Evaluate one cell on the test volumes: models/CELL -> metrics/test/TASK, data/predictions/TASK.
 
 python -m context_fbr.evaluate TASK MODEL PATCH_SIZE SEED
 """

@@ -107,7 +107,7 @@ def draw(task: str, inputs: StageInputs) -> None:
             np.asarray(nibabel.as_closest_canonical(nibabel.Nifti1Image(mask, image_affine)).dataobj)
             for image_affine in [np.array(case.geometry.original_affine)]
             for mask in (
-                originals.read_label(task, case),
+                originals.read_masks(task, case).label,
                 np.asarray(nifti.read(cell.predictions / f"{row.filename}.nii.gz").dataobj),
             )
         )

@@ -86,6 +86,7 @@ def prepare_case(
         count,
         count / mask.size,
         float(image.get_fdata(dtype=np.float32).min()),
+        distractor=settings.distractor,
     )
     return case, voxels, mask, tuple(warnings)
 
@@ -126,12 +127,16 @@ def prepare(task: str, inputs: StageInputs) -> None:
     raw = Path("data/raw") / task
     description = _describe(raw)
     classes = set(description.labels)
-    absent = sorted(set(settings.foreground) - classes)
-    if absent:
-        raise UserError(
-            f"params.yaml: tasks.{task}.prepare.foreground: {absent} are no labels of "
+    known = {"foreground": settings.foreground, "distractor": settings.distractor}
+    absent = {key: sorted(set(values) - classes) for key, values in known.items()}
+    raise_problems(
+        [
+            f"params.yaml: tasks.{task}.prepare.{key}: {values} are no labels of "
             f"{raw / 'dataset.json'}, which has {sorted(classes)}"
-        )
+            for key, values in absent.items()
+            if values
+        ]
+    )
     sources = assign_splits(raw, settings.split)
     unused = in_no_split(raw, sources)
     if unused:
@@ -153,7 +158,14 @@ def prepare(task: str, inputs: StageInputs) -> None:
             print(f"warning: {visible(warning)}", file=sys.stderr)
         lowest = min(case.lowest_intensity for case in cases if case.split == "train")
         recipe = Recipe(settings, description.modalities, lowest)
-        cases = [replace(case, design=description.test_design.get(case.name)) for case in cases]
+        cases = [
+            replace(
+                case,
+                design=description.test_design.get(case.name),
+                variant=description.test_variants.get(case.name),
+            )
+            for case in cases
+        ]
         prepared.write_cases(target, task, cases, recipe.as_json())
         inputs.check()
 

@@ -1,4 +1,4 @@
-"""Train one cell: data/prepared/TASK -> models/CELL, metrics/{train,foreground_ratios}/CELL.csv.
+"""Train one cell: data/prepared/TASK -> models/CELL, metrics/{train,foreground_ratios}/TASK/CELL.csv.
 
 python -m context_fbr.train TASK MODEL PATCH_SIZE SEED
 """

@@ -38,6 +38,7 @@ TRAINED = {
     "network": {"network": "UNet"},
     "weights_sha256": "0" * 64,
     "recipe": RECIPE.as_json(),
+    "core": None,
     "training_spacing_mm": {"least": [1.0, 1.0, 1.0], "greatest": [1.0, 2.0, 1.0]},
 }
 WHERE = geometry((4, 5, 6), np.diag([1.0, 1.0, 2.0, 1.0]))

@@ -212,11 +212,10 @@ def test_a_cell_of_two_arms_is_named_at_the_second(change: Change) -> None:
 
 
 @pytest.mark.parametrize("arms", ["arms: 5", "arms: {range: 5}", "arms: {range: {tasks: 5}}", "arms: [1]"])
-def test_an_arm_that_is_no_product_is_refused_and_names_no_stage(change: Change, arms: str) -> None:
-    document = change(
-        f"arms:                                  # further products of cells; an empty list: none\n  {ARM}\n  modern: {LISTS}",
-        arms,
-    )
+def test_an_arm_that_is_no_product_is_refused_and_names_no_stage(params: Path, arms: str) -> None:
+    text = params.read_text()
+    params.write_text(f"{text[: text.index('arms:')]}{arms}\n")  # they are the last ones there
+    document = Document.read(params)
     assert arm_of(document.root, Cell("spheres", "unet", 24, 1).item) == ""
     with pytest.raises(UserError, match=r"params.yaml:\d+: arms"):
         read_study(document)

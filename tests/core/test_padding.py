@@ -48,7 +48,7 @@ def test_patches_of_a_padded_volume_fit_and_none_is_centred_on_padding(shape: tu
         centres = np.stack(np.unravel_index(kind, volume.where.shape), axis=1) - before
         assert ((centres >= 0) & (centres < shape)).all()
     assert volume.where.foreground.size + volume.where.background.size == (image > BACKGROUND).sum()
-    corners = sampling.patch_corners(volume.where, 16, 50, 0.5, seed=1, epoch=1)
+    corners = sampling.core_corners(volume.where, 16, 50, 0.5, seed=1, epoch=1)
     assert (corners >= 0).all()
     for corner in corners:
         place = tuple(slice(start, start + 16) for start in corner)

@@ -13,7 +13,7 @@ from msd_dataset import Dataset
 from ruamel.yaml import YAML
 
 from context_fbr.config.document import Document
-from context_fbr.config.raw import FolderRaw, read_raw
+from context_fbr.config.raw.source import FolderRaw, read_raw
 from context_fbr.core.errors import UserError, visible
 from context_fbr.datasets.archive.unpack import unpack
 from context_fbr.datasets.verify import verify

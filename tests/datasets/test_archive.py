@@ -13,7 +13,7 @@ import pytest
 from packed import FILES, HOSTILE, member, pack, sound
 from web_server import CONTENT, NAME, Server
 
-from context_fbr.config.raw import ArchiveRaw
+from context_fbr.config.raw.source import ArchiveRaw
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.datasets.archive import acquire, download

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from msd_dataset import AFFINE, Dataset
 
-from context_fbr.config.raw import FolderRaw
+from context_fbr.config.raw.source import FolderRaw
 from context_fbr.core.errors import UserError
 from context_fbr.datasets.archive.acquire import acquire
 from context_fbr.datasets.overlaps import KEPT, Image, blocks_of, overlap_problems

@@ -18,7 +18,7 @@ from workspace import ROOT
 
 from context_fbr import raw
 from context_fbr.config.document import Document
-from context_fbr.config.raw import ArchiveRaw, FolderRaw, folder_warnings, read_raw
+from context_fbr.config.raw.source import ArchiveRaw, FolderRaw, folder_warnings, read_raw
 from context_fbr.config.study import read_study
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError

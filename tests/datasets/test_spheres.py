@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from context_fbr.config.document import Document
-from context_fbr.config.raw import SphereSet, SpheresRaw
+from context_fbr.config.raw.spheres import SphereSet, SpheresRaw
 from context_fbr.datasets import spheres
 
 

@@ -6,9 +6,10 @@ from monai.inferers import sliding_window_inference
 
 from context_fbr.config.document import Document
 from context_fbr.config.training import SlidingWindow
+from context_fbr.core.padding import window_corners
 from context_fbr.networks import factory
 from context_fbr.networks import sliding_window as inference
-from context_fbr.networks.sliding_window import segment, sliding_window, window_corners
+from context_fbr.networks.sliding_window import segment, sliding_window
 
 SETTINGS = SlidingWindow(overlap=0.25, voxels_per_batch=4 * 16**3, precision="float32")
 

@@ -41,7 +41,7 @@ def stage(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("train", ["spheres", "unet", "16", "1"], "cases.json: not found; run `dvc repro prepare@spheres` first"),
         ("train", ["spheres", "unet", "18", "1"], "cannot take a patch of 18 voxels"),
         ("evaluate", ["spheres", "unet", "16", "1"], "training.json: not found: the cell is not trained; "),
-        ("analyze", [], "metrics/train/spheres-unet-16-1.csv: not found"),
+        ("analyze", [], "metrics/train/spheres/spheres-unet-16-1.csv: not found"),
     ],
 )  # fmt: skip
 def test_a_stage_that_lacks_its_input_says_so_in_one_line_and_writes_nothing(

@@ -195,7 +195,7 @@ def test_tables_have_the_published_columns_and_a_row_for_each_case(finished: Wor
 def test_predictions_lie_on_the_image_s_grid_and_give_the_table_s_scores(finished: Workspace) -> None:
     raw = finished.path / "data" / "raw" / "spheres"
     table = pd.read_csv(finished.path / "metrics" / "test" / "spheres-unet-16-1.csv").set_index("filename")
-    for path in sorted((finished.path / "data/predictions/spheres-unet-16-1").glob("*.nii.gz")):
+    for path in sorted((finished.path / "data/predictions/spheres/spheres-unet-16-1").glob("*.nii.gz")):
         prediction, label = nibabel.load(path), nibabel.load(raw / "labelsTs" / path.name)
         np.testing.assert_array_equal(prediction.affine, label.affine)
         assert prediction.shape == label.shape

@@ -139,7 +139,7 @@ def test_prune_removes_a_link_that_leads_nowhere(here: Path, path: Path) -> None
 
 
 def test_a_folder_whose_name_only_begins_with_a_key_stays(here: Path) -> None:
-    mine = [write(f"models/{GONE.key}-mine/a"), write(f"metrics/test/{GONE.key}-old.csv")]
+    mine = [write(f"models/{GONE.key}-mine/a"), write(f"metrics/test/{GONE.task}/{GONE.key}-old.csv")]
     assert prune.prune(GRID) == []
     assert all(path.exists() for path in mine)
 
@@ -192,7 +192,7 @@ def test_prune_says_what_it_will_remove_by_kind_and_a_dry_run_removes_nothing(
     cli.run(["prune", "--dry-run"])
     lines = capsys.readouterr().out.splitlines()
     kinds = [line for line in lines if not line.startswith("  ")]
-    assert kinds == ["dvc.lock: 1 entries", "metrics/test: 1", f"{prune.TRACKED}: 1", "3 to remove"]
+    assert kinds == ["dvc.lock: 1 entries", "metrics/test/zz: 1", f"{prune.TRACKED}: 1", "3 to remove"]
     assert lines[lines.index(f"{prune.TRACKED}: 1") + 1] == f"  {cell.provenance('train')}"
     assert (cell.scores.exists(), cell.provenance("train").exists()) == (True, True)
     assert Path("dvc.lock").read_text() == text

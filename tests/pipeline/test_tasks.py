@@ -32,8 +32,8 @@ def voxels(path: Path) -> np.ndarray:
 def check_scores(workspace: Workspace, task: str, foreground: tuple[int, ...], tolerance: float) -> None:
     """The predictions lie on the raw images' grids, and what the table says of them there is true."""
     cell = f"{task}-unet-32-1"
-    table = pd.read_csv(workspace.path / "metrics/test" / f"{cell}.csv").set_index("filename")
-    predictions = sorted((workspace.path / "data/predictions" / cell).iterdir())
+    table = pd.read_csv(workspace.path / "metrics/test" / task / f"{cell}.csv").set_index("filename")
+    predictions = sorted((workspace.path / "data/predictions" / task / cell).iterdir())
     assert [path.name.removesuffix(".nii.gz") for path in predictions] == list(table.index)
     for path in predictions:
         raw = workspace.path / "data/raw" / task
@@ -109,7 +109,7 @@ def test_mri_with_three_labels_runs_by_its_block_alone(without_data: tuple[Works
     scan = workspace.path / "incoming/blobs/imagesTr/blob_7.nii.gz"
     done = workspace.context_fbr("predict", "blobs-unet-32-1", str(scan), "--out", "masks")
     assert done.stdout.startswith("masks/blob_7.nii.gz: ")
-    written = workspace.path / "data/predictions/blobs-unet-32-1/blob_7.nii.gz"
+    written = workspace.path / "data/predictions/blobs/blobs-unet-32-1/blob_7.nii.gz"
     assert (workspace.path / "masks/blob_7.nii.gz").read_bytes() == written.read_bytes()
 
 
@@ -131,7 +131,7 @@ def test_the_real_ct_is_segmented_on_its_own_grid_by_evaluate_and_by_predict(tmp
     assert "masks/ct_5.nii.gz: " in done.stdout
     masks = workspace.path / "masks"
     assert (masks / "ct_5.nii.gz").read_bytes() == (
-        workspace.path / "data/predictions/ct-unet-32-1/ct_5.nii.gz"
+        workspace.path / "data/predictions/ct/ct-unet-32-1/ct_5.nii.gz"
     ).read_bytes()
     assert nibabel.load(masks / "ct_6.nii.gz").shape == nibabel.load(raw / "imagesTs/ct_6.nii.gz").shape
     mri_dataset.make(tmp_path / "blobs", cases=1)

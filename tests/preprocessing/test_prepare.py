@@ -20,6 +20,7 @@ from context_fbr.core.errors import UserError
 from context_fbr.evaluation.case_scores import score_case
 from context_fbr.metrics.columns import CASE_SCORES
 from context_fbr.preprocessing import prepared, recipe
+from context_fbr.preprocessing.originals import Original
 from context_fbr.preprocessing.splits import Source
 
 NAMES = [f"spheres_{i:03d}" for i in range(7)]
@@ -92,7 +93,9 @@ def test_the_radii_of_a_designed_test_set_come_with_the_cases_and_random_cases_h
     assert all(case.design is None for case in prepared.read_cases("spheres", "train"))
     edges = [np.ptp(np.argwhere(prepared.read_volume("spheres", case)[1]), axis=0).max() for case in test]
     assert edges == [2 * case.design for case in test]
-    row, _ = score_case(*2 * (prepared.read_volume("spheres", test[1])[1],), test[1], np.ones((1, 1, 1)), 1.0)
+    row, _ = score_case(
+        *2 * (prepared.read_volume("spheres", test[1])[1],), test[1], Original(np.ones((1, 1, 1))), 1.0
+    )
     assert dict(zip(CASE_SCORES, row, strict=True))["design"] == 3
 
 

@@ -22,6 +22,7 @@ def write(cell: Cell, document: Document, weights: bytes, recipe: Recipe = RECIP
         "network": network,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "recipe": recipe.as_json(),
+        "core": None,
         "training_spacing_mm": {"least": [1.0, 1.0, 1.0], "greatest": [1.0, 1.0, 1.0]},
     }
     atomic.write_bytes(cell.weights, weights)

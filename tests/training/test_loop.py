@@ -219,7 +219,7 @@ def test_patches_are_those_of_the_sampler_with_the_study_s_settings(
     cut = ((n, i, t) for b in found for n, i, t in zip(b.names, b.images, b.labels, strict=True))
     for name in dict.fromkeys(name for batch in found for name in batch.names):
         volume = by_name[name]
-        for x, y, z in sampling.patch_corners(volume.where, 4, 5, probability, plan.seed, 7):
+        for x, y, z in sampling.core_corners(volume.where, 4, 5, probability, plan.seed, 7):
             drawn, image, label = next(cut)
             assert drawn == name
             assert torch.equal(image[0], volume.image[x : x + 4, y : y + 4, z : z + 4])

@@ -13,7 +13,7 @@ from scipy.stats import ks_2samp
 from workspace import ROOT
 
 from context_fbr.config.document import Document
-from context_fbr.config.raw import SpheresRaw
+from context_fbr.config.raw.spheres import SpheresRaw
 from context_fbr.core.errors import UserError
 from context_fbr.datasets import spheres
 from context_fbr.training import sampling
@@ -34,7 +34,7 @@ def ratios(label: np.ndarray, corners: np.ndarray, size: int) -> list[float]:
 
 def test_patches_depend_on_seed_epoch_and_case_alone(raw: SpheresRaw) -> None:
     where = sampling.candidates("a", *spheres.generate(raw, spheres.TRAINING, 0))
-    draw = lambda seed, epoch, name: sampling.patch_corners(  # noqa: E731
+    draw = lambda seed, epoch, name: sampling.core_corners(  # noqa: E731
         sampling.Candidates(name, where.shape, where.foreground, where.background), 16, 8, 0.5, seed, epoch
     ).tolist()
     state = np.random.get_state()[1].copy()  # noqa: NPY002 (to see that nothing touches it)
@@ -54,7 +54,7 @@ def test_an_epoch_visits_every_volume_once_in_an_order_of_its_own() -> None:
 def test_patches_lie_inside_and_hold_their_centre(raw: SpheresRaw, size: int) -> None:
     image, label = spheres.generate(raw, spheres.TRAINING, 0)
     where = sampling.candidates("a", image, label)
-    corners = sampling.patch_corners(where, size, 200, 1.0, seed=1, epoch=1)
+    corners = sampling.core_corners(where, size, 200, 1.0, seed=1, epoch=1)
     assert corners.min() >= 0
     assert (corners + size).max() <= 48
     assert min(ratios(label, corners, size)) > 0  # centred on foreground: some of it is inside
@@ -65,7 +65,7 @@ def test_background_centres_have_an_image_value_above_zero(raw: SpheresRaw) -> N
     image[label == 0] = 0
     image[4, 5, 6] = 0.1
     where = sampling.candidates("a", image, label)
-    corners = sampling.patch_corners(where, 1, 50, 0.0, seed=1, epoch=1)
+    corners = sampling.core_corners(where, 1, 50, 0.0, seed=1, epoch=1)
     assert {tuple(corner) for corner in corners.tolist()} == {(4, 5, 6)}
 
 
@@ -73,11 +73,11 @@ def test_a_volume_of_one_kind_gives_what_it_has_and_an_empty_one_is_refused() ->
     image = np.ones((4, 4, 4), np.float32)
     for label in (np.zeros((4, 4, 4), np.uint8), np.ones((4, 4, 4), np.uint8)):
         where = sampling.candidates("a", image, label)
-        assert sampling.patch_corners(where, 2, 20, 0.5, seed=1, epoch=1).shape == (20, 3)
+        assert sampling.core_corners(where, 2, 20, 0.5, seed=1, epoch=1).shape == (20, 3)
     with pytest.raises(UserError, match="a: no voxel is foreground"):
         sampling.candidates("a", np.zeros((4, 4, 4)), np.zeros((4, 4, 4)))
     with pytest.raises(UserError, match=r"a patch of 5 voxels does not fit its shape \(4, 4, 4\)"):
-        sampling.patch_corners(where, 5, 1, 0.5, seed=1, epoch=1)
+        sampling.core_corners(where, 5, 1, 0.5, seed=1, epoch=1)
 
 
 @pytest.mark.parametrize("size", [16, 32])
@@ -91,7 +91,7 @@ def test_foreground_ratios_are_distributed_as_monai_s(raw: SpheresRaw, size: int
     for index in range(8):
         image, label = spheres.generate(raw, spheres.TRAINING, index)
         where = sampling.candidates(str(index), image, label)
-        ours += ratios(label, sampling.patch_corners(where, size, 250, 0.5, seed=1, epoch=1), size)
+        ours += ratios(label, sampling.core_corners(where, size, 250, 0.5, seed=1, epoch=1), size)
         theirs += [
             float(item["label"].float().mean()) for item in crop({"image": image[None], "label": label[None]})
         ]
@@ -113,7 +113,7 @@ def published_protocol(
         table[1:, 1:, 1:] = label.astype(np.int32).cumsum(0).cumsum(1).cumsum(2)
         for size in sizes:
             corners = [
-                sampling.patch_corners(where, size, 4, 0.5, seed, epoch) for epoch in range(1, epochs + 1)
+                sampling.core_corners(where, size, 4, 0.5, seed, epoch) for epoch in range(1, epochs + 1)
             ]
             low, high = np.concatenate(corners).T, np.concatenate(corners).T + size
             total = sum(
@@ -162,7 +162,7 @@ def test_the_order_and_the_places_of_an_epoch_are_these() -> None:
     image = np.arange(label.size, dtype=np.float32).reshape(label.shape)
     where = sampling.candidates("spheres_003", image, label)
     assert sampling.epoch_order(7, 2, 8).tolist() == [0, 7, 1, 3, 4, 2, 6, 5]
-    assert sampling.patch_corners(where, 3, 6, 0.5, seed=7, epoch=2).tolist() == [
+    assert sampling.core_corners(where, 3, 6, 0.5, seed=7, epoch=2).tolist() == [
         [2, 0, 5], [0, 2, 2], [1, 0, 4], [0, 1, 3], [1, 2, 0], [3, 4, 1],
     ]  # fmt: skip
 
@@ -179,7 +179,7 @@ def test_the_streams_of_random_numbers_are_named_by_purpose_seed_epoch_and_case(
         places[bool(own)][int(pick * len(places[bool(own)]))]
         for own, pick in zip(on_foreground, picks, strict=True)
     ]
-    np.testing.assert_array_equal(sampling.patch_corners(where, 1, 40, 0.25, seed=3, epoch=4), expected)
+    np.testing.assert_array_equal(sampling.core_corners(where, 1, 40, 0.25, seed=3, epoch=4), expected)
     order = np.random.default_rng([11, 3, 4]).permutation(9)
     np.testing.assert_array_equal(sampling.epoch_order(3, 4, 9), order)
 
@@ -193,7 +193,7 @@ def test_a_patch_is_cut_where_monai_cuts_one_with_this_centre(
     label = np.zeros(shape, np.uint8)
     label[centre] = 1
     where = sampling.candidates("a", np.zeros(shape), label)
-    (corner,) = sampling.patch_corners(where, size, 1, 1.0, seed=1, epoch=1).tolist()
+    (corner,) = sampling.core_corners(where, size, 1, 1.0, seed=1, epoch=1).tolist()
     moved = correct_crop_centers(list(centre), (size,) * 3, shape)
     cut = SpatialCrop(roi_center=moved, roi_size=(size,) * 3).slices
     assert corner == [axis.start for axis in cut]
@@ -204,7 +204,7 @@ def test_at_the_ends_of_the_probability_all_centres_are_of_one_kind(probability:
     label = np.zeros((4, 4, 4), np.uint8)
     label[:2] = 1
     where = sampling.candidates("a", np.ones(label.shape), label)
-    corners = sampling.patch_corners(where, 1, 100, probability, seed=1, epoch=1)
+    corners = sampling.core_corners(where, 1, 100, probability, seed=1, epoch=1)
     assert {int(label[tuple(corner)]) for corner in corners} == {kind}
 
 
@@ -215,7 +215,7 @@ def test_a_volume_of_one_kind_gives_it_against_the_probability(kind: int, probab
     label = np.full((3, 3, 3), kind, np.uint8)
     where = sampling.candidates("a", np.ones(label.shape), label)
     assert (where.foreground.size, where.background.size) == ((0, 27) if kind == 0 else (27, 0))
-    corners = sampling.patch_corners(where, 1, 60, probability, seed=1, epoch=1)
+    corners = sampling.core_corners(where, 1, 60, probability, seed=1, epoch=1)
     assert len({tuple(corner) for corner in corners.tolist()}) > 15
 
 
@@ -241,8 +241,8 @@ def test_an_image_without_a_given_background_has_0() -> None:
 def test_a_patch_may_be_as_large_as_the_shortest_edge_and_no_larger(shape: tuple[int, int, int]) -> None:
     where = sampling.candidates("a", np.ones(shape), np.zeros(shape))
     axis = shape.index(3)
-    corners = sampling.patch_corners(where, 3, 50, 0.5, seed=1, epoch=1)
+    corners = sampling.core_corners(where, 3, 50, 0.5, seed=1, epoch=1)
     assert np.delete(corners, axis, axis=1).max() == 2
     assert (corners[:, axis] == 0).all()
     with pytest.raises(UserError, match=r"take patch sizes up to 3 in grid.patch_sizes"):
-        sampling.patch_corners(where, 4, 1, 0.5, seed=1, epoch=1)
+        sampling.core_corners(where, 4, 1, 0.5, seed=1, epoch=1)

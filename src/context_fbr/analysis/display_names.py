@@ -14,7 +14,7 @@ NAMES = {
     "unet_equal_voxels": "UNet, equal voxels",
     "unet_published_recipe": "UNet, published recipe",
     "per_voxel": "per-voxel network",
-    "receptive_field_7": "network of receptive field 7",
+    "receptive_field_7": "receptive field 7",
     "everything": "everything foreground",
     "threshold": "intensity threshold",
 }

@@ -58,7 +58,7 @@ def from_results(results: Results, converged: Mapping[tuple[str, str, int, int],
     scores = pd.concat(
         [frame.astype({"patch_size": "Int64", "seed": "Int64"}) for frame in (results.scores, baselines)],
         ignore_index=True,
-    )[[name for name in results.scores.columns if name not in ("padded", "window")]]
+    )[[name for name in results.scores.columns if name not in ("padded", "window", "variant")]]
     return Evidence(scores, results.foreground_ratios, converged, windows=results.windows)
 
 

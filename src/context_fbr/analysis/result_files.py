@@ -151,6 +151,8 @@ def _value(column: Column, text: str, undefined: Collection[str]) -> object:
         ValueError: if it is not a value of the column.
     """
     if column.kind == "str":
+        if column.nullable and not text:
+            return None
         if not text or "\0" in text:
             raise ValueError(f"{column.name} is {text[:MAX_SHOWN]!r}, expected a name")
         return text

@@ -1,7 +1,7 @@
 """All tables of a grid as data frames."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from context_fbr.analysis.result_files import BASELINES, FOREGROUND_RATIOS, HISTORY, read_table
 from context_fbr.config.cell import Cell
 from context_fbr.core.errors import raise_problems
-from context_fbr.metrics.columns import CASE_SCORES, CELL_SCORES
+from context_fbr.metrics.columns import CASE_SCORES, CELL_SCORES, VARIANT
 
 CONFIG_COLUMNS = ["task", "model", "patch_size"]
 """A configuration: what seeds repeat."""
@@ -25,11 +25,13 @@ class Results:
     foreground_ratios: pd.DataFrame
     """One row a training patch."""
     scores: pd.DataFrame
-    """One row a test case, of the primary window; an undefined score is missing."""
+    """One row a test case as drawn, of the primary window; an undefined score is missing."""
     baselines: pd.DataFrame
     """One row a test case: column `task` and what baseline.py writes."""
     windows: pd.DataFrame | None = None
     """As `scores`, one row a test case and inference window; None if the windows are not known."""
+    variants: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """As `scores`, of test cases that are another one with a change, named in column `variant`."""
 
 
 def read_results(cells: Sequence[Cell]) -> Results:
@@ -56,16 +58,23 @@ def read_results(cells: Sequence[Cell]) -> Results:
         )
         for task in tasks
     ]
-    scores = gather(lambda cell: cell.scores, CELL_SCORES)
+    scores, changed = _by_variant(gather(lambda cell: cell.scores, CELL_SCORES))
     results = Results(
         gather(lambda cell: cell.history, HISTORY),
         gather(lambda cell: cell.foreground_ratios, FOREGROUND_RATIOS),
         primary(scores),
-        pd.concat(baselines, ignore_index=True)[["task", *BASELINES, *CASE_SCORES]],
+        _by_variant(pd.concat(baselines, ignore_index=True)[["task", *BASELINES, *CASE_SCORES]])[0],
         scores,
+        primary(changed),
     )
     raise_problems(problems or _different_cases(results, cells))
     return results
+
+
+def _by_variant(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split rows of cases as drawn from those of cases with a change."""
+    drawn = rows[VARIANT.name].isna()
+    return rows[drawn].reset_index(drop=True), rows[~drawn].reset_index(drop=True)
 
 
 def primary(scores: pd.DataFrame) -> pd.DataFrame:
@@ -75,8 +84,8 @@ def primary(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_scores(cell: Cell, problems: list[str]) -> pd.DataFrame:
-    """Read a cell's scores with its primary window; errors as in `read_table`."""
-    return primary(read_table(cell.scores, CELL_SCORES, problems))
+    """Read a cell's scores of the cases as drawn, with its primary window; errors as in `read_table`."""
+    return primary(_by_variant(read_table(cell.scores, CELL_SCORES, problems))[0])
 
 
 def _different_cases(results: Results, cells: Sequence[Cell]) -> list[str]:

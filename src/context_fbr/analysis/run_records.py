@@ -68,7 +68,7 @@ def digest(document: Document, name: str) -> str:
     if not name.endswith("-baselines"):
         cell = Cell.from_key(name)
         sections |= {"network": _block(study.models[cell.model]), "sliding_window": study.sliding_window}
-        sections |= {"task": task.train, "train": study.trainings[cell.model]}
+        sections |= {"task": task.train, "train": study.training_of(cell)}
     tree = {key: _plain(value) if isinstance(value, Section) else value for key, value in sections.items()}
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
@@ -84,6 +84,8 @@ AS_PUBLISHED: Mapping[str, Any] = MappingProxyType(
         "warmup_epochs": 0,
         "augmentation": "none",
         "validation_window": "patch",
+        "core": "patch",
+        "centres": None,
     }
 )
 
@@ -91,7 +93,9 @@ AS_PUBLISHED: Mapping[str, Any] = MappingProxyType(
 def _plain(section: Section) -> dict[str, Any]:
     left_out = {"threads", "on_nonfinite", "voxels_per_batch"}
     tree = section.model_dump(mode="json", exclude=left_out, exclude_unset=True)
-    return {key: value for key, value in tree.items() if AS_PUBLISHED.get(key) != value}
+    return {
+        key: value for key, value in tree.items() if key not in AS_PUBLISHED or AS_PUBLISHED[key] != value
+    }
 
 
 def _block(model: Model) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from context_fbr.analysis.observations import Evidence, is_baseline
 from context_fbr.analysis.result_files import DIGITS
 from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS, Results
 from context_fbr.config.analysis import Analysis
-from context_fbr.metrics.columns import AVERAGED
+from context_fbr.metrics.columns import AVERAGED, OPTIONAL
 
 ALL_SIZES = "all"  # a baseline has no patch: it is the same at all sizes
 
@@ -37,7 +37,7 @@ def cell_table(results: Results, settings: Analysis) -> pd.DataFrame:
         "validation_dice"
     ]
     for name in AVERAGED:
-        if name in results.scores:  # published tables have the published columns alone
+        if name in averaged_scores(results.scores):
             table[name] = scores[name].mean()
     if "padded" in results.scores:
         table["padded_cases"] = scores["padded"].sum()
@@ -54,6 +54,13 @@ def cell_table(results: Results, settings: Analysis) -> pd.DataFrame:
     table["training_ratio_max"] = ratios.max()
     table["training_ratio_zero_share"] = ratios.agg(lambda s: (s == 0).mean())
     return table.reset_index()
+
+
+def averaged_scores(scores: pd.DataFrame) -> tuple[str, ...]:
+    """Return the columns of `AVERAGED` that a table has; optional ones without a value do not count."""
+    return tuple(
+        name for name in AVERAGED if name in scores and (name not in OPTIONAL or scores[name].notna().any())
+    )
 
 
 def has_converged(cells: pd.DataFrame, settings: Analysis) -> pd.Series:
@@ -98,7 +105,7 @@ def summarise(evidence: Evidence, confidence: float) -> pd.DataFrame:
                 **score_columns("dice", rows, confidence, nested),
                 **score_columns("hausdorff", rows, confidence, nested),
                 "abs_diff_mean": rows["abs_diff"].mean(),
-                **{f"{name}_mean": rows[name].mean() for name in AVERAGED if name in rows},
+                **{f"{name}_mean": rows[name].mean() for name in averaged_scores(rows)},
             }
         )
     return pd.DataFrame(table)

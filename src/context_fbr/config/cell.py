@@ -7,7 +7,7 @@ from typing import Any
 
 from context_fbr.core.errors import UserError
 
-TRAINING_FORMAT = 4
+TRAINING_FORMAT = 5
 """Version of training.json; cells of another version are trained again."""
 AXES = {"task": "tasks", "model": "models", "patch_size": "patch_sizes", "seed": "seeds"}
 """Lists of a product by the value of a cell that they hold."""
@@ -77,17 +77,17 @@ class Cell:
     @property
     def history(self) -> Path:
         """One row an epoch."""
-        return Path("metrics/train") / f"{self.key}.csv"
+        return Path("metrics/train") / self.task / f"{self.key}.csv"
 
     @property
     def foreground_ratios(self) -> Path:
         """One row a training patch."""
-        return Path("metrics/foreground_ratios") / f"{self.key}.csv"
+        return Path("metrics/foreground_ratios") / self.task / f"{self.key}.csv"
 
     @property
     def scores(self) -> Path:
         """One row a test case."""
-        return Path("metrics/test") / f"{self.key}.csv"
+        return Path("metrics/test") / self.task / f"{self.key}.csv"
 
     def provenance(self, stage: str) -> Path:
         """Provenance of the results of a stage, see provenance.py."""
@@ -96,7 +96,7 @@ class Cell:
     @property
     def predictions(self) -> Path:
         """One NIfTI file a test case."""
-        return Path("data/predictions") / self.key
+        return Path("data/predictions") / self.task / self.key
 
 
 def arm_of(root: Mapping[str, Any], item: Mapping[str, str]) -> str:

@@ -46,6 +46,8 @@ class Preparation(Section):
 
     foreground: Annotated[tuple[Count, ...], Field(min_length=1)] = (1,)
     """Label values that are segmented, together as one class."""
+    distractor: tuple[Count, ...] = ()
+    """Label values of background that is easily taken for foreground: what is found of it is scored, too."""
     window: tuple[float, float] | None = None
     """Intensities from low to high become 0 to 1, others are clipped: for CT, in HU."""
     z_score: bool = False
@@ -57,6 +59,8 @@ class Preparation(Section):
 
     @model_validator(mode="after")
     def _one_normalisation(self) -> Self:
+        if both := sorted({*self.distractor} & {*self.foreground}):
+            raise InconsistentError("distractor", f"{both} are foreground, too")
         if self.window is not None and self.z_score:
             raise InconsistentError("z_score", "goes without a window: after one, intensities are 0 to 1")
         if self.window is not None and self.window[0] >= self.window[1]:

@@ -91,7 +91,8 @@ def _overlay(base: CommentedMap, overlay: CommentedMap, location: Location) -> l
     for key, value in overlay.items():
         here = (*location, key)
         before = base.get(key)
-        if isinstance(value, CommentedMap) and isinstance(before, CommentedMap):
+        # A mapping from numbers, as patches_per_volume, is one value.
+        if isinstance(value, CommentedMap) and isinstance(before, CommentedMap) and _are_names([*value]):
             changes += _overlay(before, value, here)
         elif plain(before) != plain(value) or type(plain(before)) is not type(plain(value)):
             changes.append(Change(here, plain(before), plain(value)))
@@ -100,6 +101,10 @@ def _overlay(base: CommentedMap, overlay: CommentedMap, location: Location) -> l
             else:
                 base[key] = value
     return changes
+
+
+def _are_names(found: list[Any]) -> bool:
+    return all(isinstance(key, str) for key in found)
 
 
 def _short(value: Any) -> str:

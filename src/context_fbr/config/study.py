@@ -1,5 +1,6 @@
 """The whole of params.yaml: the grid, its tasks and networks, and what must hold between them."""
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +12,15 @@ from context_fbr.config.document import Document, Location, Section, SectionType
 from context_fbr.config.evaluation import TaskEvaluation
 from context_fbr.config.grid import Grid, Product, StudyCells
 from context_fbr.config.preprocessing import Prepare
-from context_fbr.config.raw import Raw, SpheresRaw, read_raw
+from context_fbr.config.raw.source import GeneratedRaw, Raw, read_raw
 from context_fbr.config.training import (
     Model,
     Resume,
     SlidingWindow,
     TaskTraining,
     Training,
+    epoch_problems,
+    patch_problems,
     read_training,
 )
 from context_fbr.core.errors import UserError, raise_problems
@@ -68,12 +71,16 @@ class Study:
     tasks: Mapping[str, Task]
     models: Mapping[str, Model]
     train: Training
-    trainings: Mapping[str, Training]
-    """`train` with the overrides of each model."""
+    trainings: Mapping[tuple[str, str], Training]
+    """`train` with the overrides of each (task, model)."""
     sliding_window: SlidingWindow
     analysis: Analysis
     regression: Regression
     resume: Resume
+
+    def training_of(self, cell: Cell) -> Training:
+        """Return the settings of a cell's training."""
+        return self.trainings[cell.task, cell.model]
 
     @property
     def grid(self) -> Grid:
@@ -117,10 +124,11 @@ def read_study(document: Document) -> Study:
             tasks[name] = None
     models = {name: section(("models", name), Model) for name in document.root["models"]}
     train = section(("train",), Training)
-    trainings: dict[str, Training] = {}
-    for name in models if train else ():
+    trainings: dict[tuple[str, str], Training] = {}
+    defined = [[name for name, value in own.items() if value] for own in (tasks, models)]
+    for task, model in itertools.product(*defined) if train else ():
         try:
-            trainings[name] = read_training(document, name)
+            trainings[task, model] = read_training(document, task, model)
         except UserError as error:
             problems.extend(problem for problem in error.problems if problem not in problems)
     sliding_window = section(("sliding_window",), SlidingWindow)
@@ -139,9 +147,9 @@ def read_study(document: Document) -> Study:
         problems += study_cells.name_problems(document, listed.tasks if listed else None, tasks, models)
         for location, product in study_cells.products.items():
             problems += _too_large(document, (*location, "patch_sizes"), product, tasks)
-    for name, training in trainings.items():
-        found = _epoch_problems(document, name, training, tasks)
-        problems += [problem for problem in found if problem not in problems]
+        problems += patch_problems(document, study_cells.cells, trainings)
+    epochs = {name: task.train.epochs for name, task in tasks.items() if task}
+    problems += epoch_problems(document, trainings, epochs)
     problems += _split_problems(document, tasks)
     raise_problems(problems)
     assert study_cells is not None  # none of these is, or there were problems
@@ -190,32 +198,8 @@ def _too_large(
         document.problem((*location, i), f"{size} is larger than tasks.{name}.raw.edge, {task.raw.edge}")
         for name, task in tasks.items()
         for i, size in enumerate(product.patch_sizes)
-        if name in product.tasks and task and isinstance(task.raw, SpheresRaw) and size > task.raw.edge
+        if name in product.tasks and task and isinstance(task.raw, GeneratedRaw) and size > task.raw.edge
     ]
-
-
-def _epoch_problems(
-    document: Document, model: str, train: Training, tasks: Mapping[str, Task | None]
-) -> list[str]:
-    """Tasks whose trainings of a model would end before they are validated, or before they are warm."""
-    overrides = document.root["models"][model].get("train", {})
-    problems = []
-    for name, task in tasks.items():
-        if task is None:
-            continue
-        epochs = task.train.epochs
-        for key, least in (("validate_every_epochs", 0), ("warmup_epochs", 1)):
-            value = getattr(train, key)
-            if epochs >= value + least:
-                continue
-            problem = document.problem(
-                ("tasks", name, "train", "epochs"), f"{epochs} is too few for train.{key}, {value}"
-            )
-            if key in overrides:
-                text = f"{value} is too many for tasks.{name}.train.epochs, {epochs}"
-                problem = document.problem(("models", model, "train", key), text)
-            problems.append(problem)
-    return problems
 
 
 def _split_problems(document: Document, tasks: Mapping[str, Task | None]) -> list[str]:
@@ -226,7 +210,7 @@ def _split_problems(document: Document, tasks: Mapping[str, Task | None]) -> lis
         split = task.prepare.split
         parts = (split.train, split.validation, split.test)
         wanted = sum(part for part in parts if isinstance(part, int))
-        if isinstance(task.raw, SpheresRaw) and wanted > task.raw.training.count:
+        if isinstance(task.raw, GeneratedRaw) and wanted > task.raw.training.count:
             problems.append(
                 document.problem(
                     ("tasks", name, "prepare", "split"),

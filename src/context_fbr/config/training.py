@@ -1,6 +1,9 @@
-"""The parameters that decide a cell: `train`, `sliding_window`, `tasks.<task>.train`, `models.<model>`."""
+"""The parameters that decide a cell: `train`, `sliding_window`, `tasks.<task>.train`, `models.<model>`.
 
-from collections.abc import Mapping
+`tasks.<task>.train.train` overrides keys of `train`, and `models.<model>.train` overrides both.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -8,23 +11,27 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from context_fbr.config.cell import Cell
-from context_fbr.config.document import Document, Section
+from context_fbr.config.document import Document, Location, Section
 from context_fbr.core.errors import UserError
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Window = Literal["patch", "volume"] | Count
 """Windows of inference: as large as the patch, one that covers the volume, or cubes of an edge in voxels."""
+Centre = Literal["foreground", "background", "anywhere"]
+"""Voxels on which a patch is centred: foreground, background above the background value, or any."""
 
 
 class TaskTraining(Section):
     """Settings of the training that belong to the task."""
 
     epochs: Count
+    train: dict[str, Any] = Field(default_factory=dict)
+    """Keys of `Training` with this task's values."""
 
 
 class Training(Section):
-    """Optimisation of one cell: `train`, with the overrides of the cell's model."""
+    """Optimisation of one cell: `train`, with the overrides of the cell's task and model."""
 
     loss: Literal["dice", "dice_ce"]
     loss_over: Literal["patch", "batch"]
@@ -38,13 +45,42 @@ class Training(Section):
     warmup_epochs: Annotated[int, Field(ge=0)]
     augmentation: Literal["none", "flips", "flips_intensity"]
     batch_volumes: Count
-    patches_per_volume: Count
+    core: Literal["patch"] | Count = "patch"
+    """Edge in voxels of the central cube of a patch that the loss is computed on; `patch`: all of it."""
+    patches_per_volume: Count | dict[Count, Count]
+    """Number of patches of a volume in each epoch, or numbers by edge of the core."""
     foreground_patch_probability: Annotated[float, Field(ge=0, le=1)]
+    centres: Annotated[tuple[Centre, ...], Field(min_length=1)] | None = None
+    """Kinds of centres in turn, in place of the probability."""
     validate_every_epochs: Count
     validation_window: Window = "patch"
     on_nonfinite: Literal["stop", "skip"]
     precision: Literal["float32", "bf16"]
     threads: Count
+
+    def core_edge(self, patch_size: int) -> int:
+        """Return the edge of the core of a patch in voxels."""
+        return patch_size if self.core == "patch" else self.core
+
+    def inner_core(self, patch_size: int) -> int | None:
+        """Return the edge of the core if it is less than the patch, else None: all of a window counts."""
+        core = self.core_edge(patch_size)
+        return core if core < patch_size else None
+
+    def patches_of(self, patch_size: int) -> int:
+        """Return the number of patches of a volume in each epoch, if `cell_problem` finds no problem."""
+        patches = self.patches_per_volume
+        return patches if isinstance(patches, int) else patches[self.core_edge(patch_size)]
+
+    def cell_problem(self, patch_size: int) -> tuple[str, str] | None:
+        """Return the key and the problem of a patch size that these settings do not fit; None if they do."""
+        core = self.core_edge(patch_size)
+        if core > patch_size:
+            return "core", f"{core} is larger than the patch, {patch_size}"
+        if isinstance(self.patches_per_volume, dict) and core not in self.patches_per_volume:
+            known = ", ".join(map(str, self.patches_per_volume))
+            return "patches_per_volume", f"has no number for a core of {core} voxels, only for {known}"
+        return None
 
 
 class SlidingWindow(Section):
@@ -75,19 +111,70 @@ class Model(Section):
         return self.model_dump(mode="json", exclude={"train"})
 
 
-def read_training(document: Document, model: str) -> Training:
-    """Read `train` with the overrides of a model.
+def read_training(document: Document, task: str, model: str) -> Training:
+    """Read `train` with the overrides of a task and of a model, which come last.
 
     Raises:
         UserError: as `Document.section`, with the lines of the overrides.
     """
-    common = document.section(("train",), Training)
-    overrides = document.section(("models", model), Model).train
-    location = ("models", model, "train")
-    if "threads" in overrides:
-        text = "cannot be overridden: validation and test use train.threads too; change it there"
-        raise UserError(document.problem((*location, "threads"), text))
-    return document.validate({**common.model_dump(), **overrides}, location, Training)
+    training = document.section(("train",), Training)
+    for location, overrides in _overrides(document, task, model).items():
+        if "threads" in overrides:
+            text = "cannot be overridden: validation and test use train.threads too; change it there"
+            raise UserError(document.problem((*location, "threads"), text))
+        training = document.validate({**training.model_dump(), **overrides}, location, Training)
+    return training
+
+
+def location_of(document: Document, task: str, model: str, key: str) -> Location:
+    """Return the place in params.yaml that decides a key of `Training` for a task and a model."""
+    places = [place for place, keys in _overrides(document, task, model).items() if key in keys]
+    return (*places[-1], key) if places else ("train", key)
+
+
+def _overrides(document: Document, task: str, model: str) -> dict[Location, dict[str, Any]]:
+    """Return the overrides of `train` by their place, the last of which counts."""
+    of_task = document.section(("tasks", task, "train"), TaskTraining).train
+    of_model = document.section(("models", model), Model).train
+    return {("tasks", task, "train", "train"): of_task, ("models", model, "train"): of_model}
+
+
+Trainings = Mapping[tuple[str, str], Training]
+"""By (task, model)."""
+
+
+def patch_problems(document: Document, cells: Iterable[Cell], trainings: Trainings) -> list[str]:
+    """Return a problem for each core, or number of patches, that does not fit a patch size of its cells."""
+    problems: dict[str, None] = {}
+    for cell in cells:
+        training = trainings.get((cell.task, cell.model))
+        if training and (found := training.cell_problem(cell.patch_size)):
+            key, text = found
+            place = location_of(document, cell.task, cell.model, key)
+            problems[document.problem(place, f"{text} (models.{cell.model}, tasks.{cell.task})")] = None
+    return [*problems]
+
+
+def epoch_problems(document: Document, trainings: Trainings, epochs: Mapping[str, int]) -> list[str]:
+    """Return a problem for trainings that would end before they are validated, or before they are warm.
+
+    Args:
+        document: params.yaml.
+        trainings: of all tasks and models.
+        epochs: number by task.
+    """
+    problems: dict[str, None] = {}
+    for (task, model), training in trainings.items():
+        for key, least in (("validate_every_epochs", 0), ("warmup_epochs", 1)):
+            value, place = getattr(training, key), location_of(document, task, model, key)
+            if epochs[task] >= value + least:
+                continue
+            text = f"{value} is too many for tasks.{task}.train.epochs, {epochs[task]}"
+            if place == ("train", key):  # no override: the task is the special case
+                place = ("tasks", task, "train", "epochs")
+                text = f"{epochs[task]} is too few for train.{key}, {value}"
+            problems[document.problem(place, text)] = None
+    return [*problems]
 
 
 @dataclass(frozen=True)
@@ -101,10 +188,19 @@ class TrainConfig:
 
     @classmethod
     def read(cls, document: Document, cell: Cell) -> "TrainConfig":
-        """Validate it; errors as in `Document.section`."""
+        """Validate it.
+
+        Raises:
+            UserError: as `Document.section`, and if the core or the number of patches does not fit the patch.
+        """
+        training = read_training(document, cell.task, cell.model)
+        if problem := training.cell_problem(cell.patch_size):
+            key, text = problem
+            place = location_of(document, cell.task, cell.model, key)
+            raise UserError(document.problem(place, f"{cell.key}: {text}"))
         return cls(
             document.section(("models", cell.model), Model),
-            read_training(document, cell.model),
+            training,
             document.section(("sliding_window",), SlidingWindow),
             document.section(("tasks", cell.task, "train"), TaskTraining).epochs,
         )

@@ -11,14 +11,24 @@ LONGEST = 200
 
 
 class UserError(Exception):
-    """One or more problems that the user can correct; printed without a traceback, exit status 1.
+    """One or more problems that the user can correct; printed without a traceback.
 
     Each problem says what is wrong, where (file:line or case), what was expected and what to do.
     """
 
+    status = 1
+    """Exit status."""
+
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class UnavailableDataError(UserError):
+    """A data set that is not on this machine, and cannot be brought here: other tasks run without it."""
+
+    status = os.EX_UNAVAILABLE
+    """69: the grid skips the task."""
 
 
 class StoppedError(Exception):

@@ -1,4 +1,4 @@
-"""Make a volume as large as a patch: both sides get what is missing, with the intensity of nothing."""
+"""Pad a volume to hold a patch, with the intensity of nothing on all sides, and place windows in volumes."""
 
 from collections.abc import Sequence
 
@@ -19,3 +19,31 @@ def padded(voxels: np.ndarray, size: int, value: float) -> np.ndarray:
     if not any(map(any, added)):
         return voxels
     return np.pad(voxels, added, constant_values=value)
+
+
+def window_corners(edge: int, window: int, overlap: float) -> list[int]:
+    """Lowest voxels of the windows along an axis; the last one is moved back to end with the volume."""
+    if edge <= window:
+        return [0]
+    step = max(int(window * (1 - overlap)), 1)
+    inner = list(range(0, edge - window, step))
+    return [*inner, edge - window]
+
+
+def windows_around(
+    cores: np.ndarray, core: Sequence[int], window: Sequence[int], shape: Sequence[int]
+) -> np.ndarray:
+    """Return the lowest corners of windows with a core in their centre, moved into the volume at its ends.
+
+    Args:
+        cores: (n, 3) lowest corners of the cores in voxels.
+        core: edges of a core in voxels.
+        window: edges of a window, none less than the core's.
+        shape: edges of the volume, none less than the window's.
+
+    Returns:
+        (n, 3) lowest corners of the windows, whole inside of the volume.
+    """
+    margin = (np.asarray(window) - np.asarray(core)) // 2
+    corners: np.ndarray = np.clip(cores - margin, 0, np.asarray(shape) - np.asarray(window))
+    return corners

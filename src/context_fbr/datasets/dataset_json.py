@@ -36,6 +36,8 @@ class Description:
     """Images, `imagesTs/a.nii.gz`."""
     test_design: Mapping[str, float] = field(default_factory=dict)
     """Value of the design variable of each test case, if they are a known grid of it; empty: random cases."""
+    test_variants: Mapping[str, str] = field(default_factory=dict)
+    """Change of each test case that is another one with a change; the others are as drawn."""
 
     @property
     def is_ct(self) -> bool:
@@ -61,6 +63,7 @@ class _File(BaseModel):
     numTraining: int | None = None  # noqa: N815 - the format's names
     numTest: int | None = None  # noqa: N815
     test_design: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(default_factory=dict)
+    test_variants: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
 
 
 def read(folder: Path) -> tuple[Description | None, list[Problem]]:
@@ -100,6 +103,7 @@ def read(folder: Path) -> tuple[Description | None, list[Problem]]:
         training,
         test,
         file.test_design,
+        file.test_variants,
     )
     written = [
         *((image, "imagesTr") for image in (pair.image for pair in file.training)),
@@ -172,6 +176,10 @@ def _problems(file: _File, description: Description) -> list[Problem]:
         text = f"test_design and test differ in {', '.join(sorted(undeclared)[:3])}"
         remedy = "give the design value of every test case, or of none"
         problems.append(error("description", "", NAME, text, remedy))
+    unknown = {*file.test_variants} - {case_name(path) for path in description.test}
+    if unknown:
+        text = f"test_variants names {', '.join(sorted(unknown)[:3])}, which test does not list"
+        problems.append(error("description", "", NAME, text, "correct the names, or list the cases"))
     for key, stated, found in (
         ("numTraining", file.numTraining, len(file.training)),
         ("numTest", file.numTest, len(file.test)),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from context_fbr.config.raw import Background, SphereSet, SpheresRaw
+from context_fbr.config.raw.spheres import Background, SphereSet, SpheresRaw
 
 TRAINING, TEST = 1, 2  # streams of random numbers; nothing else may use these two
 

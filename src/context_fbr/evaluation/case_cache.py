@@ -8,7 +8,7 @@ from context_fbr.runtime import checksummed_file
 from context_fbr.runtime.checksummed_file import CorruptFileError
 from context_fbr.runtime.resume import CheckpointDir
 
-KIND, FORMAT = "case", 2
+KIND, FORMAT = "case", 3
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from context_fbr.networks.device import prepare_device
 from context_fbr.networks.sliding_window import segment
 from context_fbr.networks.windows import Shape
 from context_fbr.preprocessing import originals, prepared
+from context_fbr.preprocessing.originals import Original
 from context_fbr.preprocessing.prepared import Case
 from context_fbr.runtime import provenance, resume
 from context_fbr.runtime.checksummed_file import CorruptFileError
@@ -59,7 +60,9 @@ def evaluate(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
         resume.checkpoint_dir("evaluate", cell, inputs) as place,
         tracking.of_evaluation(cell, stage.document) as tracker,
     ):
-        evaluated = _evaluate_cases(_Evaluation(cell, config, network, scored, device, place), cases, request)
+        evaluated = _evaluate_cases(
+            _Evaluation(cell, config, network, training.core, scored, device, place), cases, request
+        )
         known = sum(one.known for one in evaluated)
         if known:
             print(f"{cell.key}: {known} of {len(cases)} cases were evaluated before", flush=True)
@@ -78,6 +81,8 @@ class _Evaluation:
     cell: Cell
     config: EvaluateConfig
     network: torch.nn.Module
+    core: int | None
+    """Edge in voxels of the core that the network was trained on; None: the whole window."""
     windows: Mapping[tuple[int, ...], tuple[Shape, ...]]
     """By the edges of a volume, the primary one first."""
     device: torch.device
@@ -91,7 +96,7 @@ class _Loaded:
     case: Case
     image: np.ndarray
     label: np.ndarray
-    original_label: np.ndarray
+    original: Original
     scan: nibabel.Nifti1Header
     digest: str
     """SHA-256 of all of it."""
@@ -167,12 +172,13 @@ def _evaluate_cases(run: _Evaluation, cases: Sequence[Case], request: StopReques
 def _load(cell: Cell, case: Case) -> _Loaded:
     """Read the files of a case; errors as in `prepared.read_volume` and `originals`."""
     image, label = prepared.read_volume(cell.task, case)
-    original_label = originals.read_label(cell.task, case)
+    original = originals.read_masks(cell.task, case)
     scan = originals.read_header(cell.task, case)
     data = hashlib.sha256(repr(case).encode() + scan.binaryblock)
     data.update(resume.volume_digest(case.name, image, label, case.background))
-    data.update(np.ascontiguousarray(original_label).data)
-    return _Loaded(case, image, label, original_label, scan, data.hexdigest())
+    for drawn in (original.label, original.distractor):
+        data.update(b"" if drawn is None else np.ascontiguousarray(drawn).data)
+    return _Loaded(case, image, label, original, scan, data.hexdigest())
 
 
 def _kept(run: _Evaluation, loaded: _Loaded) -> CaseResult | None:
@@ -192,18 +198,18 @@ def _segment(run: _Evaluation, loaded: _Loaded) -> Callable[[], CaseResult]:
     """Mask (x, y, z) by the greatest edge of its window, and 1 if the volume was padded."""
     for shape in run.windows[tuple(case.shape)]:
         if max(shape) not in masks:  # one window over the whole volume can be one of the others
-            mask = segment(run.network, voxels, shape, config.window, case.background)
+            mask = segment(run.network, voxels, shape, config.window, case.background, run.core)
             padded = any(edge < size for edge, size in zip(case.shape, shape, strict=True))
             masks[max(shape)] = mask.cpu().numpy(), int(padded)
 
     def score() -> CaseResult:
         rows, masks_of_scan = [], []
         for edge, (mask, padded) in masks.items():
-            row, original = case_scores.score_case(
-                mask, loaded.label, case, loaded.original_label, config.scoring.surface_tolerance_mm
+            row, mask_of_scan = case_scores.score_case(
+                mask, loaded.label, case, loaded.original, config.scoring.surface_tolerance_mm
             )
             rows.append((*row, padded, edge))
-            masks_of_scan.append(original)
+            masks_of_scan.append(mask_of_scan)
         return CaseResult(tuple(rows), nifti.encode_mask(masks_of_scan[0], loaded.scan))
 
     return score

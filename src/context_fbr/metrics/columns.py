@@ -58,15 +58,23 @@ ORIGINAL = tuple(
     for column in (PUBLISHED[1], *PHYSICAL)
 )
 DESIGN = _number("design", "value of the design variable, as the radius; none: a random case", low=-math.inf)
+DISTRACTOR = (
+    _number("distractor_recall", "voxels of the distractor that are predicted / all of them", high=1),
+    _number("elsewhere", "voxels that are predicted in neither foreground nor distractor"),
+)
+"""On the grid of the original scan; none: the task has no distractor."""
+VARIANT = Column("variant", "str", "change of another test case; none: a case as drawn", nullable=True)
 PADDED = Column("padded", "int64", "1 if the volume was smaller than the window, and padded", 0, 1)
 WINDOW = Column("window", "int64", "greatest edge of the inference window in voxels", 1)
 
 SCORES = tuple(column.name for column in PUBLISHED)
-CASE_SCHEMA = (*PUBLISHED, *DETECTION, *PHYSICAL, *ORIGINAL, DESIGN)
+CASE_SCHEMA = (*PUBLISHED, *DETECTION, *PHYSICAL, *ORIGINAL, DESIGN, *DISTRACTOR, VARIANT)
 """Columns of any prediction."""
 CASE_SCORES = tuple(column.name for column in CASE_SCHEMA)
-AVERAGED = tuple(name for name in CASE_SCORES if name not in (*SCORES, DESIGN.name))
+AVERAGED = tuple(name for name in CASE_SCORES if name not in (*SCORES, DESIGN.name, VARIANT.name))
 """Scores that the published tables lack, in tables of means."""
+OPTIONAL = tuple(column.name for column in DISTRACTOR)
+"""Of these, those that only some tasks have."""
 CELL_SCHEMA = (*CASE_SCHEMA, PADDED, WINDOW)
 """Columns of a network's prediction; one row a test case and window, those of the primary window first."""
 CELL_SCORES = tuple(column.name for column in CELL_SCHEMA)

@@ -1,29 +1,24 @@
 """Segment a whole volume with a window that slides over it.
 
-Windows and stitching are those of monai.inferers.sliding_window_inference with constant weights.
+Windows and stitching are those of monai.inferers.sliding_window_inference with constant weights. Of a network
+that was trained on the cores of its patches, the cores slide, and each is read from the window around it.
 """
 
 import itertools
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch.nn.functional import pad
 
 from context_fbr.config.training import SlidingWindow
 from context_fbr.core.errors import UserError
-from context_fbr.core.padding import margins
+from context_fbr.core.padding import margins, window_corners, windows_around
 from context_fbr.networks.precision import autocast
 from context_fbr.networks.windows import Shape
 
-
-def window_corners(edge: int, window: int, overlap: float) -> list[int]:
-    """Lowest voxels of the windows along an axis; the last one is moved back to end with the volume."""
-    if edge <= window:
-        return [0]
-    step = max(int(window * (1 - overlap)), 1)
-    inner = list(range(0, edge - window, step))
-    return [*inner, edge - window]
+Corner = tuple[int, ...]
 
 
 @torch.inference_mode()
@@ -33,8 +28,9 @@ def sliding_window(
     window: int | Shape,
     settings: SlidingWindow,
     background: float = 0.0,
+    core: int | None = None,
 ) -> torch.Tensor:
-    """Logits of a volume, averaged where windows overlap.
+    """Logits of a volume, averaged where windows, or their cores, overlap.
 
     Args:
         network: (batch, 1, *window) -> (batch, classes, *window), in eval mode, on the image's device.
@@ -42,6 +38,7 @@ def sliding_window(
         window: edges of the window in voxels, one number for a cube.
         settings: overlap, batch size and precision.
         background: the intensity to pad with.
+        core: edge of the cube in the centre of a window whose logits are used; None: all of them.
 
     Returns:
         (classes, x, y, z) float32.
@@ -50,27 +47,46 @@ def sliding_window(
     added = margins(image.shape, edges)
     sides = [side for axis in reversed(added) for side in axis]
     padded = pad(image, sides, value=background) if any(sides) else image
-    starts = [window_corners(*axis, settings.overlap) for axis in zip(padded.shape, edges, strict=True)]
-    places = [
-        tuple(slice(s, s + edge) for s, edge in zip(corner, edges, strict=True))
-        for corner in itertools.product(*starts)
-    ]
+    x, y, z = (min(core or edge, edge) for edge in edges)
+    inner = x, y, z
+    starts = [window_corners(*axis, settings.overlap) for axis in zip(padded.shape, inner, strict=True)]
+    served = _windows(starts, inner, edges, padded.shape)
     logits: torch.Tensor | None = None  # (x, y, z, classes), as the networks' channels last
     together = max(settings.voxels_per_batch // math.prod(edges), 1)
-    for first in range(0, len(places), together):
-        batch = places[first : first + together]
-        windows = torch.stack([padded[place] for place in batch])[:, None]
+    windows_of = [*served.items()]
+    for first in range(0, len(windows_of), together):
+        batch = windows_of[first : first + together]
+        windows = torch.stack([padded[_box(corner, edges)] for corner, _ in batch])[:, None]
         with autocast(image.device, settings.precision):
             outputs = network(windows.contiguous(memory_format=torch.channels_last_3d)).float()
         if logits is None:
             logits = torch.zeros((*padded.shape, outputs.shape[1]), device=image.device)
-        for place, output in zip(batch, outputs.movedim(1, -1), strict=True):
-            logits[place].add_(output)  # += would copy the sum again
+        for (corner, cores), output in zip(batch, outputs.movedim(1, -1), strict=True):
+            for own in cores:
+                place = tuple(start - lowest for start, lowest in zip(own, corner, strict=True))
+                logits[_box(own, inner)].add_(output[_box(place, inner)])  # += would copy the sum again
     assert logits is not None  # a volume has at least one window
-    x, y, z = (_covered(*axis).to(image.device) for axis in zip(starts, padded.shape, edges, strict=True))
-    logits /= (x[:, None, None] * y[:, None] * z)[..., None]
+    shares = (_covered(*axis).to(image.device) for axis in zip(starts, padded.shape, inner, strict=True))
+    x_share, y_share, z_share = shares
+    logits /= (x_share[:, None, None] * y_share[:, None] * z_share)[..., None]
     inside = tuple(slice(before, before + edge) for (before, _), edge in zip(added, image.shape, strict=True))
     return logits.movedim(-1, 0)[(slice(None), *inside)]
+
+
+def _windows(
+    starts: Sequence[Sequence[int]], core: Shape, window: Shape, shape: Sequence[int]
+) -> dict[Corner, list[Corner]]:
+    """Return the cores that each window serves, lowest corners all, in the order of the cores."""
+    cores = np.array([*itertools.product(*starts)])
+    served: dict[Corner, list[Corner]] = {}
+    for own, corner in zip(cores, windows_around(cores, core, window, shape), strict=True):
+        x, y, z = map(int, corner)
+        served.setdefault((x, y, z), []).append(tuple(map(int, own)))
+    return served
+
+
+def _box(corner: Sequence[int], edges: Shape) -> tuple[slice, ...]:
+    return tuple(slice(start, start + edge) for start, edge in zip(corner, edges, strict=True))
 
 
 def _covered(starts: Sequence[int], edge: int, window: int) -> torch.Tensor:
@@ -107,6 +123,7 @@ def segment(
     window: int | Shape,
     settings: SlidingWindow,
     background: float = 0.0,
+    core: int | None = None,
 ) -> torch.Tensor:
     """Mask (x, y, z) uint8 of the class with the greatest logit; arguments as in `sliding_window`.
 
@@ -114,6 +131,6 @@ def segment(
         UserError: if a GPU has too little memory.
     """
     try:
-        return mask(sliding_window(network, image, window, settings, background))
+        return mask(sliding_window(network, image, window, settings, background, core))
     except torch.cuda.OutOfMemoryError:
         raise too_large(image, window) from None

@@ -1,5 +1,6 @@
 """The original files of a prepared case, in data/raw/TASK."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
@@ -11,9 +12,21 @@ from context_fbr.preprocessing.prepared import Case
 from context_fbr.preprocessing.transforms import foreground_mask
 
 
-def read_label(task: str, case: Case) -> np.ndarray:
-    """Read the mask (i, j, k) uint8 of a case's label on its original grid; errors as in `read_image`."""
-    return foreground_mask(_read(task, case, case.label).get_fdata(dtype=np.float32), case.foreground)
+@dataclass(frozen=True, eq=False)
+class Original:
+    """Masks of a case's label as it was drawn, (i, j, k) uint8."""
+
+    label: np.ndarray
+    """1 in the foreground."""
+    distractor: np.ndarray | None = None
+    """1 in the distractor; None if the task has none."""
+
+
+def read_masks(task: str, case: Case) -> Original:
+    """Read the masks of a case's label on its original grid; errors as in `read_image`."""
+    values = _read(task, case, case.label).get_fdata(dtype=np.float32)
+    distractor = foreground_mask(values, case.distractor) if case.distractor else None
+    return Original(foreground_mask(values, case.foreground), distractor)
 
 
 def read_image(task: str, case: Case) -> nibabel.Nifti1Image:

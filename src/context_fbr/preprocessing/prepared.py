@@ -39,6 +39,10 @@ class Case:
     """Least intensity of the raw image."""
     design: float | None = None
     """Value of the design variable of a designed test case, as the radius; None: a random case."""
+    variant: str | None = None
+    """Change of another test case; None: a case as drawn."""
+    distractor: tuple[int, ...] = ()
+    """Values of the raw label that are background which is easily taken for foreground."""
 
     @property
     def shape(self) -> Shape:
@@ -77,8 +81,9 @@ def write_cases(target: Path, task: str, cases: Sequence[Case], recipe: dict[str
     """Write cases.json into the folder `target`; the recipe is that of recipe.py, as JSON."""
     listed = [asdict(case) for case in cases]
     for case in listed:
-        if case["design"] is None:  # random cases are written as before there were designs
-            del case["design"]
+        for key in ("design", "variant", "distractor"):
+            if case[key] in (None, ()):  # other cases are written as before there were any
+                del case[key]
     content = {"format": FORMAT, "task": task, "recipe": recipe, "cases": listed}
     atomic.write_text(target / "cases.json", json.dumps(content, indent=1) + "\n")
 
@@ -121,7 +126,10 @@ def read_volume(task: str, case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 def _case(item: dict[str, Any]) -> Case:
     where = {key: plain(value) for key, value in item["geometry"].items()}
-    return Case(**{**item, "foreground": tuple(item["foreground"]), "geometry": Geometry(**where)})
+    values: dict[str, tuple[int, ...]] = {
+        key: tuple(item[key]) for key in ("foreground", "distractor") if key in item
+    }
+    return Case(**{**item, **values, "geometry": Geometry(**where)})
 
 
 def _read_array(path: Path, case: Case, dtype: type, task: str) -> np.ndarray:

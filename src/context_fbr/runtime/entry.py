@@ -31,7 +31,7 @@ def name_user() -> None:
 
 
 def run_command(main: Callable[[list[str]], int | None], arguments: list[str] | None = None) -> NoReturn:
-    """Run a stage or a command; exit with its status, or with 1 and its problems on stderr."""
+    """Run a stage or a command; exit with its status, or that of a UserError, with its problems on stderr."""
     orphans.exit_with_parent()
     _print_every_name()
     name_user()
@@ -42,7 +42,7 @@ def run_command(main: Callable[[list[str]], int | None], arguments: list[str] | 
         sys.stdout.flush()
         for problem in error.problems:
             print(f"error: {visible(problem)}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.status)
     except StoppedError as stopped:
         sys.stdout.flush()
         print(stopped, file=sys.stderr)

@@ -5,6 +5,9 @@ each, and `copies` says how many it represents. Loss, gradients and the means an
 those of the whole batch, for each volume has as many copies. One number differs: PyTorch corrects the running
 variance of batch norm by n / (n - 1), where n counts the values of a channel, copies included, so the
 correction is that of the smaller batch.
+
+Where the patches of a volume are equal and their cores are not, a batch holds one patch of each volume, too,
+and the loss is computed on every core in it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +17,7 @@ import numpy as np
 import torch
 
 from context_fbr.config.training import SlidingWindow, Training
-from context_fbr.core.padding import padded
+from context_fbr.core.padding import margins, padded, windows_around
 from context_fbr.training import sampling
 from context_fbr.training.recipe import augmentation
 from context_fbr.training.sampling import Candidates
@@ -25,12 +28,19 @@ class Volume:
     """A prepared volume on the training's device, and where patches of it may be centred."""
 
     image: torch.Tensor
-    """(x, y, z) float32."""
+    """(x, y, z) float32, padded to hold a patch."""
     label: torch.Tensor
     """(x, y, z) uint8."""
     where: Candidates
+    """Of the volume padded to hold a core, so that the draw of cores does not depend on the patch."""
     background: float
     """Background value, for padding."""
+    offset: tuple[int, ...] = (0, 0, 0)
+    """Place of the volume of `where` in this one, in voxels."""
+
+
+Core = tuple[int, tuple[slice, ...]]
+"""Number of an image in a batch, and a place (x, y, z) in it."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +50,19 @@ class Patches:
     images: torch.Tensor
     """(batch, 1, p, p, p) float32, channels last in memory."""
     labels: torch.Tensor
-    """(batch, 1, p, p, p) uint8."""
+    """(cores, 1, c, c, c) uint8, of the cores."""
     names: tuple[str, ...]
-    """The case of each patch."""
+    """The case of each core."""
     copies: int = 1
     """Number of equal patches that each represents."""
+    cores: tuple[Core, ...] | None = None
+    """Image and place of each core; None: each image is one."""
+
+    def supervised(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the outputs (batch, classes, p, p, p) in the cores: (cores, classes, c, c, c)."""
+        if self.cores is None:
+            return outputs
+        return torch.stack([outputs[image][(slice(None), *place)] for image, place in self.cores])
 
 
 @dataclass(frozen=True)
@@ -59,6 +77,21 @@ class Protocol:
     merges: bool = True
     """Whether equal patches are computed once."""
 
+    @property
+    def core(self) -> int:
+        """Edge of the core of a patch in voxels, on which the loss is computed."""
+        return self.settings.core_edge(self.patch_size)
+
+    @property
+    def inner_core(self) -> int | None:
+        """The core if it is less than the patch, else None: all of a window counts."""
+        return self.settings.inner_core(self.patch_size)
+
+    @property
+    def patches(self) -> int:
+        """Number of patches of a volume in each epoch."""
+        return self.settings.patches_of(self.patch_size)
+
 
 def load_volume(
     name: str,
@@ -67,11 +100,19 @@ def load_volume(
     device: torch.device,
     patch_size: int = 1,
     background: float = 0.0,
+    core: int | None = None,
 ) -> Volume:
-    """Put image (x, y, z) float32 and label (x, y, z) uint8 on the device, padded to hold a patch."""
+    """Put image (x, y, z) float32 and label (x, y, z) uint8 on the device, padded to hold a patch.
+
+    `core` is the edge of the cores that are drawn; None: they are the patches.
+    """
+    core = patch_size if core is None else core
+    where = sampling.candidates(name, padded(image, core, background), padded(label, core, 0), background)
+    added = (margins(image.shape, [size] * image.ndim) for size in (patch_size, core))
+    offset = tuple(whole - inner for (whole, _), (inner, _) in zip(*added, strict=True))
     image, label = padded(image, patch_size, background), padded(label, patch_size, 0)
-    where = sampling.candidates(name, image, label, background)
-    return Volume(torch.from_numpy(image).to(device), torch.from_numpy(label).to(device), where, background)
+    tensors = torch.from_numpy(image).to(device), torch.from_numpy(label).to(device)
+    return Volume(*tensors, where, background, offset)
 
 
 def batches(
@@ -89,46 +130,76 @@ def batches(
     settings = protocol.settings
     order = sampling.epoch_order(protocol.seed, epoch, len(volumes))
     for first in range(done * settings.batch_volumes, len(order), settings.batch_volumes):
-        chosen = [volumes[i] for i in order[first : first + settings.batch_volumes]]
-        corners = [
-            sampling.patch_corners(
-                volume.where,
-                protocol.patch_size,
-                settings.patches_per_volume,
-                settings.foreground_patch_probability,
-                protocol.seed,
-                epoch,
-            )
-            for volume in chosen
-        ]
-        copies = settings.patches_per_volume if merged and _are_copies(corners, settings) else 1
-        yield _cut(chosen, [own[::copies] for own in corners], protocol, epoch, copies)
+        chosen = [_draw(volumes[i], protocol, epoch) for i in order[first : first + settings.batch_volumes]]
+        # Batch norm needs two patches; other copies have other changes.
+        merges = merged and settings.augmentation == "none" and len(chosen) > 1
+        equal = merges and all(_are_equal(drawn.corners) for drawn in chosen)
+        if equal and all(_are_equal(drawn.cores) for drawn in chosen):
+            yield _cut([drawn.first for drawn in chosen], protocol, epoch, copies=protocol.patches)
+        else:
+            yield _cut(chosen, protocol, epoch, shared=equal)
 
 
-def _are_copies(corners: Sequence[np.ndarray], settings: Training) -> bool:
-    """Return whether all patches of each volume are equal, with two left: batch norm needs them."""
-    return (
-        settings.augmentation == "none" and len(corners) > 1 and all((own == own[0]).all() for own in corners)
-    )
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """The patches of a volume in an epoch."""
+
+    volume: Volume
+    cores: np.ndarray
+    """(patches, 3) lowest corners of the cores in the volume."""
+    corners: np.ndarray
+    """(patches, 3) lowest corners of the patches."""
+
+    @property
+    def first(self) -> "_Drawn":
+        """The first of the patches alone."""
+        return _Drawn(self.volume, self.cores[:1], self.corners[:1])
+
+
+def _draw(volume: Volume, protocol: Protocol, epoch: int) -> _Drawn:
+    settings, core, size = protocol.settings, protocol.core, protocol.patch_size
+    centres = settings.centres or settings.foreground_patch_probability
+    cores = sampling.core_corners(volume.where, core, protocol.patches, centres, protocol.seed, epoch)
+    cores = cores + np.array(volume.offset)
+    return _Drawn(volume, cores, windows_around(cores, (core,) * 3, (size,) * 3, volume.image.shape))
+
+
+def _are_equal(corners: np.ndarray) -> bool:
+    return bool((corners == corners[0]).all())
 
 
 def _cut(
-    volumes: Sequence[Volume], corners: Sequence[np.ndarray], protocol: Protocol, epoch: int, copies: int
+    chosen: Sequence[_Drawn], protocol: Protocol, epoch: int, copies: int = 1, shared: bool = False
 ) -> Patches:
-    """Cut patches at their lowest corners, (patches, 3) for each volume, and augment them."""
-    images, labels, names = [], [], []
-    for volume, own in zip(volumes, corners, strict=True):
-        name = volume.where.name
-        changes = augmentation.changes(protocol.settings.augmentation, name, len(own), protocol.seed, epoch)
-        for corner, change in zip(own, changes, strict=True):
-            place = tuple(slice(start, start + protocol.patch_size) for start in corner)
-            image, label = augmentation.apply(volume.image[place], volume.label[place], change)
-            images.append(image)
+    """Cut the patches and augment them; with `shared`, the first of each volume has all of its cores."""
+    kind, size, core = protocol.settings.augmentation, protocol.patch_size, protocol.core
+    images: list[torch.Tensor] = []
+    labels: list[torch.Tensor] = []
+    names: list[str] = []
+    places: list[Core] = []
+    for drawn in chosen:
+        name, volume = drawn.volume.where.name, drawn.volume
+        changes = augmentation.changes(kind, name, len(drawn.cores), protocol.seed, epoch)
+        for number, (start, corner, change) in enumerate(
+            zip(drawn.cores, drawn.corners, changes, strict=True)
+        ):
+            patch, inner = _cube(corner, size), _cube(start, core)
+            image, label = augmentation.apply(volume.image[patch], volume.label[inner], change)
+            if not (shared and number):
+                images.append(image)
             labels.append(label)
             names.append(name)
+            inside = augmentation.flipped(start - corner, core, size, change)
+            places.append((len(images) - 1, _cube(inside, core)))
     return Patches(
         torch.stack(images)[:, None].contiguous(memory_format=torch.channels_last_3d),
         torch.stack(labels)[:, None],
         tuple(names),
         copies,
+        None if core == size else tuple(places),
     )
+
+
+def _cube(corner: Sequence[int] | np.ndarray, edge: int) -> tuple[slice, ...]:
+    """Return the place of a cube by its lowest corner (x, y, z)."""
+    return tuple(slice(int(start), int(start) + edge) for start in corner)

@@ -37,7 +37,7 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
     origin, code = provenance.start(), resume.code_digest()
     device = prepare_device(config.train.threads)
     network = _build(cell, config, stage).to(device)
-    data = load_inputs(cell, device)
+    data = load_inputs(cell, device, config.train.core_edge(cell.patch_size))
     if data.padded:
         count, names = len(data.padded), ", ".join(data.padded)
         print(f"{cell.key}: {count} volumes are smaller than the patch and padded: {names}")
@@ -62,7 +62,7 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
 def _build(cell: Cell, config: TrainConfig, stage: StageInputs) -> torch.nn.Module:
     """Build the network of a cell and check that its batch can be computed in the requested precision."""
     network = factory.build(stage.document, cell.model, cell.patch_size, cell.seed)
-    batch = config.train.batch_volumes * config.train.patches_per_volume
+    batch = config.train.batch_volumes * config.train.patches_of(cell.patch_size)
     precision.check(network, f"models.{cell.model}", config.train.precision, batch, cell.patch_size)
     return network
 
@@ -137,6 +137,7 @@ def _write(
         "network": config.model.block,
         "weights_sha256": hashlib.sha256(buffer.getbuffer()).hexdigest(),
         "network_parameters": parameters,
+        "core": config.train.inner_core(cell.patch_size),
         "epochs": len(history),
         "best_epoch": best.number,
         "best_validation_dice": best.validation_dice,

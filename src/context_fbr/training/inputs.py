@@ -33,15 +33,12 @@ class TrainingInputs:
     """Preprocessing of the task, as JSON."""
 
 
-def load_inputs(cell: Cell, device: torch.device) -> TrainingInputs:
-    """Load the training and validation cases of a cell.
-
-    Raises:
-        UserError: with every file that cannot be read.
-    """
+def load_inputs(cell: Cell, device: torch.device, core: int | None = None) -> TrainingInputs:
+    """Load the training and validation cases of a cell; arguments and errors as in `load_volumes`."""
     task = prepared.read_task(cell.task)
     cases = task.split("train"), task.split("validation")
-    (training, training_digest), (validation, digest) = (load_volumes(cell, own, device) for own in cases)
+    loaded = (load_volumes(cell, own, device, core) for own in cases)
+    (training, training_digest), (validation, digest) = loaded
     edges = np.array([case.geometry.spacing_mm for case in cases[0]])
     return TrainingInputs(
         training,
@@ -53,8 +50,12 @@ def load_inputs(cell: Cell, device: torch.device) -> TrainingInputs:
     )
 
 
-def load_volumes(cell: Cell, cases: Sequence[Case], device: torch.device) -> tuple[tuple[Volume, ...], str]:
+def load_volumes(
+    cell: Cell, cases: Sequence[Case], device: torch.device, core: int | None = None
+) -> tuple[tuple[Volume, ...], str]:
     """Load cases to the device; those smaller than the cell's patch are padded.
+
+    `core` is the edge of the cores that are drawn; None: they are the patches.
 
     Returns:
         The volumes, and the SHA-256 of their content, names and order included.
@@ -70,7 +71,7 @@ def load_volumes(cell: Cell, cases: Sequence[Case], device: torch.device) -> tup
             image, label = prepared.read_volume(cell.task, case)
             total.update(resume.volume_digest(case.name, image, label, case.background))
             volumes.append(
-                batches.load_volume(case.name, image, label, device, cell.patch_size, case.background)
+                batches.load_volume(case.name, image, label, device, cell.patch_size, case.background, core)
             )
         except UserError as error:
             problems.extend(error.problems)

@@ -124,7 +124,7 @@ def train(
             weights = {name: tensor.cpu().clone() for name, tensor in network.state_dict().items()}
         mean_loss = steps.mean_loss(done, number)
         ratios = tuple(
-            (case, voxels / protocol.patch_size**3)
+            (case, voxels / protocol.core**3)
             for step in done
             for case, voxels in zip(step.cases, step.foreground_voxels, strict=True)
         )
@@ -152,7 +152,7 @@ def validate(
     scores = []
     for volume in volumes:
         (window,) = shapes[volume.image.shape]
-        mask = segment(network, volume.image, window, protocol.window, volume.background)
+        mask = segment(network, volume.image, window, protocol.window, volume.background, protocol.inner_core)
         shared, predicted, true = (
             int(count) for count in ((mask & volume.label).sum(), mask.sum(), volume.label.sum())
         )
@@ -199,7 +199,7 @@ def _train_epoch(course: _Course, volumes: Sequence[Volume], protocol: Protocol,
         with torch.random.fork_rng(devices=devices):
             # Dropout, where a network has it, is a function of (seed, epoch, step) too.
             torch.manual_seed(zlib.crc32(f"dropout {protocol.seed} {course.epoch} {number}".encode()))
-            outputs = _forward(network, batch, settings.precision)
+            outputs = batch.supervised(_forward(network, batch, settings.precision))
             value = loss(settings.loss, settings.loss_over, batch.copies)(outputs, batch.labels)
         value.backward()
         norm = steps.gradient_norm(network)

@@ -2,14 +2,20 @@
 
 The distribution is that of MONAI's RandCropByPosNegLabeld, as published: a patch is centred, with a given
 probability, on a foreground voxel, else on a background voxel with an image value above the background value.
-The centre is moved so that the patch is inside of the volume.
+The centre is moved so that the patch is inside of the volume. Or the centres are of given kinds in turn.
+
+Where the loss is computed on the core of a patch alone, the core is drawn as a patch of its size would be.
+The patch around it is moved into the volume, too: it ends where the volume does, and is not padded.
 """
 
+import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from context_fbr.config.training import Centre
 from context_fbr.core.errors import UserError
 
 ORDER, PATCHES = 11, 12  # streams of random numbers
@@ -23,6 +29,18 @@ class Candidates:
     shape: tuple[int, int, int]
     foreground: np.ndarray
     background: np.ndarray
+
+    def pick(self, kind: Centre, share: float) -> int:
+        """Return a voxel of a kind, `share` in [0, 1) of the way through its list.
+
+        From a volume without voxels of the kind, it is one of the other, as in MONAI.
+        """
+        if kind == "anywhere":
+            return int(share * math.prod(self.shape))
+        known = (self.foreground, self.background)
+        own, other = known if kind == "foreground" else known[::-1]
+        listed = own if own.size else other
+        return int(listed[int(share * listed.size)])
 
 
 def candidates(name: str, image: np.ndarray, label: np.ndarray, nothing: float = 0.0) -> Candidates:
@@ -51,40 +69,46 @@ def epoch_order(seed: int, epoch: int, volumes: int) -> np.ndarray:
     return np.random.default_rng([ORDER, seed, epoch]).permutation(volumes)
 
 
-def patch_corners(
+def core_corners(
     where: Candidates,
-    patch_size: int,
+    core: int,
     patches: int,
-    foreground_probability: float,
+    centres: float | Sequence[Centre],
     seed: int,
     epoch: int,
 ) -> np.ndarray:
-    """Draw the patches of one volume in one epoch (from 1): their lowest corners, (patches, 3) in voxels.
+    """Draw the patches of one volume in one epoch (from 1): the lowest corners of their cores, in voxels.
 
-    The draw before the move into the volume does not depend on the patch size: cells that differ only in
-    patch size sample the same places.
+    The draw before the move into the volume does not depend on sizes: cells that differ only in patch size or
+    core sample the same places, and cells with the same core supervise the same voxels.
+
+    Args:
+        where: voxels of the volume to centre on.
+        core: edge of the core in voxels, which is the whole patch in the published protocol.
+        patches: number of patches.
+        centres: probability of foreground, as published; or kinds in turn, which continue in the next epoch.
+        seed: of the cell.
+        epoch: number, from 1.
+
+    Returns:
+        (patches, 3) int64.
 
     Raises:
-        UserError: if the volume is smaller than the patch.
+        UserError: if the volume is smaller than the core.
     """
-    room = np.asarray(where.shape) - patch_size
+    room = np.asarray(where.shape) - core
     if room.min() < 0:
         raise UserError(
-            f"{where.name}: a patch of {patch_size} voxels does not fit its shape {where.shape}; pad it, or "
+            f"{where.name}: a patch of {core} voxels does not fit its shape {where.shape}; pad it, or "
             f"take patch sizes up to {min(where.shape)} in grid.patch_sizes of params.yaml"
         )
     generator = np.random.default_rng([PATCHES, seed, epoch, zlib.crc32(where.name.encode())])
-    in_foreground = generator.random(patches) < foreground_probability
-    picks = generator.random(patches)
-    # From a volume without one of the kinds all centres are of the other, as in MONAI.
-    if not where.background.size:
-        in_foreground[:] = True
-    elif not where.foreground.size:
-        in_foreground[:] = False
-    voxels = [
-        (where.foreground if inside else where.background)[int(pick * size)]
-        for inside, pick in zip(in_foreground, picks, strict=True)
-        for size in [where.foreground.size if inside else where.background.size]
-    ]
-    centres = np.stack(np.unravel_index(voxels, where.shape), axis=1)
-    return np.clip(centres - patch_size // 2, 0, room)
+    if isinstance(centres, float):
+        in_foreground = generator.random(patches) < centres
+        kinds: list[Centre] = ["foreground" if inside else "background" for inside in in_foreground]
+    else:
+        first = (epoch - 1) * patches
+        kinds = [centres[(first + number) % len(centres)] for number in range(patches)]
+    voxels = [where.pick(kind, pick) for kind, pick in zip(kinds, generator.random(patches), strict=True)]
+    middles = np.stack(np.unravel_index(voxels, where.shape), axis=1)
+    return np.clip(middles - core // 2, 0, room)

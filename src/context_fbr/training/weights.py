@@ -36,6 +36,8 @@ class Training:
     network: dict[str, Any]
     """Block of params.yaml that the network was built from."""
     weights_sha256: str
+    core: int | None
+    """Edge in voxels of the core of a patch that it was trained on; None: the whole patch."""
     recipe: Recipe
     """Preprocessing of the images that it was trained with."""
     spacings_mm: np.ndarray
@@ -65,11 +67,14 @@ def read_training(cell: Cell) -> Training:
         network, weights = content["network"], content["weights_sha256"]
         if not isinstance(network, dict) or not isinstance(weights, str):
             raise ValueError("network or weights_sha256 is missing")
+        core = content["core"]
+        if core is not None and not (type(core) is int and 1 <= core < cell.patch_size):
+            raise ValueError(f"core is {core!r}")
         spacing = content["training_spacing_mm"]
         spacings = np.array([spacing["least"], spacing["greatest"]], dtype=np.float64)
         if spacings.shape != (2, 3) or not np.isfinite(spacings).all():
             raise ValueError(f"training_spacing_mm is {spacing!r}")
-        return Training(cell, network, weights, from_json(content["recipe"]), spacings)
+        return Training(cell, network, weights, core, from_json(content["recipe"]), spacings)
     except FileNotFoundError:
         remedy = fetching.remedy(cell.stage("train"))
         raise UserError(f"{path}: not found: the cell is not trained; {remedy}") from None

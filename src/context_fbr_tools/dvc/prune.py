@@ -75,16 +75,21 @@ def written_by(stage: str) -> tuple[Path, ...]:
 
 
 def stale_paths(study: StudyCells) -> list[Path]:
-    """Return results on disk with the key of a cell outside of the study, in dvc.lock or not."""
-    keys = {cell.key for cell in study.cells}
+    """Return results on disk that have the key of a cell and are of no cell of the study, in dvc.lock or not.
+
+    Also those of the study's cells beside the folder of their task, where earlier versions wrote them.
+    """
+    written = {path for cell in study.cells for kind in CELL_STAGES for path in written_by(cell.stage(kind))}
+    written |= {cell.provenance(kind) for cell in study.cells for kind in CELL_STAGES}
     example = Cell("task", "model", 1, 1)
-    folders = (example.weights.parent.parent, example.predictions.parent)
-    tables = (example.history.parent, example.foreground_ratios.parent, example.scores.parent)
-    found = [path for folder in folders for path in folder.glob("*") if path.is_dir() or path.is_symlink()]
-    found += [path for folder in tables for path in folder.glob("*.csv")]
+    predictions = example.predictions.parent.parent
+    found = [*example.weights.parent.parent.glob("*"), *predictions.glob("*"), *predictions.glob("*/*")]
+    found = [path for path in found if path.is_dir() or path.is_symlink()]
+    for table in (example.history, example.foreground_ratios, example.scores):
+        found += [*table.parent.parent.glob("*.csv"), *table.parent.parent.glob("*/*.csv")]
     found += [path for stage in CELL_STAGES for path in example.provenance(stage).parent.glob("*.json")]
     names = ((path, path.name.removesuffix(".csv").removesuffix(".json")) for path in found)
-    return sorted(path for path, name in names if KEY.fullmatch(name) and name not in keys)
+    return sorted(path for path, name in names if KEY.fullmatch(name) and path not in written)
 
 
 def plan(study: StudyCells) -> Plan:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from context_fbr.config.cell import Cell
-from context_fbr.config.raw import SpheresRaw
+from context_fbr.config.raw.source import GeneratedRaw
 from context_fbr.config.study import Study
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.runtime.stop_signals import signals_as_exceptions
@@ -161,7 +161,7 @@ def refuse_to_lose_data(study: Study, tasks: Collection[str] | None = None) -> N
             f"data/raw/{task}: is there, but not from the stage raw@{task}, which would empty it; move it "
             "away, for example to data/incoming, and name it in params.yaml"
             for task in (study.study_cells.tasks if tasks is None else tasks)
-            if not isinstance(study.tasks[task].raw, SpheresRaw)
+            if not isinstance(study.tasks[task].raw, GeneratedRaw)
             and Path("data/raw", task).exists()
             and f"raw@{task}" not in known
         ]

@@ -56,7 +56,9 @@ def work(cell: Cell, study: Study) -> float:
     task = study.tasks[cell.task]
     volumes = task.prepare.split.train
     count = volumes if isinstance(volumes, int) else len(volumes)
-    patches = task.train.epochs * count * study.trainings[cell.model].patches_per_volume
+    whole = cell.patch_size == getattr(task.raw, "edge", None)  # equal patches of a volume are computed once
+    each = 1 if whole else study.training_of(cell).patches_of(cell.patch_size)
+    patches = task.train.epochs * count * each
     cost = COST_OF_NETWORK.get(study.models[cell.model].network, COST_OF_OTHER_NETWORK)
     return float(patches * cell.patch_size**3 * cost)
 

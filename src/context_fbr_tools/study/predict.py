@@ -80,7 +80,8 @@ def predict(
                 print(f"warning: {visible(warning)}", file=sys.stderr, flush=True)
             voxels, where, background = prepare_image(volume.image, source, recipe.preparation)
             shape = windows.shape_of(network, resolved, voxels.shape)
-            mask = _segment(network, torch.from_numpy(voxels).to(device), shape, settings, background, source)
+            image = torch.from_numpy(voxels).to(device)
+            mask = _segment(network, image, shape, settings, background, training.core, source)
             prediction = to_original(mask.cpu().numpy(), where)
             atomic.write_bytes(target, nifti.encode_mask(prediction, volume.header))
         except UserError as error:  # go on: several bad files are reported together
@@ -118,11 +119,12 @@ def _segment(
     window: Shape,
     settings: SlidingWindow,
     background: float,
+    core: int | None,
     source: Path,
 ) -> torch.Tensor:
     """As `inference.segment`; errors name the file."""
     try:
-        return segment(network, voxels, window, settings, background)
+        return segment(network, voxels, window, settings, background, core)
     except UserError as error:
         raise UserError(*(f"{source}: {problem}" for problem in error.problems)) from error
 

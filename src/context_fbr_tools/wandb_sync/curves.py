@@ -7,7 +7,7 @@ from typing import Any
 from context_fbr.analysis.result_files import FOREGROUND_RATIOS, HISTORY, read_table
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
-from context_fbr.config.training import Training
+from context_fbr.config.training import TrainConfig
 from context_fbr.core.errors import raise_problems
 from context_fbr.training.history import Epoch
 
@@ -17,9 +17,9 @@ Row = dict[str, Any]
 class Curves:
     """Rows of a training, epoch by epoch; the best validation is the first one of the highest Dice."""
 
-    def __init__(self, document: Document) -> None:
-        settings = document.section(("train",), Training)
-        self._batch = settings.batch_volumes * settings.patches_per_volume
+    def __init__(self, document: Document, cell: Cell) -> None:
+        settings = TrainConfig.read(document, cell).train
+        self._batch = settings.batch_volumes * settings.patches_of(cell.patch_size)
         self._best_dice, self._best_epoch = -math.inf, 0
 
     def rows(self, epoch: Epoch) -> dict[int, Row]:

@@ -9,7 +9,7 @@ from torch.nn import Module
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
-from context_fbr.config.training import SlidingWindow
+from context_fbr.config.training import TrainConfig
 from context_fbr.core.errors import StoppedError
 from context_fbr.runtime import provenance
 from context_fbr.training.batches import Volume
@@ -65,7 +65,8 @@ class Tracker:
         origin, experiment = provenance.start(), os.environ.get("DVC_EXP_NAME")
         now = {"revision": origin.revision, "changed_files": list(origin.changed)}
         config = {f"provenance_{'train' if self._subject else 'evaluate'}": now, "experiment": experiment}
-        self._curves, identity = Curves(self._document), run_identity.identify(self._cell, self._document)
+        self._curves = Curves(self._document, self._cell)
+        identity = run_identity.identify(self._cell, self._document)
         self._session = Session(identity, os.environ[VARIABLE] == "online", config)
 
     def _try(self, act: Callable[[], object], kind: str = "") -> None:
@@ -85,9 +86,10 @@ class Tracker:
         network, volume = self._subject
         arrays |= media.histograms(network)
         if epoch.weights is not None:
-            window = self._document.section(("sliding_window",), SlidingWindow)
+            config = TrainConfig.read(self._document, self._cell)
             caption = f"{volume.where.name} after epoch {epoch.number}"
-            planes = media.example(network, volume, self._cell.patch_size, window, caption)
+            size, core = self._cell.patch_size, config.train.inner_core(self._cell.patch_size)
+            planes = media.example(network, volume, size, config.window, caption, core)
             arrays |= {f"train/example/{part}": plane for part, plane in planes.items()}
 
 

@@ -30,7 +30,12 @@ def slice_of(image: np.ndarray, label: np.ndarray, mask: np.ndarray, caption: st
 
 
 def example(
-    network: torch.nn.Module, volume: Volume, patch_size: int, window: SlidingWindow, caption: str
+    network: torch.nn.Module,
+    volume: Volume,
+    patch_size: int,
+    window: SlidingWindow,
+    caption: str,
+    core: int | None = None,
 ) -> Arrays:
     """Return a slice of a training volume with the network's prediction; errors as in `segment`.
 
@@ -39,7 +44,7 @@ def example(
     middle = int(volume.label.sum(dim=(0, 1), dtype=torch.int64).argmax())
     first = min(max(middle - patch_size // 2, 0), max(volume.label.shape[2] - patch_size, 0))
     image, label = (whole[:, :, first : first + patch_size] for whole in (volume.image, volume.label))
-    mask = segment(network.eval(), image.contiguous(), patch_size, window, volume.background)
+    mask = segment(network.eval(), image.contiguous(), patch_size, window, volume.background, core)
     shown, true, predicted = (part.cpu().numpy() for part in (image, label, mask))
     return slice_of(shown, true, predicted, caption, first)
 

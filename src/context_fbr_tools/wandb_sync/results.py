@@ -64,7 +64,7 @@ def _pictures(cell: Cell, dice: dict[str, float]) -> dict[str, wandb.Image]:
         files = prediction, *_ = cell.predictions / f"{case.name}.nii.gz", raw / case.image, raw / case.label
         if case.name in dice and all(map(Path.is_file, files)):
             mask = nifti.read(prediction).get_fdata(dtype=np.float32).astype(np.uint8)
-            image, label = originals.read_image(cell.task, case), originals.read_label(cell.task, case)
+            image, label = originals.read_image(cell.task, case), originals.read_masks(cell.task, case).label
             caption = case.name + ("" if math.isnan(dice[case.name]) else f", Dice {dice[case.name]:.3f}")
             planes = media.slice_of(image.get_fdata(dtype=np.float32), label, mask, caption)
             found[case.name] = media.wandb_image(planes)

@@ -75,7 +75,7 @@ class Session:
 
     def cell(self, cell: Cell, document: Document) -> None:
         """Add all of a finished cell; errors as in `epochs_of`, `rows`, `training` and `results.of_test`."""
-        curves = Curves(document)
+        curves = Curves(document, cell)
         for epoch in epochs_of(cell):
             self.rows(curves.rows(epoch), {})
         self.training(cell)

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from workspace import ROOT
 
 from context_fbr.config.document import Document, plain
-from context_fbr.config.raw import FolderRaw
+from context_fbr.config.raw.source import FolderRaw
 from context_fbr.config.study import Study, Task, read_study
 from context_fbr.core.errors import UserError
 from context_fbr.datasets.verify import verify

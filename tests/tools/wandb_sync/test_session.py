@@ -30,6 +30,8 @@ EPOCH = Epoch(
 def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
+    for name in ("DVC_ROOT", "WANDB_DIR"):  # where the run is kept
+        monkeypatch.delenv(name, raising=False)
 
 
 def test_a_run_in_parts_is_one_folder_with_each_step_once_without_an_incomplete_row() -> None:

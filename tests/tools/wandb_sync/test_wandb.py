@@ -87,8 +87,8 @@ def test_curves_are_those_of_the_tables_on_one_axis_of_steps(
     mirrored: Workspace, told: dict[str, Told]
 ) -> None:
     own = told[UNET]
-    patches = table(mirrored.path / f"metrics/foreground_ratios/{UNET}.csv")
-    history = table(mirrored.path / f"metrics/train/{UNET}.csv")
+    patches = table(mirrored.path / f"metrics/foreground_ratios/spheres/{UNET}.csv")
+    history = table(mirrored.path / f"metrics/train/spheres/{UNET}.csv")
     per_epoch = len(patches) // len(history)
     starts = [e * per_epoch + s for e in range(len(history)) for s in range(0, per_epoch, BATCH)]
     ends = [min(start + BATCH, (start // per_epoch + 1) * per_epoch) for start in starts]
@@ -170,7 +170,7 @@ def test_test_cases_are_a_table_with_the_published_columns_and_a_picture_a_row(
 ) -> None:
     content = told[UNET].table("test/cases")
     assert content["columns"] == [*SCORES, "overlay"]
-    scores = table(mirrored.path / f"metrics/test/{UNET}.csv")
+    scores = table(mirrored.path / f"metrics/test/spheres/{UNET}.csv")
     for row, own in zip(content["data"], scores, strict=True):
         assert row[0] == own["filename"]
         assert row[1:5] == [float(own[name]) if own[name] else None for name in SCORES[1:]]
@@ -245,8 +245,8 @@ def test_an_evaluation_tells_of_a_training_that_nobody_was_told_of(
 @pytest.mark.usefixtures("offline")
 def test_cells_that_cannot_be_pushed_are_named_together(finished: Workspace, tmp_path: Path) -> None:
     made = finished.copy(tmp_path / "study")
-    (made.path / f"metrics/test/{UNET}.csv").unlink()
-    assert refused(made, UNET) == [f"{UNET}: metrics/test/{UNET}.csv"]
+    (made.path / f"metrics/test/spheres/{UNET}.csv").unlink()
+    assert refused(made, UNET) == [f"{UNET}: metrics/test/spheres/{UNET}.csv"]
     assert "1 of 2 cells" in made.context_fbr("wandb", "push").stdout
     made.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.006")
     missing, changed = refused(made, "*")

@@ -9,8 +9,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from context_fbr.config.raw import ArchiveRaw, FolderRaw
-from context_fbr.core.errors import UserError, raise_problems, visible
+from context_fbr.config.raw.source import ArchiveRaw, FolderRaw
+from context_fbr.core.errors import UnavailableDataError, UserError, raise_problems, visible
 from context_fbr.core.progress import progress
 from context_fbr.datasets.archive import disk
 from context_fbr.datasets.archive.download import DownloadError, download, forget
@@ -27,7 +27,8 @@ def acquire(raw: ArchiveRaw | FolderRaw, task: str, target: Path) -> None:
     """Fill an empty folder with the task's data set; warnings go to stderr.
 
     Raises:
-        UserError: if it is missing or cannot be read, or with everything that is wrong with it.
+        UnavailableDataError: if it is missing.
+        UserError: if it cannot be read, or with everything that is wrong with it.
         OSError: if a file cannot be written.
     """
     if isinstance(raw, ArchiveRaw):
@@ -38,13 +39,13 @@ def acquire(raw: ArchiveRaw | FolderRaw, task: str, target: Path) -> None:
     key = f"tasks.{task}.raw.folder of params.yaml"
     if raw.unset_variables:
         variable = raw.unset_variables[0]
-        raise UserError(
+        raise UnavailableDataError(
             f"{key}: {raw.folder}: the environment variable {variable} is not set; `export {variable}=...`"
         )
     with disk.reading(raw.path):
         is_folder = raw.path.is_dir()
     if not is_folder:
-        raise UserError(
+        raise UnavailableDataError(
             f"{key}: {raw.path} is not a folder; name one that holds {NAME}, imagesTr and labelsTr. "
             "Other tasks run without it: `make repro` or `dvc repro -k`"
         )
@@ -93,7 +94,8 @@ def find_archive(task: str, raw: ArchiveRaw, unpack_in: Path) -> Path:
         unpack_in: folder for its files: room is checked before a download.
 
     Raises:
-        UserError: if it is missing, cannot be read, has another md5, or if there is not enough room.
+        UnavailableDataError: if it is missing.
+        UserError: if it cannot be read, has another md5, or if there is not enough room.
     """
     variable, path = f"CONTEXT_FBR_ARCHIVE_{task.upper()}", INCOMING / raw.archive
     if os.environ.get(variable):
@@ -123,7 +125,7 @@ def find_archive(task: str, raw: ArchiveRaw, unpack_in: Path) -> Path:
         partial.replace(path)
         forget(partial)  # last: a run that is killed before needs it to resume
     except DownloadError as error:
-        raise UserError(
+        raise UnavailableDataError(
             f"task {task}: its archive {raw.archive} is not here and cannot be downloaded: {error}. "
             f"Bring it in one of three ways: set the variable {variable} to its path; "
             f"put it into {INCOMING}; or make {raw.url or 'a url'} work "

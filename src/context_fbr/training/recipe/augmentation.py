@@ -52,3 +52,11 @@ def apply(image: torch.Tensor, label: torch.Tensor, change: Change) -> tuple[tor
     if (change.scale, change.shift) != (1.0, 0.0):
         image = image * change.scale + change.shift
     return image, label
+
+
+def flipped(corner: np.ndarray, edge: int, size: int, change: Change) -> np.ndarray:
+    """Return the lowest corner of a cube in a changed patch of edge `size`, from that before, (x, y, z)."""
+    moved = corner.copy()
+    for axis in change.flipped_axes:
+        moved[axis] = size - edge - corner[axis]
+    return moved

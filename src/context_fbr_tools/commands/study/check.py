@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from context_fbr.config.document import PARAMS_FILE, Document, Location
-from context_fbr.config.raw import folder_warnings
+from context_fbr.config.raw.source import folder_warnings
 from context_fbr.config.study import Study, read_study
 from context_fbr.config.training import Window
 from context_fbr.core.errors import UserError, raise_problems

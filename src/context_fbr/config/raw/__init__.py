@@ -1,0 +1,1 @@
+"""Source of a task's data: `tasks.<task>.raw`."""

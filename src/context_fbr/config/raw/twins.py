@@ -1,0 +1,104 @@
+"""Parameters of generated twins: two equal balls, told apart by a shell at a known distance from each."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from context_fbr.config.document import InconsistentError, Section
+
+Count = Annotated[int, Field(ge=1)]
+Dark = Annotated[float, Field(le=0)]
+"""Intensity that the threshold of the balls, 0, leaves out."""
+
+
+class TwinSet(Section):
+    """Range of the shells' distances in voxels, both ends included, drawn at random or each several times."""
+
+    distance: tuple[Count, Count]
+    volumes: Count | None = None
+    """Number of volumes, each with a distance drawn from the range."""
+    per_distance: Count | None = None
+    """Number of volumes for each whole distance of the range, in order: a designed set."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.distance[0] > self.distance[1]:
+            raise InconsistentError("distance", f"must be [smallest, largest], not {list(self.distance)}")
+        if (self.volumes is None) == (self.per_distance is None):
+            text = "is missing" if self.volumes is None else f"is {self.volumes}"
+            raise InconsistentError("volumes", f"{text}; give either volumes or per_distance")
+        return self
+
+    @property
+    def count(self) -> int:
+        """Number of volumes."""
+        if self.volumes is not None:
+            return self.volumes
+        assert self.per_distance is not None
+        return (self.distance[1] - self.distance[0] + 1) * self.per_distance
+
+
+class Variants(Section):
+    """Numbers of test volumes of each distance that are there again with other shells."""
+
+    exchanged: Annotated[int, Field(ge=0)] = 0
+    """Each ball has the other's shell."""
+    removed: Annotated[int, Field(ge=0)] = 0
+    """There are no shells."""
+
+
+class Shells(Section):
+    """Intensities of the shells."""
+
+    foreground: Dark
+    distractor: Dark
+
+
+class TwinsRaw(Section):
+    """Generated data: two balls of one radius and intensity, each in a shell of one distance from its centre.
+
+    The foreground ball's shell has another intensity than the distractor's. Everything else is drawn without
+    regard to which ball is foreground.
+    """
+
+    source: Literal["twins"]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    edge: Annotated[int, Field(ge=8)]
+    spacing_mm: Annotated[float, Field(gt=0)]
+    training: TwinSet
+    test: TwinSet
+    variants: Variants
+    radius: tuple[Count, Count]
+    """Of both balls in voxels, drawn per volume, both ends included."""
+    thickness: Count
+    """Of a shell in voxels."""
+    ball: Annotated[float, Field(gt=0)]
+    noise: tuple[Dark, Dark]
+    """Background: uniform from low to high per voxel."""
+    shells: Shells
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.radius[0] > self.radius[1]:
+            raise InconsistentError("radius", f"must be [smallest, largest], not {list(self.radius)}")
+        if self.noise[0] > self.noise[1]:
+            raise InconsistentError("noise", f"must be [low, high], not {list(self.noise)}")
+        for name in ("training", "test"):
+            least, most = getattr(self, name).distance
+            if least <= self.radius[1]:
+                text = f"a shell at {least} would be inside of a ball of radius {self.radius[1]}"
+                raise InconsistentError(f"{name}.distance", text)
+            # The diagonal of the cube that centres are drawn from.
+            apart = 2 * (most + self.thickness)
+            if apart > 3**0.5 * (self.edge - 2 * self.radius[1] - 3):
+                text = f"two balls that are {apart} voxels apart do not fit a cube of edge {self.edge}"
+                raise InconsistentError(f"{name}.distance", text)
+        if any(self.variants.model_dump().values()):
+            each = self.test.per_distance
+            if each is None:
+                raise InconsistentError("variants", "need a test set with per_distance")
+            for name, count in self.variants.model_dump().items():
+                if count > each:
+                    text = f"{count} is more than test.per_distance, {each}"
+                    raise InconsistentError(f"variants.{name}", text)
+        return self
