@@ -9,15 +9,18 @@ import pandas as pd
 
 from context_fbr.analysis import foreground_ranges, summary
 from context_fbr.analysis.findings.across_tasks import is_widened
-from context_fbr.analysis.findings.assembly import Findings, findings
+from context_fbr.analysis.findings.assembly import findings
+from context_fbr.analysis.findings.finding import Findings
 from context_fbr.analysis.findings.magnitudes import published_magnitudes
 from context_fbr.analysis.observations import Evidence, from_results
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.analysis.results import CONFIG_COLUMNS, Results, read_results
 from context_fbr.analysis.tables.differences import difference_table
+from context_fbr.analysis.tables.ideal_observer import observer_table
 from context_fbr.analysis.tables.object_sizes import size_table
 from context_fbr.analysis.tables.windows import window_table
 from context_fbr.config.analysis import Analysis, AnalyzeConfig
+from context_fbr.config.raw.twins import TwinsRaw
 from context_fbr.core import atomic
 from context_fbr.figures import (
     dice_by_patch_size,
@@ -26,6 +29,7 @@ from context_fbr.figures import (
     training_ranges,
     windows,
 )
+from context_fbr.figures.context import task_report
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command, task_argument
 
@@ -42,8 +46,10 @@ def write(results: Results, config: AnalyzeConfig, root: Path = Path()) -> None:
     """
     metrics, plots = root / METRICS / config.task, root / PLOTS / config.task
     means = write_task(results, config.analysis, metrics, plots, arm=is_widened(config.task, config.tasks))
-    # A task of which more is known, such as the needed distance of each case (`config.raw`), adds its own
-    # tables and figures to the same two folders here.
+    if isinstance(config.raw, TwinsRaw):  # the context that each case needs is known
+        seen = task_report.windows(results, config.analysis)
+        observer = observer_table(config.raw, config.task, seen, config.overlap)
+        task_report.write(results, config.raw, observer, config.analysis, metrics, plots)
     write_json(root / HEADLINE / f"{config.task}.json", summary.headline(means))
 
 

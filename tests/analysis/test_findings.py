@@ -10,13 +10,8 @@ from small_results import SETTINGS
 
 from context_fbr.analysis import confidence_intervals
 from context_fbr.analysis.confidence_intervals import Interval
-from context_fbr.analysis.findings.assembly import (
-    Finding,
-    Findings,
-    findings,
-    findings_across,
-    verdicts,
-)
+from context_fbr.analysis.findings.assembly import findings, findings_across, verdicts
+from context_fbr.analysis.findings.finding import Finding, Findings
 from context_fbr.analysis.findings.hypothesis import Claim
 from context_fbr.analysis.findings.magnitudes import magnitudes, published_magnitudes
 from context_fbr.analysis.observations import Evidence

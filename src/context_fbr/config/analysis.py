@@ -1,6 +1,6 @@
 """Parameters of the stages after the cells, `analysis`, and of `context-fbr diff`, `regression`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,7 +11,8 @@ from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document, Section
 from context_fbr.config.grid import StudyCells
 from context_fbr.config.preprocessing import Prepare
-from context_fbr.config.raw import Raw, read_raw
+from context_fbr.config.raw.source import Raw, read_raw
+from context_fbr.config.training import SlidingWindow
 from context_fbr.core.errors import UserError
 
 
@@ -29,7 +30,44 @@ def _pairs_of_models(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str],
     return tuple(pairs)
 
 
+def _different_cores(cores: Sequence[tuple[str, str, int]]) -> tuple[tuple[str, str, int], ...]:
+    """Check that each has two models, and that no model with a core is there twice.
+
+    Raises:
+        ValueError: for the first that is not so.
+    """
+    for place, (whole, cored, edge) in enumerate(cores):
+        if whole == cored:
+            raise ValueError(f"[{whole}, {cored}, {edge}]: expected two different models")
+        if cored in [other for _, other, _ in cores[:place]]:
+            raise ValueError(f"{cored} is listed twice; a model has one core")
+    if both := {whole for whole, _, _ in cores} & {cored for _, cored, _ in cores}:
+        raise ValueError(f"{min(both)} is listed both as a whole patch and with a core")
+    return tuple(cores)
+
+
+def _ordered_groups(groups: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Check that groups ascend and share no distance.
+
+    Raises:
+        ValueError: for the first that does not.
+    """
+    for place, (low, high) in enumerate(groups):
+        if low > high:
+            raise ValueError(f"[{low}, {high}]: expected [lowest, highest]")
+        if place and low <= groups[place - 1][1]:
+            before = list(groups[place - 1])
+            raise ValueError(f"[{low}, {high}]: expected a group above {before}, without a distance of it")
+    return tuple(groups)
+
+
 Pairs = Annotated[tuple[tuple[str, str], ...], AfterValidator(_pairs_of_models)]
+Edge = Annotated[int, Field(ge=1)]
+Cores = Annotated[tuple[tuple[str, str, Edge], ...], AfterValidator(_different_cores)]
+Distances = Annotated[
+    tuple[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]], ...],
+    AfterValidator(_ordered_groups),
+]
 
 
 class Analysis(Section):
@@ -47,6 +85,30 @@ class Analysis(Section):
     """[batch, instance]: models that differ in their norm alone; a pair that the grid lacks is left out."""
     modern_recipe: Pairs = ()
     """[batch, instance]: a model with batch norm, and one with instance norm and a modern recipe."""
+    supervised_cores: Cores = ()
+    """[whole, cored, edge]: models that differ in the core alone that the loss is computed on, its edge in
+    voxels; a model that the grid lacks is left out."""
+    distance_groups: Distances = ()
+    """[lowest, highest] needed distance in voxels, both included, in ascending order."""
+
+
+def core_problems(document: Document, analysis: Analysis) -> list[str]:
+    """Return a problem for each model of `supervised_cores` whose `train.core` is another one.
+
+    A model that params.yaml does not define has none.
+    """
+    problems = []
+    models = document.root["models"]
+    for place, (whole, cored, edge) in enumerate(analysis.supervised_cores):
+        for index, name, expected in ((0, whole, "patch"), (1, cored, edge)):
+            if not isinstance(models.get(name), Mapping):
+                continue
+            train = models[name].get("train")
+            core = train.get("core", "patch") if isinstance(train, Mapping) else "patch"
+            if core != expected:
+                text = f"models.{name}.train.core is {core}, expected {expected}"
+                problems.append(document.problem(("analysis", "supervised_cores", place, index), text))
+    return problems
 
 
 class Regression(Section):
@@ -72,6 +134,8 @@ class AnalyzeConfig:
     analysis: Analysis
     raw: Raw
     """Of the task: the ideal observer of a generated task follows from it."""
+    overlap: float
+    """Of neighbouring windows of inference."""
 
     @classmethod
     def read(cls, document: Document, task: str) -> "AnalyzeConfig":
@@ -79,7 +143,8 @@ class AnalyzeConfig:
         study_cells = StudyCells.read(document)
         cells = cells_of(document, study_cells, task)
         analysis = document.section(("analysis",), Analysis)
-        return cls(task, cells, study_cells.tasks, analysis, read_raw(document, task))
+        overlap = document.section(("sliding_window",), SlidingWindow).overlap
+        return cls(task, cells, study_cells.tasks, analysis, read_raw(document, task), overlap)
 
 
 @dataclass(frozen=True)

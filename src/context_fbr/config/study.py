@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from context_fbr.config.analysis import Analysis, Regression
+from context_fbr.config.analysis import Analysis, Regression, core_problems
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document, Location, Section, SectionType
 from context_fbr.config.evaluation import TaskEvaluation
@@ -133,6 +133,7 @@ def read_study(document: Document) -> Study:
             problems.extend(problem for problem in error.problems if problem not in problems)
     sliding_window = section(("sliding_window",), SlidingWindow)
     analysis = section(("analysis",), Analysis)
+    problems += core_problems(document, analysis) if analysis else []
     regression = section(("regression",), Regression)
     resume = section(("resume",), Resume)
     arms = study_cells.arms if study_cells else {}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from context_fbr import analyze
 from context_fbr.analysis import foreground_ranges
-from context_fbr.analysis.findings.assembly import Finding, Findings, findings
+from context_fbr.analysis.findings.assembly import findings
+from context_fbr.analysis.findings.finding import Finding, Findings
 from context_fbr.analysis.findings.magnitudes import magnitudes
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.result_files import write_csv, write_json

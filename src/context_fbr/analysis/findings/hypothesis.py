@@ -15,7 +15,7 @@ from context_fbr.analysis.confidence_intervals import (
     below,
 )
 
-PRIMARY, EXPLORATORY = "primary", "exploratory"
+PRIMARY, EXPLORATORY, CONTROL = "primary", "exploratory", "control"
 SURFACE = "surface_dice"
 Evaluate = Callable[[Sequence[Term], str, float], Interval]
 """From terms, the column that is averaged and a confidence to the interval."""
@@ -27,11 +27,15 @@ class Claim:
 
     low: float
     high: float | None = None
+    zero: bool = False
+    """A control: an interval without 0 contradicts it, however small the statistic is."""
 
     def judge(self, found: Interval) -> str:
         """Return the verdict; an interval without limits decides nothing."""
         if found.low is None:
             return NOT_DECIDED
+        if self.zero and CONTRADICTED in (below(found, 0), above(found, 0)):
+            return CONTRADICTED
         verdicts = [above(found, self.low), *([] if self.high is None else [below(found, self.high)])]
         if CONTRADICTED in verdicts:
             return CONTRADICTED

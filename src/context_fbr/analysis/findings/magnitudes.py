@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from context_fbr.analysis.findings.assembly import Findings, Published
+from context_fbr.analysis.findings.assembly import Published
+from context_fbr.analysis.findings.finding import Findings
 from context_fbr.analysis.result_files import DIGITS
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError

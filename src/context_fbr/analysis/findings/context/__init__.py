@@ -1,0 +1,1 @@
+"""Findings about context and foreground ratio apart: hypotheses of supervised cores and of twins."""

@@ -1,0 +1,1 @@
+"""Figures of context and foreground ratio apart."""
