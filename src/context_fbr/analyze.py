@@ -127,8 +127,13 @@ def main(arguments: list[str]) -> None:
         config = AnalyzeConfig.read(inputs.document, task)
         write(read_results(config.cells), config, folder)
         inputs.check()
-        for path in (METRICS / task, PLOTS / task, HEADLINE / f"{task}.json"):
-            atomic.move(folder / path, path)
+        written = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        for target, path in written.items():
+            atomic.move(path, target)
+        for target in (METRICS / task, PLOTS / task):  # of an earlier version, where DVC did not empty them
+            for path in target.rglob("*"):
+                if path.is_file() and path not in written:
+                    path.unlink()
 
 
 if __name__ == "__main__":

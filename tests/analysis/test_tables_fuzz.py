@@ -248,7 +248,13 @@ def test_what_diff_compares_is_read_or_refused_with_its_file(
     repository.commit(scores(LEVELS))
     files = {
         name: Path(name).read_text()
-        for name in ("metrics/cases.csv", "metrics/cells.csv", "dvc.lock", "dvc.yaml", "params.yaml")
+        for name in (
+            "metrics/spheres/cases.csv",
+            "metrics/spheres/cells.csv",
+            "dvc.lock",
+            "dvc.yaml",
+            "params.yaml",
+        )
     }
     base, head = snapshot("HEAD"), snapshot(None)
 

@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 from workspace import ROOT
 
-from context_fbr.config.analysis import AnalyzeConfig, OverlayConfig
+from context_fbr.config.analysis import AnalyzeConfig, CompareConfig, OverlayConfig
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.config.evaluation import EvaluateConfig, read_surface_tolerance_mm
@@ -27,7 +27,8 @@ READ: dict[str, Callable[[Document], Any]] = {
     "train": lambda document: TrainConfig.read(document, CELL),
     "evaluate": lambda document: EvaluateConfig.read(document, CELL),
     "baseline": lambda document: read_surface_tolerance_mm(document, CELL.task),
-    "analyze": AnalyzeConfig.read,
+    "analyze": lambda document: AnalyzeConfig.read(document, CELL.task),
+    "compare": CompareConfig.read,
     "overlay": lambda document: OverlayConfig.read(document, CELL.task),
 }
 NONE = {"code", "paper"}

@@ -30,9 +30,9 @@ import context_fbr.analyze
 from context_fbr.figures.dice_by_patch_size import dice_by_patch_size
 from context_fbr.figures.learning_curves import learning_curves
 root = Path(sys.argv[1])
-means, seeds = (pd.read_csv(root / f"plots/{name}.csv") for name in ("dice_by_patch_size", "dice_by_cell"))
+means, seeds = (pd.read_csv(root / f"plots/spheres/{name}.csv") for name in ("dice_by_patch_size", "dice_by_cell"))
 sys.stdout.buffer.write(dice_by_patch_size(means, seeds))
-sys.stdout.buffer.write(learning_curves(pd.read_csv(root / "metrics/history.csv")))
+sys.stdout.buffer.write(learning_curves(pd.read_csv(root / "metrics/spheres/history.csv")))
 """
 
 
@@ -46,7 +46,7 @@ def drawn(**environment: str) -> str:
 
 
 def test_figures_are_the_same_bytes_under_any_settings_of_the_user(tmp_path: Path) -> None:
-    if not (ROOT / "metrics/history.csv").is_file():
+    if not (ROOT / "metrics/spheres/history.csv").is_file():
         pytest.skip("this study has no results yet")
     (tmp_path / "matplotlibrc").write_text(MATPLOTLIBRC)
     plain = drawn()
@@ -62,7 +62,7 @@ def test_a_backend_that_is_not_installed_stops_no_command(params: Path, backend:
     """MONAI imports matplotlib, too."""
     for script, *arguments in (
         ("from context_fbr_tools.cli import main; main()", "check"),
-        *((IMPORTS.format(stage),) for stage in ("analyze", "overlay", "paper")),
+        *((IMPORTS.format(stage),) for stage in ("analyze", "compare", "overlay", "paper")),
     ):
         done = subprocess.run(
             [sys.executable, "-c", script, *arguments],

@@ -55,6 +55,6 @@ def test_a_score_of_a_case_that_is_no_longer_prepared_is_told(study: Path) -> No
         json.dumps({"format": overlay.prepared.FORMAT, "cases": [], "recipe": {}})
     )
     with pytest.raises(
-        UserError, match=r"^metrics/test: b is no test case of data/prepared/spheres; run `dvc"
+        UserError, match=r"^metrics/test/spheres: b is no test case of data/prepared/spheres; run `dvc"
     ):
         overlay.main(["spheres"])

@@ -48,12 +48,14 @@ def whole(one_task: tuple[Workspace, str], tmp_path_factory: pytest.TempPathFact
     return workspace, said
 
 
-def test_one_task_is_brought_up_to_date_without_the_analysis_of_all(one_task: tuple[Workspace, str]) -> None:
+def test_one_task_is_brought_up_to_date_with_its_analysis_and_without_the_comparison(
+    one_task: tuple[Workspace, str],
+) -> None:
     workspace, said = one_task
-    spheres = {f"{kind}@spheres" for kind in ("raw", "prepare", "baseline", "overlay")}
+    spheres = {f"{kind}@spheres" for kind in ("raw", "prepare", "baseline", "analyze", "overlay")}
     cells = {f"{kind}@spheres-unet-16-1" for kind in ("train", "evaluate")}
     assert workspace.lock().keys() == {"code", "paper"} | spheres | cells
-    (line,) = (line for line in said.splitlines() if line.startswith("analyze: "))
+    (line,) = (line for line in said.splitlines() if line.startswith("compare: "))
     assert "not run" in line
     assert "raw@wide" in line
 
@@ -62,17 +64,17 @@ def test_the_rest_of_the_study_follows_and_an_arm_s_cells_have_its_stages(
     whole: tuple[Workspace, str],
 ) -> None:
     workspace, said = whole
-    assert {TRAIN, EVALUATE, "raw@wide", "overlay@wide", "analyze"} <= workspace.lock().keys()
+    assert {TRAIN, EVALUATE, "raw@wide", "overlay@wide", "analyze@wide", "compare"} <= workspace.lock().keys()
     assert not [name for name in executed(said) if "spheres" in name and "overlay" not in name]
     assert "up to date" in workspace.dvc("status")
     assert workspace.repro() == set()
     assert workspace.repro(TRAIN) == set()
     workspace.context_fbr("check-lock")
-    assert "wide,unet,16,1" in (workspace.path / "metrics/cells.csv").read_text()
+    assert "wide,unet,16,1" in (workspace.path / "metrics/wide/cells.csv").read_text()
     assert f'"{EVALUATE}"' in workspace.dvc("dag", "--dot")
     again = workspace.context_fbr("grid", "run", "--tasks", "wide").stdout
     assert executed(again) == set()
-    assert "analyze: not run" not in again
+    assert "compare: not run" not in again
 
 
 def test_cells_of_an_arm_are_found_in_the_run_cache(
@@ -115,7 +117,9 @@ def test_what_left_an_arm_is_pruned_and_a_cell_that_moved_to_the_grid_keeps_its_
     assert {f"removed dvc.lock: {name}" for name in (TRAIN, EVALUATE)} == {*said.splitlines()[-3:-1]}
     assert (moved.path / CELL.weights).is_file()
     assert executed(moved.dvc("repro")) == {
-        "analyze",
+        "analyze@spheres",
+        "analyze@wide",
+        "compare",
         "overlay@spheres",
         "overlay@wide",
     }  # others from the run-cache

@@ -41,7 +41,7 @@ def stage(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("train", ["spheres", "unet", "16", "1"], "cases.json: not found; run `dvc repro prepare@spheres` first"),
         ("train", ["spheres", "unet", "18", "1"], "cannot take a patch of 18 voxels"),
         ("evaluate", ["spheres", "unet", "16", "1"], "training.json: not found: the cell is not trained; "),
-        ("analyze", [], "metrics/train/spheres/spheres-unet-16-1.csv: not found"),
+        ("analyze", ["spheres"], "metrics/train/spheres/spheres-unet-16-1.csv: not found"),
     ],
 )  # fmt: skip
 def test_a_stage_that_lacks_its_input_says_so_in_one_line_and_writes_nothing(
@@ -137,11 +137,11 @@ def test_a_full_disk_while_the_analysis_is_written_is_one_error_and_a_rerun_work
     text = params.read_text().replace("[unet, attention_unet, unetr]", "[unet, unetr]")
     params.write_text(text.replace("[16, 32, 48]", "[8, 16]").replace("seeds: [1, 2, 3]", "seeds: [1, 2]"))
     with small_disk(tables / "plots", "64k") as plots:
-        done = stage("analyze")
+        done = stage("analyze", "spheres")
         assert done.returncode == 1
         assert "could not be written: No space left on device" in done.stderr
         assert "Traceback" not in done.stderr
         assert not list(tables.rglob("*.partial"))
         assert all(path.stat().st_size for path in plots.rglob("*") if path.is_file())
-    assert stage("analyze").returncode == 0
-    assert (tables / "plots" / "learning_curves.png").stat().st_size > 1000
+    assert stage("analyze", "spheres").returncode == 0
+    assert (tables / "plots/spheres/learning_curves.png").stat().st_size > 1000

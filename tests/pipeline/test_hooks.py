@@ -100,7 +100,7 @@ def test_a_conflict_in_dvc_lock_is_solved_by_a_side_and_a_repro_that_trains_noth
     assert "train@spheres-unet-16-1: params.yaml: models.unet: modified" in said
 
     workspace.run("git", "checkout", "--ours", "dvc.lock", "metrics", "plots")
-    assert workspace.repro() == {"analyze", "overlay@spheres"}
+    assert workspace.repro() == {"analyze@spheres", "compare", "overlay@spheres"}
     workspace.commit("Merge")
     assert "describes this checkout" in workspace.context_fbr("check-lock").stdout
     clone = workspace.clone(tmp_path / "clone")

@@ -28,7 +28,7 @@ from context_fbr_tools.dvc import arm_stages, stages
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 OF_ARMS = {name: STAGES.pop(name) for name in [*STAGES] if name != stages.kind_of(name)}
-ANALYSIS = {"analyze", "overlay@spheres"}
+ANALYSIS = {"analyze@spheres", "compare", "overlay@spheres"}
 SMOKE = ROOT / "profiles" / "smoke.yaml"
 
 
@@ -134,7 +134,7 @@ def test_package_files_hold_a_docstring_only_so_that_no_stage_must_depend_on_the
 
 
 @pytest.mark.parametrize(
-    "stage", ["runtime.code_digest", "raw", "prepare", "baseline", "analyze", "overlay", "paper"]
+    "stage", ["runtime.code_digest", "raw", "prepare", "baseline", "analyze", "compare", "overlay", "paper"]
 )
 def test_a_stage_that_needs_no_torch_does_not_import_it(stage: str) -> None:
     script = f"import sys, context_fbr.{stage}; sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
@@ -164,7 +164,7 @@ def test_git_keeps_the_small_files_and_ignores_the_rest(finished: Workspace) -> 
     status = finished.run("git", "status", "--porcelain", "--untracked-files=all").stdout
     changed = {line.split()[1] for line in status.splitlines()}
     written = {"dvc.lock"}
-    for stage in ("analyze", "overlay", "paper"):
+    for stage in ("analyze", "compare", "overlay", "paper"):
         outs = STAGES[stage]["outs"] + STAGES[stage].get("metrics", [])
         paths = {next(iter(out)).replace("${item.task}", "spheres") for out in outs}
         files = {p for p in finished.path.rglob("*") if p.is_file()}
@@ -177,24 +177,29 @@ def test_git_keeps_the_small_files_and_ignores_the_rest(finished: Workspace) -> 
         written |= {name for name in changed if any(Path(name).is_relative_to(path) for path in paths)}
     written |= {f"metrics/provenance/{name.replace('@', '/')}.json" for name in cells(finished)}
     assert changed <= written
-    assert changed >= {"dvc.lock", "metrics/cases.csv", "metrics/findings.json", "plots/overlays/spheres.png"}
+    assert changed >= {
+        "dvc.lock",
+        "metrics/spheres/cases.csv",
+        "metrics/spheres/findings.json",
+        "plots/overlays/spheres.png",
+    }
 
 
 def test_tables_have_the_published_columns_and_a_row_for_each_case(finished: Workspace) -> None:
     for cell in ("spheres-unet-16-1", "spheres-attention_unet-16-1"):
-        table = pd.read_csv(finished.path / "metrics" / "test" / f"{cell}.csv")
+        table = pd.read_csv(finished.path / "metrics/test/spheres" / f"{cell}.csv")
         assert list(table.columns) == list(CELL_SCORES)
         assert list(table.columns[:5]) == ["filename", "dsc", "hausdorff", "abs_diff", "fg_ratio"]
         assert list(table["filename"]) == [f"spheres_{i:03d}" for i in (4, 5, 6)]
-        history = pd.read_csv(finished.path / "metrics" / "train" / f"{cell}.csv")
+        history = pd.read_csv(finished.path / "metrics/train/spheres" / f"{cell}.csv")
         assert list(history["epoch"]) == [1, 2]
-        ratios = pd.read_csv(finished.path / "metrics" / "foreground_ratios" / f"{cell}.csv")
+        ratios = pd.read_csv(finished.path / "metrics/foreground_ratios/spheres" / f"{cell}.csv")
         assert len(ratios) == 2 * 3 * 2  # epochs x volumes x patches
 
 
 def test_predictions_lie_on_the_image_s_grid_and_give_the_table_s_scores(finished: Workspace) -> None:
     raw = finished.path / "data" / "raw" / "spheres"
-    table = pd.read_csv(finished.path / "metrics" / "test" / "spheres-unet-16-1.csv").set_index("filename")
+    table = pd.read_csv(finished.path / "metrics/test/spheres/spheres-unet-16-1.csv").set_index("filename")
     for path in sorted((finished.path / "data/predictions/spheres/spheres-unet-16-1").glob("*.nii.gz")):
         prediction, label = nibabel.load(path), nibabel.load(raw / "labelsTs" / path.name)
         np.testing.assert_array_equal(prediction.affine, label.affine)
@@ -208,7 +213,7 @@ def test_predictions_lie_on_the_image_s_grid_and_give_the_table_s_scores(finishe
 def test_the_headline_is_a_dozen_numbers_at_most_and_dvc_reads_it(finished: Workspace) -> None:
     shown = json.loads(finished.dvc("metrics", "show", "--json"))[""]["data"]
     (headline,) = (file["data"] for file in shown.values())
-    assert headline.pop("cells_not_converged") == 2
+    assert [models.pop("cells_not_converged") for models in headline.values()] == [2]
     numbers = [v for models in headline.values() for scores in models.values() for v in scores.values()]
     assert 0 < len(numbers) <= 11
     assert all(0 <= number <= 1 for number in numbers)
@@ -326,7 +331,7 @@ def test_a_change_runs_the_stages_that_it_touches_and_no_other(finished: Workspa
     evaluated = cells(workspace, stages=("evaluate",))
 
     workspace.append("src/context_fbr/figures/dice_by_patch_size.py", "# a change")
-    assert workspace.repro() == {"code", "analyze"}
+    assert workspace.repro() == {"code", "analyze@spheres"}
 
     workspace.append("src/context_fbr/metrics/surface.py", METRIC)
     assert workspace.repro() == {"code", "baseline@spheres"} | evaluated | ANALYSIS

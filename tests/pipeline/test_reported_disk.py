@@ -516,7 +516,12 @@ def test_line_endings_that_git_has_changed_are_named(
 
 def test_a_clone_of_the_project_has_lf_whatever_the_user_s_settings(here: Path, tmp_path: Path) -> None:
     """G13."""
-    for name in (".gitattributes", ".github/scripts/compare.sh", "params.yaml", "plots/learning_curves.png"):
+    for name in (
+        ".gitattributes",
+        ".github/scripts/compare.sh",
+        "params.yaml",
+        "plots/spheres/learning_curves.png",
+    ):
         path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((ROOT / name).read_bytes())

@@ -76,6 +76,6 @@ def test_a_fresh_clone_reproduces_the_study_and_git_sees_no_change(
     clone.edit("params.yaml", "  confidence: 0.95", "  confidence: 0.9")
     again = clone.context_fbr("grid", "run").stdout
     assert "0 cells to run" in again
-    assert "Running stage 'analyze'" in again
+    assert "Running stage 'analyze@spheres'" in again
     assert "identical" not in again.splitlines()[-1]
     assert "dvc.lock" in again.splitlines()[-1]

@@ -78,10 +78,10 @@ def compared(browser: Browser, changed: Workspace, tmp_path_factory: pytest.Temp
     workspace = changed.copy(tmp_path_factory.mktemp("plots") / "compared")
     workspace.run("git", "tag", "before", "HEAD~1")
     workspace.run("git", "tag", AFTER, "HEAD")
-    means = workspace.path / "plots" / "dice_by_patch_size.csv"
+    means = workspace.path / "plots/spheres" / "dice_by_patch_size.csv"
     means.write_text("".join(f"{','.join(line.split(',')[:4])}\n" for line in means.read_text().splitlines()))
-    (workspace.path / "plots" / "scores_by_foreground_ratio.csv").unlink()
-    (workspace.path / "plots" / "learning_curves.png").unlink()
+    (workspace.path / "plots/spheres" / "scores_by_foreground_ratio.csv").unlink()
+    (workspace.path / "plots/spheres" / "learning_curves.png").unlink()
     workspace.commit("Poorer")
     workspace.run("git", "tag", "poorer")
     return workspace
@@ -138,15 +138,17 @@ def test_both_revisions_are_drawn_without_a_network_and_without_a_complaint(
         # A mark for each mean without the two baselines, one to be white under it, and one for each cell.
         assert seen.marks["Dice by patch size"][revision] == 2 * 2 + 2
         assert seen.marks["Dice by foreground ratio"][revision] == rows(
-            compared, revision, "plots/scores_by_foreground_ratio.csv"
+            compared, revision, "plots/spheres/scores_by_foreground_ratio.csv"
         )
-        assert seen.marks["Learning curves"][revision] == rows(compared, revision, "metrics/history.csv")
+        assert seen.marks["Learning curves"][revision] == rows(
+            compared, revision, "metrics/spheres/history.csv"
+        )
     assert seen.width == 1440  # nothing sticks out
 
 
 def test_images_stand_side_by_side_under_their_revision(compared: Workspace, difference: Seen) -> None:
     tracked = compared.run("git", "ls-files", "plots/*.png", "plots/**/*.png").stdout.split()
-    assert set(difference.images) >= set(tracked) - {"plots/learning_curves.png"}
+    assert set(difference.images) >= set(tracked) - {"plots/spheres/learning_curves.png"}
     for images in difference.images.values():
         assert [revision for revision, _ in images] == ["before", AFTER]
         assert all(width > 0 for _, width in images)
@@ -156,7 +158,9 @@ def test_one_revision_is_drawn(browser: Browser, compared: Workspace) -> None:
     seen = look(browser, compared, "show")
     assert seen.complaints == []
     assert set(seen.marks) == {"Dice by patch size", "Learning curves"}  # the third has no table here
-    assert seen.marks["Learning curves"] == {"workspace": rows(compared, "HEAD", "metrics/history.csv")}
+    assert seen.marks["Learning curves"] == {
+        "workspace": rows(compared, "HEAD", "metrics/spheres/history.csv")
+    }
 
 
 def test_of_a_commit_without_some_files_and_columns_the_rest_is_drawn(
@@ -169,7 +173,7 @@ def test_of_a_commit_without_some_files_and_columns_the_rest_is_drawn(
     assert marks["Learning curves"]["poorer"] == marks["Learning curves"]["before"]
     assert set(marks["Dice by foreground ratio"]) == {"before", AFTER}
     assert "Not in poorer." in seen.text
-    widths = dict(seen.images["plots/learning_curves.png"])
+    widths = dict(seen.images["plots/spheres/learning_curves.png"])
     assert widths["poorer"] == 0
     assert widths["before"] > 0
 

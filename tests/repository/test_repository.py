@@ -45,10 +45,12 @@ def test_every_interval_of_the_readme_is_in_a_file_of_metrics() -> None:
             for sign in ("", "+"):
                 known.add(tuple(f"{number:{sign}.3f}" for number in (estimate, low, high)))
 
-    for models in json.loads(Path("metrics/summary.json").read_text()).values():
+    summaries = [json.loads(path.read_text()) for path in Path("metrics").glob("*/summary.json")]
+    for models in (models for tree in summaries for models in tree.values()):
         for leaf in (leaf for leaves in models.values() for leaf in leaves.values()):
             add(leaf["dice_mean"], leaf["dice_mean_low"], leaf["dice_mean_high"])
-    for finding in json.loads(Path("metrics/findings.json").read_text())["findings"]:
+    trees = [json.loads(path.read_text()) for path in Path("metrics").glob("*/findings.json")]
+    for finding in (finding for tree in trees for finding in tree["findings"]):
         for of in ("", "surface_", "published_"):
             add(*(finding.get(f"{of}{name}") for name in ("estimate", "low", "high")))
     for row in pd.read_csv("metrics/published/networks.csv").itertuples():
@@ -57,7 +59,8 @@ def test_every_interval_of_the_readme_is_in_a_file_of_metrics() -> None:
     for task in json.loads(Path("metrics/published/magnitudes.json").read_text()).values():
         for values in task.values():
             add(values["estimate"], values["low"], values["high"])
-    for row in pd.read_csv("metrics/differences.csv").itertuples():
+    tables = [pd.read_csv(path) for path in Path("metrics").glob("*/differences.csv")]
+    for row in (row for table in tables for row in table.itertuples()):
         add(row.dice_difference, row.dice_difference_low, row.dice_difference_high)
     for row in pd.read_csv("metrics/paper_means.csv").itertuples():
         add(row.dice_mean, row.dice_mean_low, row.dice_mean_high)
@@ -69,7 +72,8 @@ def test_every_interval_of_the_readme_is_in_a_file_of_metrics() -> None:
 
 @pytest.mark.usefixtures("_desk_study")
 def test_the_readme_s_numbers_of_cells_and_cases_and_its_rules_are_in_files() -> None:
-    cases = pd.read_csv("metrics/cases.csv").dropna(subset=["seed"])
+    tables = [pd.read_csv(path) for path in Path("metrics").glob("*/cases.csv")]
+    cases = pd.concat(tables).dropna(subset=["seed"])
     volumes = cases[cases["task"] == "spheres"]["filename"].nunique()
     assert f"{volumes} test volumes that all cells share" in README
     cells = len(cases[["task", "model", "patch_size", "seed"]].drop_duplicates())
@@ -82,17 +86,17 @@ def test_the_readme_s_numbers_of_cells_and_cases_and_its_rules_are_in_files() ->
 
 @pytest.mark.usefixtures("_desk_study")
 def test_what_is_drawn_is_in_the_tables_beside_the_figures() -> None:
-    lines = pd.read_csv("plots/dice_by_patch_size.csv")
-    summary = json.loads(Path("metrics/summary.json").read_text())
+    lines = pd.read_csv("plots/spheres/dice_by_patch_size.csv")
+    summary = json.loads(Path("metrics/spheres/summary.json").read_text())
     for row in lines.itertuples():
         leaf = summary[row.task][row.model]["all" if np.isnan(row.patch_size) else str(int(row.patch_size))]
         assert (row.dice, row.low, row.high) == (
             leaf["dice_mean"], leaf["dice_mean_low"], leaf["dice_mean_high"],
         )  # fmt: skip
-    cases = pd.read_csv("metrics/cases.csv").dropna(subset=["seed"])
+    cases = pd.read_csv("metrics/spheres/cases.csv").dropna(subset=["seed"])
     keys = ["task", "model", "patch_size", "filename"]
     means = cases.groupby(keys)["dsc"].mean()
-    points = pd.read_csv("plots/scores_by_foreground_ratio.csv").set_index(keys)["dsc"]
+    points = pd.read_csv("plots/spheres/scores_by_foreground_ratio.csv").set_index(keys)["dsc"]
     assert len(points) == len(means)
     assert (points - means).abs().max() < 1e-6
     cases = cases[cases["task"] == "spheres"]
@@ -103,8 +107,8 @@ def test_what_is_drawn_is_in_the_tables_beside_the_figures() -> None:
         if row.place == "worst":
             own = cases[(cases["model"] == row.model) & (cases["patch_size"] == row.patch_size)]
             assert row.dsc == pytest.approx(own[own["seed"] == row.seed]["dsc"].min(), abs=1e-6)
-    counts = pd.read_csv("plots/training_ranges/spheres.csv").set_index("patch_size")
-    groups = pd.read_csv("metrics/range_intervals.csv").query("task == 'spheres' and model == 'unet'")
+    counts = pd.read_csv("plots/spheres/training_ranges.csv").set_index("patch_size")
+    groups = pd.read_csv("metrics/spheres/range_intervals.csv").query("task == 'spheres' and model == 'unet'")
     for row in groups.itertuples():
         if row.group != "outside":
             assert counts.loc[row.patch_size, row.group] == row.cases

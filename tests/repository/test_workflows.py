@@ -207,7 +207,7 @@ def pull_request(merged: Workspace, tmp_path: Path) -> PullRequest:
 
 
 def test_the_first_run_comments_and_the_second_updates_the_comment(pull_request: PullRequest) -> None:
-    scores = pull_request.checkout.path / "metrics/cases.csv"
+    scores = pull_request.checkout.path / "metrics/spheres/cases.csv"
     lines = scores.read_text().splitlines(keepends=True)
     scores.write_text("".join(line for line in lines if ",unet," not in line))
     pull_request.checkout.commit("Without a network")
@@ -385,9 +385,12 @@ def test_a_run_pushes_data_and_a_branch_and_one_that_fails_keeps_its_cells(
     assert "up to date" in clone.dvc("status")
     assert clone.repro() == set()
     changed = clone.run("git", "diff", "--name-only", "origin/main").stdout.split()
-    assert {"dvc.lock", "params.yaml", "metrics/headline.json", "plots/dice_by_patch_size.png"} <= set(
-        changed
-    )
+    assert {
+        "dvc.lock",
+        "params.yaml",
+        "metrics/headline/spheres.json",
+        "plots/spheres/dice_by_patch_size.png",
+    } <= set(changed)
 
 
 def test_the_lowest_versions_are_those_that_pyproject_allows() -> None:

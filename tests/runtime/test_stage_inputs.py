@@ -138,7 +138,7 @@ def stamps(workspace: Workspace) -> dict[str, tuple[int, int]]:
         ("train", list(CELL.item.values()), 2),  # the first is after its imports
         ("evaluate", list(CELL.item.values()), 2),
         ("baseline", ["spheres"], 1),
-        ("analyze", [], 1),
+        ("analyze", ["spheres"], 1),
         ("overlay", ["spheres"], 1),
         ("paper", [], 1),
     ],

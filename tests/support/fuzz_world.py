@@ -163,13 +163,15 @@ def _cells(project: Path) -> None:
 def _metrics(folder: Path) -> None:
     """Tables that `show` and `diff` read."""
     evidence = study()
-    write_json(folder / "summary.json", summary.tree_of(summary.summarise(evidence, SETTINGS.confidence)))
-    write_json(folder / "findings.json", findings(evidence, SETTINGS).tree(SETTINGS.confidence))
+    own = folder / "spheres"
+    own.mkdir(parents=True)
+    write_json(own / "summary.json", summary.tree_of(summary.summarise(evidence, SETTINGS.confidence)))
+    write_json(own / "findings.json", findings(evidence, SETTINGS).tree(SETTINGS.confidence))
     results = scores(LEVELS)
-    results.to_csv(folder / "cases.csv", index=False)
+    results.to_csv(own / "cases.csv", index=False)
     cells = results[CELL_COLUMNS].drop_duplicates()
     cells.assign(best_validation_dice=0.95, last_validation_change=0.001).to_csv(
-        folder / "cells.csv", index=False
+        own / "cells.csv", index=False
     )
     (folder / "paper_means.csv").write_text(
         "task,model,patch_size,seeds,cases,dice_mean,dice_low,dice_high,published_mean,published_low,"

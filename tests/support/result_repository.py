@@ -59,12 +59,13 @@ class Repository:
         ).stdout.strip()
 
     def commit(self, results: pd.DataFrame | None, validation_change: float = 0.001) -> str:
-        (self.path / "metrics").mkdir(exist_ok=True)
-        if results is not None:
-            results.to_csv(self.path / "metrics" / "cases.csv", index=False)
-            cells = results[results["seed"].notna()][CELL_COLUMNS].drop_duplicates()
+        for task, rows in [] if results is None else results.groupby("task", sort=False):
+            folder = self.path / "metrics" / str(task)
+            folder.mkdir(parents=True, exist_ok=True)
+            rows.to_csv(folder / "cases.csv", index=False)
+            cells = rows[rows["seed"].notna()][CELL_COLUMNS].drop_duplicates()
             cells = cells.assign(best_validation_dice=0.95, last_validation_change=validation_change)
-            cells.to_csv(self.path / "metrics" / "cells.csv", index=False)
+            cells.to_csv(folder / "cells.csv", index=False)
         self.git("add", "-A")
         self.git("commit", "-qm", "Results", "--allow-empty")
         return self.git("rev-parse", "HEAD")

@@ -26,6 +26,20 @@ from context_fbr.config.training import (
 from context_fbr.core.errors import UserError, raise_problems
 
 NAME = re.compile(r"[a-z0-9_]+")
+RESERVED = frozenset(
+    (
+        "baselines",
+        "compare",
+        "foreground_ratios",
+        "headline",
+        "overlays",
+        "provenance",
+        "published",
+        "test",
+        "train",
+    )
+)
+"""Folders of metrics/ and plots/ beside those of the tasks."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +157,10 @@ def read_study(document: Document) -> Study:
             for name in names
             if not NAME.fullmatch(str(name))
         ]
+    problems += [
+        document.problem(("tasks", name), f"metrics/{name} and plots/{name} hold other results; rename it")
+        for name in RESERVED.intersection(tasks)
+    ]
     if study_cells is not None:
         problems += study_cells.name_problems(document, listed.tasks if listed else None, tasks, models)
         for location, product in study_cells.products.items():

@@ -50,7 +50,7 @@ def dice_by_patch_size(means: pd.DataFrame, seeds: pd.DataFrame) -> bytes:
     """Draw a row for each task, and a panel for each network with its variants, such as another norm.
 
     Single seeds are the marks, joined at their mean; baselines are level lines. Intervals belong to
-    differences, see metrics/differences.csv.
+    differences, see metrics/TASK/differences.csv.
 
     Args:
         means: columns task, model, patch_size, dice; a baseline's patch size is missing.

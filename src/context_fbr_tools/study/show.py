@@ -55,7 +55,7 @@ def task_folders(folder: Path) -> list[Path]:
     Raises:
         UserError: if there is none.
     """
-    if (folder / "summary.json").is_file():
+    if (folder / "summary.json").exists():
         return [folder]
     found = sorted(path.parent for path in folder.glob("*/summary.json") if path.parent.name != PUBLISHED)
     if not found:

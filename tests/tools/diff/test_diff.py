@@ -206,7 +206,7 @@ def test_the_folder_with_its_uncommitted_changes_can_be_compared(
     repository.commit(scores(LEVELS))
     assert "Nothing of the study that git keeps differs" in repository.diff("HEAD").stdout
     change("learning_rate: 0.005", "learning_rate: 0.001")
-    scores(LEVELS - SHIFTS).to_csv(repository.path / "metrics" / "cases.csv", index=False)
+    scores(LEVELS - SHIFTS).to_csv(repository.path / "metrics/spheres/cases.csv", index=False)
     text = repository.diff("HEAD").stdout
     assert "→ workspace" in text
     assert "| `train.learning_rate` | 0.005 | 0.001 |" in text
@@ -309,11 +309,11 @@ def test_cases_that_cannot_be_paired_are_noted(repository: Repository) -> None:
 
 def test_another_result_that_differs_is_listed(repository: Repository) -> None:
     repository.commit(scores(LEVELS))
-    (repository.path / "metrics" / "findings.json").write_text("{}")
+    (repository.path / "metrics/spheres/findings.json").write_text("{}")
     repository.commit(scores(LEVELS))
     text = repository.diff("HEAD~1", "HEAD").stdout
     assert "Nothing of the study" not in text
-    assert "* `metrics/findings.json`" in text
+    assert "* `metrics/spheres/findings.json`" in text
 
 
 def test_a_value_of_a_parameter_cannot_break_the_table(
@@ -336,10 +336,10 @@ def test_results_that_are_gone_are_a_regression_and_results_that_are_new_are_not
     first = repository.diff("HEAD~2", "HEAD~1", "--fail-on-regression", expect=1)
     assert first.stderr.startswith("regression: nothing is compared: HEAD~2")
     new = first.stdout
-    assert "has no metrics/cases.csv and no metrics/cells.csv" in new
+    assert "has no cases.csv and no cells.csv" in new
     assert "* New cells: `spheres-unet-16-1`, `spheres-unet-16-2`" in new
     gone = repository.diff("HEAD~1", "HEAD", "--fail-on-regression", expect=1)
-    assert "regression: metrics/cases.csv is gone" in gone.stderr
+    assert "regression: cases.csv is gone" in gone.stderr
 
 
 def test_equal_commits_and_commits_without_a_common_cell_say_so(repository: Repository) -> None:
@@ -377,7 +377,7 @@ def test_findings_with_another_verdict_are_named(repository: Repository) -> None
             }
         )
 
-    path = repository.path / "metrics" / "findings.json"
+    path = repository.path / "metrics/spheres/findings.json"
     repository.commit(scores(LEVELS))
     for text in (findings("supported", "not decided"), findings("not decided", "not decided"), "{", "[1]"):
         path.write_text(text)
@@ -434,11 +434,11 @@ def test_bad_arguments_are_one_clear_error(
 @pytest.mark.parametrize(
     ("path", "content", "expected"),
     [
-        ("metrics/cases.csv", "task,model\na,b\n", "columns ['task', 'model'], expected"),
-        ("metrics/cases.csv", "", "columns [], expected"),
-        ("metrics/cells.csv", "task,model,patch_size,seed,best_validation_dice,last_validation_change\na,b,x,1,1,1\n", "cannot be compared"),
-        ("metrics/cases.csv", "task,model,patch_size,seed,filename,dsc,hausdorff,abs_diff,fg_ratio\na,unet,,1,x,1,1,1,1\n", "cases.csv:2: a network without patch size or seed"),
-        ("metrics/cells.csv", "task,model,patch_size,seed,best_validation_dice,last_validation_change\na,b,1,,1,1\n", "cells.csv:2: a network without patch size or seed"),
+        ("metrics/spheres/cases.csv", "task,model\na,b\n", "columns ['task', 'model'], expected"),
+        ("metrics/spheres/cases.csv", "", "columns [], expected"),
+        ("metrics/spheres/cells.csv", "task,model,patch_size,seed,best_validation_dice,last_validation_change\na,b,x,1,1,1\n", "cannot be compared"),
+        ("metrics/spheres/cases.csv", "task,model,patch_size,seed,filename,dsc,hausdorff,abs_diff,fg_ratio\na,unet,,1,x,1,1,1,1\n", "cases.csv:2: a network without patch size or seed"),
+        ("metrics/spheres/cells.csv", "task,model,patch_size,seed,best_validation_dice,last_validation_change\na,b,1,,1,1\n", "cells.csv:2: a network without patch size or seed"),
         ("dvc.yaml", "stages:\n", "stages: is not a mapping"),
         ("params.yaml", "grid: [}\n", "params.yaml:1: is not valid YAML"),
         ("dvc.lock", "- a\n", "is not a mapping"),
@@ -532,7 +532,7 @@ def test_the_json_of_a_comparison_has_each_score_s_own_numbers(repository: Repos
     assert (tree["format"], tree["same"], tree["confidence"]) == (1, False, 0.95)
     assert (tree["base"]["name"], tree["head"]["name"]) == ("HEAD~1", "HEAD")
     assert tree["cells"]["no_longer_converged"] == ["spheres-unet-16-1", "spheres-unet-16-2"]
-    assert tree["other_results"] == ["metrics/cases.csv", "metrics/cells.csv"]
+    assert tree["other_results"] == ["metrics/spheres/cases.csv", "metrics/spheres/cells.csv"]
     assert tree["figures"] == []
     assert len(tree["regressions"]) == 2  # a distance that is undefined now is lost, too
 

@@ -149,9 +149,9 @@ def test_what_limits_a_comparison_is_noted() -> None:
     whole = results({1: True})
     assert notes(other, whole, ["train.learning_rate"]) == []
     assert len(notes(Snapshot("main", "a" * 40), whole, [])) == 1
-    (missing,) = notes(other, replace(whole, missing=("metrics/cases.csv", "metrics/cells.csv")), [])
-    assert "metrics/cases.csv" in missing
-    assert "metrics/cells.csv" in missing
+    (missing,) = notes(other, replace(whole, missing=("cases.csv", "cells.csv")), [])
+    assert "cases.csv" in missing
+    assert "cells.csv" in missing
     (pairs,) = notes(other, whole, [], cases=6, paired=5)
     assert "5 of 6" in pairs
 

@@ -82,7 +82,7 @@ def test_cells_that_left_the_grid_are_no_loss_and_convergence_that_is_unknown_is
     change("models: [unet, attention_unet, unetr]", "models: [unetr]")
     repository.commit(BOTH[~UNET])
     repository.diff("HEAD~1", "HEAD", "--fail-on-regression")
-    cells = repository.path / "metrics" / "cells.csv"
+    cells = repository.path / "metrics/spheres/cells.csv"
     cells.write_text("".join(cells.read_text().splitlines(keepends=True)[:2]))
     repository.commit(None)
     done = repository.diff("HEAD~1", "HEAD", "--fail-on-regression", expect=1)
@@ -219,7 +219,7 @@ DAMAGE = {
     "A8 a mapping that holds itself": ("dvc.yaml", b"stages: &s {a: *s}\n"),
     "A8 keys of keys": ("params.yaml", b'? "' + b"k" * 900_000 + b'"\n:\n' + b"".join(b"  k%d: 1\n" % n for n in range(5_000))),
     "A8 bytes": ("params.yaml", b"a: " + b"x" * 40_000_000),
-    "A8 columns": ("metrics/cases.csv", b"," * 15_000_000 + b"\n"),
+    "A8 columns": ("metrics/spheres/cases.csv", b"," * 15_000_000 + b"\n"),
 }  # fmt: skip
 
 
@@ -295,8 +295,8 @@ def test_bombs_are_one_error_each_in_seconds_and_bounded_memory(
 @pytest.mark.parametrize("name", ["summary.json", "findings.json"])
 @pytest.mark.parametrize("kind", ["brackets", "a device"])
 def test_results_that_are_a_bomb_are_one_error_of_show(tmp_path: Path, name: str, kind: str) -> None:
-    for file in ("summary.json", "findings.json", "paper_means.csv"):
-        (tmp_path / file).write_bytes((ROOT / "metrics" / file).read_bytes())
+    for file in ("spheres/summary.json", "spheres/findings.json", "paper_means.csv"):
+        (tmp_path / Path(file).name).write_bytes((ROOT / "metrics" / file).read_bytes())
     (tmp_path / name).unlink()
     if kind == "brackets":
         (tmp_path / name).write_text("[" * 80_000)

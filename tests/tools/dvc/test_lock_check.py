@@ -39,12 +39,12 @@ def test_what_changed_after_the_run_is_named_by_stage_file_and_state(clone: Work
     with (clone.path / "src/context_fbr/baseline.py").open("a") as file:
         file.write("# a comment\n")
     (clone.path / "src/context_fbr/paper.py").unlink()
-    clone.edit("metrics/summary.json", '"unet"', '"vnet"')
-    (clone.path / "plots/training_ranges/by_hand.csv").write_text("a\n")
+    clone.edit("metrics/spheres/summary.json", '"unet"', '"vnet"')
+    (clone.path / "plots/spheres/by_hand.csv").write_text("a\n")
     (clone.path / "plots/overlays/spheres.png").unlink()
     assert sorted(problems(clone)) == [
-        "analyze: metrics/summary.json: modified",
-        "analyze: plots/training_ranges: modified",
+        "analyze@spheres: metrics/spheres: modified",
+        "analyze@spheres: plots/spheres: modified",
         "code: src/context_fbr: modified",
         "data/code/baseline.json: holds the hashes of other code, src/context_fbr/baseline.py changed; run `dvc repro code`, then this again",
         "overlay@spheres: plots/overlays/spheres.png: deleted",
@@ -60,13 +60,16 @@ def test_a_cell_that_never_ran_is_one_line_a_stage_and_the_analysis(clone: Works
     assert problems(clone) == [
         "train@spheres-unet-16-2: not in dvc.lock",
         "evaluate@spheres-unet-16-2: not in dvc.lock",
-        "analyze: params.yaml: grid: modified",
+        "analyze@spheres: params.yaml: grid: modified",
+        "compare: params.yaml: grid: modified",
         "overlay@spheres: params.yaml: grid: modified",
         # of the cell that left: its tables are among what was analysed, and a clone's `dvc pull` would not get them
-        "analyze: metrics/foreground_ratios: read in another state than the stages in dvc.lock wrote it",
-        "analyze: metrics/test: read in another state than the stages in dvc.lock wrote it",
-        "analyze: metrics/train: read in another state than the stages in dvc.lock wrote it",
-        "overlay@spheres: metrics/test: read in another state than the stages in dvc.lock wrote it",
+        *(
+            f"{stage}: metrics/{kind}{folder}: read in another state than the stages in dvc.lock wrote it"
+            for stage, folder in (("analyze@spheres", "/spheres"), ("compare", ""))
+            for kind in ("foreground_ratios", "test", "train")
+        ),
+        "overlay@spheres: metrics/test/spheres: read in another state than the stages in dvc.lock wrote it",
     ]
 
 
@@ -79,8 +82,12 @@ def test_a_cell_that_ran_without_the_analysis_is_seen_without_data(clone: Worksp
     clone.edit("dvc.lock", md5, "a" * 32)
     of_cell, *of_stages = problems(clone)
     assert of_stages == [
-        f"{stage}: metrics/test: read in another state than the stages in dvc.lock wrote it"
-        for stage in ("analyze", "overlay@spheres")
+        f"{stage}: metrics/test{folder}: read in another state than the stages in dvc.lock wrote it"
+        for stage, folder in (
+            ("analyze@spheres", "/spheres"),
+            ("compare", ""),
+            ("overlay@spheres", "/spheres"),
+        )
     ]
     assert of_cell.startswith(
         "warning: evaluate@spheres-unet-16-1: metrics/provenance/evaluate/spheres-unet-16-1.json: "

@@ -51,7 +51,7 @@ def _workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         **{f"evaluate@{c.key}": [c.scores, c.predictions] for c in (KEPT, GONE)},
         **{f"raw@{task}": [f"data/raw/{task}"] for task in ("spheres", "liver")},
         **{f"baseline@{task}": [f"metrics/baselines/{task}.csv"] for task in ("spheres", "liver")},
-        "analyze": ["metrics/headline.json"],
+        "analyze@spheres": ["metrics/headline/spheres.json"],
     }
     Path("dvc.lock").write_text("schema: '2.0'\nstages:\n" + "".join(entry(*item) for item in outs.items()))
 

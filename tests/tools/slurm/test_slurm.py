@@ -33,7 +33,7 @@ def test_a_study_is_computed_on_the_cluster_and_collected_without_executing_a_ce
     assert "epoch 2/2" in workspace.context_fbr("grid", "logs", "spheres-unet-16-1", "-f").stdout
     executed = set(re.findall(r"Running stage '([^']+)'", workspace.context_fbr("grid", "collect").stdout))
     assert not {name for name in executed if name.startswith(("train", "evaluate"))}
-    assert "analyze" in executed
+    assert "analyze@spheres" in executed
     assert workspace.repro() == set()
     assert workspace.dvc("status").strip() == "Data and pipelines are up to date."
     for stage in ("train", "evaluate"):

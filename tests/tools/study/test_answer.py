@@ -30,7 +30,7 @@ def _desk_study(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
 
 
 def test_each_mean_of_the_table_is_that_of_the_test_cases() -> None:
-    cases = pd.read_csv("metrics/cases.csv").query("task == 'spheres'")
+    cases = pd.read_csv("metrics/spheres/cases.csv").query("task == 'spheres'")
     seeds = cases.groupby(["model", "patch_size", "seed"])["dsc"].mean()
     table = [line.strip("| ").split(" | ") for line in answer.answer().splitlines() if line.startswith("| ")]
     sizes = [int(name.removeprefix("patch ")) for name in table[0][2:]]
@@ -46,7 +46,7 @@ def test_each_mean_of_the_table_is_that_of_the_test_cases() -> None:
 
 def test_the_findings_are_named_with_magnitude_and_verdict() -> None:
     text = answer.answer()
-    found = {f["id"]: f for f in json.loads((ROOT / "metrics/findings.json").read_text())["findings"]}
+    found = {f["id"]: f for f in json.loads((ROOT / "metrics/spheres/findings.json").read_text())["findings"]}
     for name in ("norm_at_smallest_patch", "loss_outside_by_norm", "small_slope", "slope_by_norm"):
         finding = found[name]
         numbers = (finding["estimate"], finding["low"], finding["high"])
@@ -62,7 +62,9 @@ def test_the_findings_are_named_with_magnitude_and_verdict() -> None:
 
 def test_the_window_and_the_published_scale_are_read_from_their_tables() -> None:
     text = answer.answer()
-    windows = pd.read_csv("metrics/windows.csv").query("model == 'attention_unet' and patch_size == 16")
+    windows = pd.read_csv("metrics/spheres/windows.csv").query(
+        "model == 'attention_unet' and patch_size == 16"
+    )
     for row in windows.query("task == 'spheres' and window in ('16', '48', 16, 48)").itertuples():
         assert f"{row.dice_mean:.2f} with" in text
     means = pd.read_csv("metrics/paper_means.csv").query("patch_size == '32'").set_index("model")

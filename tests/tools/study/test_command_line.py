@@ -145,7 +145,7 @@ def state(
     rev: str, name: str, rate: float | None, metrics: object = METRICS, **more: object
 ) -> dict[str, object]:
     data = {
-        "metrics": {"metrics/headline.json": {"data": metrics}} if metrics else None,
+        "metrics": {"metrics/headline/spheres.json": {"data": metrics}} if metrics else None,
         "params": {"params.yaml": {"data": {"train": {"learning_rate": rate, "threads": 1}}}},
     }
     return {"rev": rev, "name": name, "data": data, **more}

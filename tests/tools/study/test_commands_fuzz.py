@@ -396,7 +396,7 @@ def test_any_archive_becomes_the_data_of_its_task_or_is_refused(benches: list[Be
 # dvc.lock.
 
 STAGES = ("train@zz-y-1-1", "evaluate@zz-y-1-1", "raw@zz", "raw@incoming", "raw@../incoming", "raw@.", "raw@", "prepare@zz", "baseline@zz", "train@zz",
-          "train@..-..-1-1", "train@zz-y-01-1", f"train@{STALE.key}", f"evaluate@{STALE.key}", "raw@liver", "analyze", "~", "1", "[a]", "'raw@a\nb'")  # fmt: skip
+          "train@..-..-1-1", "train@zz-y-01-1", f"train@{STALE.key}", f"evaluate@{STALE.key}", "raw@liver", "analyze@spheres", "~", "1", "[a]", "'raw@a\nb'")  # fmt: skip
 PATHS = (".git", "src", "data", "data/incoming", "../neighbour", "../linked/deep", "elsewhere", "elsewhere/deep", "data/mine/deep", "models", "models/../src",
          "README.md", "''", ".", "./src", f"models/{STALE.key}", f"models/{PLAIN.key}", "metrics", "params.yaml", "dvc.lock", ".dvc", "zoo", "/etc/passwd", "[a]",
          "{a: 1}", "~", "1", '"a\\0b"', '"a\\nb"', "x" * 5000, "models/" + "a/" * 500, "'*'", "~/.ssh", "data/raw/liver", "data/raw/liver/../../incoming")  # fmt: skip
@@ -475,9 +475,9 @@ def test_no_dvc_lock_makes_a_command_touch_what_is_no_result(benches: list[Bench
 
 # Folders of metrics.
 
-TABLES = ("metrics/summary.json", "metrics/findings.json", "metrics/paper_means.csv", "metrics/cases.csv", "metrics/cells.csv",
+TABLES = ("metrics/spheres/summary.json", "metrics/spheres/findings.json", "metrics/paper_means.csv", "metrics/spheres/cases.csv", "metrics/spheres/cells.csv",
           "published/synthetic-unet/synthetic-unet-32-1.csv", "published/synthetic-unet/foreground_ratios-32.csv", "published/synthetic-atunet")  # fmt: skip
-EXTRAS = ("metrics/x.csv", "metrics/deep/er/x.json", "metrics/headline.json", "published/x-y/z.csv", "published/synthetic-unetr/synthetic-unetr-32-1.csv", "published/.ipynb_checkpoints/a.csv",
+EXTRAS = ("metrics/x.csv", "metrics/deep/er/x.json", "metrics/headline/spheres.json", "published/x-y/z.csv", "published/synthetic-unetr/synthetic-unetr-32-1.csv", "published/.ipynb_checkpoints/a.csv",
           "published/synthetic-unet/synthetic-unet-99999999999999999999-1.csv", "published/synthetic-unet/foreground_ratios-0.csv", "published/__MACOSX/a", "published/synthetic-unet/\x1b[2J.csv",
           "published/synthetic-unet/error: a\n.csv")  # fmt: skip
 HUGE = (b"[" * 3_000_000, b"9" * 5_000_000, b"a,b\n" * 1_000_000, b"0.5\n" * 500_000, b"a" * 20_000_000, b'{"a": ' * 1_000_000, b"\x00" * 1_000_000, b"\xff\xfe" * 1000)  # fmt: skip

@@ -88,13 +88,13 @@ def test_an_applied_experiment_is_complete_and_a_retyped_one_is_restored_without
     assert "learning_rate: 0.001" in (workspace.path / "params.yaml").read_text()
     assert trainings(workspace.dvc("repro")) == []
     assert "up to date" in workspace.dvc("status")
-    applied = json.loads((workspace.path / "metrics" / "summary.json").read_text())
+    applied = json.loads((workspace.path / "metrics/spheres/summary.json").read_text())
 
     # The same number written by hand, in a state that never saw the experiment: the run-cache has it.
     workspace.run("git", "checkout", "-q", "--", ".")
     workspace.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.001")
     assert trainings(workspace.dvc("repro")) == []
-    assert json.loads((workspace.path / "metrics" / "summary.json").read_text()) == applied
+    assert json.loads((workspace.path / "metrics/spheres/summary.json").read_text()) == applied
 
     workspace.run("git", "checkout", "-q", "--", ".")
     workspace.dvc("exp", "branch", names["0.0003"], "slower")

@@ -46,7 +46,7 @@ def plain(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Work
 def untrained(plain: Workspace, tmp_path: Path) -> Iterator[Workspace]:
     """The study without its training, of which the test has to compute the same bytes."""
     made = plain.copy(tmp_path / "study")
-    results = [f"metrics/{kind}/{UNET}.csv" for kind in ("train", "foreground_ratios")]
+    results = [f"metrics/{kind}/spheres/{UNET}.csv" for kind in ("train", "foreground_ratios")]
     shutil.rmtree(made.path / "models" / UNET)
     for name in results:
         (made.path / name).unlink()

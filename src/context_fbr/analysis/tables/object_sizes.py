@@ -1,4 +1,4 @@
-"""Scores by the size of the object: metrics/sizes.csv.
+"""Scores by the size of the object: metrics/TASK/sizes.csv.
 
 The groups are the quarters of a task's test cases by the label's foreground voxels, 1 the smallest: the
 quartiles of the different test cases divide them, and a case at a quartile belongs to the lower group.

@@ -1,4 +1,4 @@
-"""Patch of the training against window of the inference: metrics/windows.csv."""
+"""Patch of the training against window of the inference: metrics/TASK/windows.csv."""
 
 import pandas as pd
 
