@@ -120,7 +120,7 @@ def test_windows_are_within_the_volume_and_hold_the_right_ball(
 
 def test_the_reports_write_their_tables_and_the_same_bytes_twice(raw: TwinsRaw, tmp_path: Path) -> None:
     scores = MADE.evidence.scores.query("task == 'twins'")
-    results = Results(EMPTY, EMPTY, scores, EMPTY, MADE.variants)
+    results = Results(EMPTY, EMPTY, scores, EMPTY, variants=MADE.variants)
     observer = observed(task_report.windows(results, CONTEXT_SETTINGS))
     for name in ("a", "b"):
         folders = tmp_path / name / "metrics", tmp_path / name / "plots"
