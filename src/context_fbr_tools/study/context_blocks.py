@@ -30,15 +30,15 @@ def context() -> str:
     large, small = re.findall(r"patch (\d+) minus (\d+)", first["statistic"])[0]
     grows = "" if dose is None else f"; that it adds more where the context is farther is {dose['verdict']}"
     lines = [
-        f"**Context, at a fixed foreground ratio.** In the task `{TASK}` only a shell at a known distance tells "
-        f"the right ball from an equal wrong one. With the same supervised voxels, windows of {large} instead "
-        f"of {small} voxels change *right ball found - wrong ball found* by {_text(first)} "
+        f"**Context, at a fixed foreground ratio.** In the task `{TASK}` only a shell at a known distance "
+        "tells the right ball from an equal wrong one. With the same supervised voxels, windows of "
+        f"{large} instead of {small} voxels change *right ball found - wrong ball found* by {_text(first)} "
         f"({_by_part(first)}){grows}."
     ]
     if plain is not None:
         lines.append(
-            f"On `{PLAIN}`, where no context is needed, the same exchange changes Dice by {_text(plain)} (that "
-            f"this is little is {plain['verdict']})."
+            f"On `{PLAIN}`, where no context is needed, the same exchange changes Dice by {_text(plain)} "
+            f"(that this is little is {plain['verdict']})."
         )
     return " ".join(lines)
 
@@ -82,7 +82,8 @@ def published_recipe() -> str:
     path = METRICS / TASK / "context.csv"
     if not path.exists():
         return ABSENT
-    cells = pd.read_csv(path).query("distance == @ALL and core == patch_size")
+    cells = pd.read_csv(path)
+    cells = cells[(cells["distance"] == ALL) & (cells["core"] == cells["patch_size"])]
     rows: list[Row] = [("network", "patch", "hit - false", "ideal observer", "Dice", "ideal observer")]
     for model in cells.loc[cells["model"].str.endswith(RECIPE), "model"].unique():
         for name in (model.removesuffix(RECIPE), model):

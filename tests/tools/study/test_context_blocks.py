@@ -16,7 +16,7 @@ from context_fbr_tools.study.text_tables import interval_text
 
 
 def written(made: Made, folder: Path) -> None:
-    with mock.patch.object(assembly, "deciding_case", lambda *_: ""):
+    with mock.patch.object(assembly, "deciding_case", return_value=""):
         study_report.write(
             made.evidence, made.variants, CONTEXT_SETTINGS, folder / "metrics/compare", folder / "plots"
         )
