@@ -1,6 +1,6 @@
-"""All cells of the grid -> the files of metrics/ and plots/ that git keeps.
+"""The cells of a task -> metrics/TASK, plots/TASK and metrics/headline/TASK.json, which git keeps.
 
-python -m context_fbr.analyze
+python -m context_fbr.analyze TASK
 """
 
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from context_fbr.analysis import foreground_ranges, summary
+from context_fbr.analysis.findings.across_tasks import is_widened
 from context_fbr.analysis.findings.assembly import findings
 from context_fbr.analysis.findings.finding import Findings
 from context_fbr.analysis.findings.magnitudes import published_magnitudes
@@ -15,9 +16,11 @@ from context_fbr.analysis.observations import Evidence, from_results
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.analysis.results import CONFIG_COLUMNS, Results, read_results
 from context_fbr.analysis.tables.differences import difference_table
+from context_fbr.analysis.tables.ideal_observer import observer_table
 from context_fbr.analysis.tables.object_sizes import size_table
 from context_fbr.analysis.tables.windows import window_table
 from context_fbr.config.analysis import Analysis, AnalyzeConfig
+from context_fbr.config.raw.twins import TwinsRaw
 from context_fbr.core import atomic
 from context_fbr.figures import (
     dice_by_patch_size,
@@ -26,14 +29,42 @@ from context_fbr.figures import (
     training_ranges,
     windows,
 )
+from context_fbr.figures.context import task_report
 from context_fbr.runtime import stage_inputs
-from context_fbr.runtime.entry import no_arguments, run_command
+from context_fbr.runtime.entry import run_command, task_argument
 
-METRICS, PLOTS = Path("metrics"), Path("plots")
+METRICS, PLOTS, HEADLINE = Path("metrics"), Path("plots"), Path("metrics/headline")
 
 
-def write(results: Results, settings: Analysis, metrics: Path = METRICS, plots: Path = PLOTS) -> None:
-    """Write every table into `metrics` and every figure into `plots`."""
+def write(results: Results, config: AnalyzeConfig, root: Path = Path()) -> None:
+    """Write every table and every figure of a task below `root`.
+
+    Args:
+        results: of the cells of the task.
+        config: of the task.
+        root: folder of metrics/TASK, plots/TASK and metrics/headline/TASK.json.
+    """
+    metrics, plots = root / METRICS / config.task, root / PLOTS / config.task
+    means = write_task(results, config.analysis, metrics, plots, arm=is_widened(config.task, config.tasks))
+    if isinstance(config.raw, TwinsRaw):  # the context that each case needs is known
+        seen = task_report.windows(results, config.analysis)
+        observer = observer_table(config.raw, config.task, seen, config.overlap)
+        task_report.write(results, config.raw, observer, config.analysis, metrics, plots)
+    write_json(root / HEADLINE / f"{config.task}.json", summary.headline(means))
+
+
+def write_task(
+    results: Results, settings: Analysis, metrics: Path, plots: Path, arm: bool = False
+) -> pd.DataFrame:
+    """Write the tables of a task into `metrics`, its figures into `plots`; return the summary.
+
+    Args:
+        results: of the cells of the task.
+        settings: of the analysis.
+        metrics: folder of the tables.
+        plots: folder of the figures and their data.
+        arm: the task is an arm of another one, without hypotheses of its own.
+    """
     cells = summary.cell_table(results, settings)
     evidence = from_results(results, summary.convergence(cells))
     write_csv(metrics / "cells.csv", cells)
@@ -45,28 +76,20 @@ def write(results: Results, settings: Analysis, metrics: Path = METRICS, plots: 
     if results.windows is not None:
         write_csv(metrics / "windows.csv", window_table(results.windows, settings.confidence))
         atomic.write_bytes(plots / "windows.png", windows.windows(results.windows))
-    found = findings(evidence, settings, published_magnitudes())
-    means = write_report(evidence, found, settings.confidence, metrics, plots)
-    write_json(metrics / "headline.json", summary.headline(means))
+    found = Findings((), ()) if arm else findings(evidence, settings, published_magnitudes())
+    means = write_tables(evidence, found, settings.confidence, metrics)
+    write_csv(metrics / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
+    draw(evidence, means, plots)
     atomic.write_bytes(plots / "learning_curves.png", learning_curves.learning_curves(results.history))
-
-
-def write_report(
-    evidence: Evidence, found: Findings, confidence: float, tables: Path, plots: Path
-) -> pd.DataFrame:
-    """Write all tables into `tables`, all figures and their data into `plots`.
-
-    Returns:
-        The summary, a row for each (task, model, patch size).
-    """
-    means = write_tables(evidence, found, confidence, tables)
-    write_csv(tables / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
-    _draw(evidence, means, plots)
     return means
 
 
 def write_tables(evidence: Evidence, found: Findings, confidence: float, tables: Path) -> pd.DataFrame:
-    """Write what is computed over all cells of a configuration into `tables`; return the summary."""
+    """Write what is computed over all cells of a configuration into `tables`.
+
+    Returns:
+        The summary, a row for each (task, model, patch size).
+    """
     means = summary.summarise(evidence, confidence)
     write_json(tables / "summary.json", summary.tree_of(means))
     write_csv(tables / "differences.csv", difference_table(evidence, confidence))
@@ -75,8 +98,8 @@ def write_tables(evidence: Evidence, found: Findings, confidence: float, tables:
     return means
 
 
-def _draw(evidence: Evidence, means: pd.DataFrame, plots: Path) -> None:
-    """Draw every figure of the scores, with the table that it shows."""
+def draw(evidence: Evidence, means: pd.DataFrame, plots: Path) -> None:
+    """Draw the figures of the scores of one task, each with the table that it shows."""
     lines, dots = dice_by_patch_size.tables(means, evidence)
     write_csv(plots / "dice_by_patch_size.csv", lines)
     write_csv(plots / "dice_by_cell.csv", dots)
@@ -85,30 +108,27 @@ def _draw(evidence: Evidence, means: pd.DataFrame, plots: Path) -> None:
 
     cases = scores_by_foreground_ratio.case_scores(evidence)
     histogram = scores_by_foreground_ratio.ratio_histogram(evidence)
-    spans = foreground_ranges.training_ranges(evidence.ratios, CONFIG_COLUMNS)
+    spans = foreground_ranges.shown_ranges(evidence.ratios, CONFIG_COLUMNS)
     write_csv(plots / "scores_by_foreground_ratio.csv", cases)
     write_csv(plots / "training_foreground_ratios.csv", histogram)
-    with atomic.directory(plots / "scores_by_foreground_ratio") as folder:
-        for task in cases["task"].unique():
-            own = (frame[frame["task"] == task] for frame in (cases, histogram, spans))
-            drawn = scores_by_foreground_ratio.scores_by_foreground_ratio(*own)
-            atomic.write_bytes(folder / f"{task}.png", drawn)
-    with atomic.directory(plots / "training_ranges") as folder:
-        for task in spans["task"].unique():
-            table, drawn = training_ranges.training_ranges(evidence, task)
-            write_csv(folder / f"{task}.csv", table)
-            atomic.write_bytes(folder / f"{task}.png", drawn)
+    drawn = scores_by_foreground_ratio.scores_by_foreground_ratio(cases, histogram, spans)
+    atomic.write_bytes(plots / "scores_by_foreground_ratio.png", drawn)
+    if len(spans):
+        table, drawn = training_ranges.training_ranges(evidence, str(cases["task"].iloc[0]))
+        write_csv(plots / "training_ranges.csv", table)
+        atomic.write_bytes(plots / "training_ranges.png", drawn)
 
 
 def main(arguments: list[str]) -> None:
     """Run the stage."""
-    no_arguments(arguments)
-    with stage_inputs.unchanged("analyze") as inputs, atomic.scratch(Path("analyze")) as folder:
-        config = AnalyzeConfig.read(inputs.document)
-        write(read_results(config.study_cells.cells), config.analysis, folder / METRICS, folder / PLOTS)
+    task = task_argument(arguments)
+    name = Path(f"analyze-{task}")
+    with stage_inputs.unchanged("analyze", task=task) as inputs, atomic.scratch(name) as folder:
+        config = AnalyzeConfig.read(inputs.document, task)
+        write(read_results(config.cells), config, folder)
         inputs.check()
-        for path in sorted(folder.glob("*/*")):
-            atomic.move(path, path.relative_to(folder))
+        for path in (METRICS / task, PLOTS / task, HEADLINE / f"{task}.json"):
+            atomic.move(folder / path, path)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def draw(task: str, inputs: StageInputs) -> None:
     cases = {case.name: case for case in prepared.read_cases(task, "test")}
     raise_problems(
         [
-            f"metrics/test: {name} is no test case of {prepared.folder(task)}; run `dvc repro`"
+            f"metrics/test/{task}: {name} is no test case of {prepared.folder(task)}; run `dvc repro`"
             for name in chosen["filename"].unique()
             if name not in cases
         ]

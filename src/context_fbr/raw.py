@@ -13,8 +13,10 @@ from context_fbr.config.raw.source import ArchiveRaw, FolderRaw, read_raw
 from context_fbr.config.raw.spheres import SpheresRaw
 from context_fbr.config.raw.twins import TwinsRaw
 from context_fbr.core import allocator, atomic, nifti
+from context_fbr.core.errors import UnavailableDataError
 from context_fbr.core.progress import progress
 from context_fbr.datasets import spheres, twins
+from context_fbr.datasets.archive import unavailable
 from context_fbr.datasets.archive.acquire import acquire
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command, task_argument
@@ -86,7 +88,11 @@ def main(arguments: list[str]) -> None:
         raw = read_raw(inputs.document, task)
         with atomic.directory(Path("data/raw") / task) as folder:
             if isinstance(raw, ArchiveRaw | FolderRaw):
-                acquire(raw, task, folder)
+                try:
+                    acquire(raw, task, folder)
+                except UnavailableDataError as error:
+                    unavailable.note(task, error)
+                    raise
             else:
                 allocator.keep()
                 if isinstance(raw, SpheresRaw):

@@ -10,7 +10,7 @@ from small_results import SETTINGS
 
 from context_fbr.analysis import confidence_intervals
 from context_fbr.analysis.confidence_intervals import Interval
-from context_fbr.analysis.findings.assembly import findings, verdicts
+from context_fbr.analysis.findings.assembly import findings, findings_across, verdicts
 from context_fbr.analysis.findings.finding import Finding, Findings
 from context_fbr.analysis.findings.hypothesis import Claim
 from context_fbr.analysis.findings.magnitudes import magnitudes, published_magnitudes
@@ -58,13 +58,12 @@ def test_what_was_built_in_is_supported_and_what_was_not_is_contradicted(made: d
     )
 
 
-def test_there_are_at_most_nine_findings_two_of_them_primary() -> None:
+def test_a_task_by_itself_has_at_most_eight_findings_two_of_them_primary() -> None:
     found = findings(study(), SETTINGS)
-    assert len(found.findings) + len(found.not_asked) == 9
+    assert len(found.findings) + len(found.not_asked) == 8
     roles = [h.role for h in (*found.findings, *found.not_asked)]
     assert roles.count("primary") == 2
     assert reasons(found) == {
-        "wide_range": "no task t_wide",
         "window": "one window a training",
         "by_surface_dice": "no surface Dice",
         "modern_recipe": "no model with a modern recipe",
@@ -214,8 +213,10 @@ def widened(shift: float) -> Finding:
     scores = pd.concat([own.scores.assign(filename="t " + own.scores["filename"]), wide], ignore_index=True)
     ratios = own.ratios[own.ratios["patch_size"] == 48].assign(task="t_wide", foreground_ratio=[0.0, 1.0] * 6)
     every = replace(own, scores=scores, ratios=pd.concat([own.ratios, ratios]), converged=None)
-    found = findings(every, SETTINGS)
-    return next(f for f in found.findings if (f.task, f.id) == ("t", "wide_range"))
+    (found,) = findings_across(every, SETTINGS).findings
+    assert (found.task, found.id) == ("t", "wide_range")
+    assert "t_wide" not in {finding.task for finding in findings(every, SETTINGS).findings}
+    return found
 
 
 def test_a_wide_range_is_judged_on_cases_outside_of_the_narrow_one_in_pairs_of_equal_volumes() -> None:

@@ -27,6 +27,8 @@ from context_fbr.prepare import prepare_case
 from context_fbr.preprocessing import prepared
 from context_fbr.preprocessing.splits import Source
 
+FOLDERS = (Path("metrics/spheres"), Path("plots/spheres"))
+
 
 def evidence() -> Evidence:
     results = read_results(CELLS)
@@ -48,8 +50,9 @@ def test_the_summary_is_the_mean_over_seeds_of_cells_and_counts_what_is_undefine
     assert tree["spheres"]["threshold"]["all"]["dice_mean"] == pytest.approx(0.95)
     assert tree["spheres"]["threshold"]["all"]["seeds"] == 0
     headline = summary.headline(means)
+    failed = headline["spheres"].pop("cells_not_converged")
     assert headline["spheres"]["unet"] == {"dice_8": 0.115, "dice_16": 0.155}
-    assert headline["cells_not_converged"] == means["not_converged"].sum() > 0
+    assert failed == means["not_converged"].sum() > 0
 
 
 def test_a_miss_and_an_empty_label_are_no_empty_predictions(tables: Path) -> None:
@@ -76,21 +79,21 @@ def test_a_cell_s_row_tells_how_it_trained(tables: Path) -> None:
 
 def test_the_stage_writes_valid_json_csv_and_the_same_png_bytes_twice(tables: Path) -> None:
     results = read_results(CELLS)
-    analyze.write(results, SETTINGS)
+    analyze.write_task(results, SETTINGS, *FOLDERS)
     names = sorted(
         str(p.relative_to(tables))
         for p in tables.rglob("*")
-        if p.is_file() and p.parent.name in ("metrics", "plots")
+        if p.is_file() and p.parent in [tables / folder for folder in FOLDERS]
     )
     content = {name: Path(name).read_bytes() for name in names}
-    analyze.write(read_results(CELLS), SETTINGS)
+    analyze.write_task(read_results(CELLS), SETTINGS, *FOLDERS)
     assert {name: Path(name).read_bytes() for name in names} == content
     for name in names:
         if name.endswith(".json"):
             json.loads(content[name], parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
         if name.endswith(".png"):
             assert content[name].startswith(b"\x89PNG")
-    scores = pd.read_csv("metrics/cases.csv")
+    scores = pd.read_csv("metrics/spheres/cases.csv")
     trained = scores[scores["seed"].notna()].astype({"patch_size": "int64", "seed": "int64"})
     pd.testing.assert_frame_equal(trained, results.scores.drop(columns=["padded", "window"]))
     assert scores.loc[scores["seed"].isna(), "model"].unique().tolist() == ["everything", "threshold"]
@@ -109,8 +112,8 @@ def test_a_cell_that_stopped_moving_at_a_low_dice_has_converged_and_is_flagged(t
 def test_a_group_without_any_defined_distance_is_null_not_nan(tables: Path) -> None:
     for cell in CELLS:
         cell.scores.write_text(score_table("a,0.0,,1.0,0.1"))
-    analyze.write(read_results(CELLS), SETTINGS)
-    tree = json.loads(Path("metrics/summary.json").read_text())
+    analyze.write_task(read_results(CELLS), SETTINGS, *FOLDERS)
+    tree = json.loads(Path("metrics/spheres/summary.json").read_text())
     assert tree["spheres"]["unet"]["8"]["hausdorff_mean"] is None
     assert tree["spheres"]["unet"]["8"]["dice_mean"] == 0
 
@@ -461,8 +464,7 @@ def test_a_row_of_the_summary_is_the_one_by_hand() -> None:
 def test_the_headline_is_the_dice_at_every_patch_and_no_baseline() -> None:
     table = summary.summarise(compared(), 0.95).iloc[::-1]
     assert summary.headline(table) == {
-        "cells_not_converged": 1,
-        "t": {"unetr": {"dice_8": 0.6}, "unet": {"dice_8": 0.5, "dice_16": 0.7}},
+        "t": {"cells_not_converged": 1, "unetr": {"dice_8": 0.6}, "unet": {"dice_8": 0.5, "dice_16": 0.7}},
     }
     tree = summary.tree_of(table)
     assert {model: list(sizes) for model, sizes in tree["t"].items()} == {

@@ -33,12 +33,12 @@ def add_windows(*edges: int, cases: str = "ab") -> None:
 
 
 def test_the_primary_window_alone_makes_the_study_s_results(tables: Path) -> None:
-    analyze.write(read_results(CELLS), SETTINGS, Path("a"), Path("a/plots"))
+    analyze.write_task(read_results(CELLS), SETTINGS, Path("a"), Path("a/plots"))
     add_windows(48)
     results = read_results(CELLS)
     assert results.windows is not None
     assert len(results.windows) == 2 * len(results.scores)
-    analyze.write(results, SETTINGS, Path("b"), Path("b/plots"))
+    analyze.write_task(results, SETTINGS, Path("b"), Path("b/plots"))
     different = {
         str(path.relative_to("a"))
         for path in Path("a").rglob("*")

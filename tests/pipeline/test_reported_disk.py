@@ -35,7 +35,7 @@ from context_fbr_tools.doctor import checkout
 from context_fbr_tools.doctor.check_result import Status
 from context_fbr_tools.dvc import converted_files, lockfile, process, project_copy, prune, run_cache
 from context_fbr_tools.dvc.stages import CELL_STAGES
-from context_fbr_tools.grid import folders, local, one_run
+from context_fbr_tools.grid import folders, local, one_run, pool
 from context_fbr_tools.grid.board import Board
 from context_fbr_tools.study import predict
 
@@ -332,7 +332,7 @@ def test_an_interrupt_says_at_once_that_finished_work_is_kept(
     monkeypatch.setattr(local, "Processes", Stubborn)
     monkeypatch.setattr(local, "_run_cell", cell)
     with pytest.raises(KeyboardInterrupt):
-        local.run_cells([KEPT], 1, {})
+        pool.run_cells([KEPT], 1, {})
     assert printed == [f"{process.STOPPING}\n"]
 
 

@@ -81,17 +81,55 @@ def without_data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, s
         tmp_path_factory.mktemp("mri") / "study", ROOT / "tests" / "support" / "overlays" / "mri.yaml"
     )
     mri_dataset.make(workspace.path / "incoming" / "blobs")
-    done = workspace.context_fbr("grid", "run", "--jobs", "2", expect=1)
+    for name in OF_ANOTHER_MACHINE:
+        path = workspace.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{name} of another machine\n")
+    workspace.commit("Results of a task whose data are elsewhere")
+    done = workspace.context_fbr("grid", "run", "--jobs", "2")
     return workspace, done.stdout + done.stderr
 
 
-def test_a_task_without_archive_fails_alone(without_data: tuple[Workspace, str]) -> None:
+OF_ANOTHER_MACHINE = ("metrics/lost/summary.json", "plots/lost/windows.png", "metrics/headline/lost.json")
+
+
+def test_a_task_without_archive_is_skipped_by_name_and_its_committed_results_stay(
+    without_data: tuple[Workspace, str],
+) -> None:
     workspace, said = without_data
-    assert "CONTEXT_FBR_ARCHIVE_LOST" in said
-    assert "raw@lost failed or lacks its input" in said
+    (line,) = (line for line in said.splitlines() if line.startswith("lost: skipped"))
+    assert "CONTEXT_FBR_ARCHIVE_LOST" in line
+    assert "failed or lacks its input" not in said
     assert "Traceback" not in said
-    assert cells(workspace, task="blobs") <= workspace.lock().keys()
+    assert cells(workspace, task="blobs") | {"analyze@blobs", "overlay@blobs"} <= workspace.lock().keys()
+    assert not {name for name in workspace.lock() if "lost" in name or name == "compare"}
     assert not (workspace.path / "data/raw/lost").exists()
+    assert (workspace.path / "metrics/blobs/summary.json").exists()
+    for name in OF_ANOTHER_MACHINE:
+        assert (workspace.path / name).read_text() == f"{name} of another machine\n"
+
+
+def test_a_wrong_archive_is_a_failure_and_not_a_task_without_data(
+    without_data: tuple[Workspace, str], tmp_path: Path
+) -> None:
+    workspace = without_data[0].copy(tmp_path / "study")
+    workspace.edit("params.yaml", "url: null, md5: null", f"url: null, md5: {'0' * 32}")
+    incoming = workspace.path / "data/incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
+    (incoming / "lost.tar").write_bytes(b"another archive")
+    done = workspace.context_fbr("grid", "run", expect=1)
+    assert "raw@lost failed or lacks its input" in done.stderr
+    assert "its md5 is" in done.stdout + done.stderr
+    assert "lost: skipped" not in done.stdout
+    assert (workspace.path / "metrics/blobs/summary.json").exists()
+
+
+def test_a_task_without_data_that_is_asked_for_by_name_is_a_failure(
+    without_data: tuple[Workspace, str], tmp_path: Path
+) -> None:
+    workspace = without_data[0].copy(tmp_path / "study")
+    done = workspace.context_fbr("grid", "run", "--tasks", "lost", expect=1)
+    assert "raw@lost failed or lacks its input" in done.stderr
 
 
 def test_mri_with_three_labels_runs_by_its_block_alone(without_data: tuple[Workspace, str]) -> None:

@@ -28,8 +28,8 @@ class Curves:
 
 def read_curves(task: str = "spheres") -> Curves:
     """Read the committed results of the published networks."""
-    rows = pd.read_csv(ROOT / "metrics" / "cases.csv").query("task == @task").dropna(subset=["seed"])
-    cells = pd.read_csv(ROOT / "metrics" / "cells.csv").query("task == @task")
+    rows = pd.read_csv(ROOT / "metrics" / task / "cases.csv").query("task == @task").dropna(subset=["seed"])
+    cells = pd.read_csv(ROOT / "metrics" / task / "cells.csv").query("task == @task")
     scores, ranges = {}, {}
     for (model, size), own in rows[rows["model"].isin(PUBLISHED)].groupby(["model", "patch_size"]):
         tables = {name: own.pivot_table(index="seed", columns="filename", values=name) for name in SCORES}

@@ -24,6 +24,21 @@ def training_ranges(ratios: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return ratios.groupby(keys, sort=False)["foreground_ratio"].agg(low="min", high="max").reset_index()
 
 
+def shown_model(ratios: pd.DataFrame) -> str:
+    """Return the network whose training patches figures show: the first of those with most patch sizes.
+
+    Networks draw the same patches, but those with a supervised core record the ratios of the core.
+    """
+    sizes = ratios.groupby("model", sort=False)["patch_size"].nunique()
+    return str(sizes.idxmax())
+
+
+def shown_ranges(ratios: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return `training_ranges` of the network that figures show; no rows without training patches."""
+    shown = ratios[ratios["model"] == shown_model(ratios)] if len(ratios) else ratios
+    return training_ranges(shown, keys)
+
+
 def assign_range_group(evidence: Evidence) -> pd.DataFrame:
     """Return the scores with the column `group`, the place in the range of (task, model, patch size).
 

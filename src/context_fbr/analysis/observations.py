@@ -1,7 +1,7 @@
 """Test scores, training foreground ratios and convergence, from this study or the published one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -28,6 +28,12 @@ class Evidence:
     windows: pd.DataFrame | None = None
     """As `scores` without the baselines, one row a test case and inference window, and its edge in voxels as
     column `window`; None if only one window was scored."""
+
+    def of_task(self, task: str) -> "Evidence":
+        """Return the evidence of one task."""
+        windows = None if self.windows is None else self.windows[self.windows["task"] == task]
+        scores, ratios = (frame[frame["task"] == task] for frame in (self.scores, self.ratios))
+        return replace(self, scores=scores, ratios=ratios, windows=windows)
 
     @property
     def cells(self) -> pd.DataFrame:

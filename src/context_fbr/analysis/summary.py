@@ -126,15 +126,18 @@ def tree_of(summary: pd.DataFrame) -> dict[str, Any]:
 
 
 def headline(summary: pd.DataFrame) -> dict[str, Any]:
-    """Return the numbers that summarise the study: mean Dice of each network at each patch size.
+    """Return the numbers that summarise each task: mean Dice of each network at each patch size.
 
     Also the number of cells that have not converged, which limits the trust in the others.
     """
-    tree: dict[str, Any] = {"cells_not_converged": int(summary["not_converged"].sum())}
+    tree: dict[str, Any] = {
+        str(task): {"cells_not_converged": int(rows["not_converged"].sum())}
+        for task, rows in summary.groupby("task", sort=False)
+    }
     networks = summary[summary["patch_size"] != ALL_SIZES]
     for (task, model), rows in networks.groupby(["task", "model"], sort=False):
         sizes = rows.sort_values("patch_size")
-        tree.setdefault(str(task), {})[str(model)] = {
+        tree[str(task)][str(model)] = {
             f"dice_{row.patch_size}": number(row.dice_mean) for row in sizes.itertuples()
         }
     return tree

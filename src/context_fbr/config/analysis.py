@@ -11,6 +11,8 @@ from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document, Section
 from context_fbr.config.grid import StudyCells
 from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.raw.source import Raw, read_raw
+from context_fbr.config.training import SlidingWindow
 from context_fbr.core.errors import UserError
 
 
@@ -122,15 +124,53 @@ class Regression(Section):
 
 @dataclass(frozen=True)
 class AnalyzeConfig:
-    """Everything that the stage `analyze` reads: its `params` in dvc.yaml."""
+    """Everything that the stage `analyze` reads for a task: its `params` in dvc.yaml."""
+
+    task: str
+    cells: tuple[Cell, ...]
+    """Of the task."""
+    tasks: tuple[str, ...]
+    """Every task of the study that has cells."""
+    analysis: Analysis
+    raw: Raw
+    """Of the task: the ideal observer of a generated task follows from it."""
+    overlap: float
+    """Of neighbouring windows of inference."""
+
+    @classmethod
+    def read(cls, document: Document, task: str) -> "AnalyzeConfig":
+        """Validate it; errors as in `cells_of`."""
+        study_cells = StudyCells.read(document)
+        cells = cells_of(document, study_cells, task)
+        analysis = document.section(("analysis",), Analysis)
+        overlap = document.section(("sliding_window",), SlidingWindow).overlap
+        return cls(task, cells, study_cells.tasks, analysis, read_raw(document, task), overlap)
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Everything that the stage `compare` reads: its `params` in dvc.yaml."""
 
     study_cells: StudyCells
     analysis: Analysis
 
     @classmethod
-    def read(cls, document: Document) -> "AnalyzeConfig":
+    def read(cls, document: Document) -> "CompareConfig":
         """Validate it; errors as in `Document.section`."""
         return cls(StudyCells.read(document), document.section(("analysis",), Analysis))
+
+
+def cells_of(document: Document, study_cells: StudyCells, task: str) -> tuple[Cell, ...]:
+    """Return the cells of a task.
+
+    Raises:
+        UserError: if it has none.
+    """
+    cells = tuple(cell for cell in study_cells.cells if cell.task == task)
+    if not cells:
+        text = f"lacks {task!r}; {suggestion(task, study_cells.tasks)}"
+        raise UserError(document.problem(("grid", "tasks"), text))
+    return cells
 
 
 @dataclass(frozen=True)
@@ -144,14 +184,6 @@ class OverlayConfig:
 
     @classmethod
     def read(cls, document: Document, task: str) -> "OverlayConfig":
-        """Validate it.
-
-        Raises:
-            UserError: as `Document.section`, and if the task has no cells.
-        """
-        study_cells = StudyCells.read(document)
-        cells = tuple(cell for cell in study_cells.cells if cell.task == task)
-        if not cells:
-            text = f"lacks {task!r}; {suggestion(task, study_cells.tasks)}"
-            raise UserError(document.problem(("grid", "tasks"), text))
+        """Validate it; errors as in `Document.section` and `cells_of`."""
+        cells = cells_of(document, StudyCells.read(document), task)
         return cls(cells, document.section(("tasks", task, "prepare"), Prepare).window)

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from context_fbr.analysis.display_names import name_of
+from context_fbr.analysis.foreground_ranges import shown_model
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.results import CONFIG_COLUMNS
 from context_fbr.figures.style import (
@@ -36,7 +37,7 @@ def case_scores(evidence: Evidence) -> pd.DataFrame:
 def ratio_histogram(evidence: Evidence) -> pd.DataFrame:
     """Return the share of training patches by foreground ratio for each task and patch size, seeds pooled.
 
-    Networks draw the same patches, so the first network's are counted. Bins are even on a logarithmic axis
+    The patches counted are those of one network, see `shown_model`. Bins are even on a logarithmic axis
     that begins just below the smallest test case; the first bin holds all smaller ratios, `empty` the
     share without any foreground.
     """
@@ -45,8 +46,9 @@ def ratio_histogram(evidence: Evidence) -> pd.DataFrame:
         tests = evidence.scores.loc[evidence.scores["task"] == task, "fg_ratio"]
         first = axis_start(tests)
         edges = np.concatenate([[0.0], np.geomspace(first, 1, BINS + 1)])
-        for size, rows in of_task.groupby("patch_size"):
-            values = rows.loc[rows["model"] == rows["model"].iloc[0], "foreground_ratio"].to_numpy(float)
+        shown = of_task[of_task["model"] == shown_model(of_task)]
+        for size, rows in shown.groupby("patch_size"):
+            values = rows["foreground_ratio"].to_numpy(float)
             counts, _ = np.histogram(values, bins=edges)
             frames.append(
                 pd.DataFrame(

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from context_fbr.analysis.foreground_ranges import assign_range_group
+from context_fbr.analysis.foreground_ranges import assign_range_group, shown_model
 from context_fbr.analysis.observations import Evidence
 from context_fbr.figures.style import COLOURS, RATIO_LABEL, axis_start, drawing, log_ratio_axis, png, subplots
 
@@ -14,8 +14,9 @@ def training_ranges(evidence: Evidence, task: str) -> tuple[pd.DataFrame, bytes]
     """
     rows = assign_range_group(evidence)
     rows = rows[(rows["task"] == task) & rows["seed"].notna()]
-    model = rows["model"].iloc[0]  # networks draw the same patches
-    ratios = evidence.ratios[(evidence.ratios["task"] == task) & (evidence.ratios["model"] == model)]
+    ratios = evidence.ratios[evidence.ratios["task"] == task]
+    model = shown_model(ratios)
+    ratios = ratios[ratios["model"] == model]
     table = []
     for size, own in ratios.groupby("patch_size"):
         tests = rows[(rows["model"] == model) & (rows["patch_size"] == size)]

@@ -39,7 +39,7 @@ def lost(
     """
     for path in (CASES, CELLS):
         if path in after.missing and path not in before.missing:
-            yield (f"{path} is gone",)
+            yield (f"{path} is gone, of every task",)
     if not any(c.patch_size is not None for c in configurations):
         empty = [Name(side) for side, found in ((base, before), (head, after)) if not found.cells]
         reason = "no network with its patch size is on both sides"

@@ -14,7 +14,8 @@ from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import DESIGN, SCORES
 from context_fbr_tools.diff.snapshot import Snapshot
 
-CASES, CELLS = "metrics/cases.csv", "metrics/cells.csv"
+CASES, CELLS = "cases.csv", "cells.csv"
+"""Tables of each task, see `Snapshot.tables`."""
 COLUMNS = [*CELL_COLUMNS, *SCORES]
 VALIDATION = ["best_validation_dice", "last_validation_change"]
 
@@ -24,11 +25,11 @@ class Results:
     """Results of a snapshot."""
 
     scores: pd.DataFrame
-    """As metrics/cases.csv; without rows if there is none."""
+    """As metrics/TASK/cases.csv, of all tasks; without rows if there is none."""
     converged: dict[Cell, bool]
     """Cells of which it is known."""
     missing: tuple[str, ...]
-    """Files that this snapshot lacks."""
+    """Tables that this snapshot has of no task."""
 
     @property
     def cells(self) -> list[Cell]:
@@ -56,14 +57,21 @@ def read_results(snapshot: Snapshot, settings: Analysis) -> Results:
     return Results(cases, converged, missing)
 
 
-def _table(snapshot: Snapshot, path: str, columns: list[str]) -> pd.DataFrame | None:
-    """Read a table of any version; None if the snapshot has none; errors as in `read_results`."""
-    text = snapshot.text(path)
-    if text is None:
-        return None
+def _table(snapshot: Snapshot, name: str, columns: list[str]) -> pd.DataFrame | None:
+    """Read a table of every task; None if the snapshot has none; errors as in `read_results`."""
+    frames = [
+        _read(snapshot, path, text, columns)
+        for path in snapshot.tables(name)
+        if (text := snapshot.text(path)) is not None
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else None
+
+
+def _read(snapshot: Snapshot, path: str, text: str, columns: list[str]) -> pd.DataFrame:
+    """Read a table of any version; errors as in `read_results`."""
     # Older commits have no designed cases.
     header = text[:MAX_HEADER].partition("\n")[0].strip().split(",")
-    design = [DESIGN.name] if path == CASES and DESIGN.name in header else []
+    design = [DESIGN.name] if path.endswith(f"/{CASES}") and DESIGN.name in header else []
     frame, problems = parse_table(text, [*columns, *design], lenient=True)
     keyless = ~frame["model"].map(is_baseline).astype(bool) & frame[["patch_size", "seed"]].isna().any(axis=1)
     problems += [f"{line}: a network without patch size or seed" for line in frame.index[keyless][:1]]
@@ -72,7 +80,11 @@ def _table(snapshot: Snapshot, path: str, columns: list[str]) -> pd.DataFrame | 
             f"{snapshot.place(path)}:{problems[0]}; it cannot be compared: it is damaged, or of another "
             "version of this project"
         )
-    return frame.reset_index(drop=True)
+    task = path.split("/")[1]
+    own = (
+        frame if task == path.rpartition("/")[2] else frame[frame["task"] == task]
+    )  # or two tables have a row
+    return own.reset_index(drop=True)
 
 
 def _cells(frame: pd.DataFrame) -> list[Cell]:

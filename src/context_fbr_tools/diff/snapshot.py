@@ -10,6 +10,7 @@ from context_fbr.core.errors import UserError
 from context_fbr.runtime import git
 
 WORKSPACE = "workspace"
+METRICS = "metrics"
 MOST_BYTES = 32 * 2**20
 """Of a file that is compared."""
 _HASH = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -50,6 +51,18 @@ class Snapshot:
         if int(size.stdout) > MOST_BYTES:
             raise UserError(f"{self.place(path)}: holds more than {MOST_BYTES:,} bytes")
         return _checked("cat-file", "blob", place)
+
+    def tables(self, name: str) -> list[str]:
+        """Return the paths metrics/TASK/NAME of all tasks; of a commit without any, metrics/NAME."""
+        if self.commit is None:
+            paths = [path.as_posix() for path in Path(METRICS).glob(f"*/{name}")]
+        else:
+            listed = _checked("ls-tree", "-r", "-z", "--name-only", self.commit, "--", f"{METRICS}/")
+            paths = [
+                path for path in listed.decode(errors="replace").split("\0") if path.endswith(f"/{name}")
+            ]
+        of_tasks = [path for path in paths if path.count("/") == 2 and path != f"{METRICS}/published/{name}"]
+        return sorted(of_tasks) or [f"{METRICS}/{name}"]
 
     def text(self, path: str) -> str | None:
         """As `read`, decoded."""

@@ -1,4 +1,4 @@
-"""Findings whose verdict differs between two snapshots, from metrics/findings.json."""
+"""Findings whose verdict differs between two snapshots, from the findings.json of each task."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from context_fbr.core import bounded
 from context_fbr_tools.diff.snapshot import Snapshot
 from context_fbr_tools.study.markdown_text import Line, Name
 
-FINDINGS = "metrics/findings.json"
+FINDINGS = "findings.json"
 Key = tuple[str, str]
 """Task and id."""
 
@@ -25,14 +25,20 @@ def changed_verdicts(base: Snapshot, head: Snapshot) -> Iterator[Line]:
 
 
 def _verdicts(snapshot: Snapshot) -> dict[Key, tuple[str, str]]:
-    try:
-        tree: Any = bounded.parse_json(snapshot.text(FINDINGS) or "{}")
-    except ValueError:
-        return {}
-    listed = tree.get("findings") if isinstance(tree, dict) else None
     found = {}
-    for entry in listed if isinstance(listed, list) else []:
-        match entry:
-            case {"task": str(task), "id": str(id_), "statement": str(statement), "verdict": str(verdict)}:
-                found[task, id_] = (statement, verdict)
+    for path in snapshot.tables(FINDINGS):
+        try:
+            tree: Any = bounded.parse_json(snapshot.text(path) or "{}")
+        except ValueError:
+            continue
+        listed = tree.get("findings") if isinstance(tree, dict) else None
+        for entry in listed if isinstance(listed, list) else []:
+            match entry:
+                case {
+                    "task": str(task),
+                    "id": str(id_),
+                    "statement": str(statement),
+                    "verdict": str(verdict),
+                }:
+                    found[task, id_] = (statement, verdict)
     return found

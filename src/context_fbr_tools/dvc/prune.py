@@ -20,6 +20,7 @@ WRITTEN = {
     "raw": ("data/raw/{}",),
     "prepare": ("data/prepared/{}",),
     "baseline": ("metrics/baselines/{}.csv",),
+    "analyze": ("metrics/{0}", "plots/{0}", "metrics/headline/{0}.json"),
     "overlay": ("plots/overlays/{}.csv", "plots/overlays/{}.png"),
 }
 """Outputs of a task's stages."""

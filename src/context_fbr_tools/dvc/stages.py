@@ -6,9 +6,9 @@ from context_fbr.config.cell import Cell
 
 CELL_STAGES = ("train", "evaluate")
 """Run once for each cell: `train@spheres-unet-32-1`, and `train_ARM@...` in an arm, see `Cell.stage`."""
-TASK_STAGES = ("raw", "prepare", "baseline", "overlay")
+TASK_STAGES = ("raw", "prepare", "baseline", "analyze", "overlay")
 """Run once for each task: `raw@spheres`."""
-STUDY_STAGES = ("code", "analyze", "paper")
+STUDY_STAGES = ("code", "compare", "paper")
 """Run once."""
 INPUT_STAGES = ("code", "raw", "prepare")
 """Write what cells read."""

@@ -63,8 +63,34 @@ def work(cell: Cell, study: Study) -> float:
     return float(patches * cell.patch_size**3 * cost)
 
 
-def measurements(cells: Sequence[Cell]) -> dict[Cell, float]:
-    """Return the seconds of the last training of the cells that metrics/provenance has.
+def by_task(cells: Sequence[Cell], tasks: Sequence[str]) -> list[Cell]:
+    """Return the cells task by task, as these are listed: the results of the first are there first."""
+    return sorted(cells, key=lambda cell: tasks.index(cell.task))
+
+
+def expected(cells: Sequence[Cell], trainings: Mapping[Cell, float], jobs: int) -> str:
+    """Return the time that cells will take, by the committed provenance of these or of other seeds.
+
+    Args:
+        cells: to compute.
+        trainings: seconds by cell, as of `measurements`.
+        jobs: cells at once.
+    """
+    evaluations = measurements(list(trainings), "evaluate")
+    of_seeds: dict[Cell, list[float]] = {}
+    for cell, seconds in trainings.items():
+        of_seeds.setdefault(_any_seed(cell), []).append(seconds + evaluations.get(cell, 0.0))
+    known = [statistics.median(of_seeds[_any_seed(cell)]) for cell in cells if _any_seed(cell) in of_seeds]
+    unknown = len(cells) - len(known)
+    if not known:
+        return "how long they take is not known, metrics/provenance has none of them"
+    minutes = max(sum(known) / jobs, max(known)) / 60
+    rest = f"; unknown for {unknown} of them" if unknown else ""
+    return f"about {minutes:.0f} min, {jobs} at once, by metrics/provenance{rest}"
+
+
+def measurements(cells: Sequence[Cell], stage: str = "train") -> dict[Cell, float]:
+    """Return the seconds of the last training of the cells that metrics/provenance has, or evaluation.
 
     A training that was resumed counts its last part only, so it does not count. A file that cannot be read
     is ignored: the order is not a reason to stop.
@@ -72,7 +98,7 @@ def measurements(cells: Sequence[Cell]) -> dict[Cell, float]:
     found: dict[Cell, float] = {}
     for cell in cells:
         try:
-            content = bounded.read_json(cell.provenance("train"))
+            content = bounded.read_json(cell.provenance(stage))
             seconds, resumed = float(content["seconds"]), content["resumed"]
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             continue

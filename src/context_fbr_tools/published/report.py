@@ -39,14 +39,16 @@ def _marked(finding: Finding) -> Finding:
 
 
 def write(evidence: Evidence, settings: Analysis, folder: Path, *, figures: bool) -> None:
-    """Write the aggregates into `folder`, and all other tables and figures of this study if asked to."""
+    """Write the aggregates into `folder`; if asked to, all other tables, and figures in a folder a task."""
     found = published_findings(evidence, settings)
     write_csv(folder / "ranges.csv", foreground_ranges.published_ranges(evidence))
     write_csv(folder / "networks.csv", tables.networks(evidence, settings))
     write_csv(folder / "detection.csv", tables.detection(evidence))
     write_csv(folder / "decomposition.csv", tables.decomposition(evidence))
     write_json(folder / "magnitudes.json", magnitudes(found))
-    if figures:
-        analyze.write_report(evidence, found, settings.confidence, folder, folder)
-    else:
-        analyze.write_tables(evidence, found, settings.confidence, folder)
+    means = analyze.write_tables(evidence, found, settings.confidence, folder)
+    if not figures:
+        return
+    write_csv(folder / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
+    for task in evidence.scores["task"].unique():
+        analyze.draw(evidence.of_task(task), means[means["task"] == task], folder / task)

@@ -18,7 +18,7 @@ AS_PUBLISHED = ("unet", "attention_unet", "unetr")
 
 def answer() -> str:
     """Return the table of norms, and a line for each question."""
-    cells = pd.read_csv(METRICS / "cells.csv").query("task == @TASK")
+    cells = pd.read_csv(METRICS / TASK / "cells.csv").query("task == @TASK")
     return "\n\n".join([_norms(cells), "\n".join(f"* {line}" for line in _lines(cells))])
 
 
@@ -39,7 +39,7 @@ def _norms(cells: pd.DataFrame) -> str:
 
 
 def _lines(cells: pd.DataFrame) -> Iterator[str]:
-    found = {f["id"]: f for f in _findings(METRICS) if f["task"] == TASK}
+    found = {f["id"]: f for f in _findings(METRICS / TASK) if f["task"] == TASK}
     published = pd.read_csv(METRICS / "published/networks.csv").query("task == @TASK").set_index("model")
     detection = pd.read_csv(METRICS / "published/detection.csv").query("task == @TASK")
 
@@ -55,7 +55,7 @@ def _lines(cells: pd.DataFrame) -> Iterator[str]:
         f"**Patch size.** UNet as published: {_text(slope)} Dice per doubling of the patch. What a larger "
         f"patch gains with instance norm, beyond batch norm: {_text(by_norm)} per doubling."
     )
-    windows = pd.read_csv(METRICS / "windows.csv").query("task == @TASK and patch_size == @smallest")
+    windows = pd.read_csv(METRICS / TASK / "windows.csv").query("task == @TASK and patch_size == @smallest")
     own = (
         windows[windows["model"] == "attention_unet"].astype({"window": str}).set_index("window")["dice_mean"]
     )

@@ -17,25 +17,25 @@ from context_fbr_tools.study import context_blocks, show
 from context_fbr_tools.study.answer import answer
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
-PUBLISHED = Path("metrics/published")
+METRICS, PUBLISHED, TASK = Path("metrics"), Path("metrics/published"), "spheres"
 MARKED = re.compile(r"^<!-- generated: (\w+) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
 
 
 def _results(number: int) -> str:
     """One of the tables that `context-fbr show --markdown` prints."""
-    blocks = show.render(Path("metrics"), markdown=True).split("\n\n")
+    blocks = show.render(METRICS, markdown=True).split("\n\n")
     return [block for block in blocks if block.startswith("|")][number]
 
 
 def _findings(folder: Path) -> str:
-    return show.findings_block(folder, "spheres")
+    return show.findings_block(folder, TASK)
 
 
 def _published() -> str:
     """Return what the published tables say about each network on spheres."""
-    spheres, level = "spheres", "5-9"
+    level = "5-9"
     tables = [pd.read_csv(PUBLISHED / f"{name}.csv") for name in ("networks", "decomposition", "detection")]
-    networks, shares, detection = (frame[frame["task"] == spheres] for frame in tables)
+    networks, shares, detection = (frame[frame["task"] == TASK] for frame in tables)
     head = [
         "network",
         "slope of Dice per doubling of the patch",
@@ -127,11 +127,11 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "context_parts": context_blocks.context_parts,
     "published_recipe": context_blocks.published_recipe,
     "results": lambda: _results(0),
-    "findings": lambda: _findings(Path("metrics")),
+    "findings": lambda: _findings(METRICS / TASK),
     "published": _published,
     "published_findings": lambda: _findings(PUBLISHED),
     "paper_cells": lambda: _results(-1),
-    "scores": lambda: show.scores_table(Path("metrics"), markdown=True),
+    "scores": lambda: show.scores_table(METRICS, markdown=True),
     "score_columns": _score_columns,
     "coverage": _coverage,
     "designed_coverage": _designed_coverage,

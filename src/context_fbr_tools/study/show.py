@@ -16,6 +16,9 @@ from context_fbr.core import bounded
 from context_fbr.core.errors import UserError
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
+PUBLISHED, COMPARE = "published", "compare"
+"""Folders of metrics/ with findings that are of no task of this study, and of several."""
+
 
 def render(folder: Path, markdown: bool, width: int | None = None) -> str:
     """Return mean Dice by network and patch size with intervals, and the findings, of the tables in `folder`.
@@ -23,20 +26,53 @@ def render(folder: Path, markdown: bool, width: int | None = None) -> str:
     On a terminal the best patch size of each network comes first, and other scores stand beside Dice.
 
     Args:
-        folder: of summary.json and findings.json, perhaps of differences.csv and paper_means.csv.
+        folder: see `task_folders`; paper_means.csv may be in it.
         markdown: as in the README, without the best patch sizes.
         width: of the terminal, as in `text_tables.table`.
 
     Raises:
         UserError: if the tables are missing or damaged.
     """
+    blocks: list[str] = []
+    shown: list[str] = []
+    for of_task in task_folders(folder):
+        tasks, found = _of_tasks(of_task, markdown, width)
+        shown, blocks = [*shown, *tasks], [*blocks, *found]
+    with _of_this_version(folder):
+        paper = folder / "paper_means.csv"
+        head, *known_cells = _paper(paper) if paper.is_file() else [()]
+        cells = [row for row in known_cells if row[0] in shown]  # not beside another study
+        if cells:
+            if not markdown:
+                blocks.append("cells of the paper profile beside the published runs: mean test Dice")
+            blocks.append(table([head, *cells], markdown, width))
+        return "\n\n".join(blocks)
+
+
+def task_folders(folder: Path) -> list[Path]:
+    """Return the folders with a summary.json: this one, or its folders of tasks, by name.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if (folder / "summary.json").is_file():
+        return [folder]
+    found = sorted(path.parent for path in folder.glob("*/summary.json") if path.parent.name != PUBLISHED)
+    if not found:
+        path = folder / "TASK" / "summary.json"
+        raise UserError(f"{path}: not found; run `dvc repro`, or name the folder that holds it")
+    return found
+
+
+def _of_tasks(folder: Path, markdown: bool, width: int | None) -> tuple[list[str], list[str]]:
+    """Return the tasks of a folder, and the blocks of text on them."""
     summary = _read(folder / "summary.json")
-    findings = _read(folder / "findings.json")
     with _of_this_version(folder):
         blocks = []
-        level = findings["confidence"]
         differences = [] if markdown else _differences(folder / "differences.csv")
         for task, models in summary.items():
+            findings = _findings_of(folder, task)
+            level = findings["confidence"]
             if not markdown:
                 blocks.append(f"{task}: the patch size with the best mean test Dice")
                 blocks.append(table(_best(task, models, differences), markdown, width))
@@ -47,15 +83,19 @@ def render(folder: Path, markdown: bool, width: int | None = None) -> str:
             if not markdown and len(rows := _scores(models)) > 1:
                 blocks.append(f"{task}: means of other scores, by patch size")
                 blocks.append(table(rows, markdown, width))
-            blocks += _findings(findings, task, markdown, width)
-        paper = folder / "paper_means.csv"
-        head, *known_cells = _paper(paper) if paper.is_file() else [()]
-        cells = [row for row in known_cells if row[0] in summary]  # not beside another study
-        if cells:
-            if not markdown:
-                blocks.append("cells of the paper profile beside the published runs: mean test Dice")
-            blocks.append(table([head, *cells], markdown, width))
-        return "\n\n".join(blocks)
+            blocks += _findings(findings, markdown, width)
+        return [*summary], blocks
+
+
+def _findings_of(folder: Path, task: str) -> dict[str, Any]:
+    """Return findings.json of a folder for a task, with the findings that compare it with other tasks."""
+    paths = [folder / "findings.json", folder.parent / COMPARE / "findings.json"]
+    trees = [_read(path) for path in paths[: 1 + paths[1].is_file()]]
+    kinds = {
+        kind: {entry["id"]: entry for tree in trees for entry in tree[kind] if entry["task"] == task}
+        for kind in ("findings", "not_asked")
+    }
+    return trees[0] | {kind: [*entries.values()] for kind, entries in kinds.items()}
 
 
 @contextmanager
@@ -102,8 +142,9 @@ SCORES = {
 def scores_table(folder: Path, markdown: bool) -> str:
     """Return the table of mean scores of all tasks, beside Dice; errors as in `render`."""
     rows: list[Row] = [("task", *_scores({})[0])]
-    for task, models in _read(folder / "summary.json").items():
-        rows += [(task, *row) for row in _scores(models)[1:]]
+    for of_task in task_folders(folder):
+        for task, models in _read(of_task / "summary.json").items():
+            rows += [(task, *row) for row in _scores(models)[1:]]
     return table(rows, markdown)
 
 
@@ -166,25 +207,26 @@ def _dice(leaf: dict[str, Any]) -> str:
 def findings_block(folder: Path, task: str) -> str:
     """Return a task's findings as Markdown, and a line with those that could not be asked.
 
+    Args:
+        folder: of findings.json: of the task, or of the published results.
+        task: of the findings.
+
     Raises:
         UserError: if findings.json is missing or damaged.
     """
-    tree = _read(folder / "findings.json")
     with _of_this_version(folder):
-        return "\n\n".join(_findings(tree, task, markdown=True, width=None))
+        return "\n\n".join(_findings(_findings_of(folder, task), markdown=True, width=None))
 
 
-def _findings(tree: dict[str, Any], task: str, markdown: bool, width: int | None) -> list[str]:
+def _findings(tree: dict[str, Any], markdown: bool, width: int | None) -> list[str]:
     """Return the table of a task's findings, and a line of those not asked; an empty column is left out."""
     rows: list[Row] = [("statement", "magnitude", "surface Dice", "published", "verdict")]
-    for finding in (finding for finding in tree["findings"] if finding["task"] == task):
+    for finding in tree["findings"]:
         magnitudes = [_magnitude(finding, prefix) for prefix in ("", "surface_", "published_")]
         role = "primary: " if finding["role"] == PRIMARY else ""
         rows.append((role + finding["statement"], *magnitudes, _verdict(finding, tree["confidence"])))
     columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
-    absent = [
-        f"{finding['id']} ({finding['reason']})" for finding in tree["not_asked"] if finding["task"] == task
-    ]
+    absent = [f"{finding['id']} ({finding['reason']})" for finding in tree["not_asked"]]
     blocks = [table(list(zip(*columns, strict=True)), markdown, width)] if columns else []
     return blocks + ([f"Not asked: {', '.join(absent)}."] if absent else [])
 

@@ -22,7 +22,7 @@ from context_fbr.training.history import Epoch
 from context_fbr.training.tracking import NullTracker
 from context_fbr_tools import cli
 from context_fbr_tools.dvc import process
-from context_fbr_tools.grid import gpus, local, log_lines, order
+from context_fbr_tools.grid import gpus, log_lines, order, pool
 from context_fbr_tools.grid.board import Board
 from context_fbr_tools.grid.table import Row, State, clock, table, visible
 from context_fbr_tools.study import select_cells
@@ -434,7 +434,7 @@ def test_cells_get_the_devices_and_one_that_fails_does_not_stop_the_others(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", STANDS_FOR_DVC))
     cells = [Cell(task, "unet", 16, 1) for task in ("a", "b", "c")]
-    outcomes = local.run_cells(cells, 1, {"CONTEXT_FBR_DEVICE": "cuda:0,cuda:1"})
+    outcomes = pool.run_cells(cells, 1, {"CONTEXT_FBR_DEVICE": "cuda:0,cuda:1"})
     log = Path(".dvc/tmp/context-fbr/logs/b-unet-16-1.log")
     assert [(outcome.cell, outcome.state, outcome.problem) for outcome in outcomes] == [
         (cells[0], State.DONE, None),
@@ -442,6 +442,51 @@ def test_cells_get_the_devices_and_one_that_fails_does_not_stop_the_others(
         (cells[2], State.DONE, None),
     ]
     assert log.read_text() == "cuda:0,cuda:1\nerror: no cell\n"
+
+
+FOLLOWS = """
+import sys
+print(sys.argv[-2:])
+with open("calls", "a") as file:
+    print(*sys.argv[-2:], file=file)
+sys.exit("train@b-unet-16-2" in sys.argv[-2])
+"""
+
+
+def test_a_task_is_analysed_as_soon_as_its_last_cell_has_ended_and_not_if_one_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", FOLLOWS))
+    cells = [Cell(task, "unet", 16, seed) for task in ("a", "b", "c") for seed in (1, 2)]
+    pool.run_cells(cells, 1, {}, ("analyze", "overlay"))
+    calls = Path("calls").read_text().splitlines()
+    assert [call for call in calls if "analyze" in call] == ["analyze@a overlay@a", "analyze@c overlay@c"]
+    assert calls.index("analyze@a overlay@a") == 2  # before the first cell of the next task
+    assert calls[-1] == "analyze@c overlay@c"
+    said = capsys.readouterr().out
+    assert ["a: " in said, "b: its results" in said, "c: its results" in said] == [True, False, True]
+
+
+def test_cells_start_task_by_task_and_the_longest_of_each_first(study: Study) -> None:
+    cells = [Cell(task, "unet", size, 1) for size in (16, 48) for task in ("b", "a")]
+    assert [(cell.task, cell.patch_size) for cell in order.by_task(cells, ("a", "b"))] == [
+        ("a", 16), ("a", 48), ("b", 16), ("b", 48),
+    ]  # fmt: skip
+
+
+def test_the_expected_time_counts_trainings_and_evaluations_by_other_seeds_too_and_names_the_unknown(
+    study: Study,
+) -> None:
+    other, unknown = Cell("spheres", "unet", 32, 2), Cell("spheres", "unet", 48, 1)
+    path = UNET.provenance("evaluate")
+    path.parent.mkdir(parents=True)
+    path.write_text('{"seconds": 60, "resumed": false}')
+    text = order.expected([UNET, other, unknown], {UNET: 300.0}, 2)  # 2 x 360 s on 2 places
+    assert text.startswith("about 6 min, 2 at once")
+    assert "unknown for 1 of them" in text
+    assert order.expected([UNET], {UNET: 300.0}, 2).startswith("about 6 min")  # one cell has one place
+    assert "not known" in order.expected([unknown], {UNET: 300.0}, 2)
 
 
 # All of it

@@ -24,7 +24,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "t": {"small_slope": {"estimate": -0.001, "low": -0.006, "high": 0.005, "statistic": "slope"}}
     }
     found = findings(study(), SETTINGS, published)
-    analyze.write_report(study(), found, SETTINGS.confidence, made / "metrics", made / "plots")
+    analyze.write_tables(study(), found, SETTINGS.confidence, made / "metrics")
     return made / "metrics"
 
 
@@ -47,7 +47,7 @@ def test_each_network_has_a_row_each_patch_size_a_column_and_baselines_stand_bes
     assert "-0.001 [-0.006, +0.005]" in slope
     assert sum(line.startswith("primary: ") for line in lines) == 2
     (absent,) = [line for line in lines if line.startswith("Not asked: ")]
-    assert "wide_range (no task t_wide)" in absent
+    assert "modern_recipe (no model with a modern recipe)" in absent
     assert "surface Dice" not in "".join(lines).replace("no surface Dice", "")  # a column without any value
 
 

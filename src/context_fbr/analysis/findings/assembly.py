@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any
 
 from context_fbr.analysis.confidence_intervals import NOT_DECIDED, UNDEFINED, Interval, Term, interval
-from context_fbr.analysis.findings.exploratory import WIDE, exploratory
+from context_fbr.analysis.findings.across_tasks import across_tasks, is_widened
+from context_fbr.analysis.findings.exploratory import exploratory
 from context_fbr.analysis.findings.finding import Finding, Findings, NotAsked, PartFinding
 from context_fbr.analysis.findings.holm import adjusted, p_value, step_down
 from context_fbr.analysis.findings.hypothesis import PRIMARY, SURFACE, Evaluate, Hypothesis
@@ -29,7 +30,7 @@ Published = Mapping[str, Mapping[str, Any]]
 def findings(
     evidence: Evidence, settings: Analysis, published: Mapping[str, Published] | None = None
 ) -> Findings:
-    """Ask every hypothesis of every task.
+    """Ask every hypothesis of every task that needs no other task.
 
     Args:
         evidence: of this study, or of the published one.
@@ -37,6 +38,11 @@ def findings(
         published: magnitudes by task and hypothesis, of metrics/published/magnitudes.json.
     """
     return decide(_hypotheses(evidence, settings), evidence, settings.confidence, published)
+
+
+def findings_across(evidence: Evidence, settings: Analysis) -> Findings:
+    """Ask every hypothesis that needs two of the tasks."""
+    return decide(_hypotheses_across(evidence, settings), evidence, settings.confidence)
 
 
 def decide(
@@ -70,7 +76,9 @@ def decide(
 
 def verdicts(evidence: Evidence, settings: Analysis) -> dict[tuple[str, str], str]:
     """Return the verdict by task and hypothesis, of those that can be asked, and nothing else: faster."""
-    return verdicts_of(_hypotheses(evidence, settings), evidence, settings.confidence)
+    both = (_hypotheses(evidence, settings), _hypotheses_across(evidence, settings))
+    alone, across = (verdicts_of(by_task, evidence, settings.confidence) for by_task in both)
+    return alone | across
 
 
 def verdicts_of(
@@ -89,10 +97,16 @@ def _hypotheses(evidence: Evidence, settings: Analysis) -> dict[str, list[Hypoth
     """Return the hypotheses by task; a wide task is an arm of the task that it widens, without its own."""
     by_name = {task.name: task for task in tasks(evidence, settings)}
     return {
-        name: [*primary(task), *exploratory(task, by_name.get(name + WIDE))]
+        name: [*primary(task), *exploratory(task)]
         for name, task in by_name.items()
-        if not (name.endswith(WIDE) and name.removesuffix(WIDE) in by_name)
+        if not is_widened(name, by_name)
     }
+
+
+def _hypotheses_across(evidence: Evidence, settings: Analysis) -> dict[str, list[Hypothesis]]:
+    """Return the hypotheses that need two tasks, by the task that they are of."""
+    by_name = {task.name: task for task in tasks(evidence, settings)}
+    return {name: across_tasks(task, by_name) for name, task in by_name.items()}
 
 
 def _evaluate(task: str, evidence: Evidence) -> Evaluate:

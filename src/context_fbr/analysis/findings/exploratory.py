@@ -1,10 +1,9 @@
-"""The exploratory hypotheses, at most seven a task. Holm's correction is over those that can be asked."""
+"""The exploratory hypotheses, at most six a task. Holm's correction is over those that can be asked."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from context_fbr.analysis.confidence_intervals import Term
 from context_fbr.analysis.display_names import name_of
@@ -22,21 +21,13 @@ from context_fbr.analysis.findings.task_scores import TaskScores, enough, listed
 
 REFERENCE = "unet"
 """The published network with batch norm."""
-WIDE = "_wide"
-"""Ending of the task in which nothing but the training radii is wider."""
 
 
-def exploratory(task: TaskScores, wide: TaskScores | None) -> list[Hypothesis]:
-    """Return all of a task.
-
-    Args:
-        task: whose scores are asked.
-        wide: the task of the same name with the ending `WIDE`, if there is one.
-    """
+def exploratory(task: TaskScores) -> list[Hypothesis]:
+    """Return all of a task."""
     return [
         _slope_by_norm(task),
         _small_slope(task),
-        _wide_range(task, wide),
         _window(task),
         _small_objects(task),
         _surface(task),
@@ -94,45 +85,6 @@ def slope(task: TaskScores, model: str, sizes: Sequence[int]) -> list[Term]:
     x -= x.mean()
     weights = x / (x**2).sum()
     return [Term(float(w), task.of(model, size)) for w, size in zip(weights, sizes, strict=True)]
-
-
-def _wide_range(task: TaskScores, wide: TaskScores | None) -> Hypothesis:
-    statement = "A wide range of training radii makes networks robust outside of the narrow range"
-    if wide is None:
-        reason = f"no task {task.name}{WIDE}"
-        return Hypothesis("wide_range", EXPLORATORY, statement, "", missing=reason)
-    terms: list[Term] = []
-    cells: list[str] = []
-    for model in (model for model in task.models if model in wide.models):
-        for size in task.sizes(model):
-            narrow = task.group(model, size, "below", "above")
-            ratios = task.grouped[(task.grouped["model"] == model) & (task.grouped["patch_size"] == size)]
-            rows = wide.of(model, size)
-            if len(ratios):
-                low, high = ratios[["low", "high"]].iloc[0]
-                rows = rows[(rows["fg_ratio"] <= low) | (rows["fg_ratio"] >= high)]
-            if len(rows) and enough(narrow, rows):
-                terms += [Term(1, _other_cases(rows, narrow)), Term(-1, narrow)]
-                cells.append(f"{name_of(model)} {listed([size])}")
-    missing = "" if terms else "no patch size has test cases outside of the narrow range in both tasks"
-    return Hypothesis(
-        "wide_range",
-        EXPLORATORY,
-        statement,
-        f"mean Dice of {wide.name} minus {task.name} on test cases outside of the range of {task.name}, "
-        f"mean of {'; '.join(cells)}; robust: above 0",
-        scaled(terms, 1 / max(1, len(cells))),
-        missing=missing,
-    )
-
-
-def _other_cases(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """Name each case after the case of the other task if it is the same volume, else after its own task."""
-    ratios = others.groupby("filename")["fg_ratio"].first()
-    task = str(rows["task"].iloc[0])
-    base = rows["filename"].str.replace(task, task.removesuffix(WIDE), n=1, regex=False)
-    same = base.map(ratios).eq(rows["fg_ratio"])
-    return rows.assign(filename=base.where(same, task + ": " + rows["filename"]))
 
 
 def _window(task: TaskScores) -> Hypothesis:

@@ -88,9 +88,8 @@ class TwinsRaw(Section):
             if least <= self.radius[1]:
                 text = f"a shell at {least} would be inside of a ball of radius {self.radius[1]}"
                 raise InconsistentError(f"{name}.distance", text)
-            # The diagonal of the cube that centres are drawn from.
             apart = 2 * (most + self.thickness)
-            if apart > 3**0.5 * (self.edge - 2 * self.radius[1] - 3):
+            if apart > 3**0.5 * (self.edge - 2 * self.radius[1] - 3):  # the diagonal of the cube of centres
                 text = f"two balls that are {apart} voxels apart do not fit a cube of edge {self.edge}"
                 raise InconsistentError(f"{name}.distance", text)
         if any(self.variants.model_dump().values()):
@@ -101,4 +100,7 @@ class TwinsRaw(Section):
                 if count > each:
                     text = f"{count} is more than test.per_distance, {each}"
                     raise InconsistentError(f"variants.{name}", text)
+        if self.variants.exchanged and self.shells.foreground == self.shells.distractor:
+            text = "equal shells cannot be exchanged; set it to 0, or change shells"
+            raise InconsistentError("variants.exchanged", text)
         return self

@@ -1,6 +1,7 @@
 """Dice and hit - false against the needed distance, a line for each patch size, beside the ideal observer."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -75,7 +76,7 @@ def _lines(name: str) -> str:
     return name.replace(", ", "\n", 1)
 
 
-def _style(number: int) -> dict[str, object]:
+def _style(number: int) -> dict[str, Any]:
     """Colour, marker and dashes of the n-th patch size (from 0)."""
     return {
         "color": COLOURS[number % len(COLOURS)],

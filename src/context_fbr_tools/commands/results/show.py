@@ -16,7 +16,7 @@ def add_parser(line: CommandLine) -> None:
         type=Path,
         default=Path("metrics"),
         metavar="DIR",
-        help="folder of summary.json and findings.json (default: metrics)",
+        help="folder of the results, of one task (metrics/spheres) or of all (default: metrics)",
     )
     command.add_argument("--markdown", action="store_true", help="as in the README")
 
