@@ -13,7 +13,7 @@ from context_fbr.analysis.display_names import name_of
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import CELL_SCHEMA
-from context_fbr_tools.study import show
+from context_fbr_tools.study import context_blocks, show
 from context_fbr_tools.study.answer import answer
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
@@ -122,6 +122,10 @@ def _mutants() -> str:
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "answer": answer,
+    "context": context_blocks.context,
+    "context_findings": context_blocks.context_findings,
+    "context_parts": context_blocks.context_parts,
+    "published_recipe": context_blocks.published_recipe,
     "results": lambda: _results(0),
     "findings": lambda: _findings(METRICS / TASK),
     "published": _published,

@@ -35,7 +35,11 @@ def core_cells(scores: pd.DataFrame, cores: Sequence[Core]) -> pd.DataFrame:
     rows = scores[scores["seed"].notna()]
     rows = rows.assign(
         network=rows["model"].map(lambda model: networks.get(model, model)),
-        core=rows["model"].map(edges).fillna(rows["patch_size"]).astype("int64"),
+        core=rows["model"]
+        .map(edges)
+        .astype("float64")
+        .fillna(rows["patch_size"].astype("float64"))
+        .astype("int64"),
     )
     if FALSE in rows:
         rows[CONTEXT] = rows[HIT].astype(float) - rows[FALSE].astype(float)

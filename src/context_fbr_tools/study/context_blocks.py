@@ -1,0 +1,130 @@
+"""Blocks of README.md and docs/context.md about context and foreground ratio, from metrics/compare."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from context_fbr.analysis.confidence_intervals import NOT_DECIDED, SUPPORTED
+from context_fbr.analysis.display_names import name_of
+from context_fbr.analysis.findings.context.exploratory import RECIPE
+from context_fbr.analysis.findings.hypothesis import CONTROL, PRIMARY
+from context_fbr.analysis.tables.context import ALL
+from context_fbr.analysis.tables.core_cells import CONTEXT
+from context_fbr_tools.study.text_tables import Row, interval_text, table
+
+METRICS, TASK, PLAIN = Path("metrics"), "twins", "spheres"
+FINDINGS = METRICS / "compare/context.json"
+ABSENT = "There are no results yet: run `dvc repro`."
+
+
+def context() -> str:
+    """Return two sentences for README.md: context at equal supervised voxels, where needed and where not."""
+    found = {(f["task"], f["id"]): f for f in _tree()["findings"]}
+    first = found.get((TASK, "context_at_equal_core"))
+    if first is None:
+        return ABSENT
+    dose, plain = found.get((TASK, "dose_response")), found.get((PLAIN, "no_context_needed"))
+    large, small = re.findall(r"patch (\d+) minus (\d+)", first["statistic"])[0]
+    grows = "" if dose is None else f"; that it adds more where the context is farther is {dose['verdict']}"
+    lines = [
+        f"**Context, at a fixed foreground ratio.** In the task `{TASK}` only a shell at a known distance "
+        "tells the right ball from an equal wrong one. With the same supervised voxels, windows of "
+        f"{large} instead of {small} voxels change *right ball found - wrong ball found* by {_text(first)} "
+        f"({_by_part(first)}){grows}."
+    ]
+    if plain is not None:
+        lines.append(
+            f"On `{PLAIN}`, where no context is needed, the same exchange changes Dice by {_text(plain)} "
+            f"(that this is little is {plain['verdict']})."
+        )
+    return " ".join(lines)
+
+
+def context_findings() -> str:
+    """Return a table of the findings of each task, and a line of those not asked."""
+    tree = _tree()
+    if not tree["findings"]:
+        return ABSENT
+    rows: list[Row] = [("task", "statement", "magnitude", "verdict")]
+    for finding in tree["findings"]:
+        role = f"{finding['role']}: " if finding["role"] in (PRIMARY, CONTROL) else ""
+        rows.append((finding["task"], role + finding["statement"], _text(finding), _verdict(finding)))
+    absent = [f"{f['id']} of {f['task']} ({f['reason']})" for f in tree["not_asked"]]
+    blocks = [table(rows, markdown=True)] + ([f"Not asked: {', '.join(absent)}."] if absent else [])
+    return "\n\n".join(blocks)
+
+
+def context_parts() -> str:
+    """Return the published difference of two patch sizes and its two parts, by task, network and score."""
+    path = METRICS / "compare/context_parts.csv"
+    if not path.exists():
+        return ABSENT
+    rows: list[Row] = [
+        ("task", "network", "score", "patch = core", "= context, at equal core", "+ ratio, at equal window")
+    ]
+    names = {"dice": "Dice", CONTEXT: "hit - false"}
+    keys = ["task", "network", "score", "small", "large"]
+    for (task, network, score, small, large), own in pd.read_csv(path).groupby(keys, sort=False):
+        parts = {
+            row.part: interval_text(row.difference, row.difference_low, row.difference_high, "+")
+            for row in own.itertuples()
+        }
+        values = (f"{large} - {small}: {parts['published']}", parts["context"], parts["ratio"])
+        rows.append((str(task), name_of(str(network)), names[str(score)], *values))
+    return table(rows, markdown=True) if len(rows) > 1 else ABSENT
+
+
+def published_recipe() -> str:
+    """Return hit - false by patch size of the published recipe, beside the task's recipe and the observer."""
+    path = METRICS / TASK / "context.csv"
+    if not path.exists():
+        return ABSENT
+    cells = pd.read_csv(path)
+    cells = cells[(cells["distance"] == ALL) & (cells["core"] == cells["patch_size"])]
+    rows: list[Row] = [("network", "patch", "hit - false", "ideal observer", "Dice", "ideal observer")]
+    for model in cells.loc[cells["model"].str.endswith(RECIPE), "model"].unique():
+        for name in (model.removesuffix(RECIPE), model):
+            for row in cells[cells["model"] == name].sort_values("patch_size").itertuples():
+                apart = interval_text(
+                    row.hit_minus_false, row.hit_minus_false_low, row.hit_minus_false_high, "+"
+                )
+                best = f"{row.observer_hit_minus_false:+.3f}"
+                dice = interval_text(row.dice, row.dice_low, row.dice_high)
+                rows.append(
+                    (name_of(name), str(row.patch_size), apart, best, dice, f"{row.observer_dice:.3f}")
+                )
+    return table(rows, markdown=True) if len(rows) > 1 else ABSENT
+
+
+def _tree() -> dict[str, Any]:
+    """Return context.json; without findings if it is not there."""
+    if not FINDINGS.exists():
+        return {"findings": [], "not_asked": []}
+    tree: dict[str, Any] = json.loads(FINDINGS.read_text())
+    return tree
+
+
+def _text(finding: dict[str, Any]) -> str:
+    return interval_text(finding["estimate"], finding["low"], finding["high"], "+")
+
+
+def _by_part(finding: dict[str, Any]) -> str:
+    """Return the verdict, and magnitude and verdict of each network."""
+    parts = [f"{part['name']} {_text(part)}, {part['verdict']}" for part in finding["parts"]]
+    return "; ".join([finding["verdict"], *parts])
+
+
+def _verdict(finding: dict[str, Any]) -> str:
+    """Return the verdict with what it depends on."""
+    remarks = [finding["reason"]] if finding["reason"] else []
+    if finding["verdict"] == NOT_DECIDED:
+        others = [part["name"] for part in finding["parts"] if part["verdict"] != SUPPORTED]
+        remarks += [f"not supported for {'; '.join(others)}"] if others else []
+    if finding["depends_on_case"]:
+        remarks.append(f"depends on one case, {finding['depends_on_case']}")
+    if finding["not_converged"]:
+        remarks.append(f"{finding['not_converged']} of {finding['cells']} cells not converged")
+    return "; ".join([finding["verdict"], *remarks])
