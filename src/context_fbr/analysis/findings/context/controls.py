@@ -18,7 +18,7 @@ from context_fbr.analysis.tables.core_cells import CONTEXT
 from context_fbr.analysis.tables.variants import REMOVED
 
 BLIND = ("per_voxel", "receptive_field_7")
-"""Models whose receptive field ends before the shells."""
+"""Models whose receptive field ends before the shells, but for the rims of balls with the nearest ones."""
 
 
 def controls(task: ContextScores, equal: ContextScores | None) -> list[Hypothesis]:
