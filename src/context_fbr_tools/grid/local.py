@@ -51,7 +51,7 @@ def run(
     of_cells = tuple(dict.fromkeys(cell.task for cell in cells))
     refuse_to_lose_data(study, of_cells)
     measured = order.measurements(study.cells)
-    print(f"{len(cells)} cells in all: {order.expected(cells, measured, jobs)} if none is done", flush=True)
+    print(f"{len(cells)} cells in all; if none is done: {order.expected(cells, measured, jobs)}", flush=True)
     first = _first(of_cells, chosen is None, tasks is None)
     unavailable.forget()
     dvc.repro("-k", *first)
