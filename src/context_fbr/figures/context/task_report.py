@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from context_fbr.analysis.findings.context.controls import BLIND
 from context_fbr.analysis.result_files import write_csv
 from context_fbr.analysis.results import Results
 from context_fbr.analysis.tables.context import context_table
 from context_fbr.analysis.tables.core_cells import core_cells
-from context_fbr.analysis.tables.ideal_observer import observer_table
 from context_fbr.analysis.tables.variants import variant_table
 from context_fbr.config.analysis import Analysis
 from context_fbr.config.raw.twins import TwinsRaw
@@ -28,8 +29,8 @@ def windows(results: Results, settings: Analysis) -> list[tuple[int, int]]:
 def write(
     results: Results,
     raw: TwinsRaw,
+    observer: pd.DataFrame,
     settings: Analysis,
-    overlap: float,
     metrics: Path,
     plots: Path,
 ) -> None:
@@ -38,14 +39,12 @@ def write(
     Args:
         results: of the cells of the task.
         raw: the recipe of its volumes.
+        observer: the ideal observer's scores for `windows`.
         settings: names of cores, groups and confidence.
-        overlap: of neighbouring cores at the test, `sliding_window.overlap`.
         metrics: folder of the tables.
         plots: folder of the figures.
     """
     cells = core_cells(results.scores, settings.supervised_cores)
-    task = str(cells["task"].iloc[0])
-    observer = observer_table(raw, task, windows(results, settings), overlap)
     changed = results.variants
     others = core_cells(changed, settings.supervised_cores) if len(changed) else cells.iloc[:0]
     table = context_table(cells, observer, settings.distance_groups, settings.confidence)
