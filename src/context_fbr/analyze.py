@@ -16,6 +16,7 @@ from context_fbr.analysis.observations import Evidence, from_results
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.analysis.results import CONFIG_COLUMNS, Results, read_results
 from context_fbr.analysis.tables.differences import difference_table
+from context_fbr.analysis.tables.ideal_observer import observer_table
 from context_fbr.analysis.tables.object_sizes import size_table
 from context_fbr.analysis.tables.windows import window_table
 from context_fbr.config.analysis import Analysis, AnalyzeConfig
@@ -46,7 +47,9 @@ def write(results: Results, config: AnalyzeConfig, root: Path = Path()) -> None:
     metrics, plots = root / METRICS / config.task, root / PLOTS / config.task
     means = write_task(results, config.analysis, metrics, plots, arm=is_widened(config.task, config.tasks))
     if isinstance(config.raw, TwinsRaw):  # the context that each case needs is known
-        task_report.write(results, config.raw, config.analysis, config.overlap, metrics, plots)
+        seen = task_report.windows(results, config.analysis)
+        observer = observer_table(config.raw, config.task, seen, config.overlap)
+        task_report.write(results, config.raw, observer, config.analysis, metrics, plots)
     write_json(root / HEADLINE / f"{config.task}.json", summary.headline(means))
 
 
