@@ -45,7 +45,9 @@ def write(results: Results, config: AnalyzeConfig, root: Path = Path()) -> None:
         root: folder of metrics/TASK, plots/TASK and metrics/headline/TASK.json.
     """
     metrics, plots = root / METRICS / config.task, root / PLOTS / config.task
-    means = write_task(results, config.analysis, metrics, plots, arm=is_widened(config.task, config.tasks))
+    # Hypotheses about context are of the stage `compare`, those of a wide task of the task that it widens.
+    asks = not isinstance(config.raw, TwinsRaw) and not is_widened(config.task, config.tasks)
+    means = write_task(results, config.analysis, metrics, plots, asks)
     if isinstance(config.raw, TwinsRaw):  # the context that each case needs is known
         seen = task_report.windows(results, config.analysis)
         observer = observer_table(config.raw, config.task, seen, config.overlap)
@@ -54,7 +56,7 @@ def write(results: Results, config: AnalyzeConfig, root: Path = Path()) -> None:
 
 
 def write_task(
-    results: Results, settings: Analysis, metrics: Path, plots: Path, arm: bool = False
+    results: Results, settings: Analysis, metrics: Path, plots: Path, asks: bool = True
 ) -> pd.DataFrame:
     """Write the tables of a task into `metrics`, its figures into `plots`; return the summary.
 
@@ -63,7 +65,7 @@ def write_task(
         settings: of the analysis.
         metrics: folder of the tables.
         plots: folder of the figures and their data.
-        arm: the task is an arm of another one, without hypotheses of its own.
+        asks: ask the hypotheses about norms and foreground ratios.
     """
     cells = summary.cell_table(results, settings)
     evidence = from_results(results, summary.convergence(cells))
@@ -76,7 +78,7 @@ def write_task(
     if results.windows is not None:
         write_csv(metrics / "windows.csv", window_table(results.windows, settings.confidence))
         atomic.write_bytes(plots / "windows.png", windows.windows(results.windows))
-    found = Findings((), ()) if arm else findings(evidence, settings, published_magnitudes())
+    found = findings(evidence, settings, published_magnitudes()) if asks else Findings((), ())
     means = write_tables(evidence, found, settings.confidence, metrics)
     write_csv(metrics / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
     draw(evidence, means, plots)
