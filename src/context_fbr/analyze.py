@@ -81,7 +81,9 @@ def write_task(
     found = findings(evidence, settings, published_magnitudes()) if asks else Findings((), ())
     means = write_tables(evidence, found, settings.confidence, metrics)
     write_csv(metrics / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
-    draw(evidence, means, plots)
+    # A core smaller than the patch is another question, with figures of its own.
+    cored = {core for _, core, _ in settings.supervised_cores}
+    draw(evidence.without(cored), means[~means["model"].isin(cored)], plots)
     atomic.write_bytes(plots / "learning_curves.png", learning_curves.learning_curves(results.history))
     return means
 

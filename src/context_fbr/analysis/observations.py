@@ -1,6 +1,6 @@
 """Test scores, training foreground ratios and convergence, from this study or the published one."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -39,6 +39,12 @@ class Evidence:
     def cells(self) -> pd.DataFrame:
         """The scores of networks, without those of the baselines."""
         return self.scores[self.scores["seed"].notna()]
+
+    def without(self, models: Collection[str]) -> "Evidence":
+        """Return the evidence without some models."""
+        scores, ratios = (rows[~rows["model"].isin(models)] for rows in (self.scores, self.ratios))
+        windows = None if self.windows is None else self.windows[~self.windows["model"].isin(models)]
+        return replace(self, scores=scores, ratios=ratios, windows=windows)
 
     def converged_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the rows without those of cells that are known not to have converged."""

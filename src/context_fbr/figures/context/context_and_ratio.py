@@ -69,7 +69,7 @@ def context_and_ratio(means: pd.DataFrame, seeds: pd.DataFrame) -> bytes:
         legend.plot([], [], **DIAGONAL, label="patch = core,\nas published")
         legend.scatter([], [], s=10, color=GREY, label="one seed")
         legend.legend(loc="upper left", bbox_to_anchor=(1.03, 1), title="supervised core (voxels)")
-        figure.suptitle("Along a line only the context changes, from line to line only the foreground ratio")
+        figure.suptitle("Along a line the context changes, from line to line the supervised core")
         figure.tight_layout()
         return png(figure)
 
