@@ -82,7 +82,10 @@ def verify(folder: Path, workers: int | None = None, name: str | None = None) ->
     cases = tuple(Case(case.case, known.get(case.image or ""), known.get(case.label or "")) for case in files)
     for case in cases:
         problems += _case_problems(case, description)
-    problems += checks.duplicate_problems([(case.image, case.label) for case in cases])
+    variants = description.test_variants if description else {}
+    problems += checks.duplicate_problems(
+        [(case.image, None if case.name in variants else case.label) for case in cases]
+    )  # a variant has the label of the case that it changes
     images = [case.image for case in cases if case.image]
     problems += overlap_problems(folder, [Image(i.file, i.digest, i.blocks) for i in images if i.blocks])
     read = sum((case.image is not None) + (case.label is not None) for case in files)
