@@ -103,6 +103,19 @@ def test_a_design_has_a_number_for_every_test_case(dataset: Dataset) -> None:
         assert found(dataset)[0].severity == "error"
 
 
+def test_variants_are_of_test_cases_and_have_a_name(dataset: Dataset) -> None:
+    (name,) = (dataset_json.case_name(image) for image in dataset.description()["test"])
+    dataset.describe(dataset.description() | {"test_variants": {name: "exchanged"}})
+    assert found(dataset) == ()
+    description, _ = dataset_json.read(dataset.path)
+    assert description is not None
+    assert description.test_variants == {name: "exchanged"}
+    for wrong in ({"b": "exchanged"}, {name: ""}, {name: 1}):
+        dataset.describe(dataset.description() | {"test_variants": wrong})
+        (problem,) = found(dataset)
+        assert (problem.severity, problem.file) == ("error", "dataset.json")
+
+
 def test_a_dataset_json_that_would_never_end_is_refused_by_name(dataset: Dataset) -> None:
     path = dataset.path / "dataset.json"
     path.unlink()

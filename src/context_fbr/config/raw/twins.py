@@ -81,26 +81,37 @@ class TwinsRaw(Section):
     def _fits(self) -> Self:
         if self.radius[0] > self.radius[1]:
             raise InconsistentError("radius", f"must be [smallest, largest], not {list(self.radius)}")
-        if self.noise[0] > self.noise[1]:
+        if self.noise[0] >= self.noise[1]:
             raise InconsistentError("noise", f"must be [low, high], not {list(self.noise)}")
         for name in ("training", "test"):
             least, most = getattr(self, name).distance
             if least <= self.radius[1]:
                 text = f"a shell at {least} would be inside of a ball of radius {self.radius[1]}"
                 raise InconsistentError(f"{name}.distance", text)
+            # The diagonal of the cube that centres are drawn from.
             apart = 2 * (most + self.thickness)
-            if apart > 3**0.5 * (self.edge - 2 * self.radius[1] - 3):  # the diagonal of the cube of centres
+            if apart > 3**0.5 * (self.edge - 2 * self.radius[1] - 3):
                 text = f"two balls that are {apart} voxels apart do not fit a cube of edge {self.edge}"
                 raise InconsistentError(f"{name}.distance", text)
-        if any(self.variants.model_dump().values()):
-            each = self.test.per_distance
-            if each is None:
-                raise InconsistentError("variants", "need a test set with per_distance")
-            for name, count in self.variants.model_dump().items():
-                if count > each:
-                    text = f"{count} is more than test.per_distance, {each}"
-                    raise InconsistentError(f"variants.{name}", text)
-        if self.variants.exchanged and self.shells.foreground == self.shells.distractor:
-            text = "equal shells cannot be exchanged; set it to 0, or change shells"
-            raise InconsistentError("variants.exchanged", text)
+        self._check_variants()
         return self
+
+    def _check_variants(self) -> None:
+        """Check that variants differ from volumes of the test set.
+
+        Raises:
+            InconsistentError: if not.
+        """
+        wanted = {name: count for name, count in self.variants.model_dump().items() if count}
+        each = self.test.per_distance
+        if wanted and each is None:
+            raise InconsistentError("variants", "need a test set with per_distance")
+        for name, count in wanted.items():
+            if each is not None and count > each:
+                text = f"{count} is more than test.per_distance, {each}"
+                raise InconsistentError(f"variants.{name}", text)
+        if self.variants.exchanged and self.shells.foreground == self.shells.distractor:
+            text = (
+                "exchanged shells of one intensity make the same image again; set it to 0, or change shells"
+            )
+            raise InconsistentError("variants.exchanged", text)
