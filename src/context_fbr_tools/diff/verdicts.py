@@ -1,4 +1,4 @@
-"""Findings whose verdict differs between two snapshots, from the findings.json of each task."""
+"""Findings whose verdict differs between two snapshots, from the findings of each task and of several."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from context_fbr.core import bounded
 from context_fbr_tools.diff.snapshot import Snapshot
 from context_fbr_tools.study.markdown_text import Line, Name
 
-FINDINGS = "findings.json"
+FINDINGS = ("findings.json", "context.json")
 Key = tuple[str, str]
 """Task and id."""
 
@@ -26,7 +26,7 @@ def changed_verdicts(base: Snapshot, head: Snapshot) -> Iterator[Line]:
 
 def _verdicts(snapshot: Snapshot) -> dict[Key, tuple[str, str]]:
     found = {}
-    for path in snapshot.tables(FINDINGS):
+    for path in (path for name in FINDINGS for path in snapshot.tables(name)):
         try:
             tree: Any = bounded.parse_json(snapshot.text(path) or "{}")
         except ValueError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from context_fbr.analysis.confidence_intervals import NOT_DECIDED, SUPPORTED
 from context_fbr.analysis.display_names import name_of
-from context_fbr.analysis.findings.hypothesis import PRIMARY
+from context_fbr.analysis.findings.hypothesis import CONTROL, PRIMARY
 from context_fbr.analysis.observations import is_baseline
 from context_fbr.analysis.summary import ALL_SIZES
 from context_fbr.core import bounded
@@ -71,7 +71,7 @@ def _of_tasks(folder: Path, markdown: bool, width: int | None) -> tuple[list[str
         blocks = []
         differences = [] if markdown else _differences(folder / "differences.csv")
         for task, models in summary.items():
-            findings = _findings_of(folder, task)
+            findings = _findings_of(folder, task, context=True)
             level = findings["confidence"]
             if not markdown:
                 blocks.append(f"{task}: the patch size with the best mean test Dice")
@@ -87,10 +87,14 @@ def _of_tasks(folder: Path, markdown: bool, width: int | None) -> tuple[list[str
         return [*summary], blocks
 
 
-def _findings_of(folder: Path, task: str) -> dict[str, Any]:
-    """Return findings.json of a folder for a task, with the findings that compare it with other tasks."""
-    paths = [folder / "findings.json", folder.parent / COMPARE / "findings.json"]
-    trees = [_read(path) for path in paths[: 1 + paths[1].is_file()]]
+def _findings_of(folder: Path, task: str, context: bool = False) -> dict[str, Any]:
+    """Return findings.json of a folder for a task, with the findings that compare it with other tasks.
+
+    With `context`, those about context and foreground ratio come after them.
+    """
+    names = ("findings.json", *(("context.json",) if context else ()))
+    others = [folder.parent / COMPARE / name for name in names]
+    trees = [_read(folder / "findings.json"), *(_read(path) for path in others if path.is_file())]
     kinds = {
         kind: {entry["id"]: entry for tree in trees for entry in tree[kind] if entry["task"] == task}
         for kind in ("findings", "not_asked")
@@ -223,7 +227,7 @@ def _findings(tree: dict[str, Any], markdown: bool, width: int | None) -> list[s
     rows: list[Row] = [("statement", "magnitude", "surface Dice", "published", "verdict")]
     for finding in tree["findings"]:
         magnitudes = [_magnitude(finding, prefix) for prefix in ("", "surface_", "published_")]
-        role = "primary: " if finding["role"] == PRIMARY else ""
+        role = f"{finding['role']}: " if finding["role"] in (PRIMARY, CONTROL) else ""
         rows.append((role + finding["statement"], *magnitudes, _verdict(finding, tree["confidence"])))
     columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
     absent = [f"{finding['id']} ({finding['reason']})" for finding in tree["not_asked"]]
