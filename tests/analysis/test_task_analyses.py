@@ -21,7 +21,7 @@ TABLES = ("history", "foreground_ratios", "scores", "baselines", "windows")
 
 
 def config(task: str, *tasks: str) -> AnalyzeConfig:
-    return AnalyzeConfig(task, (), (task, *tasks), SETTINGS, FolderRaw(source="folder", folder="x"))
+    return AnalyzeConfig(task, (), (task, *tasks), SETTINGS, FolderRaw(source="folder", folder="x"), 0.25)
 
 
 def of_task(results: Results, task: str) -> Results:
