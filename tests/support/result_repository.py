@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -58,17 +59,34 @@ class Repository:
             command, check=True, capture_output=True, text=True, env={**os.environ, **GIT_IDENTITY}
         ).stdout.strip()
 
-    def commit(self, results: pd.DataFrame | None, validation_change: float = 0.001) -> str:
-        for task, rows in [] if results is None else results.groupby("task", sort=False):
-            folder = self.path / "metrics" / str(task)
-            folder.mkdir(parents=True, exist_ok=True)
-            rows.to_csv(folder / "cases.csv", index=False)
-            cells = rows[rows["seed"].notna()][CELL_COLUMNS].drop_duplicates()
-            cells = cells.assign(best_validation_dice=0.95, last_validation_change=validation_change)
-            cells.to_csv(folder / "cells.csv", index=False)
+    def commit(
+        self, results: pd.DataFrame | None, validation_change: float = 0.001, together: bool = False
+    ) -> str:
+        """Commit the tables of each task, or all together as in versions before there were folders of tasks.
+
+        Folders of tasks that are not in the results are removed; without any row each table has its header.
+        """
+        if results is not None:
+            metrics = self.path / "metrics"
+            old = [path.parent for path in metrics.glob("*/cases.csv")]
+            tables = {metrics: results} if together else dict.fromkeys(old, results)
+            if len(results) and not together:
+                tables = {metrics / str(task): rows for task, rows in results.groupby("task", sort=False)}
+            for folder in old:
+                if folder not in tables:
+                    shutil.rmtree(folder)
+            for folder, rows in tables.items():
+                self._write(folder, rows, validation_change)
         self.git("add", "-A")
         self.git("commit", "-qm", "Results", "--allow-empty")
         return self.git("rev-parse", "HEAD")
+
+    def _write(self, folder: Path, rows: pd.DataFrame, validation_change: float) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        rows.to_csv(folder / "cases.csv", index=False)
+        cells = rows[rows["seed"].notna()][CELL_COLUMNS].drop_duplicates()
+        cells = cells.assign(best_validation_dice=0.95, last_validation_change=validation_change)
+        cells.to_csv(folder / "cells.csv", index=False)
 
     def diff(self, *arguments: str, expect: int = 0) -> Done:
         """The command line in this process, which starts faster than a new one."""

@@ -2,22 +2,20 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from context_fbr.analysis.confidence_intervals import NOT_DECIDED, SUPPORTED
 from context_fbr.analysis.display_names import name_of
-from context_fbr.analysis.findings.hypothesis import CONTROL, PRIMARY
 from context_fbr.analysis.observations import is_baseline
 from context_fbr.analysis.summary import ALL_SIZES
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError
+from context_fbr_tools.study.findings_text import findings_of, findings_table, of_this_version, read_json
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
-PUBLISHED, COMPARE = "published", "compare"
-"""Folders of metrics/ with findings that are of no task of this study, and of several."""
+PUBLISHED = "published"
+"""Folder of metrics/ with findings that are of no task of this study."""
 
 
 def render(folder: Path, markdown: bool, width: int | None = None) -> str:
@@ -38,7 +36,7 @@ def render(folder: Path, markdown: bool, width: int | None = None) -> str:
     for of_task in task_folders(folder):
         tasks, found = _of_tasks(of_task, markdown, width)
         shown, blocks = [*shown, *tasks], [*blocks, *found]
-    with _of_this_version(folder):
+    with of_this_version(folder):
         paper = folder / "paper_means.csv"
         head, *known_cells = _paper(paper) if paper.is_file() else [()]
         cells = [row for row in known_cells if row[0] in shown]  # not beside another study
@@ -66,12 +64,12 @@ def task_folders(folder: Path) -> list[Path]:
 
 def _of_tasks(folder: Path, markdown: bool, width: int | None) -> tuple[list[str], list[str]]:
     """Return the tasks of a folder, and the blocks of text on them."""
-    summary = _read(folder / "summary.json")
-    with _of_this_version(folder):
+    summary = read_json(folder / "summary.json")
+    with of_this_version(folder):
         blocks = []
         differences = [] if markdown else _differences(folder / "differences.csv")
         for task, models in summary.items():
-            findings = _findings_of(folder, task, context=True)
+            findings = findings_of(folder, task, context=True)
             level = findings["confidence"]
             if not markdown:
                 blocks.append(f"{task}: the patch size with the best mean test Dice")
@@ -83,44 +81,8 @@ def _of_tasks(folder: Path, markdown: bool, width: int | None) -> tuple[list[str
             if not markdown and len(rows := _scores(models)) > 1:
                 blocks.append(f"{task}: means of other scores, by patch size")
                 blocks.append(table(rows, markdown, width))
-            blocks += _findings(findings, markdown, width)
+            blocks += findings_table(findings, markdown, width)
         return [*summary], blocks
-
-
-def _findings_of(folder: Path, task: str, context: bool = False) -> dict[str, Any]:
-    """Return findings.json of a folder for a task, with the findings that compare it with other tasks.
-
-    With `context`, those about context and foreground ratio come after them.
-    """
-    names = ("findings.json", *(("context.json",) if context else ()))
-    others = [folder.parent / COMPARE / name for name in names]
-    trees = [_read(folder / "findings.json"), *(_read(path) for path in others if path.is_file())]
-    kinds = {
-        kind: {entry["id"]: entry for tree in trees for entry in tree[kind] if entry["task"] == task}
-        for kind in ("findings", "not_asked")
-    }
-    return trees[0] | {kind: [*entries.values()] for kind, entries in kinds.items()}
-
-
-@contextmanager
-def _of_this_version(folder: Path) -> Iterator[None]:
-    """Turn a table that lacks what this version writes into an error of the user's."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, ValueError, csv.Error) as error:
-        raise UserError(
-            f"{folder}: its tables are of another version ({error!r}); run `dvc repro`"
-        ) from error
-
-
-def _read(path: Path) -> Any:
-    try:
-        return bounded.read_json(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found; run `dvc repro`, or name the folder that holds it") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: is damaged ({reason}); run `dvc repro`") from error
 
 
 def _results(models: dict[str, Any]) -> list[Row]:
@@ -147,7 +109,7 @@ def scores_table(folder: Path, markdown: bool) -> str:
     """Return the table of mean scores of all tasks, beside Dice; errors as in `render`."""
     rows: list[Row] = [("task", *_scores({})[0])]
     for of_task in task_folders(folder):
-        for task, models in _read(of_task / "summary.json").items():
+        for task, models in read_json(of_task / "summary.json").items():
             rows += [(task, *row) for row in _scores(models)[1:]]
     return table(rows, markdown)
 
@@ -206,55 +168,6 @@ def _dice(leaf: dict[str, Any]) -> str:
     text = interval_text(leaf["dice_mean"], leaf["dice_mean_low"], leaf["dice_mean_high"])
     failed = leaf["not_converged"]
     return f"{text}; {failed} of {leaf['seeds']} not converged" if failed else text
-
-
-def findings_block(folder: Path, task: str) -> str:
-    """Return a task's findings as Markdown, and a line with those that could not be asked.
-
-    Args:
-        folder: of findings.json: of the task, or of the published results.
-        task: of the findings.
-
-    Raises:
-        UserError: if findings.json is missing or damaged.
-    """
-    with _of_this_version(folder):
-        return "\n\n".join(_findings(_findings_of(folder, task), markdown=True, width=None))
-
-
-def _findings(tree: dict[str, Any], markdown: bool, width: int | None) -> list[str]:
-    """Return the table of a task's findings, and a line of those not asked; an empty column is left out."""
-    rows: list[Row] = [("statement", "magnitude", "surface Dice", "published", "verdict")]
-    for finding in tree["findings"]:
-        magnitudes = [_magnitude(finding, prefix) for prefix in ("", "surface_", "published_")]
-        role = f"{finding['role']}: " if finding["role"] in (PRIMARY, CONTROL) else ""
-        rows.append((role + finding["statement"], *magnitudes, _verdict(finding, tree["confidence"])))
-    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
-    absent = [f"{finding['id']} ({finding['reason']})" for finding in tree["not_asked"]]
-    blocks = [table(list(zip(*columns, strict=True)), markdown, width)] if columns else []
-    return blocks + ([f"Not asked: {', '.join(absent)}."] if absent else [])
-
-
-def _magnitude(finding: Mapping[str, Any], prefix: str) -> str:
-    estimate, low, high = (finding[f"{prefix}{name}"] for name in ("estimate", "low", "high"))
-    return interval_text(estimate, low, high, "+") if estimate is not None else ""
-
-
-def _verdict(finding: Mapping[str, Any], confidence: float) -> str:
-    """Return the verdict with what it depends on: a pair, Holm's correction, a single case, cells."""
-    remarks = [finding["reason"]] if finding["reason"] else []
-    verdicts = {part["name"]: part["verdict"] for part in finding["parts"]}
-    if finding["verdict"] == NOT_DECIDED and SUPPORTED in verdicts.values():
-        others = [name for name, verdict in verdicts.items() if verdict != SUPPORTED]
-        remarks += [f"not supported for {'; '.join(others)}"] if others else []
-    corrected = finding["p_holm"]
-    if corrected is not None and finding["p"] <= 1 - confidence < corrected:
-        remarks.append(f"p {corrected:.3f} after Holm's correction")
-    if finding["depends_on_case"]:
-        remarks.append(f"depends on one case, {finding['depends_on_case']}")
-    if finding["not_converged"]:
-        remarks.append(f"{finding['not_converged']} of {finding['cells']} cells not converged")
-    return "; ".join([finding["verdict"], *remarks])
 
 
 def _paper(path: Path) -> list[Row]:

@@ -170,10 +170,11 @@ def test_no_name_or_value_is_markup_in_the_comment(repository: Repository, vecto
     names = {"task": vector.replace("\r", "\n"), "model": f"{vector} net".replace("\r", "\n")}
     write(1)
     repository.commit(
-        pd.concat([before.assign(**names), before, scores(LEVELS, model=f"old {file}".replace("\r", "\n"))])
+        pd.concat([before.assign(**names), before, scores(LEVELS, model=f"old {file}".replace("\r", "\n"))]),
+        together=True,
     )
     write(2)
-    repository.commit(pd.concat([after.assign(**names), after]))
+    repository.commit(pd.concat([after.assign(**names), after]), together=True)
     (path / "params.yaml").write_text((ROOT / "tests" / "support" / "study.yaml").read_text())
     done = repository.diff("HEAD~1", "HEAD", "--fail-on-regression", "--json", "facts.json", expect=1)
     url = "https://example.org/{commit}/{path}"

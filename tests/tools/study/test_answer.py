@@ -8,7 +8,7 @@ import pytest
 from workspace import ROOT
 
 from context_fbr.config import profiles
-from context_fbr_tools.study import answer
+from context_fbr_tools.study.blocks import answer
 
 ROWS = {
     ("UNet", "batch, as published"): "unet",

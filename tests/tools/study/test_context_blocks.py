@@ -11,7 +11,7 @@ from context_fbr.analysis.result_files import write_csv
 from context_fbr.analysis.tables.context import context_table
 from context_fbr.analysis.tables.core_cells import core_cells
 from context_fbr.figures.context import study_report
-from context_fbr_tools.study import context_blocks
+from context_fbr_tools.study.blocks import context_blocks
 from context_fbr_tools.study.text_tables import interval_text
 
 

@@ -9,7 +9,7 @@ from workspace import ROOT
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import CELL_SCORES
 from context_fbr_tools import cli
-from context_fbr_tools.study import doc_blocks
+from context_fbr_tools.study.blocks import doc_blocks
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from context_fbr import analyze
 from context_fbr.analysis.findings.assembly import findings
 from context_fbr.core.errors import UserError
 from context_fbr_tools.cli import command_line
-from context_fbr_tools.study import show
+from context_fbr_tools.study import findings_text, show
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_verdict_names_what_it_depends_on(folder: Path) -> None:
     slope = next(f for f in tree["findings"] if f["id"] == "slope_by_norm")
     slope |= {"verdict": "not decided", "p": 0.02, "p_holm": 0.06, "not_converged": 0}
     path.write_text(json.dumps(tree))
-    text = show.findings_block(folder, "t")
+    text = findings_text.findings_block(folder, "t")
     assert "not decided; not supported for another; depends on one case, case 7 |" in text
     assert "not decided; p 0.060 after Holm's correction |" in text
 

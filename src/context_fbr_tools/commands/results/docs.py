@@ -15,7 +15,7 @@ def add_parser(line: CommandLine) -> None:
 
 def run(options: Namespace) -> None:
     """Write the blocks, or check them."""
-    from context_fbr_tools.study import doc_blocks  # imports pandas
+    from context_fbr_tools.study.blocks import doc_blocks  # imports pandas
 
     if options.check:
         problems = [problem for _, _, found in doc_blocks.outdated() for problem in found]

@@ -13,8 +13,9 @@ from context_fbr.analysis.display_names import name_of
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import CELL_SCHEMA
-from context_fbr_tools.study import context_blocks, show
-from context_fbr_tools.study.answer import answer
+from context_fbr_tools.study import findings_text, show
+from context_fbr_tools.study.blocks import context_blocks
+from context_fbr_tools.study.blocks.answer import answer
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
 METRICS, PUBLISHED, TASK = Path("metrics"), Path("metrics/published"), "spheres"
@@ -28,7 +29,7 @@ def _results(number: int) -> str:
 
 
 def _findings(folder: Path) -> str:
-    return show.findings_block(folder, TASK)
+    return findings_text.findings_block(folder, TASK)
 
 
 def _published() -> str:

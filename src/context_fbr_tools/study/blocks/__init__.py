@@ -1,0 +1,1 @@
+"""Blocks of pages that repeat what files of results say."""
