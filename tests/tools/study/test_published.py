@@ -150,7 +150,7 @@ def test_the_command_writes_tables_findings_and_figures(folder: Path, tmp_path: 
     names = {path.relative_to(out).as_posix() for path in out.rglob("*.*")}
     assert names >= {
         "ranges.csv", "range_intervals.csv", "cell_ranges.csv", "differences.csv", "summary.json", "findings.json",
-        "dice_by_patch_size.png", "scores_by_foreground_ratio/spheres.png", "training_ranges/spheres.png",
+        "spheres/dice_by_patch_size.png", "spheres/scores_by_foreground_ratio.png", "spheres/training_ranges.png",
     }  # fmt: skip
     columns = "task,model,patch_size,group,n,dice_mean,dice_sd,hausdorff_mean,hausdorff_sd"
     assert (out / "ranges.csv").read_text().splitlines()[0] == columns
