@@ -132,7 +132,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "published": _published,
     "published_findings": lambda: _findings(PUBLISHED),
     "paper_cells": lambda: _results(-1),
-    "scores": lambda: show.scores_table(METRICS, markdown=True),
+    "scores": lambda: show.scores_table(METRICS / TASK, markdown=True),
     "score_columns": _score_columns,
     "coverage": _coverage,
     "designed_coverage": _designed_coverage,
