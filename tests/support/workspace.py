@@ -38,10 +38,16 @@ class Workspace:
         shutil.copy(ROOT / "tests" / "support" / "study.yaml", path / "params.yaml")
         profiles.apply_overlay(overlay, path / "params.yaml")
         (path / "dvc.lock").unlink(missing_ok=True)
-        for results in {file.parent.name for file in path.glob("metrics/*/cells.csv")}:
-            for folder in ("metrics", "plots"):  # of the tasks of params.yaml, which this study may lack
+        # Results of the tasks of params.yaml, which this study may lack.
+        for results in {"compare", *(file.parent.name for file in path.glob("metrics/*/cells.csv"))}:
+            for folder in ("metrics", "plots"):
                 shutil.rmtree(path / folder / results, ignore_errors=True)
-            (path / "metrics/headline" / f"{results}.json").unlink(missing_ok=True)
+            others = [
+                f"metrics/headline/{results}.json",
+                *(f"plots/overlays/{results}.{e}" for e in ("csv", "png")),
+            ]
+            for file in others:
+                (path / file).unlink(missing_ok=True)
         workspace = cls(path)
         workspace.run("git", "commit", "-qam", "Overlay")
         return workspace
