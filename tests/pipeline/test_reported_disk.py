@@ -319,7 +319,7 @@ def test_an_interrupt_says_at_once_that_finished_work_is_kept(
     """U7."""
     stopped, printed = threading.Event(), []
 
-    class Stubborn(local.Processes):
+    class Stubborn(pool.Processes):
         def stop(self) -> None:
             printed.append(capsys.readouterr().out)
             self.stopped = True
@@ -329,8 +329,8 @@ def test_an_interrupt_says_at_once_that_finished_work_is_kept(
         os.kill(os.getpid(), signal.SIGINT)
         stopped.wait()
 
-    monkeypatch.setattr(local, "Processes", Stubborn)
-    monkeypatch.setattr(local, "_run_cell", cell)
+    monkeypatch.setattr(pool, "Processes", Stubborn)
+    monkeypatch.setattr(pool, "_run_cell", cell)
     with pytest.raises(KeyboardInterrupt):
         pool.run_cells([KEPT], 1, {})
     assert printed == [f"{process.STOPPING}\n"]
