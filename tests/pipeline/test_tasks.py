@@ -113,7 +113,7 @@ def test_a_wrong_archive_is_a_failure_and_not_a_task_without_data(
     without_data: tuple[Workspace, str], tmp_path: Path
 ) -> None:
     workspace = without_data[0].copy(tmp_path / "study")
-    workspace.edit("params.yaml", "url: null, md5: null", f"url: null, md5: {'0' * 32}")
+    workspace.edit("params.yaml", "url: null, md5: null", f"url: null, md5: {'f' * 32}")
     incoming = workspace.path / "data/incoming"
     incoming.mkdir(parents=True, exist_ok=True)
     (incoming / "lost.tar").write_bytes(b"another archive")
