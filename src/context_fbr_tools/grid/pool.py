@@ -12,7 +12,7 @@ from context_fbr.config.cell import Cell
 from context_fbr.runtime.stop_signals import signals_as_exceptions
 from context_fbr_tools.dvc import process as dvc
 from context_fbr_tools.dvc.stages import CELL_STAGES
-from context_fbr_tools.grid import log_lines
+from context_fbr_tools.grid import log_lines, preloaded
 from context_fbr_tools.grid.board import Board
 from context_fbr_tools.grid.processes import Processes
 from context_fbr_tools.grid.table import State
@@ -48,9 +48,13 @@ def run_cells(
     waiting: queue.SimpleQueue[Cell] = queue.SimpleQueue()
     for cell in cells:
         waiting.put(cell)
-    processes = Processes()
     running = _Tasks(cells)
-    with Board([cell.key for cell in cells]) as board, signals_as_exceptions():
+    with (
+        preloaded.starter(len(cells), {**dvc.environment(), **environment}) as start,
+        Board([cell.key for cell in cells]) as board,
+        signals_as_exceptions(),
+    ):
+        processes = Processes(start)
 
         def work() -> None:
             while not processes.stopped:
@@ -104,10 +108,12 @@ class _Tasks:
 def _follow(task: str, kinds: Sequence[str], processes: Processes, board: Board) -> None:
     """Run the stages of a task that follow from its cells, and say where the results are."""
     log = LOGS / f"{task}.log"
-    command = [*dvc.COMMAND, "--wait-for-lock", "repro", "-s", *(f"{kind}@{task}" for kind in kinds)]
+    arguments = ["repro", "-s", *(f"{kind}@{task}" for kind in kinds)]
     try:
-        with log.open("w", encoding="utf-8") as file, processes.start(command, dvc.environment()) as process:
-            assert process.stdout is not None
+        with (
+            log.open("w", encoding="utf-8") as file,
+            processes.start(arguments, dvc.environment()) as process,
+        ):
             for line in process.stdout:
                 file.write(line)
             code = process.wait()
@@ -121,15 +127,14 @@ def _run_cell(cell: Cell, environment: Mapping[str, str], processes: Processes, 
     log = LOGS / f"{cell.key}.log"
     start = time.monotonic()
     # `-s`: these two stages alone; without it, and without --wait-for-lock, workers fail on DVC's locks.
-    command = [*dvc.COMMAND, "--wait-for-lock", "repro", "-s", *(cell.stage(kind) for kind in CELL_STAGES)]
+    arguments = ["repro", "-s", *(cell.stage(kind) for kind in CELL_STAGES)]
     said: list[str] = []
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with (
             log.open("w", encoding="utf-8") as file,
-            processes.start(command, {**dvc.environment(), **environment}) as process,
+            processes.start(arguments, {**dvc.environment(), **environment}) as process,
         ):
-            assert process.stdout is not None
             for line in process.stdout:
                 file.write(line)
                 file.flush()

@@ -4,46 +4,71 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Protocol, cast
 
 import psutil
 
 from context_fbr.runtime import orphans
+from context_fbr_tools.dvc import process as dvc
 
 TIMEOUT_S = 20.0
 POLL_S = 0.2
 
 
+class Process(Protocol):
+    """What is needed of `subprocess.Popen`."""
+
+    stdout: IO[str]
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+
+    def poll(self) -> int | None:
+        """Return the exit status; None while it runs."""
+
+    def wait(self) -> int:
+        """Wait for the end; the exit status."""
+
+    def kill(self) -> None:
+        """End the process at once."""
+
+
+Start = Callable[[Sequence[str], Mapping[str, str]], Process]
+"""Starts `dvc ARGUMENTS` with an environment, in a session of its own, where Ctrl-C does not reach it."""
+
+
+def new(arguments: Sequence[str], environment: Mapping[str, str]) -> Process:
+    """Start DVC as a new process."""
+    process = subprocess.Popen(
+        [*dvc.BESIDE_OTHERS, *arguments], env=dict(environment), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", start_new_session=True,
+    )  # fmt: skip
+    return cast(Process, process)  # its stdout is a pipe
+
+
 class Processes:
     """The processes of all workers."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: Start = new) -> None:
+        self._start = start
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[str]] = set()
+        self._running: set[Process] = set()
         self.stopped = False
 
     @contextmanager
-    def start(
-        self, command: Sequence[str], environment: Mapping[str, str]
-    ) -> Iterator["subprocess.Popen[str]"]:
-        """Start a process in a session of its own, where Ctrl-C does not reach it; an error ends it.
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[Process]:
+        """Start `dvc ARGUMENTS`; an error in the block ends it.
 
         Its stdout, which holds stderr too, is to be read by the block.
         """
         with self._lock:  # a process is either seen by `stop` or not started
             if self.stopped:
                 raise InterruptedError("stopped")
-            process = subprocess.Popen(
-                command,
-                env=dict(environment),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-                start_new_session=True,
-            )
+            process = self._start(arguments, environment)
             self._running.add(process)
         try:
             yield process
@@ -53,8 +78,7 @@ class Processes:
         finally:
             with self._lock:
                 self._running.discard(process)
-            if process.stdout is not None:
-                process.stdout.close()
+            process.stdout.close()
 
     def stop(self) -> None:
         """End all processes and start no more."""
@@ -64,7 +88,7 @@ class Processes:
         _end(running)
 
 
-def _end(processes: set["subprocess.Popen[str]"]) -> None:
+def _end(processes: set[Process]) -> None:
     """Terminate the children of the processes until these end; kill those that have not after a timeout."""
     deadline = time.monotonic() + TIMEOUT_S
     while (alive := [process for process in processes if process.poll() is None]) and (
