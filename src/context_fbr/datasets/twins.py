@@ -1,11 +1,11 @@
-"""Generate twins: cubes of noise with two equal balls, told apart by a shell at a known distance from each.
+"""Generate twins: cubes of noise with two equal balls, each in a shell at a known distance.
 
 Radius r and distance d are uniform over whole numbers, the same for both balls of a volume. Centres are
 uniform over whole numbers in [r + 1, edge - r - 1) on each axis, drawn again until they are 2 (d + thickness)
 apart, so that no shell voxel is nearer than d to either centre. Inside of a ball (squared distance <= r^2) is
-flat `ball`, its shell (d <= distance < d + thickness) has an intensity that tells foreground and distractor
-apart, and the rest is uniform noise. All draws are the same for both balls: without the shells, nothing tells
-which is foreground.
+flat `ball`, its shell (d <= distance < d + thickness) has one intensity around the foreground and another one
+around the distractor, and the rest is uniform noise. All draws are the same for both balls: only the shells
+show which is foreground.
 """
 
 from dataclasses import dataclass

@@ -76,8 +76,8 @@ def run(
         raise_problems(problems)
     broken = {name.partition("@")[2] for name in failed} | {o.cell.task for o in outcomes if o.problem}
     whole = [task for task in of_cells if task not in skipped and task not in broken]
-    left = _left_to_others(study, whole, changed)
-    if chosen is None and not dvc.repro(*_last(whole, bool(left))):
+    left = _left_to_others(study, [*whole, *skipped], changed)
+    if chosen is None and not dvc.repro(*_last(whole, bool(left or skipped), not left)):
         problems.append("dvc repro failed, see above")
     if chosen is None and left:
         shown = ", ".join(left[:3]) + (f" and {len(left) - 3} others" if len(left) > 3 else "")
@@ -106,11 +106,18 @@ def _skipped(tasks: Sequence[str], changed: Set[str]) -> dict[str, str]:
     return {task: noted[task] for task in tasks if task in noted and f"raw@{task}" in changed}
 
 
-def _last(tasks: Sequence[str], alone: bool) -> tuple[str, ...]:
-    """Return the arguments of the last `dvc repro`: all, or what follows from the cells of these tasks."""
+def _last(tasks: Sequence[str], alone: bool, compared: bool) -> tuple[str, ...]:
+    """Return the arguments of the last `dvc repro`.
+
+    Args:
+        tasks: that are up to date but for what follows from their cells.
+        alone: only what follows from the cells of these tasks; otherwise all of the study.
+        compared: the tasks, too, in the first case; those without data have no part in it.
+    """
     if not alone:
         return ("-k",)
-    return ("-s", "-k", *(f"{kind}@{task}" for task in tasks for kind in FOLLOWING), "paper")
+    names = [f"{kind}@{task}" for task in tasks for kind in FOLLOWING]
+    return ("-s", "-k", *names, *(["compare"] if compared else []), "paper")
 
 
 def _first(tasks: Sequence[str], whole_tasks: bool, whole_study: bool) -> tuple[str, ...]:

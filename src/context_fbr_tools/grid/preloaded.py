@@ -90,6 +90,7 @@ class Server:
                 json.dump({"arguments": list(arguments), "environment": dict(environment)}, file)
         except OSError:
             child.close()
+            child.stdout.close()
             raise
         return child
 

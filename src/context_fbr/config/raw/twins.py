@@ -1,4 +1,4 @@
-"""Parameters of generated twins: two equal balls, told apart by a shell at a known distance from each."""
+"""Parameters of generated twins: two equal balls, each in a shell; only the shells differ in intensity."""
 
 from typing import Annotated, Literal, Self
 

@@ -13,7 +13,7 @@ from context_fbr.figures.style import COLOURS, DASHES, GREY, MARKERS, drawing, p
 
 ROWS = (
     ("dice", "mean test Dice", 2 / 3, "2/3: both balls"),
-    (CONTEXT, "right ball found\nminus wrong ball found", 0.0, "0: balls not told apart"),
+    (CONTEXT, "right ball found\nminus wrong ball found", 0.0, "0: as often one ball as the other"),
 )
 """Score, label of the axis, value at best without context, and its name."""
 

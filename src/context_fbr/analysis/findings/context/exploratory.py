@@ -3,7 +3,7 @@
 from context_fbr.analysis.confidence_intervals import Term
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.findings.context.context_scores import ContextScores
-from context_fbr.analysis.findings.context.primary import NO_CORE, equal_core_terms, names, over_networks
+from context_fbr.analysis.findings.context.primary import NO_CORE, larger_window, names, over_networks
 from context_fbr.analysis.findings.hypothesis import EXPLORATORY, Claim, Hypothesis
 from context_fbr.analysis.findings.task_scores import listed, scaled
 from context_fbr.analysis.tables.core_cells import CONTEXT
@@ -22,21 +22,14 @@ def exploratory(task: ContextScores) -> list[Hypothesis]:
 
 def _no_context_needed(task: ContextScores) -> Hypothesis:
     """An equivalence: the interval has to be within the limits, so that few data support nothing."""
-    statement = (
-        "Where no context is needed, a larger window with the same supervised voxels changes Dice little"
-    )
-    core, networks = task.at_equal_core
-    sizes = task.shared_patches(networks, core)
-    if not sizes:
-        return Hypothesis("no_context_needed", EXPLORATORY, statement, "", missing=NO_CORE)
-    terms = {name: equal_core_terms(task, name, sizes[-1], core) for name in networks}
-    return Hypothesis(
+    return larger_window(
+        task,
         "no_context_needed",
         EXPLORATORY,
-        statement,
-        f"mean Dice, patch {sizes[-1]} minus {core}, core {core}, mean of {names(networks)}; little: between "
-        f"-{task.small} and {task.small}, in every network",
-        *over_networks(terms, Claim(-task.small, task.small), "dsc"),
+        "Where no context is needed, a larger window with the same supervised voxels changes Dice little",
+        ("mean Dice", f"little: between -{task.small} and {task.small}, in every network"),
+        Claim(-task.small, task.small),
+        "dsc",
     )
 
 

@@ -19,19 +19,14 @@ def primary(task: ContextScores) -> list[Hypothesis]:
 
 def context_at_equal_core(task: ContextScores) -> Hypothesis:
     """T1: hit - false at the largest patch minus the smallest, the supervised voxels the same."""
-    statement = "With the same supervised voxels, a larger window raises hit - false, in every network"
-    core, networks = task.at_equal_core
-    sizes = task.shared_patches(networks, core)
-    if not sizes:
-        return Hypothesis("context_at_equal_core", PRIMARY, statement, "", missing=NO_CORE)
-    terms = {name: equal_core_terms(task, name, sizes[-1], core) for name in networks}
-    return Hypothesis(
+    return larger_window(
+        task,
         "context_at_equal_core",
         PRIMARY,
-        statement,
-        f"mean hit - false, patch {sizes[-1]} minus {core}, core {core}, mean of {names(networks)}; raises: "
-        "above 0, in every network",
-        *over_networks(terms, Claim(0.0), CONTEXT),
+        "With the same supervised voxels, a larger window raises hit - false, in every network",
+        ("mean hit - false", "raises: above 0, in every network"),
+        Claim(0.0),
+        CONTEXT,
     )
 
 
@@ -65,6 +60,36 @@ def dose_response(task: ContextScores) -> Hypothesis:
         f"{near}, mean of {names(networks)}; more: above 0, in every network",
         *over_networks(terms, Claim(0.0), CONTEXT),
     )
+
+
+def larger_window(
+    task: ContextScores,
+    name: str,
+    kind: str,
+    statement: str,
+    texts: tuple[str, str],
+    claim: Claim,
+    value: str,
+) -> Hypothesis:
+    """Return a hypothesis about the largest patch minus the smallest, the supervised voxels the same.
+
+    Args:
+        task: the scores.
+        name: of the hypothesis.
+        kind: PRIMARY or EXPLORATORY.
+        statement: what is claimed.
+        texts: the score, and the claim in words.
+        claim: about the mean over networks, and about each.
+        value: column of the score.
+    """
+    core, networks = task.at_equal_core
+    sizes = task.shared_patches(networks, core)
+    if not sizes:
+        return Hypothesis(name, kind, statement, "", missing=NO_CORE)
+    terms = {network: equal_core_terms(task, network, sizes[-1], core) for network in networks}
+    score, in_words = texts
+    statistic = f"{score}, patch {sizes[-1]} minus {core}, core {core}, mean of {names(networks)}; {in_words}"
+    return Hypothesis(name, kind, statement, statistic, *over_networks(terms, claim, value))
 
 
 def equal_core_terms(task: ContextScores, network: str, patch_size: int, core: int) -> list[Term]:

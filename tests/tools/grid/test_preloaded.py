@@ -1,0 +1,129 @@
+"""DVC and the stages as forks of a process with imported libraries: the results and faults of new processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from context_fbr_tools.dvc import process as dvc
+from context_fbr_tools.grid import preloaded, processes
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the server")
+STAGE = """
+import atexit, os, sys, threading, time
+from context_fbr import word
+atexit.register(print, "atexit")
+print(__name__, sys.argv[1:], word.WORD, os.environ["DVC_STAGE"], "torch" in sys.modules, threading.active_count())
+if sys.argv[1] == "wait":
+    open("waits", "w").close()
+    time.sleep(60)
+if sys.argv[1] == "fail":
+    sys.exit("error: no cell")
+open(sys.argv[1], "w").write(os.environ["MARK"])
+"""
+PIPELINE = """stages:
+  one: {cmd: PYTHONPATH=src python -m context_fbr.stage one, outs: [one]}
+  fail: {cmd: PYTHONPATH=src python -m context_fbr.stage fail}
+  wait: {cmd: PYTHONPATH=src python -m context_fbr.stage wait}
+  shell: {cmd: "echo $MARK > shell; exit 3"}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a DVC project with a package of its own, which has the name of ours."""
+    package = tmp_path / "src/context_fbr"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "word.py").write_text("WORD = 'its own'")
+    (package / "stage.py").write_text(STAGE)
+    (tmp_path / "dvc.yaml").write_text(PIPELINE)
+    monkeypatch.chdir(tmp_path)
+    subprocess.run([*dvc.COMMAND, "init", "--no-scm", "-q"], check=True)
+    return tmp_path
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[processes.Start]:
+    """Yield a function that starts DVC by a server."""
+    with preloaded.starter(preloaded.MIN_CELLS, dvc.environment()) as given:
+        yield given
+
+
+def run(start: processes.Start, *stages: str) -> tuple[int, str]:
+    process = start(["repro", "-s", *stages], {**dvc.environment(), "MARK": "x"})
+    with process.stdout:
+        said = process.stdout.read()
+    return process.wait(), said
+
+
+def test_a_stage_runs_as_in_a_new_process_with_the_libraries_imported(start: processes.Start) -> None:
+    status, said = run(start, "one")
+
+    assert status == 0
+    assert "__main__ ['one'] its own one True 1\natexit\n" in said
+    assert Path("one").read_text() == "x"
+    by_fork = Path("dvc.lock").read_bytes()
+    Path("dvc.lock").unlink()
+    Path("one").unlink()
+    assert run(processes.new, "-f", "one")[0] == 0
+    assert Path("dvc.lock").read_bytes() == by_fork
+
+
+def test_a_stage_that_fails_fails_dvc_and_no_other(start: processes.Start) -> None:
+    status, said = run(start, "fail")
+    plain, said_by_plain = run(processes.new, "fail")
+
+    assert status == plain == 255
+    assert "error: no cell" in said
+    assert said.splitlines()[-1] == said_by_plain.splitlines()[-1]  # DVC's own message
+    assert run(start, "one")[0] == 0
+
+
+def test_a_command_for_a_shell_gets_one(start: processes.Start) -> None:
+    status, said = run(start, "shell")
+
+    assert status == 255
+    assert "exited with 3" in said
+    assert Path("shell").read_text() == "x\n"
+
+
+def test_the_end_of_a_block_of_processes_ends_the_stage_first(start: processes.Start) -> None:
+    workers = processes.Processes(start)
+    with workers.start(["repro", "-s", "wait"], {**dvc.environment(), "MARK": "x"}) as process:
+        while not Path("waits").exists():
+            time.sleep(0.05)
+        below = psutil.Process(process.pid).children(recursive=True)
+        workers.stop()
+
+        assert process.wait() == 255  # DVC ended by itself: its stage failed
+        assert len(below) == 1
+        assert not below[0].is_running()
+        assert os.getsid(0) != process.pid
+
+
+def test_a_killed_process_has_the_status_of_the_signal(start: processes.Start) -> None:
+    process = start(["repro", "-s", "wait"], {**dvc.environment(), "MARK": "x"})
+    while not Path("waits").exists():
+        time.sleep(0.05)
+    stage = psutil.Process(process.pid).children()[0]
+    process.kill()
+    process.stdout.close()
+
+    assert process.wait() == -signal.SIGKILL
+    stage.kill()  # ours ends by itself, see runtime/orphans.py
+
+
+def test_without_its_server_dvc_is_a_new_process(folder: Path) -> None:
+    with preloaded.starter(preloaded.MIN_CELLS, dvc.environment()) as start:
+        for child in psutil.Process().children():
+            child.kill()
+            child.wait()
+
+        assert run(start, "one")[0] == 0
