@@ -77,7 +77,8 @@ def run(
     broken = {name.partition("@")[2] for name in failed} | {o.cell.task for o in outcomes if o.problem}
     whole = [task for task in of_cells if task not in skipped and task not in broken]
     left = _left_to_others(study, [*whole, *skipped], changed)
-    if chosen is None and not dvc.repro(*_last(whole, bool(left or skipped), not left)):
+    names = dvc.stage_names()
+    if chosen is None and not dvc.repro(*_last(whole, bool(left or skipped), not left, names)):
         problems.append("dvc repro failed, see above")
     if chosen is None and left:
         shown = ", ".join(left[:3]) + (f" and {len(left) - 3} others" if len(left) > 3 else "")
@@ -87,7 +88,6 @@ def run(
             flush=True,
         )
     # Cells end in any order and DVC appends; in the order of dvc.yaml the file is that of a serial run.
-    names = dvc.stage_names()
     lockfile.sort(names)
     recorded = lockfile.entries()
     recorded = {name: recorded[name] for name in names if name in recorded}
@@ -106,18 +106,20 @@ def _skipped(tasks: Sequence[str], changed: Set[str]) -> dict[str, str]:
     return {task: noted[task] for task in tasks if task in noted and f"raw@{task}" in changed}
 
 
-def _last(tasks: Sequence[str], alone: bool, compared: bool) -> tuple[str, ...]:
+def _last(tasks: Sequence[str], alone: bool, compared: bool, known: Sequence[str]) -> tuple[str, ...]:
     """Return the arguments of the last `dvc repro`.
 
     Args:
         tasks: that are up to date but for what follows from their cells.
         alone: only what follows from the cells of these tasks; otherwise all of the study.
         compared: the tasks, too, in the first case; those without data have no part in it.
+        known: every stage; a study of your own has no `paper`.
     """
     if not alone:
         return ("-k",)
     names = [f"{kind}@{task}" for task in tasks for kind in FOLLOWING]
-    return ("-s", "-k", *names, *(["compare"] if compared else []), "paper")
+    names += [*(["compare"] if compared else []), "paper"]
+    return ("-s", "-k", *(name for name in names if name in known))
 
 
 def _first(tasks: Sequence[str], whole_tasks: bool, whole_study: bool) -> tuple[str, ...]:
