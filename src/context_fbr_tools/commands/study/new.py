@@ -31,7 +31,7 @@ def add_parser(line: CommandLine) -> None:
 
 def run(options: Namespace) -> None:
     """Create the study."""
-    from context_fbr_tools.new_study.create import create
+    from context_fbr_tools.data.new_study.create import create
 
     task = create(options.folder, options.data, options.name, options.foreground)
     shown = visible(str(options.folder))

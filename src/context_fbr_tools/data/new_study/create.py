@@ -11,7 +11,7 @@ from context_fbr.runtime import git
 from context_fbr_tools.data import task_init
 from context_fbr_tools.data.proposal import padded_cases
 from context_fbr_tools.dvc.project_copy import copy_files, first_commit, refuse_existing, tracked_files
-from context_fbr_tools.new_study import files, params, pipeline
+from context_fbr_tools.data.new_study import files, params, pipeline
 
 EXAMPLE = "spheres"
 """Task of a study without a data set."""
