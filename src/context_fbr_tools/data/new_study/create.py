@@ -9,9 +9,9 @@ from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.runtime import git
 from context_fbr_tools.data import task_init
+from context_fbr_tools.data.new_study import files, params, pipeline
 from context_fbr_tools.data.proposal import padded_cases
 from context_fbr_tools.dvc.project_copy import copy_files, first_commit, refuse_existing, tracked_files
-from context_fbr_tools.data.new_study import files, params, pipeline
 
 EXAMPLE = "spheres"
 """Task of a study without a data set."""
