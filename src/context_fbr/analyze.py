@@ -14,16 +14,18 @@ from context_fbr.analysis.findings.finding import Findings
 from context_fbr.analysis.findings.magnitudes import published_magnitudes
 from context_fbr.analysis.observations import Evidence, from_results
 from context_fbr.analysis.result_files import write_csv, write_json
-from context_fbr.analysis.results import CONFIG_COLUMNS, Results, read_results
+from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS, Results, read_results
 from context_fbr.analysis.tables.differences import difference_table
 from context_fbr.analysis.tables.ideal_observer import observer_table
 from context_fbr.analysis.tables.object_sizes import size_table
+from context_fbr.analysis.tables.structures import structure_table
 from context_fbr.analysis.tables.windows import window_table
 from context_fbr.config.analysis import Analysis, AnalyzeConfig
 from context_fbr.config.raw.twins import TwinsRaw
 from context_fbr.core import atomic
 from context_fbr.figures import (
     dice_by_patch_size,
+    dice_by_structure,
     learning_curves,
     scores_by_foreground_ratio,
     training_ranges,
@@ -78,6 +80,8 @@ def write_task(
     if results.windows is not None:
         write_csv(metrics / "windows.csv", window_table(results.windows, settings.confidence))
         atomic.write_bytes(plots / "windows.png", windows.windows(results.windows))
+    if len(results.structures):
+        write_structures(results.structures, settings.confidence, metrics, plots)
     found = findings(evidence, settings, published_magnitudes()) if asks else Findings((), ())
     means = write_tables(evidence, found, settings.confidence, metrics)
     write_csv(metrics / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
@@ -86,6 +90,17 @@ def write_task(
     draw(evidence.without(cored), means[~means["model"].isin(cored)], plots)
     atomic.write_bytes(plots / "learning_curves.png", learning_curves.learning_curves(results.history))
     return means
+
+
+def write_structures(structures: pd.DataFrame, confidence: float, metrics: Path, plots: Path) -> None:
+    """Write tables and figure of the structures of a task; the first argument as in `Results`."""
+    table = structure_table(structures, confidence)
+    write_csv(metrics / "structures.csv", table)
+    every = structures.drop(columns=["padded", "window", "variant"])
+    atomic.write_text(metrics / "structure_cases.csv", every.to_csv(index=False, lineterminator="\n"))
+    cells = structures.groupby([*CELL_COLUMNS, "structure"], sort=False)["dsc"].mean()
+    drawn = dice_by_structure.dice_by_structure(table, cells.rename("dice").reset_index())
+    atomic.write_bytes(plots / "dice_by_structure.png", drawn)
 
 
 def write_tables(evidence: Evidence, found: Findings, confidence: float, tables: Path) -> pd.DataFrame:

@@ -15,8 +15,8 @@ from context_fbr.config.evaluation import read_surface_tolerance_mm
 from context_fbr.core import atomic
 from context_fbr.core.progress import progress
 from context_fbr.evaluation import baselines
-from context_fbr.evaluation.case_scores import score_case
-from context_fbr.metrics.columns import CASE_SCORES
+from context_fbr.evaluation.case_scores import score_structures
+from context_fbr.metrics.columns import Row
 from context_fbr.preprocessing import originals, prepared
 from context_fbr.preprocessing.prepared import Case
 from context_fbr.runtime import stage_inputs
@@ -42,10 +42,10 @@ def evaluate(task: str, inputs: StageInputs) -> None:
     threshold = baselines.fit_threshold(validation, baselines.candidates(validation))
     tolerance = read_surface_tolerance_mm(inputs.document, task)
 
-    def score(mask: np.ndarray, case: tuple[Case, np.ndarray]) -> tuple[object, ...]:
+    def score(mask: np.ndarray, case: tuple[Case, np.ndarray]) -> list[Row]:
         known, label = case
-        row, _ = score_case(mask, label, known, originals.read_masks(task, known), tolerance)
-        return row
+        original = originals.read_masks(task, known)
+        return score_structures(mask, label, known, original, tolerance, shared=True)[0]
 
     def volumes() -> Iterator[tuple[np.ndarray, tuple[Case, np.ndarray]]]:
         test = cases.split("test")
@@ -53,7 +53,7 @@ def evaluate(task: str, inputs: StageInputs) -> None:
             image, label = prepared.read_volume(task, case)
             yield image, (case, label)
 
-    table = baselines.evaluate(volumes(), threshold, CASE_SCORES, score)
+    table = baselines.evaluate(volumes(), threshold, score)
     inputs.check()
     atomic.write_text(Path("metrics/baselines") / f"{task}.csv", table)
 

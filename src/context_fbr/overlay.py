@@ -20,6 +20,7 @@ from context_fbr.core import atomic, nifti
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.figures.overlays import Panel, overlays
 from context_fbr.preprocessing import originals, prepared
+from context_fbr.preprocessing.transforms import class_map
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command, task_argument
 from context_fbr.runtime.stage_inputs import StageInputs
@@ -103,12 +104,13 @@ def draw(task: str, inputs: StageInputs) -> None:
     for row in chosen.itertuples():
         cell, case = Cell(task, row.model, row.patch_size, row.seed), cases[row.filename]
         image = nibabel.as_closest_canonical(originals.read_image(task, case))
+        written = np.asarray(nifti.read(cell.predictions / f"{row.filename}.nii.gz").dataobj)
         label, prediction = (
             np.asarray(nibabel.as_closest_canonical(nibabel.Nifti1Image(mask, image_affine)).dataobj)
             for image_affine in [np.array(case.geometry.original_affine)]
             for mask in (
                 originals.read_masks(task, case).label,
-                np.asarray(nifti.read(cell.predictions / f"{row.filename}.nii.gz").dataobj),
+                class_map(written, case.groups) if case.structures else written,
             )
         )
         z, (shown, truth, mask) = slice_of(image.get_fdata(dtype=np.float32), label, prediction)

@@ -56,12 +56,12 @@ def prepare_case(
     paths = raw / source.image, raw / source.label
     image, label = (nifti.read(path) for path in paths)
     check_pair(image, label, *paths)
-    mask = read_label(label, paths[1], classes, settings.foreground)
+    mask = read_label(label, paths[1], classes, settings.groups)
     del label  # and with it its voxels
     voxels, where, background = prepare_image(image, paths[0], settings)
     warnings = []
-    drawn = int(mask.sum())
-    lost = drawn - int(mask[tuple(slice(start, stop) for start, stop in where.box)].sum())
+    drawn = np.count_nonzero(mask)
+    lost = drawn - np.count_nonzero(mask[tuple(slice(start, stop) for start, stop in where.box)])
     if lost:
         warnings.append(
             f"{paths[1]}: the crop leaves out {lost} of {drawn} foreground voxels ({lost / drawn:.1%}): out "
@@ -69,24 +69,28 @@ def prepare_case(
             "or change window or crop"
         )
     mask = to_prepared(mask, where, linear=False)
-    count = int(mask.sum())
-    if not count:
-        warnings.append(
-            f"{paths[1]}: no foreground (label values {list(settings.foreground)}) on the prepared grid; "
-            "the case has no Dice"
-        )
+    count = int(np.count_nonzero(mask))
+    found = set(np.unique(mask).tolist())
+    for number, group in enumerate(settings.groups, start=1):
+        if number not in found:
+            name = settings.names[number - 1] if settings.names else "foreground"
+            warnings.append(
+                f"{paths[1]}: no {name} (label values {list(group)}) on the prepared grid; "
+                f"the case has no Dice{' of it' if settings.names else ''}"
+            )
     case = Case(
         source.name,
         source.split,
         str(source.image),
         str(source.label),
-        settings.foreground,
+        settings.label_values,
         where,
         background,
         count,
         count / mask.size,
         float(image.get_fdata(dtype=np.float32).min()),
         distractor=settings.distractor,
+        structures=tuple(zip(settings.names, settings.groups, strict=False)),
     )
     return case, voxels, mask, tuple(warnings)
 
@@ -127,7 +131,8 @@ def prepare(task: str, inputs: StageInputs) -> None:
     raw = Path("data/raw") / task
     description = _describe(raw)
     classes = set(description.labels)
-    known = {"foreground": settings.foreground, "distractor": settings.distractor}
+    key = "structures" if settings.structures else "foreground"
+    known = {key: settings.label_values, "distractor": settings.distractor}
     absent = {key: sorted(set(values) - classes) for key, values in known.items()}
     raise_problems(
         [

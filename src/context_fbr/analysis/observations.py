@@ -28,12 +28,17 @@ class Evidence:
     windows: pd.DataFrame | None = None
     """As `scores` without the baselines, one row a test case and inference window, and its edge in voxels as
     column `window`; None if only one window was scored."""
+    structures: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """As `scores` without the baselines, one row a test case and structure, with their union; without rows if
+    there is one structure."""
 
     def of_task(self, task: str) -> "Evidence":
         """Return the evidence of one task."""
         windows = None if self.windows is None else self.windows[self.windows["task"] == task]
         scores, ratios = (frame[frame["task"] == task] for frame in (self.scores, self.ratios))
-        return replace(self, scores=scores, ratios=ratios, windows=windows)
+        parts = self.structures
+        parts = parts if parts.empty else parts[parts["task"] == task]
+        return replace(self, scores=scores, ratios=ratios, windows=windows, structures=parts)
 
     @property
     def cells(self) -> pd.DataFrame:
@@ -71,7 +76,13 @@ def from_results(results: Results, converged: Mapping[tuple[str, str, int, int],
         [frame.astype({"patch_size": "Int64", "seed": "Int64"}) for frame in (results.scores, baselines)],
         ignore_index=True,
     )[[name for name in results.scores.columns if name not in ("padded", "window", "variant")]]
-    return Evidence(scores, results.foreground_ratios, converged, windows=results.windows)
+    return Evidence(
+        scores,
+        results.foreground_ratios,
+        converged,
+        windows=results.windows,
+        structures=results.structures,
+    )
 
 
 def is_baseline(model: str) -> bool:

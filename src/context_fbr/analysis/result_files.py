@@ -12,7 +12,7 @@ import pandas as pd
 
 from context_fbr.core import atomic, bounded
 from context_fbr.core.errors import on_one_line
-from context_fbr.metrics.columns import CELL_SCHEMA, Column
+from context_fbr.metrics.columns import CELL_SCHEMA, STRUCTURE, Column
 
 HISTORY_COLUMNS = (
     Column("epoch", "int64", "number, from 1", low=1),
@@ -41,7 +41,7 @@ KEY_COLUMNS = (
 )
 COLUMNS = {
     column.name: column
-    for column in (*KEY_COLUMNS, *HISTORY_COLUMNS, *RATIO_COLUMNS, *BASELINE_COLUMNS, *CELL_SCHEMA)
+    for column in (*KEY_COLUMNS, *HISTORY_COLUMNS, *RATIO_COLUMNS, *BASELINE_COLUMNS, *CELL_SCHEMA, STRUCTURE)
 }
 """Every column that a reader needs, by name."""
 HISTORY, FOREGROUND_RATIOS, BASELINES = (
@@ -56,6 +56,8 @@ MAX_PROBLEMS = 50
 MAX_INTEGER = 2**53
 DIGITS = 6  # of the numbers that are written
 UNIQUE_KEYS = (
+    ["baseline", "filename", "structure"],
+    ["filename", "window", "structure"],
     ["baseline", "filename"],
     ["task", "model", "patch_size", "seed", "filename", "window"],
     ["filename", "window"],
@@ -66,10 +68,18 @@ UNIQUE_KEYS = (
 """Columns in which no two rows of a table agree: the first of these that the table has."""
 
 
-def read_table(path: Path, names: Iterable[str], problems: list[str]) -> pd.DataFrame:
+def read_table(
+    path: Path, names: Iterable[str], problems: list[str], optional: str | None = None
+) -> pd.DataFrame:
     """Read a table with exactly these columns; an undefined value is missing.
 
     A table that is missing or damaged is added to `problems`, and what is returned is not complete.
+
+    Args:
+        path: of the file.
+        names: of its columns, as in `COLUMNS`.
+        problems: receives what is wrong.
+        optional: a further column that it may have at the end.
     """
     remedy = "bring it back with `dvc checkout` or `dvc repro`"
     text, found = "", []
@@ -80,6 +90,8 @@ def read_table(path: Path, names: Iterable[str], problems: list[str]) -> pd.Data
         found = [f"{path}: not found; run `dvc repro`"]
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         found = [f"{path}: is damaged ({error}); {remedy}"]
+    if optional is not None and text.partition("\n")[0].endswith(f",{optional}"):
+        names = (*names, optional)
     frame, wrong = parse_table(text, names)
     problems += found or [f"{path}:{problem}; the table is damaged, {remedy}" for problem in wrong[:1]]
     return frame.reset_index(drop=True)

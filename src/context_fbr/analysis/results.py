@@ -8,8 +8,9 @@ import pandas as pd
 
 from context_fbr.analysis.result_files import BASELINES, FOREGROUND_RATIOS, HISTORY, read_table
 from context_fbr.config.cell import Cell
+from context_fbr.config.preprocessing import WHOLE
 from context_fbr.core.errors import raise_problems
-from context_fbr.metrics.columns import CASE_SCORES, CELL_SCORES, VARIANT
+from context_fbr.metrics.columns import CASE_SCORES, CELL_SCORES, STRUCTURE, VARIANT
 
 CONFIG_COLUMNS = ["task", "model", "patch_size"]
 """A configuration: what seeds repeat."""
@@ -32,6 +33,9 @@ class Results:
     """As `scores`, one row a test case and inference window; None if the windows are not known."""
     variants: pd.DataFrame = field(default_factory=pd.DataFrame)
     """As `scores`, of test cases that are another one with a change, named in column `variant`."""
+    structures: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """As `scores`, one row a test case and structure, named in column `structure`, their union among them;
+    no rows if the task has one. `scores` and all other tables are those of the union."""
 
 
 def read_results(cells: Sequence[Cell]) -> Results:
@@ -45,27 +49,33 @@ def read_results(cells: Sequence[Cell]) -> Results:
 
     def gather(path: Callable[[Cell], Path], names: Sequence[str]) -> pd.DataFrame:
         frames = [
-            read_table(path(cell), names, problems).assign(
+            read_table(path(cell), names, problems, STRUCTURE.name).assign(
                 task=cell.task, model=cell.model, patch_size=cell.patch_size, seed=cell.seed
             )
             for cell in cells
         ]
-        return pd.concat(frames, ignore_index=True)[[*CELL_COLUMNS, *names]]
+        every = pd.concat(frames, ignore_index=True)
+        optional = [STRUCTURE.name] if STRUCTURE.name in every else []
+        return every[[*CELL_COLUMNS, *names, *optional]]
 
     baselines = [
-        read_table(Path(f"metrics/baselines/{task}.csv"), (*BASELINES, *CASE_SCORES), problems).assign(
-            task=task
-        )
+        read_table(
+            Path(f"metrics/baselines/{task}.csv"), (*BASELINES, *CASE_SCORES), problems, STRUCTURE.name
+        ).assign(task=task)
         for task in tasks
     ]
-    scores, changed = _by_variant(gather(lambda cell: cell.scores, CELL_SCORES))
+    by_structure, of_changed = _by_variant(gather(lambda cell: cell.scores, CELL_SCORES))
+    scores, changed = _of_union(by_structure), _of_union(of_changed)
     results = Results(
         gather(lambda cell: cell.history, HISTORY),
         gather(lambda cell: cell.foreground_ratios, FOREGROUND_RATIOS),
         primary(scores),
-        _by_variant(pd.concat(baselines, ignore_index=True)[["task", *BASELINES, *CASE_SCORES]])[0],
+        _by_variant(_of_union(pd.concat(baselines, ignore_index=True))[["task", *BASELINES, *CASE_SCORES]])[
+            0
+        ],
         scores,
         primary(changed),
+        _structures(by_structure),
     )
     raise_problems(problems or _different_cases(results, cells))
     return results
@@ -77,6 +87,22 @@ def _by_variant(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return rows[drawn].reset_index(drop=True), rows[~drawn].reset_index(drop=True)
 
 
+def _of_union(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the union of all structures, without their column."""
+    if STRUCTURE.name not in rows:
+        return rows
+    whole = rows[STRUCTURE.name].isna() | (rows[STRUCTURE.name] == WHOLE)  # none: a task with one structure
+    return rows[whole].drop(columns=STRUCTURE.name).reset_index(drop=True)
+
+
+def _structures(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of tasks with several structures, of the primary window."""
+    if STRUCTURE.name not in rows:
+        return pd.DataFrame()
+    known = rows[rows[STRUCTURE.name].notna()]
+    return known.drop_duplicates([*CELL_COLUMNS, "filename", STRUCTURE.name], ignore_index=True)
+
+
 def primary(scores: pd.DataFrame) -> pd.DataFrame:
     """The rows of the primary window, the first of each case, of a table of scores (of one or more cells)."""
     key = [name for name in (*CELL_COLUMNS, "filename") if name in scores]
@@ -85,7 +111,8 @@ def primary(scores: pd.DataFrame) -> pd.DataFrame:
 
 def read_scores(cell: Cell, problems: list[str]) -> pd.DataFrame:
     """Read a cell's scores of the cases as drawn, with its primary window; errors as in `read_table`."""
-    return primary(_by_variant(read_table(cell.scores, CELL_SCORES, problems))[0])
+    table = _of_union(read_table(cell.scores, CELL_SCORES, problems, STRUCTURE.name))
+    return primary(_by_variant(table)[0])
 
 
 def _different_cases(results: Results, cells: Sequence[Cell]) -> list[str]:

@@ -4,7 +4,7 @@ import unicodedata
 from collections import Counter
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from context_fbr.config.document import InconsistentError, Section
 
@@ -13,6 +13,11 @@ Spacing = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1), AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
 """Name of a case, composed: macOS may decompose the letters of names."""
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+LabelValues = Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(min_length=1)]
+"""Values of a label; masks are written as uint8."""
+StructureName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+WHOLE = "whole"
+"""Name of the union of all structures in tables."""
 
 
 class Split(Section):
@@ -46,6 +51,8 @@ class Preparation(Section):
 
     foreground: Annotated[tuple[Count, ...], Field(min_length=1)] = (1,)
     """Label values that are segmented, together as one class."""
+    structures: Annotated[dict[StructureName, LabelValues], Field(min_length=1)] | None = None
+    """Label values by the name of a structure, in place of `foreground`: a class of the networks each."""
     distractor: tuple[Count, ...] = ()
     """Label values of background that is easily taken for foreground: what is found of it is scored, too."""
     window: tuple[float, float] | None = None
@@ -57,9 +64,43 @@ class Preparation(Section):
     spacing_mm: tuple[Spacing, Spacing, Spacing] | None = None
     """Edges of a voxel after resampling, towards right, anterior and superior."""
 
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Label values of each class of the networks but the background, in their order."""
+        return tuple(self.structures.values()) if self.structures else (self.foreground,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the structures; none if there is one class."""
+        return tuple(self.structures or ()) if len(self.groups) > 1 else ()
+
+    @property
+    def label_values(self) -> tuple[int, ...]:
+        """Label values of all classes."""
+        return tuple(value for group in self.groups for value in group)
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave out `structures` where there are none: digests are those from before there were any."""
+        tree: dict[str, object] = handler(self)
+        return {key: value for key, value in tree.items() if key != "structures" or value is not None}
+
+    @model_validator(mode="after")
+    def _separate_structures(self) -> Self:
+        if self.structures is None:
+            return self
+        if "foreground" in self.model_fields_set:
+            raise InconsistentError("structures", "goes without foreground: it has the label values itself")
+        if WHOLE in self.structures:
+            raise InconsistentError("structures", f"{WHOLE} is the name of their union; choose another one")
+        twice = [value for value, times in Counter(self.label_values).items() if times > 1]
+        if twice:
+            raise InconsistentError("structures", f"the label value {twice[0]} is there more than once")
+        return self
+
     @model_validator(mode="after")
     def _one_normalisation(self) -> Self:
-        if both := sorted({*self.distractor} & {*self.foreground}):
+        if both := sorted({*self.distractor} & {*self.label_values}):
             raise InconsistentError("distractor", f"{both} are foreground, too")
         if self.window is not None and self.z_score:
             raise InconsistentError("z_score", "goes without a window: after one, intensities are 0 to 1")

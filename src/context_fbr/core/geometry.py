@@ -160,12 +160,45 @@ def to_original(mask: np.ndarray, where: Geometry) -> np.ndarray:
     Returns:
         Of `where.original_shape`, uint8.
     """
+    return _turned_back((_at_original_voxels(mask, where) >= 0.5).astype(np.uint8), where)
+
+
+def classes_to_original(classes: np.ndarray, where: Geometry, count: int) -> np.ndarray:
+    """Bring classes on the prepared grid to the original one, as `to_original` brings a mask.
+
+    A voxel is foreground where the mask of all classes is, and of the class whose own mask has the greatest
+    interpolated value there, the first of a tie.
+
+    Args:
+        classes: of `where.shape`, 0 to `count`.
+        where: the case's geometry.
+        count: of the classes but the background.
+
+    Returns:
+        Of `where.original_shape`, uint8.
+    """
+    if where.is_kept:
+        return classes.astype(np.uint8, copy=False)
+    shares = [
+        _at_original_voxels((classes == number).astype(np.uint8), where) for number in range(1, count + 1)
+    ]
+    inside = _at_original_voxels((classes > 0).astype(np.uint8), where) >= 0.5
+    found = (np.argmax(np.stack(shares), axis=0) + 1).astype(np.uint8)
+    return _turned_back(found * inside, where)
+
+
+def _at_original_voxels(mask: np.ndarray, where: Geometry) -> np.ndarray:
+    """Interpolate a mask of `where.shape` linearly at the cropped original voxels, axes as prepared."""
     turned = mask
     for axis, (length, step) in enumerate(zip(where.cropped_shape, where.steps, strict=True)):
         if step != 1:
             turned = turned.astype(np.float32, copy=False)
         turned = _sample(turned, axis, np.arange(length) / step, linear=step != 1)
-    inside = (turned >= 0.5).astype(np.uint8)
+    return turned
+
+
+def _turned_back(inside: np.ndarray, where: Geometry) -> np.ndarray:
+    """Put voxels of the box, axes as prepared, into a volume of the original shape and axes."""
     original = np.zeros(where.original_shape, np.uint8)
     box = tuple(slice(start, stop) for start, stop in where.box)
     back = np.empty_like(where.orientation)

@@ -10,6 +10,7 @@ import numpy as np
 
 from context_fbr.core.csv_text import csv_text
 from context_fbr.core.errors import UserError
+from context_fbr.metrics.columns import Row, of_cases
 
 Case = TypeVar("Case")
 
@@ -63,19 +64,18 @@ def predict(baseline: str, image: np.ndarray, threshold: float) -> np.ndarray:
 def evaluate(
     cases: Iterable[tuple[np.ndarray, Case]],
     threshold: float,
-    columns: Sequence[str],
-    score: Callable[[np.ndarray, Case], Sequence[object]],
+    score: Callable[[np.ndarray, Case], Sequence[Row]],
 ) -> str:
     """Score every baseline on every case and return the table as CSV text.
 
     Args:
         cases: image (x, y, z) and the second argument of `score`.
         threshold: of the second baseline.
-        columns: of the rows that `score` returns.
-        score: returns the row of a mask (x, y, z) and its case.
+        score: returns the rows of a mask (x, y, z) and its case, one for each structure.
     """
-    rows: dict[str, list[tuple[object, ...]]] = {baseline: [] for baseline in BASELINES}
+    found: dict[str, list[Row]] = {baseline: [] for baseline in BASELINES}
     for image, case in cases:
-        for baseline, own in rows.items():
-            own.append((baseline, threshold, *score(predict(baseline, image, threshold), case)))
-    return csv_text(("baseline", "threshold", *columns), [row for own in rows.values() for row in own])
+        for baseline, own in found.items():
+            own += score(predict(baseline, image, threshold), case)
+    rows = [(baseline, threshold, *row) for baseline, own in found.items() for row in own]
+    return csv_text(("baseline", "threshold", *of_cases(found[BASELINES[0]])), rows)

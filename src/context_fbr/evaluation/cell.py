@@ -20,7 +20,7 @@ from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.core.progress import progress
 from context_fbr.evaluation import case_cache, case_scores
 from context_fbr.evaluation.case_cache import CaseResult
-from context_fbr.metrics.columns import CELL_SCORES
+from context_fbr.metrics import columns
 from context_fbr.networks import windows
 from context_fbr.networks.device import prepare_device
 from context_fbr.networks.sliding_window import segment
@@ -28,6 +28,7 @@ from context_fbr.networks.windows import Shape
 from context_fbr.preprocessing import originals, prepared
 from context_fbr.preprocessing.originals import Original
 from context_fbr.preprocessing.prepared import Case
+from context_fbr.preprocessing.transforms import label_values
 from context_fbr.runtime import provenance, resume
 from context_fbr.runtime.checksummed_file import CorruptFileError
 from context_fbr.runtime.resume import CheckpointDir
@@ -205,14 +206,19 @@ def _segment(run: _Evaluation, loaded: _Loaded) -> Callable[[], CaseResult]:
     def score() -> CaseResult:
         rows, masks_of_scan = [], []
         for edge, (mask, padded) in masks.items():
-            row, mask_of_scan = case_scores.score_case(
+            own, mask_of_scan = case_scores.score_structures(
                 mask, loaded.label, case, loaded.original, config.scoring.surface_tolerance_mm
             )
-            rows.append((*row, padded, edge))
+            rows += [columns.with_window(row, padded, edge) for row in own]
             masks_of_scan.append(mask_of_scan)
-        return CaseResult(tuple(rows), nifti.encode_mask(masks_of_scan[0], loaded.scan))
+        return CaseResult(tuple(rows), nifti.encode_mask(_values(masks_of_scan[0], case), loaded.scan))
 
     return score
+
+
+def _values(classes: np.ndarray, case: Case) -> np.ndarray:
+    """Return label values of the data set in place of classes, the first of each; 1 of a single class."""
+    return label_values(classes, case.groups) if case.structures else classes
 
 
 def _finished(
@@ -238,4 +244,4 @@ def _write(cell: Cell, evaluated: Sequence[_Evaluated]) -> None:
     # The rows of the primary window, then those of the others; a case can have fewer windows than another.
     by_window = itertools.zip_longest(*(one.result.rows for one in evaluated))
     rows = [row for rows in by_window for row in rows if row is not None]
-    atomic.write_text(cell.scores, csv_text(CELL_SCORES, rows))
+    atomic.write_text(cell.scores, csv_text(columns.of_cells(rows), rows))

@@ -88,11 +88,14 @@ def _draw(axis: Axes, panel: Panel) -> None:
         vmax=high,
     )
     axis.invert_xaxis()  # x grows towards the patient's right
-    for mask, colour, dashes in ((panel.label, LABEL, "solid"), (panel.prediction, PREDICTION, "dashed")):
-        if mask.any() and not mask.all():
+    for classes, colour, dashes in ((panel.label, LABEL, "solid"), (panel.prediction, PREDICTION, "dashed")):
+        for number in np.unique(classes[classes > 0]):
+            mask = classes == number
+            if mask.all():
+                continue
             # A border of background: a mask that touches the edge has a closed contour.
             y, x = (np.arange(-1, length + 1) for length in mask.shape)
-            padded = np.pad((mask > 0).astype(float), 1)
+            padded = np.pad(mask.astype(float), 1)
             axis.contour(x, y, padded, levels=[0.5], colors=[colour], linestyles=dashes, linewidths=1.6)
     distance = "undefined" if np.isnan(panel.hausdorff_voxels) else f"{panel.hausdorff_voxels:.1f} voxels"
     axis.set_title(f"{panel.case}\nDice {panel.dice:.3f}\nHausdorff {distance}", fontsize=7.5)

@@ -5,6 +5,7 @@ docs/data_sets.md shows it.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -67,6 +68,8 @@ VARIANT = Column("variant", "str", "change of another test case; none: a case as
 PADDED = Column("padded", "int64", "1 if the volume was smaller than the window, and padded", 0, 1)
 WINDOW = Column("window", "int64", "greatest edge of the inference window in voxels", 1)
 
+STRUCTURE = Column("structure", "str", "of the scores; whole: the union of all")
+
 SCORES = tuple(column.name for column in PUBLISHED)
 CASE_SCHEMA = (*PUBLISHED, *DETECTION, *PHYSICAL, *ORIGINAL, DESIGN, *DISTRACTOR, VARIANT)
 """Columns of any prediction."""
@@ -78,6 +81,25 @@ OPTIONAL = tuple(column.name for column in DISTRACTOR)
 CELL_SCHEMA = (*CASE_SCHEMA, PADDED, WINDOW)
 """Columns of a network's prediction; one row a test case and window, those of the primary window first."""
 CELL_SCORES = tuple(column.name for column in CELL_SCHEMA)
+
+
+Row = tuple[object, ...]
+
+
+def with_window(row: Row, padded: int, edge: int) -> Row:
+    """Return a row of `CELL_SCORES` from one of `CASE_SCORES`; the name of a structure stays at its end."""
+    count = len(CASE_SCORES)
+    return (*row[:count], padded, edge, *row[count:])
+
+
+def of_cells(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the columns of rows of `with_window`."""
+    return (*CELL_SCORES, STRUCTURE.name) if len(rows[0]) > len(CELL_SCORES) else CELL_SCORES
+
+
+def of_cases(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the columns of rows of `case_scores.score_structures`."""
+    return (*CASE_SCORES, STRUCTURE.name) if len(rows[0]) > len(CASE_SCORES) else CASE_SCORES
 
 
 def score_row(name: str, scores: "Scores", foreground_ratio: float) -> tuple[object, ...]:

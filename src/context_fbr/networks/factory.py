@@ -18,7 +18,8 @@ from context_fbr.core.errors import UserError
 from context_fbr.networks import normalisation
 from context_fbr.networks.convolutions import guard
 
-CLASSES = 2  # background and foreground
+CLASSES = 2
+"""Background and foreground; a task with several structures has more."""
 MOST_NUMBERS = 2**32
 """Weights and buffers of a network: sixteen bytes each while Adam trains it are more than any GPU has."""
 MOST_NUMBERS_BUILT = 2**28
@@ -56,25 +57,29 @@ class _Bounded(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
-def build(document: Document, model: str, patch_size: int, seed: int) -> torch.nn.Module:
-    """Build `models.<model>`: (batch, 1, p, p, p) -> (batch, 2, p, p, p), weights drawn from `seed`.
+def build(
+    document: Document, model: str, patch_size: int, seed: int, classes: int = CLASSES
+) -> torch.nn.Module:
+    """Build `models.<model>`: (batch, 1, p, p, p) -> (batch, classes, p, p, p), weights drawn from `seed`.
 
     The global random state is left as it was.
 
     Raises:
         UserError: if the class or an argument is unknown or wrong, or the network cannot take the patch.
     """
-    check(document, model, patch_size)
-    return rebuild(document, model, patch_size, seed)
+    check(document, model, patch_size, classes)
+    return rebuild(document, model, patch_size, seed, classes)
 
 
-def rebuild(document: Document, model: str, patch_size: int, seed: int) -> torch.nn.Module:
+def rebuild(
+    document: Document, model: str, patch_size: int, seed: int, classes: int = CLASSES
+) -> torch.nn.Module:
     """Build a network that was trained, and checked then: the check costs two seconds of imports.
 
     Raises:
         UserError: as `build`, but not for a patch that does not fit.
     """
-    constructor, arguments = _arguments(document, model, patch_size)
+    constructor, arguments = _arguments(document, model, patch_size, classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
@@ -86,23 +91,25 @@ def rebuild(document: Document, model: str, patch_size: int, seed: int) -> torch
             raise UserError(document.problem(("models", model), text)) from error
 
 
-def check(document: Document, model: str, patch_size: int) -> None:
+def check(document: Document, model: str, patch_size: int, classes: int = CLASSES) -> None:
     """Check without computing anything that `build` will work.
 
     Raises:
         UserError: as `build`.
     """
-    problem = size_problem(document, model, patch_size, "patch", "grid.patch_sizes")
+    problem = size_problem(document, model, patch_size, "patch", "grid.patch_sizes", classes)
     if problem:
         raise UserError(document.problem(("models", model), problem))
 
 
-def size_problem(document: Document, model: str, size: int, kind: str, key: str) -> str | None:
+def size_problem(
+    document: Document, model: str, size: int, kind: str, key: str, classes: int = CLASSES
+) -> str | None:
     """Return the reason for which a network cannot take a `kind`, patch or window, of `size` voxels.
 
     None if it can; `key` is the value to change. Errors as in `build`.
     """
-    constructor, arguments = _arguments(document, model, size)
+    constructor, arguments = _arguments(document, model, size, classes)
     try:
         failure = _failure(constructor, arguments, size)
     except _TooLargeError as error:
@@ -120,20 +127,20 @@ def size_problem(document: Document, model: str, size: int, kind: str, key: str)
 
 
 def _arguments(
-    document: Document, model: str, patch_size: int
+    document: Document, model: str, patch_size: int, classes: int
 ) -> tuple[type[torch.nn.Module], dict[str, object]]:
     """The class of a network and all its arguments."""
     spec = document.section(("models", model), Model)
     constructor = _constructor(document, model, spec)
-    return constructor, {**_provided(constructor, patch_size), **spec.arguments}
+    return constructor, {**_provided(constructor, patch_size, classes), **spec.arguments}
 
 
-def _provided(constructor: type, patch_size: int) -> dict[str, object]:
+def _provided(constructor: type, patch_size: int, classes: int = CLASSES) -> dict[str, object]:
     """Return the arguments that this program adds, as far as the class takes them."""
     known = {
         "spatial_dims": 3,
         "in_channels": 1,
-        "out_channels": CLASSES,
+        "out_channels": classes,
         "img_size": (patch_size,) * 3,
     }
     accepted = inspect.signature(constructor).parameters
@@ -234,12 +241,17 @@ def _shape_failure(
     with torch.random.fork_rng(devices=[]), torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with device:
-            network = normalisation.build(constructor, {**arguments, **_provided(constructor, patch_size)})
+            sized = {
+                name: value
+                for name, value in _provided(constructor, patch_size).items()
+                if name == "img_size"
+            }
+            network = normalisation.build(constructor, {**arguments, **sized})
         # eval: one value a channel is too few for batch norm in training, and that depends on the batch
         network = network.to("meta").eval()
         with torch.device("meta"):
             result = network(torch.empty((1, 1) + (patch_size,) * 3))
-    expected = (1, CLASSES) + (patch_size,) * 3
+    expected = (1, arguments.get("out_channels", CLASSES)) + (patch_size,) * 3
     if not isinstance(result, torch.Tensor):
         return f"it returns {type(result).__name__}, expected one tensor"
     if result.shape != expected:

@@ -109,12 +109,19 @@ def too_large(image: torch.Tensor, window: int | Shape) -> UserError:
 
 
 def mask(logits: torch.Tensor) -> torch.Tensor:
-    """Return 1 where the foreground has the greater of the logits (2, x, y, z): uint8; a tie is background.
+    """Return the class with the greatest of the logits (classes, x, y, z): uint8; of a tie the first.
 
-    The same as argmax, in a hundredth of its time.
+    The same as argmax, for two classes in a hundredth of its time.
     """
-    background, foreground = logits
-    return (foreground > background).to(torch.uint8)
+    if len(logits) == 2:
+        background, foreground = logits
+        return (foreground > background).to(torch.uint8)
+    best, found = logits[0].clone(), torch.zeros_like(logits[0], dtype=torch.uint8)
+    for number, own in enumerate(logits[1:], start=1):
+        better = own > best
+        found[better] = number
+        best = torch.where(better, own, best)
+    return found
 
 
 def segment(
@@ -125,7 +132,7 @@ def segment(
     background: float = 0.0,
     core: int | None = None,
 ) -> torch.Tensor:
-    """Mask (x, y, z) uint8 of the class with the greatest logit; arguments as in `sliding_window`.
+    """Class (x, y, z) uint8 with the greatest logit; arguments as in `sliding_window`.
 
     Raises:
         UserError: if a GPU has too little memory.

@@ -9,7 +9,7 @@ import numpy as np
 from context_fbr.core import nifti
 from context_fbr.core.errors import UserError
 from context_fbr.preprocessing.prepared import Case
-from context_fbr.preprocessing.transforms import foreground_mask
+from context_fbr.preprocessing.transforms import class_map, foreground_mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +17,7 @@ class Original:
     """Masks of a case's label as it was drawn, (i, j, k) uint8."""
 
     label: np.ndarray
-    """1 in the foreground."""
+    """The number of the structure, from 1, in the foreground."""
     distractor: np.ndarray | None = None
     """1 in the distractor; None if the task has none."""
 
@@ -26,7 +26,7 @@ def read_masks(task: str, case: Case) -> Original:
     """Read the masks of a case's label on its original grid; errors as in `read_image`."""
     values = _read(task, case, case.label).get_fdata(dtype=np.float32)
     distractor = foreground_mask(values, case.distractor) if case.distractor else None
-    return Original(foreground_mask(values, case.foreground), distractor)
+    return Original(class_map(values, case.groups), distractor)
 
 
 def read_image(task: str, case: Case) -> nibabel.Nifti1Image:

@@ -28,7 +28,7 @@ class Case:
     """File of the raw data set, relative to its folder."""
     label: str
     foreground: tuple[int, ...]
-    """Values of the raw label that are 1 in the prepared one."""
+    """Values of the raw label that are not 0 in the prepared one."""
     geometry: Geometry
     background: float
     """Background value: a patch is centred on background above it, a small volume is padded with it."""
@@ -43,6 +43,18 @@ class Case:
     """Change of another test case; None: a case as drawn."""
     distractor: tuple[int, ...] = ()
     """Values of the raw label that are background which is easily taken for foreground."""
+    structures: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Name and raw label values of each value of the prepared label, from 1; none: there is one."""
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Raw label values of each value of the prepared label, from 1."""
+        return tuple(values for _, values in self.structures) or (self.foreground,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the structures; none if there is one class."""
+        return tuple(name for name, _ in self.structures)
 
     @property
     def shape(self) -> Shape:
@@ -59,6 +71,11 @@ class PreparedTask:
     recipe: dict[str, Any]
     """Preprocessing of the images, the JSON of recipe.py."""
 
+    @property
+    def structures(self) -> int:
+        """Number of classes but the background."""
+        return len(self.cases[0].groups)
+
     def split(self, name: str) -> tuple[Case, ...]:
         """Return the cases of one split."""
         return tuple(case for case in self.cases if case.split == name)
@@ -70,7 +87,10 @@ def folder(task: str) -> Path:
 
 
 def write_volume(target: Path, case: Case, image: np.ndarray, label: np.ndarray) -> None:
-    """Write image (x, y, z) float32 and label (x, y, z) uint8 of a case into the folder `target`."""
+    """Write image (x, y, z) float32 and label (x, y, z) uint8 of a case into the folder `target`.
+
+    The label is 0 in the background, and the number of the structure, from 1, in the foreground.
+    """
     for kind, voxels in (("images", image), ("labels", label)):
         buffer = BytesIO()
         np.save(buffer, np.ascontiguousarray(voxels))
@@ -81,7 +101,7 @@ def write_cases(target: Path, task: str, cases: Sequence[Case], recipe: dict[str
     """Write cases.json into the folder `target`; the recipe is that of recipe.py, as JSON."""
     listed = [asdict(case) for case in cases]
     for case in listed:
-        for key in ("design", "variant", "distractor"):
+        for key in ("design", "variant", "distractor", "structures"):
             if case[key] in (None, ()):  # other cases are written as before there were any
                 del case[key]
     content = {"format": FORMAT, "task": task, "recipe": recipe, "cases": listed}
@@ -129,7 +149,8 @@ def _case(item: dict[str, Any]) -> Case:
     values: dict[str, tuple[int, ...]] = {
         key: tuple(item[key]) for key in ("foreground", "distractor") if key in item
     }
-    return Case(**{**item, **values, "geometry": Geometry(**where)})
+    structures = tuple((name, tuple(own)) for name, own in item.get("structures", ()))
+    return Case(**{**item, **values, "structures": structures, "geometry": Geometry(**where)})
 
 
 def _read_array(path: Path, case: Case, dtype: type, task: str) -> np.ndarray:

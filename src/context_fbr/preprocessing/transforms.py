@@ -6,7 +6,7 @@ choice depends on how a position was rounded, and ours is the even voxel; this h
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +78,10 @@ def prepare_image(
     return to_prepared(voxels, where, linear=True), where, background
 
 
-def read_label(label: Nifti1Image, path: Path, classes: set[int], foreground: tuple[int, ...]) -> np.ndarray:
-    """Return the mask (i, j, k) uint8 of a label on its own grid: 1 where its value is one of `foreground`.
+def read_label(
+    label: Nifti1Image, path: Path, classes: set[int], groups: Sequence[Iterable[int]]
+) -> np.ndarray:
+    """Return the classes (i, j, k) uint8 of a label on its own grid, see `class_map`.
 
     Raises:
         UserError: if it holds a value that is not in `classes`.
@@ -92,7 +94,7 @@ def read_label(label: Nifti1Image, path: Path, classes: set[int], foreground: tu
             f"{path}: labels {unknown[:5]}, expected {sorted(classes)} as in dataset.json; "
             "correct the label, or name the value there"
         )
-    return foreground_mask(values, foreground)
+    return class_map(values, groups)
 
 
 def check_grid(image: Nifti1Image, path: Path) -> None:
@@ -150,6 +152,24 @@ def box_above_zero(voxels: np.ndarray) -> Box | None:
             return None
         box.append((int(used[0]), int(used[-1]) + 1))
     return box[0], box[1], box[2]
+
+
+def class_map(values: np.ndarray, groups: Sequence[Iterable[int]]) -> np.ndarray:
+    """Return the number, from 1, of the group that each value is in, else 0 (uint8, in memory as they are).
+
+    Args:
+        values: of a label.
+        groups: label values of each class; no value is in two of them.
+    """
+    classes = np.zeros_like(values, dtype=np.uint8)
+    for number, group in enumerate(groups, start=1):
+        classes += foreground_mask(values, group) * np.uint8(number)
+    return classes
+
+
+def label_values(classes: np.ndarray, groups: Sequence[Sequence[int]]) -> np.ndarray:
+    """Return the first label value of each class in its place, the inverse of `class_map`: uint8."""
+    return np.array([0, *(group[0] for group in groups)], np.uint8)[classes]
 
 
 def foreground_mask(values: np.ndarray, foreground: Iterable[int]) -> np.ndarray:

@@ -30,7 +30,7 @@ class Volume:
     image: torch.Tensor
     """(x, y, z) float32, padded to hold a patch."""
     label: torch.Tensor
-    """(x, y, z) uint8."""
+    """(x, y, z) uint8: 0 in the background, else the number of the structure."""
     where: Candidates
     """Of the volume padded to hold a core, so that the draw of cores does not depend on the patch."""
     background: float
@@ -76,6 +76,8 @@ class Protocol:
     seed: int
     merges: bool = True
     """Whether equal patches are computed once."""
+    structures: int = 1
+    """Number of classes but the background."""
 
     @property
     def core(self) -> int:

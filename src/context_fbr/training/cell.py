@@ -14,6 +14,7 @@ from context_fbr.config.training import TrainConfig, read_save_interval_s
 from context_fbr.core import atomic
 from context_fbr.networks import factory, precision
 from context_fbr.networks.device import prepare_device
+from context_fbr.preprocessing import prepared
 from context_fbr.runtime import provenance, resume
 from context_fbr.runtime.resume import CheckpointDir
 from context_fbr.runtime.stage_inputs import ChangeWarnings, StageInputs
@@ -36,7 +37,8 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
     every_s = read_save_interval_s(stage.document)
     origin, code = provenance.start(), resume.code_digest()
     device = prepare_device(config.train.threads)
-    network = _build(cell, config, stage).to(device)
+    structures = prepared.read_task(cell.task).structures
+    network = _build(cell, config, stage, 1 + structures).to(device)
     data = load_inputs(cell, device, config.train.core_edge(cell.patch_size))
     if data.padded:
         count, names = len(data.padded), ", ".join(data.padded)
@@ -46,7 +48,9 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
         state, history = _resume(cell, place)
         resumed = state is not None
         keeper = checkpoint.Checkpointer(place, cell.key, every_s, request, history)
-        protocol = Protocol(config.train, config.window, config.epochs, cell.patch_size, cell.seed)
+        protocol = Protocol(
+            config.train, config.window, config.epochs, cell.patch_size, cell.seed, structures=structures
+        )
         epochs = loop.train(network, data.training, data.validation, protocol, state, keeper.pause)
         del state  # a copy of everything, which the loop holds now
         with tracking.of_training(cell, stage.document, network, data.training[0], [*history]) as tracker:
@@ -59,9 +63,9 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
             tracker.done()
 
 
-def _build(cell: Cell, config: TrainConfig, stage: StageInputs) -> torch.nn.Module:
+def _build(cell: Cell, config: TrainConfig, stage: StageInputs, classes: int) -> torch.nn.Module:
     """Build the network of a cell and check that its batch can be computed in the requested precision."""
-    network = factory.build(stage.document, cell.model, cell.patch_size, cell.seed)
+    network = factory.build(stage.document, cell.model, cell.patch_size, cell.seed, classes)
     batch = config.train.batch_volumes * config.train.patches_of(cell.patch_size)
     precision.check(network, f"models.{cell.model}", config.train.precision, batch, cell.patch_size)
     return network

@@ -140,7 +140,9 @@ def validate(
     protocol: Protocol,
     pause: Callable[[], object] = lambda: None,
 ) -> float:
-    """Return the mean foreground Dice over the volumes that have foreground; `pause` is called after each.
+    """Return the mean Dice of a structure over the volumes that have it; `pause` is called after each.
+
+    Of several structures it is the mean of theirs; one that no volume has does not count.
 
     Raises:
         UserError: if no volume has foreground.
@@ -149,19 +151,24 @@ def validate(
     size = protocol.patch_size
     resolved = windows.resolve([protocol.settings.validation_window], size, windows.has_fixed_size(network))
     shapes = windows.shapes_of(network, resolved or (size,), [volume.image.shape for volume in volumes])
-    scores = []
+    scores: list[list[float]] = [[] for _ in range(protocol.structures)]
     for volume in volumes:
         (window,) = shapes[volume.image.shape]
-        mask = segment(network, volume.image, window, protocol.window, volume.background, protocol.inner_core)
-        shared, predicted, true = (
-            int(count) for count in ((mask & volume.label).sum(), mask.sum(), volume.label.sum())
+        found = segment(
+            network, volume.image, window, protocol.window, volume.background, protocol.inner_core
         )
-        scores.append(dice(shared, predicted, true))
+        for number, own in enumerate(scores, start=1):
+            mask, label = found == number, volume.label == number
+            shared, predicted, true = (
+                int(count) for count in ((mask & label).sum(), mask.sum(), label.sum())
+            )
+            score = dice(shared, predicted, true)
+            own += [] if score is None else [score]
         pause()
-    defined = [score for score in scores if score is not None]
-    if not defined:
+    means = [math.fsum(own) / len(own) for own in scores if own]
+    if not means:
         raise UserError("no validation volume has foreground: there is no Dice to choose the best epoch by")
-    return math.fsum(defined) / len(defined)
+    return math.fsum(means) / len(means)
 
 
 def _forward(network: torch.nn.Module, batch: Patches, precision: Precision) -> torch.Tensor:

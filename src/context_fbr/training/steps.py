@@ -53,8 +53,8 @@ class PendingStep:
         skipped: bool,
         copies: int = 1,
     ) -> "PendingStep":
-        """Return the record of a batch with labels (batch, 1, p, p, p) of 0 and 1, with every copy."""
-        counts = labels.flatten(1).sum(dim=1, dtype=torch.int64).repeat_interleave(copies)
+        """Return the record of a batch with labels (batch, 1, p, p, p) of classes, with every copy."""
+        counts = (labels > 0).flatten(1).sum(dim=1, dtype=torch.int64).repeat_interleave(copies)
         return cls(tuple(case for case in cases for _ in range(copies)), counts, loss, norm, skipped)
 
 

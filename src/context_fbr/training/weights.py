@@ -111,7 +111,8 @@ def load_network(training: Training, device: torch.device) -> torch.nn.Module:
     """
     cell, path = training.cell, training.cell.weights
     block = CommentedMap({"models": CommentedMap({cell.model: CommentedMap(training.network)})})
-    network = factory.rebuild(Document(cell.training, block), cell.model, cell.patch_size, cell.seed)
+    classes = 1 + len(training.recipe.preparation.groups)
+    network = factory.rebuild(Document(cell.training, block), cell.model, cell.patch_size, cell.seed, classes)
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from context_fbr.config import profiles
 from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import PARAMS_FILE, Document
+from context_fbr.config.preprocessing import WHOLE
 from context_fbr.config.study import NAME, Study, read_study
 from context_fbr.core.errors import UserError, raise_problems, visible
 from context_fbr.datasets import dataset_json, layout
@@ -22,7 +23,7 @@ from context_fbr_tools.data import verify as verification
 from context_fbr_tools.data import yaml_block
 from context_fbr_tools.data.description import write_description
 from context_fbr_tools.data.proposal import Proposal, fewest_cases, propose
-from context_fbr_tools.data.survey import survey, training_pairs
+from context_fbr_tools.data.survey import Survey, survey, training_pairs
 
 
 def run(
@@ -32,6 +33,7 @@ def run(
     write: bool,
     write_dataset_json: bool = False,
     modality: str | None = None,
+    structures: bool = False,
 ) -> None:
     """Propose a block.
 
@@ -42,6 +44,7 @@ def run(
         write: into params.yaml instead of printing it.
         write_dataset_json: whether to write the data set's dataset.json, which it lacks, first.
         modality: for that dataset.json.
+        structures: a class for each label of the data set, in place of `foreground`.
 
     Raises:
         UserError: if params.yaml or the data set is not valid, the name is taken, or the label values are not
@@ -58,7 +61,7 @@ def run(
         write_description(folder, name, modality)
         print(f"{visible(str(folder / DATASET_JSON))}: written; name its labels", file=sys.stderr)
         _check(folder, name, foreground, study)
-    text = propose_block(folder, name, foreground, study, _as_written(folder)).text
+    text = propose_block(folder, name, foreground, study, _as_written(folder), structures).text
     if not write:
         print(text, end="")
         return
@@ -78,7 +81,12 @@ class ProposedBlock:
 
 
 def propose_block(
-    folder: Path, name: str, foreground: tuple[int, ...] | None, study: Study, written: str
+    folder: Path,
+    name: str,
+    foreground: tuple[int, ...] | None,
+    study: Study,
+    written: str,
+    structures: bool = False,
 ) -> ProposedBlock:
     """Verify a data set, whose report goes to stderr, and propose its block.
 
@@ -88,17 +96,22 @@ def propose_block(
         foreground: label values; None: the first that a case has.
         study: that the block is for.
         written: the folder as `raw.folder` has it.
+        structures: a class for each label of the data set, in place of `foreground`.
 
     Raises:
-        UserError: if the data set has errors.
+        UserError: if the data set has errors, or one label only for several structures.
     """
+    if structures and foreground:
+        raise UserError("--structures goes without --foreground: it takes every label of the data set")
     report = verify(folder)
     print(verification.render(report), file=sys.stderr)
     if report.count(Severity.ERROR):
         raise UserError(f"{folder}: has errors, see above; fix them, then run this again")
-    found = survey(report, foreground or _first_label(report))
+    values = _labels(report) if structures else foreground or _labels(report)[:1]
+    found = survey(report, values)
     proposal = propose(found, study)
-    return ProposedBlock(name, yaml_block.render(name, written, found, proposal, study), proposal)
+    named = _structure_names(found) if structures else {}
+    return ProposedBlock(name, yaml_block.render(name, written, found, proposal, study, named), proposal)
 
 
 def insert(name: str, block: str) -> int:
@@ -203,9 +216,28 @@ def _is_name(text: str) -> bool:
     return bool(NAME.fullmatch(text)) and isinstance(YAML(typ="safe").load(text), str)
 
 
-def _first_label(report: Report) -> tuple[int, ...]:
+def _labels(report: Report) -> tuple[int, ...]:
+    """Return the label values that a training case has, but the background's."""
     found = {value for _, _, label in training_pairs(report) for value in label.values if value > 0}
-    return (int(min(found)),)
+    return tuple(sorted(map(int, found)))
+
+
+def _structure_names(found: Survey) -> dict[str, int]:
+    """Return the label values by the names of dataset.json as params.yaml can have them.
+
+    Raises:
+        UserError: if two labels have the same name then, or there is one.
+    """
+    if len(found.foreground) < 2:
+        raise UserError(f"{found.folder}: its cases have one label; leave --structures out")
+    names = [_as_name(found.label_names[value]) or f"label_{value}" for value in found.foreground]
+    named = dict(zip(names, found.foreground, strict=True))
+    if len(named) < len(names) or WHOLE in named:
+        raise UserError(
+            f"{found.folder / DATASET_JSON}: its labels become the structures {', '.join(names)}: expected "
+            f"different names, and not `{WHOLE}`; rename them there"
+        )
+    return named
 
 
 def _as_written(folder: Path) -> str:

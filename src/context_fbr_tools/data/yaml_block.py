@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ruamel.yaml import YAML
 
@@ -27,7 +27,9 @@ Line = tuple[str, list[str]]
 """YAML and its comments, of which the second and following go below the first."""
 
 
-def render(name: str, folder: str, found: Survey, proposal: Proposal, study: Study) -> str:
+def render(
+    name: str, folder: str, found: Survey, proposal: Proposal, study: Study, structures: Mapping[str, int]
+) -> str:
     """Return the block, each line ended, as it is indented below `tasks:`.
 
     Args:
@@ -36,6 +38,7 @@ def render(name: str, folder: str, found: Survey, proposal: Proposal, study: Stu
         found: what the proposal is based on, for the comments.
         proposal: the values.
         study: that the block is for.
+        structures: label values by the name of a structure; none: `foreground` of one class.
     """
     split = proposal.split
     lines: list[Line] = [
@@ -48,7 +51,7 @@ def render(name: str, folder: str, found: Survey, proposal: Proposal, study: Stu
             f"    split: {{train: {split.train}, validation: {split.validation}, test: {split.test}}}",
             [_split(found, proposal)],
         ),
-        (f"    foreground: [{', '.join(map(str, found.foreground))}]", _foreground(found)),
+        _classes(found, structures),
         *_intensities(found, proposal),
         (f"    crop: {str(proposal.crop).lower()}", [_crop(proposal)]),
         (
@@ -103,6 +106,15 @@ def _split(found: Survey, proposal: Proposal) -> str:
     return f"{train} : {validation} : {test} as published; or lists of cases"
 
 
+def _classes(found: Survey, structures: Mapping[str, int]) -> Line:
+    if not structures:
+        return f"    foreground: [{', '.join(map(str, found.foreground))}]", _foreground(found)
+    named = ", ".join(f"{name}: [{value}]" for name, value in structures.items())
+    return f"    structures: {{{named}}}", [
+        "label values of each, a class of its own; several values: one class"
+    ]
+
+
 def _foreground(found: Survey) -> list[str]:
     chosen = ", ".join(found.label_names[value] for value in found.foreground)
     comments = [chosen]
@@ -111,7 +123,7 @@ def _foreground(found: Survey) -> list[str]:
         comments = [
             f"{chosen}; of {', '.join(f'{value} {name}' for value, name in classes.items())}",
             "label values in a list are segmented together as one class;",
-            "each other class is a task of its own",
+            "`structures: {NAME: [VALUE], ...}` in its place makes a class of each",
         ]
     without = sum(not case.foreground_voxels for case in found.cases)
     if without:

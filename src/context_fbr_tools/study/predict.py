@@ -16,7 +16,7 @@ from context_fbr.config.evaluation import read_windows
 from context_fbr.config.training import SlidingWindow, Training, Window
 from context_fbr.core import atomic, file_kinds, nifti
 from context_fbr.core.errors import UserError, raise_problems, visible
-from context_fbr.core.geometry import Geometry, geometry, to_original
+from context_fbr.core.geometry import Geometry, classes_to_original, geometry, to_original
 from context_fbr.core.progress import progress
 from context_fbr.datasets.checks import image_problems
 from context_fbr.datasets.dataset_json import Description, case_name
@@ -28,7 +28,7 @@ from context_fbr.networks.device import DEVICE_VARIABLE, prepare_device
 from context_fbr.networks.sliding_window import segment
 from context_fbr.networks.windows import Shape
 from context_fbr.preprocessing.recipe import Recipe
-from context_fbr.preprocessing.transforms import prepare_image
+from context_fbr.preprocessing.transforms import label_values, prepare_image
 from context_fbr.training.weights import load_network, read_training
 
 SPACING_RATIO = 3.0
@@ -46,7 +46,8 @@ def predict(
     Args:
         cell: that is trained.
         images: NIfTI files, or folders of them.
-        out: folder for the masks, uint8, 1 where foreground, on the grid of the image.
+        out: folder for the masks, uint8, 1 where foreground, or the label values of several structures, on
+            the grid of the image.
         overwrite: whether masks that are there already are replaced.
         window: of inference; None is the primary window of the task's evaluation.
 
@@ -82,7 +83,8 @@ def predict(
             shape = windows.shape_of(network, resolved, voxels.shape)
             image = torch.from_numpy(voxels).to(device)
             mask = _segment(network, image, shape, settings, background, training.core, source)
-            prediction = to_original(mask.cpu().numpy(), where)
+            groups = recipe.preparation.groups
+            prediction = _on_the_image(mask.cpu().numpy(), where, groups)
             atomic.write_bytes(target, nifti.encode_mask(prediction, volume.header))
         except UserError as error:  # go on: several bad files are reported together
             problems += error.problems
@@ -111,6 +113,13 @@ def _window(network: torch.nn.Module, cell: Cell, wanted: Sequence[Window]) -> i
             "change --window"
         )
     return first
+
+
+def _on_the_image(mask: np.ndarray, where: Geometry, groups: tuple[tuple[int, ...], ...]) -> np.ndarray:
+    """Return a mask on the image's grid; of several structures with the first label value of each."""
+    if len(groups) == 1:
+        return to_original(mask, where)
+    return label_values(classes_to_original(mask, where, len(groups)), groups)
 
 
 def _segment(
@@ -239,7 +248,7 @@ def _times(where: Geometry) -> str:
 
 
 def _said_of(prediction: np.ndarray, where: Geometry, window: Shape) -> str:
-    voxels = int(prediction.sum())
+    voxels = int(np.count_nonzero(prediction))
     said = f"{voxels} voxels, {voxels * float(np.prod(where.original_spacing_mm)) / 1000:.1f} ml"
     if not voxels:
         said = "empty, nothing was found"

@@ -1,5 +1,7 @@
 """Pictures and histograms as named arrays: NAME/image, NAME/label ..., and NAME/counts, NAME/edges."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import wandb
@@ -10,7 +12,7 @@ from context_fbr.training.batches import Volume
 
 BINS = 64
 EXAMPLE = "train/example/"
-CLASSES = {0: "background", 1: "foreground"}
+BACKGROUND = "background"
 Arrays = dict[str, np.ndarray]
 
 
@@ -19,7 +21,7 @@ def slice_of(image: np.ndarray, label: np.ndarray, mask: np.ndarray, caption: st
 
     Its number is added to the caption; `first` is that of the arrays' first slice.
     """
-    areas = (label if label.any() else mask).sum(axis=(0, 1), dtype=np.int64)
+    areas = ((label if label.any() else mask) > 0).sum(axis=(0, 1), dtype=np.int64)
     index = int(areas.argmax()) if areas.any() else image.shape[2] // 2
     shown = image[:, :, index].astype(np.float64)
     low, high = np.percentile(shown, (0.5, 99.5))
@@ -41,7 +43,7 @@ def example(
 
     Only a slab of a patch's thickness is segmented: a whole volume takes as long as validating one more.
     """
-    middle = int(volume.label.sum(dim=(0, 1), dtype=torch.int64).argmax())
+    middle = int((volume.label > 0).sum(dim=(0, 1), dtype=torch.int64).argmax())
     first = min(max(middle - patch_size // 2, 0), max(volume.label.shape[2] - patch_size, 0))
     image, label = (whole[:, :, first : first + patch_size] for whole in (volume.image, volume.label))
     mask = segment(network.eval(), image.contiguous(), patch_size, window, volume.background, core)
@@ -75,7 +77,11 @@ def wandb_objects(arrays: Arrays) -> dict[str, wandb.Histogram | wandb.Image]:
     return histograms | ({EXAMPLE[:-1]: wandb_image(example)} if example else {})
 
 
-def wandb_image(slice_: Arrays) -> wandb.Image:
-    """Return W&B's picture of a slice, with label and prediction to be switched on and off."""
-    masks = {n: {"mask_data": slice_[n], "class_labels": CLASSES} for n in ("label", "prediction")}
+def wandb_image(slice_: Arrays, names: Sequence[str] = ()) -> wandb.Image:
+    """Return W&B's picture of a slice, with label and prediction to be switched on and off.
+
+    `names` are those of the structures, from 1; none: there is one.
+    """
+    classes = dict(enumerate((BACKGROUND, *(names or ("foreground",)))))
+    masks = {n: {"mask_data": slice_[n], "class_labels": classes} for n in ("label", "prediction")}
     return wandb.Image(slice_["image"], masks=masks, caption=str(slice_["caption"]))

@@ -18,6 +18,7 @@ from context_fbr.analysis.findings.holm import adjusted, p_value, step_down
 from context_fbr.analysis.findings.hypothesis import PRIMARY, SURFACE, Evaluate, Hypothesis
 from context_fbr.analysis.findings.influence import deciding_case
 from context_fbr.analysis.findings.primary import primary
+from context_fbr.analysis.findings.structures import structures
 from context_fbr.analysis.findings.task_scores import tasks
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.results import CELL_COLUMNS
@@ -97,7 +98,7 @@ def _hypotheses(evidence: Evidence, settings: Analysis) -> dict[str, list[Hypoth
     """Return the hypotheses by task; a wide task is an arm of the task that it widens, without its own."""
     by_name = {task.name: task for task in tasks(evidence, settings)}
     return {
-        name: [*primary(task), *exploratory(task)]
+        name: [*primary(task), *structures(task), *exploratory(task)]
         for name, task in by_name.items()
         if not is_widened(name, by_name)
     }

@@ -31,6 +31,8 @@ class TaskScores:
     """Those of `analysis.modern_recipe` that the task has."""
     small: float
     """What is called a small loss, in Dice."""
+    structures: pd.DataFrame
+    """As `Evidence.structures`; without rows if there is one structure."""
 
     @property
     def models(self) -> list[str]:
@@ -46,6 +48,11 @@ class TaskScores:
     def of(self, model: str, size: int) -> pd.DataFrame:
         """Return the scores of a configuration."""
         return self.scores[(self.scores["model"] == model) & (self.scores["patch_size"] == size)]
+
+    def structure(self, model: str, size: int, name: str) -> pd.DataFrame:
+        """Return the scores of a structure in a configuration."""
+        own = self.structures[self.structures["structure"] == name]
+        return own[(own["model"] == model) & (own["patch_size"] == size)]
 
     def group(self, model: str, size: int, *groups: str) -> pd.DataFrame:
         """Return the scores of a configuration within, below or above the range of its patches."""
@@ -65,7 +72,8 @@ def tasks(evidence: Evidence, settings: Analysis) -> list[TaskScores]:
             for known in (settings.exchanged_norms, settings.modern_recipe)
         )
         rows, every = (frame[frame["task"] == name] for frame in (grouped, windows))
-        found.append(TaskScores(str(name), scores, rows, every, pairs, modern, settings.small_loss))
+        parts = evidence.of_task(str(name)).structures
+        found.append(TaskScores(str(name), scores, rows, every, pairs, modern, settings.small_loss, parts))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The loss of a training step, after a softmax over background and foreground."""
+"""The loss of a training step, after a softmax over the classes."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -15,11 +15,11 @@ SMOOTH = 1e-5
 def loss(kind: Literal["dice", "dice_ce"], over: Literal["patch", "batch"], copies: int = 1) -> Loss:
     """Return the loss of a batch: a function of outputs and labels, with a scalar as its value.
 
-    It takes the network's outputs (batch, 2, x, y, z) float32, before the softmax, and labels
-    (batch, 1, x, y, z) uint8 of 0 and 1.
+    It takes the network's outputs (batch, classes, x, y, z) float32, before the softmax, and labels
+    (batch, 1, x, y, z) uint8, the number of a class each.
 
     Args:
-        kind: `dice`, 1 - Dice, mean over both classes; `dice_ce` adds the mean cross-entropy of a voxel.
+        kind: `dice`, 1 - Dice, mean over the classes; `dice_ce` adds the mean cross-entropy of a voxel.
         over: `patch`, the mean of the patches' Dice, as published; `batch`, the Dice of all voxels together.
         copies: number of equal patches that each patch of the batch represents.
     """
@@ -28,15 +28,17 @@ def loss(kind: Literal["dice", "dice_ce"], over: Literal["patch", "batch"], copi
     dice = DiceLoss(softmax=True, batch=pooled, smooth_nr=smooth, smooth_dr=smooth)
 
     def value(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        total: torch.Tensor = dice(outputs, _one_hot(labels, outputs.dtype))
+        total: torch.Tensor = dice(outputs, _one_hot(labels, outputs))
         return total + cross_entropy(outputs, labels[:, 0].long()) if kind == "dice_ce" else total
 
     return value
 
 
-def _one_hot(labels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return labels (batch, 1, x, y, z) as (batch, 2, x, y, z).
+def _one_hot(labels: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+    """Return labels (batch, 1, x, y, z) in the form and type of outputs (batch, classes, x, y, z).
 
     DiceLoss computes the same with `to_onehot_y`; with this, its forward and backward take half of the time.
     """
-    return torch.cat([1 - labels, labels], dim=1).to(dtype)
+    classes = outputs.shape[1]
+    own = [1 - labels, labels] if classes == 2 else [labels == number for number in range(classes)]
+    return torch.cat(own, dim=1).to(outputs.dtype)

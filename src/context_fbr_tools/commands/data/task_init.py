@@ -29,6 +29,9 @@ def add_parser(line: CommandLine) -> None:
         metavar="1,2",
         help="label values, segmented together as one class (default: the first that a case has)",
     )
+    command.add_argument(
+        "--structures", action="store_true", help="a class for each label of the data set, scored by itself"
+    )
     command.add_argument("--write", action="store_true", help="into params.yaml")
     command.add_argument(
         "--write-dataset-json",
@@ -49,4 +52,5 @@ def run(options: Namespace) -> None:
         options.write,
         options.write_dataset_json,
         options.modality,
+        options.structures,
     )

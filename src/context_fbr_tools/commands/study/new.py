@@ -27,13 +27,16 @@ def add_parser(line: CommandLine) -> None:
         metavar="1,2",
         help="label values, segmented together as one class (default: the first that a case has)",
     )
+    command.add_argument(
+        "--structures", action="store_true", help="a class for each label of the data set, scored by itself"
+    )
 
 
 def run(options: Namespace) -> None:
     """Create the study."""
     from context_fbr_tools.data.new_study.create import create
 
-    task = create(options.folder, options.data, options.name, options.foreground)
+    task = create(options.folder, options.data, options.name, options.foreground, options.structures)
     shown = visible(str(options.folder))
     print(f"{shown}: a study of the task {task}; read its params.yaml, then:")
     print(f"cd {shown} && make repro    # then look at plots/{task}/dice_by_patch_size.png")

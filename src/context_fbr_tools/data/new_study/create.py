@@ -19,7 +19,13 @@ MOST_PADDED = 0.5
 """A patch size for which more of the cases are smaller, and padded, is not proposed."""
 
 
-def create(folder: Path, data: Path | None, name: str | None, foreground: tuple[int, ...] | None) -> str:
+def create(
+    folder: Path,
+    data: Path | None,
+    name: str | None,
+    foreground: tuple[int, ...] | None,
+    structures: bool = False,
+) -> str:
     """Create a study; the name of its task.
 
     Args:
@@ -27,6 +33,7 @@ def create(folder: Path, data: Path | None, name: str | None, foreground: tuple[
         data: data set in MSD layout; None: generated spheres.
         name: of the task; None: from the data set.
         foreground: label values; None: the first that a case has.
+        structures: a class for each label of the data set, in place of `foreground`.
 
     Raises:
         UserError: if the folder is there already, or the data set is not valid.
@@ -36,11 +43,14 @@ def create(folder: Path, data: Path | None, name: str | None, foreground: tuple[
     block, task, sizes = None, EXAMPLE, study.grid.patch_sizes
     if data is not None:
         task = task_init.checked_name(data, name, foreground)
-        proposed = task_init.propose_block(data, task, foreground, study, _place(data, folder))
+        written = _place(data, folder)
+        proposed = task_init.propose_block(data, task, foreground, study, written, structures)
         block = proposed.text
         sizes = _patch_sizes(proposed.proposal.shapes, study)
-    elif name or foreground:
-        raise UserError("--name and --foreground go with --data; without it, the task is spheres")
+    elif name or foreground or structures:
+        raise UserError(
+            "--name, --foreground and --structures go with --data; without it, the task is spheres"
+        )
     shown = study.grid.tasks[0]
     with atomic.directory(folder) as target:
         copy_files(files.taken(tracked_files()), Path(), target)
