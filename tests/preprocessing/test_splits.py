@@ -1,11 +1,13 @@
 """Which cases train, validate and test."""
 
+import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from workspace import ROOT
 
-from context_fbr.config.preprocessing import Split
+from context_fbr.config.split import Split
 from context_fbr.core.errors import UserError
 from context_fbr.preprocessing.splits import assign_splits, in_no_split
 
@@ -169,3 +171,151 @@ def test_a_test_case_that_has_the_name_of_a_training_case_is_told(tmp_path: Path
     raw = data_set(tmp_path, ["a", "b"], ["x", "b"])
     (problem,) = problems(raw, Split(train=1, validation=1, test="imagesTs"))
     assert problem.startswith(f"{raw / 'imagesTs/b.nii.gz'}: b is a training case too")
+
+
+CASES = [f"case_{number}" for number in range(10)]
+
+
+def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> Path:
+    """Write a file of splits; return a data set of ten cases and two of its own test set."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "splits" / name).write_text(text)
+    return data_set(tmp_path / "data/raw/mine", CASES, ["test_1", "test_2"])
+
+
+def table(**parts: list[str]) -> str:
+    return "case,split\n" + "".join(f"{case},{split}\n" for split, own in parts.items() for case in own)
+
+
+def test_a_table_names_the_cases_of_each_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = table(test=CASES[7:9], train=CASES[2:7], validation=CASES[:2])
+    raw = in_project(tmp_path, monkeypatch, "a.csv", "\ufeff" + text.replace("\n", "\r\n"))
+    split = Split(file="splits/a.csv")
+
+    assert names(raw, split) == {"train": CASES[2:7], "validation": CASES[:2], "test": CASES[7:9]}
+    assert in_no_split(raw, assign_splits(raw, split)) == [CASES[9]]
+    own = names(raw, Split(file="splits/a.csv", test="imagesTs"))
+    assert own == {"train": CASES[2:7], "validation": CASES[:2], "test": ["test_1", "test_2"]}
+
+
+def test_a_table_with_errors_is_refused_with_every_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        "case,split",
+        "case_0,train",
+        "case_1,Train",
+        "case_0,test",
+        "case_77,test",
+        "case_2",
+        "case_3,validation",
+    ]
+    raw = in_project(tmp_path, monkeypatch, "a.csv", "\n".join(lines) + "\n")
+
+    places = [problem.partition(" ")[0] for problem in problems(raw, Split(file="splits/a.csv"))]
+    assert places == [f"splits/a.csv:{line}:" for line in (3, 4, 5, 6)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,split\na,train\n", "splits/a.csv:1: columns name, split"),
+        (table(train=["case_0"], test=["case_1"]), "splits/a.csv: no case has the split validation"),
+        ("", "splits/a.csv:1: columns none"),
+    ],
+)
+def test_a_table_without_a_column_or_a_split_is_refused(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = in_project(tmp_path, monkeypatch, "a.csv", text)
+
+    assert [problem.startswith(said) for problem in problems(raw, Split(file="splits/a.csv"))] == [True]
+    (tmp_path / "splits/a.csv").unlink()
+    assert [p.startswith("splits/a.csv: not found") for p in problems(raw, Split(file="splits/a.csv"))] == [
+        True
+    ]
+
+
+def of_nnunet(folds: int) -> list[dict[str, list[str]]]:
+    """What nnU-Net writes: scikit-learn's KFold without shuffling is enough here."""
+    val = [CASES[fold::folds] for fold in range(folds)]
+    return [{"train": [case for case in CASES if case not in own], "val": own} for own in val]
+
+
+def test_a_fold_of_nnunet_is_the_test_and_the_next_one_the_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folds = of_nnunet(5)
+    raw = in_project(tmp_path, monkeypatch, "f.json", json.dumps(folds))
+    for fold in range(5):
+        found = names(raw, Split(file="splits/f.json", fold=fold))
+        after = folds[(fold + 1) % 5]["val"]
+        assert found["test"] == folds[fold]["val"]
+        assert found["validation"] == after
+        assert found["train"] == [case for case in folds[fold]["train"] if case not in after]
+        # Dealing cases out by turns gives these folds without a file.
+        assert names(raw, Split(folds=5, fold=fold)) == found
+    own = names(raw, Split(file="splits/f.json", fold=1, test="imagesTs"))
+    assert own == {"train": folds[1]["train"], "validation": folds[1]["val"], "test": ["test_1", "test_2"]}
+    assert names(raw, Split(folds=5, fold=1, test="imagesTs")) == own
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '[{"train": ["case_0"]}]',
+        '[{"train": ["case_0"], "val": [3]}]',
+        '[{"train": ["a"], "val": ["a"]}]',
+    ],
+)
+def test_what_is_no_list_of_folds_is_refused_by_its_file(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = in_project(tmp_path, monkeypatch, "f.json", text)
+
+    assert [p.startswith("splits/f.json: ") for p in problems(raw, Split(file="splits/f.json", fold=0))] == [
+        True
+    ]
+
+
+def test_folds_that_are_not_there_and_cases_that_are_unknown_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folds = of_nnunet(5)
+    folds[2]["train"][1] = "case_55"
+    raw = in_project(tmp_path, monkeypatch, "f.json", json.dumps(folds))
+
+    assert "has 5 folds" in problems(raw, Split(file="splits/f.json", fold=5))[0]
+    assert problems(raw, Split(file="splits/f.json", fold=2))[0].startswith(
+        "splits/f.json: [2].train[1]: 'case_55'"
+    )
+    assert problems(raw, Split(folds=11, fold=0)) == ["10 cases cannot be divided into 11 folds"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ({"file": "elsewhere/a.csv"}, "file"),
+        ({"file": "splits/../a.csv"}, "file"),
+        ({"file": "/splits/a.csv"}, "file"),
+        ({"file": "splits/a.txt"}, "file"),
+        ({"file": "splits/a.csv", "fold": 1}, "fold"),
+        ({"file": "splits/a.json"}, "fold"),
+        ({"file": "splits/a.csv", "train": 3}, "train"),
+        ({"file": "splits/a.csv", "test": 3}, "test"),
+        ({"file": "splits/a.csv", "folds": 3}, "folds"),
+        ({"folds": 2, "fold": 0}, "folds"),
+        ({"folds": 5}, "fold"),
+        ({"folds": 5, "fold": 5}, "fold"),
+        ({"train": 1, "validation": 1, "test": 1, "fold": 0}, "fold"),
+        ({"train": 1, "test": 1}, "validation"),
+    ],
+)
+def test_a_split_says_one_thing_alone(settings: dict[str, object], place: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Split(**settings)
+    assert caught.value.errors()[0]["ctx"]["error"].at == (place,)

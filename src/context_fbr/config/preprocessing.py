@@ -1,49 +1,20 @@
 """Settings of preprocessing, `tasks.<task>.prepare`: from raw volumes to inputs of the networks."""
 
-import unicodedata
 from collections import Counter
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from context_fbr.config.document import InconsistentError, Section
+from context_fbr.config.split import Split
 
 Count = Annotated[int, Field(ge=1)]
 Spacing = Annotated[float, Field(gt=0)]
-Name = Annotated[str, Field(min_length=1), AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
-"""Name of a case, composed: macOS may decompose the letters of names."""
-Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 LabelValues = Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(min_length=1)]
 """Values of a label; masks are written as uint8."""
 StructureName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 WHOLE = "whole"
 """Name of the union of all structures in tables."""
-
-
-class Split(Section):
-    """Cases for training, validation and test.
-
-    Counts take the cases in the order of their sorted file names, lists name them. `test: imagesTs` takes the
-    data set's own test folder, if it has labels.
-    """
-
-    train: Count | Names
-    validation: Count | Names
-    test: Count | Names | Literal["imagesTs"]
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        listed = {key: part for key, part in parts.items() if isinstance(part, tuple)}
-        counted = [key for key, part in parts.items() if isinstance(part, int)]
-        if listed and counted:
-            text = f"is a number, but {', '.join(listed)} lists cases: give numbers everywhere, or lists"
-            raise InconsistentError(counted[0], text)
-        twice = [name for name, n in Counter(n for part in listed.values() for n in part).items() if n > 1]
-        if twice:
-            key = next(key for key, part in reversed(listed.items()) if twice[0] in part)
-            raise InconsistentError(key, f"{twice[0]} is listed more than once in train, validation and test")
-        return self
 
 
 class Preparation(Section):

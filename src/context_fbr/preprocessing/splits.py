@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from context_fbr.config.complaints import suggestion
-from context_fbr.config.preprocessing import Split
+from context_fbr.config.split import PARTS, Split
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.datasets.dataset_json import case_name
 from context_fbr.datasets.layout import comparable, nifti_files
+from context_fbr.preprocessing import split_files
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def assign_splits(raw: Path, split: Split) -> tuple[Source, ...]:
             without label, or two files are of the same case.
     """
     training = _pairs(raw, "Tr")
-    wanted = {"train": split.train, "validation": split.validation}
+    wanted: dict[str, object] = {"train": split.train, "validation": split.validation}
     test: dict[str, tuple[Path, Path]] = {}
     if split.test == "imagesTs":
         test = _pairs(raw, "Ts")
@@ -52,10 +53,26 @@ def assign_splits(raw: Path, split: Split) -> tuple[Source, ...]:
         wanted["test"] = split.test
     counts = {name: part for name, part in wanted.items() if isinstance(part, int)}
     lists = {name: part for name, part in wanted.items() if isinstance(part, tuple)}
-    chosen = _counted(raw, training, counts) if counts else _listed(raw, training, lists)
+    if split.file or split.folds:
+        chosen = _from_file_or_folds(training, split)
+    else:
+        chosen = _counted(raw, training, counts) if counts else _listed(raw, training, lists)
     cases = [(name, case, *training[case]) for name, case in chosen]
     cases += [("test", case, *pair) for case, pair in test.items()]
     return tuple(Source(case, name, image, label) for name, case, image, label in cases)
+
+
+def _from_file_or_folds(training: Mapping[str, object], split: Split) -> list[tuple[str, str]]:
+    """Return (split, case) of the cases of imagesTr; errors as in split_files.py."""
+    tested = split.test != "imagesTs"
+    if split.file is None:
+        assert split.folds is not None
+        assert split.fold is not None
+        return split_files.divided([*training], split.folds, split.fold, tested)
+    path = Path(split.file)
+    if split.fold is not None:
+        return split_files.read_folds(path, split.fold, training, tested)
+    return split_files.read_csv(path, training, PARTS if tested else PARTS[:2])
 
 
 def in_no_split(raw: Path, sources: Iterable[Source]) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from context_fbr.config.study import Study, Task
+from context_fbr.config.study import Study
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.core.geometry import Shape, geometry
 from context_fbr_tools.data.survey import Survey
@@ -26,6 +26,8 @@ PUBLISHED_SPLIT = (26, 5, 10)
 """Train, validation and test cases of the published spleen task."""
 LOW, HIGH = 0.5, 99.5  # percentiles of the foreground that a window spans
 WINDOW_STEP = 10  # HU
+STEPS = 800
+"""Of a training, where the study has no task whose steps are known: about those of the published spleen."""
 THICK, THIN_PERCENTILE = 3.0, 10.0
 ZERO_BACKGROUND = 0.05
 """Where this part of every image is exactly 0 and nothing is less, the background was set to 0."""
@@ -47,7 +49,7 @@ class Steps:
     epochs: int
     steps_per_epoch: int
     reference: str
-    """The task of params.yaml that takes the most steps."""
+    """The task of params.yaml that takes the most steps; empty if none is known."""
     reference_steps: int
 
 
@@ -146,10 +148,14 @@ def has_zero_background(found: Survey) -> bool:
 def propose_steps(training_cases: int, study: Study) -> Steps:
     """Enough epochs for as many steps as the longest task of the study takes; the last one is validated."""
     batch, every = study.train.batch_volumes, study.train.validate_every_epochs
+    cases = {name: task.prepare.split.training_cases for name, task in study.tasks.items()}
     steps = {
-        name: task.train.epochs * math.ceil(_training_cases(task) / batch)
-        for name, task in study.tasks.items()
+        name: study.tasks[name].train.epochs * math.ceil(count / batch)
+        for name, count in cases.items()
+        if count is not None
     }
+    if not steps:
+        steps[""] = STEPS
     reference = max(steps, key=lambda name: steps[name])
     per_epoch = math.ceil(training_cases / batch)
     epochs = math.ceil(steps[reference] / per_epoch)
@@ -160,11 +166,6 @@ def padded_cases(shapes: Sequence[Shape], patch_sizes: Sequence[int]) -> Mapping
     """By patch size, how many volumes are smaller than it along any axis; only sizes that have such."""
     counts = {size: sum(min(shape) < size for shape in shapes) for size in patch_sizes}
     return {size: count for size, count in counts.items() if count}
-
-
-def _training_cases(task: Task) -> int:
-    train = task.prepare.split.train
-    return train if isinstance(train, int) else len(train)
 
 
 def _window(found: Survey) -> tuple[int, int]:

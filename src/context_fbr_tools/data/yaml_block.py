@@ -182,5 +182,6 @@ def _steps(proposal: Proposal, study: Study) -> list[str]:
     return [
         f"x {steps.steps_per_epoch} steps (training cases: {proposal.split.train}, a step takes "
         f"{study.train.batch_volumes})"
-        f" = {steps.epochs * steps.steps_per_epoch} steps; {steps.reference} has {steps.reference_steps}"
+        f" = {steps.epochs * steps.steps_per_epoch} steps"
+        + (f"; {steps.reference} has {steps.reference_steps}" if steps.reference else "")
     ]

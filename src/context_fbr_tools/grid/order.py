@@ -48,14 +48,17 @@ def estimates(cells: Sequence[Cell], study: Study, measured: Mapping[Cell, float
     return {cell: estimate(cell) for cell in cells}
 
 
+UNKNOWN_CASES = 100
+"""Training cases where a file of splits decides."""
+
+
 def work(cell: Cell, study: Study) -> float:
     """Voxels that a training passes through its network, weighted by the network's cost.
 
     Validation is left out, for which the size of the volumes would have to be known before they are prepared.
     """
     task = study.tasks[cell.task]
-    volumes = task.prepare.split.train
-    count = volumes if isinstance(volumes, int) else len(volumes)
+    count = task.prepare.split.training_cases or UNKNOWN_CASES
     whole = cell.patch_size == getattr(task.raw, "edge", None)  # equal patches of a volume are computed once
     each = 1 if whole else study.training_of(cell).patches_of(cell.patch_size)
     patches = task.train.epochs * count * each

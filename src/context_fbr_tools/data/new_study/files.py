@@ -11,7 +11,7 @@ TAKEN = (
     *(".github/scripts/", ".github/workflows/comment.yml", ".github/workflows/results.yml"),
     ".github/workflows/run.yml",
     *("LICENSE", "Makefile", "NOTICE.md", "constraints.txt", "pyproject.toml"),
-    *("data/README.md", "models/README.md", "src/", "tests/metrics/"),
+    *("data/README.md", "models/README.md", "splits/README.md", "src/", "tests/metrics/"),
 )
 """Files and, with a slash at the end, folders."""
 TEMPLATES = Path(__file__).parent / "templates"
