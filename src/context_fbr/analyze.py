@@ -18,6 +18,7 @@ from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS, Results, 
 from context_fbr.analysis.tables.differences import difference_table
 from context_fbr.analysis.tables.ideal_observer import observer_table
 from context_fbr.analysis.tables.object_sizes import size_table
+from context_fbr.analysis.tables.shifted_crops import shifted_table
 from context_fbr.analysis.tables.structures import structure_table
 from context_fbr.analysis.tables.windows import window_table
 from context_fbr.config.analysis import Analysis, AnalyzeConfig
@@ -32,6 +33,7 @@ from context_fbr.figures import (
     windows,
 )
 from context_fbr.figures.context import task_report
+from context_fbr.preprocessing import shifted_crops
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command, task_argument
 
@@ -80,6 +82,11 @@ def write_task(
     if results.windows is not None:
         write_csv(metrics / "windows.csv", window_table(results.windows, settings.confidence))
         atomic.write_bytes(plots / "windows.png", windows.windows(results.windows))
+    drawn, changed = results.scores, results.variants
+    if len(results.structures):
+        drawn, changed = results.structures, results.structure_variants
+    if len(changed) and changed["variant"].eq(shifted_crops.VARIANT).any():
+        write_csv(metrics / "shifted_crops.csv", shifted_table(drawn, changed, settings.confidence))
     if len(results.structures):
         write_structures(results.structures, settings.confidence, metrics, plots)
     found = findings(evidence, settings, published_magnitudes()) if asks else Findings((), ())

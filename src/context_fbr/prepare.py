@@ -20,7 +20,7 @@ from context_fbr.core.progress import progress
 from context_fbr.core.resources import usable_workers
 from context_fbr.datasets import dataset_json
 from context_fbr.datasets.dataset_json import Description
-from context_fbr.preprocessing import prepared
+from context_fbr.preprocessing import prepared, shifted_crops
 from context_fbr.preprocessing.prepared import Case
 from context_fbr.preprocessing.recipe import Recipe
 from context_fbr.preprocessing.splits import Source, assign_splits, in_no_split
@@ -157,7 +157,7 @@ def prepare(task: str, inputs: StageInputs) -> None:
         for done in _prepare_all(sources, raw, settings, classes, target):
             problems += done.problems
             warnings += done.warnings
-            cases += [done.case] if done.case else []
+            cases += done.cases
         raise_problems(problems)
         for warning in warnings:
             print(f"warning: {visible(warning)}", file=sys.stderr)
@@ -167,9 +167,9 @@ def prepare(task: str, inputs: StageInputs) -> None:
             replace(
                 case,
                 design=description.test_design.get(case.name),
-                variant=description.test_variants.get(case.name),
+                variant=case.variant or description.test_variants.get(case.name),
             )
-            for case in cases
+            for case in sorted(cases, key=lambda case: case.variant is not None)
         ]
         prepared.write_cases(target, task, cases, recipe.as_json())
         inputs.check()
@@ -177,8 +177,8 @@ def prepare(task: str, inputs: StageInputs) -> None:
 
 @dataclass(frozen=True)
 class _Done:
-    case: Case | None = None
-    """None if there were problems."""
+    cases: tuple[Case, ...] = ()
+    """The case, and perhaps its shifted crop; none if there were problems."""
     warnings: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -197,7 +197,11 @@ def _prepare_all(
         except UserError as error:  # continue: several bad files are reported together
             return _Done(problems=error.problems)
         prepared.write_volume(target, case, image, label)
-        return _Done(case, warnings)
+        again = shifted_crops.shifted_case(case, image, label) if settings.shifted_test_crops else None
+        if again is None:
+            return _Done((case,), warnings)
+        prepared.write_volume(target, *again)
+        return _Done((case, again[0]), warnings)
 
     largest = max(memory_to_prepare(raw / source.image, settings) for source in sources)
     pool = ThreadPoolExecutor(usable_workers(len(sources), largest))

@@ -36,6 +36,8 @@ class Results:
     structures: pd.DataFrame = field(default_factory=pd.DataFrame)
     """As `scores`, one row a test case and structure, named in column `structure`, their union among them;
     no rows if the task has one. `scores` and all other tables are those of the union."""
+    structure_variants: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """As `structures`, of the cases of `variants`."""
 
 
 def read_results(cells: Sequence[Cell]) -> Results:
@@ -76,6 +78,7 @@ def read_results(cells: Sequence[Cell]) -> Results:
         scores,
         primary(changed),
         _structures(by_structure),
+        _structures(of_changed),
     )
     raise_problems(problems or _different_cases(results, cells))
     return results

@@ -29,7 +29,7 @@ class Recipe:
         return {
             "modality": list(self.modality),
             "lowest_intensity": self.lowest_intensity,
-            "preparation": self.preparation.model_dump(mode="json", exclude={"split"}),
+            "preparation": self.preparation.model_dump(mode="json", exclude={"split", "shifted_test_crops"}),
         }
 
 
