@@ -38,7 +38,7 @@ def evaluate(task: str, inputs: StageInputs) -> None:
         UserError: if a volume cannot be read, or an input changed meanwhile.
     """
     cases = prepared.read_task(task)
-    validation = [prepared.read_volume(task, case) for case in cases.split("validation")]
+    validation = [_first_channel(*prepared.read_volume(task, case)) for case in cases.split("validation")]
     threshold = baselines.fit_threshold(validation, baselines.candidates(validation))
     tolerance = read_surface_tolerance_mm(inputs.document, task)
 
@@ -50,12 +50,17 @@ def evaluate(task: str, inputs: StageInputs) -> None:
     def volumes() -> Iterator[tuple[np.ndarray, tuple[Case, np.ndarray]]]:
         test = cases.split("test")
         for case in progress(test, len(test), f"baseline {task}", "case"):
-            image, label = prepared.read_volume(task, case)
+            image, label = _first_channel(*prepared.read_volume(task, case))
             yield image, (case, label)
 
     table = baselines.evaluate(volumes(), threshold, score)
     inputs.check()
     atomic.write_text(Path("metrics/baselines") / f"{task}.csv", table)
+
+
+def _first_channel(image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a volume with one channel, which a threshold needs."""
+    return image if image.ndim == 3 else image[0], label
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def prepare_case(
         UserError: if a file cannot be read or used, or image and label do not belong together.
     """
     paths = raw / source.image, raw / source.label
-    image, label = (nifti.read(path) for path in paths)
+    image, label = nifti.read(paths[0], channels=True), nifti.read(paths[1])
     check_pair(image, label, *paths)
     mask = read_label(label, paths[1], classes, settings.groups)
     del label  # and with it its voxels
@@ -90,6 +90,7 @@ def prepare_case(
         count / mask.size,
         float(image.get_fdata(dtype=np.float32).min()),
         distractor=settings.distractor,
+        channels=math.prod(image.shape[3:]),
         structures=tuple(zip(settings.names, settings.groups, strict=False)),
     )
     return case, voxels, mask, tuple(warnings)
@@ -162,7 +163,8 @@ def prepare(task: str, inputs: StageInputs) -> None:
         for warning in warnings:
             print(f"warning: {visible(warning)}", file=sys.stderr)
         lowest = min(case.lowest_intensity for case in cases if case.split == "train")
-        recipe = Recipe(settings, description.modalities, lowest)
+        channels = _channels(task, cases)
+        recipe = Recipe(settings, description.modalities, lowest, channels)
         cases = [
             replace(
                 case,
@@ -209,6 +211,19 @@ def _prepare_all(
         yield from progress(pool.map(work, sources), len(sources), f"prepare {raw.name}", "volume")
     finally:
         pool.shutdown(cancel_futures=True)  # after an interrupt, only the cases in hand are finished
+
+
+def _channels(task: str, cases: Sequence[Case]) -> int:
+    """Return the number of channels of all cases.
+
+    Raises:
+        UserError: if they have different ones.
+    """
+    found = {case.channels: case for case in cases}
+    if len(found) > 1:
+        shown = ", ".join(f"{case.image}: {count}" for count, case in sorted(found.items()))
+        raise UserError(f"data/raw/{task}: images have different numbers of channels ({shown})")
+    return cases[0].channels
 
 
 def _cases(count: int) -> str:

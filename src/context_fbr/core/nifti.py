@@ -35,7 +35,7 @@ class Volume:
     """A volume that was read, and how its file stores it."""
 
     image: nibabel.Nifti1Image
-    """Three axes, lengths in mm."""
+    """Three axes, lengths in mm; a fourth one of channels if they were asked for and there are several."""
     header: nibabel.Nifti1Header
     """The header in the file: in its own units, nothing repaired."""
     repairs: tuple[str, ...]
@@ -44,16 +44,25 @@ class Volume:
     """True if the file is a gzip file, whatever its name."""
 
 
-def read(path: Path) -> nibabel.Nifti1Image:
-    """Read a 3D volume, lengths in mm; errors as in `read_volume`."""
-    return read_volume(path).image
+def read(path: Path, channels: bool = False) -> nibabel.Nifti1Image:
+    """Read a volume, lengths in mm; arguments and errors as in `read_volume`."""
+    return read_volume(path, channels).image
 
 
-def read_volume(path: Path) -> Volume:
+def channel(image: nibabel.Nifti1Image, number: int) -> nibabel.Nifti1Image:
+    """Return one channel of an image, three axes; the image itself if it has one."""
+    return image if len(image.shape) == 3 else image.slicer[..., number]
+
+
+def read_volume(path: Path, channels: bool = False) -> Volume:
     """Read a 3D volume to its last byte, and no more bytes than its header promises.
 
     The first bytes decide whether the file is packed. Lengths in m and micron become mm, and axes of length 1
     behind the third are left out.
+
+    Args:
+        path: of the file.
+        channels: whether an image may have several channels, its fourth axis.
 
     Raises:
         UserError: if the file is not there.
@@ -61,7 +70,7 @@ def read_volume(path: Path) -> Volume:
     """
     try:
         raw, packed = _header(path)
-        checked = nifti_header.check(raw)
+        checked = nifti_header.check(raw, channels)
         content = _content(path, packed, checked)
         image = _image(content, checked)
         with np.errstate(all="ignore"):  # readers report what becomes infinite as float32

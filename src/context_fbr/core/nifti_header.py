@@ -44,7 +44,7 @@ class Checked:
     """A header that can be used."""
 
     header: nibabel.Nifti1Header
-    """Three axes, valid fields, lengths in mm."""
+    """Three axes, or a fourth one of channels, valid fields, lengths in mm."""
     affine: np.ndarray
     """(4, 4) voxel to world in mm."""
     repairs: tuple[str, ...]
@@ -62,13 +62,17 @@ def shape(header: nibabel.Nifti1Header) -> tuple[int, ...]:
     return tuple(max(int(edge), 0) for edge in header["dim"][1 : axes + 1])
 
 
-def check(raw: nibabel.Nifti1Header) -> Checked:
-    """Check a header, and bring it to three axes and mm.
+def check(raw: nibabel.Nifti1Header, channels: bool = False) -> Checked:
+    """Check a header, and bring it to three axes and mm, or to four of an image with several channels.
+
+    Args:
+        raw: as in the file.
+        channels: whether a fourth axis is taken, of the channels of an image.
 
     Raises:
         HeaderError: if it is not the header of one 3D volume of real numbers with a known grid.
     """
-    edges = _edges(raw)
+    edges = _edges(raw, channels)
     _check_voxels(raw)
     _check_offset(raw)
     factor = _mm_per_unit(raw)
@@ -77,7 +81,7 @@ def check(raw: nibabel.Nifti1Header) -> Checked:
     if header["pixdim"][0] not in (-1, 0, 1):  # NIfTI: the sign counts; nibabel would take 1
         header["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
     header.check_fix(_SILENT, error_level=100)
-    header["dim"] = [3, *edges, 1, 1, 1, 1]
+    header["dim"] = [len(edges), *edges, *[1] * (7 - len(edges))]
     repairs = tuple(_repairs(raw, header))
     try:
         affine = header.get_best_affine()
@@ -116,7 +120,7 @@ def of_mask(scan: nibabel.Nifti1Header, shape: tuple[int, ...]) -> nibabel.Nifti
     return header
 
 
-def _edges(raw: nibabel.Nifti1Header) -> tuple[int, int, int]:
+def _edges(raw: nibabel.Nifti1Header, channels: bool) -> tuple[int, ...]:
     axes = int(raw["dim"][0])
     if not 1 <= axes <= 7:
         raise HeaderError(
@@ -132,6 +136,8 @@ def _edges(raw: nibabel.Nifti1Header) -> tuple[int, int, int]:
             remedy = f"write 1 into dim[{axis}] if it is one 3D volume, or convert the scan again"
             text = f"its header gives axis {axis} of {axes} a length of {length} ({voxels} voxels)"
             raise HeaderError(text, remedy if axis > 3 else _HEADER)
+    if channels and axes >= 4 and lengths[3] > 1 and math.prod(lengths[4:]) == 1:
+        return tuple(lengths[:4])
     if math.prod(lengths[3:]) > 1:
         text = f"has {axes} axes ({voxels} voxels), expected one 3D volume"
         remedy = "split it into 3D volumes, for example with nibabel's four_to_three, and take one a case"

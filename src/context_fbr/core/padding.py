@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 Margins = tuple[tuple[int, int], ...]
+Background = float | tuple[float, ...]
+"""Intensity of nothing, of an image with several channels one of each."""
 
 
 def margins(shape: Sequence[int], sizes: Sequence[int]) -> Margins:
@@ -13,11 +15,20 @@ def margins(shape: Sequence[int], sizes: Sequence[int]) -> Margins:
     return tuple((m // 2, m - m // 2) for m in missing)
 
 
-def padded(voxels: np.ndarray, size: int, value: float) -> np.ndarray:
-    """A volume (x, y, z) with no axis shorter than `size`; itself, if it is large enough."""
-    added = margins(voxels.shape, [size] * voxels.ndim)
+def padded(voxels: np.ndarray, size: int, value: Background) -> np.ndarray:
+    """A volume with no axis shorter than `size`; itself, if it is large enough.
+
+    Args:
+        voxels: (x, y, z), or (channels, x, y, z).
+        size: least edge in voxels.
+        value: of what is added, of several channels one of each.
+    """
+    added = margins(voxels.shape[-3:], [size] * 3)
     if not any(map(any, added)):
         return voxels
+    if isinstance(value, tuple):
+        pairs = zip(voxels, value, strict=True)
+        return np.stack([np.pad(own, added, constant_values=nothing) for own, nothing in pairs])
     return np.pad(voxels, added, constant_values=value)
 
 

@@ -51,6 +51,10 @@ _HU = (
 def image_problems(image: Facts, description: Description | None) -> list[Problem]:
     """Return the problems of an image."""
     problems = [*_voxel_problems(image), *_file_problems(image), *geometry_problems(image)]
+    if description and description.modalities and len(description.modalities) != image.channels:
+        text = f"{image.channels} channels, but {NAME} lists {', '.join(description.modalities)} as modality"
+        remedy = "take the file with all channels, or correct modality"
+        problems.append(error("channels", case_name(image.file), image.file, text, remedy))
     if description and description.is_ct and not math.isnan(image.minimum):
         problems += _hounsfield_problems(image)
     return problems

@@ -198,6 +198,6 @@ def _shift(folder: Path, inner: Image, outer: Image) -> tuple[int, int, int] | N
 
 def _canonical(path: Path) -> np.ndarray:
     """Voxels with axes towards right, anterior, superior."""
-    image = nifti.read(path)
+    image = nifti.channel(nifti.read(path, channels=True), 0)
     voxels: np.ndarray = nibabel.as_closest_canonical(image).get_fdata(dtype=np.float32)
     return voxels

@@ -24,6 +24,7 @@ class Facts:
     file: str
     """Relative to the data set's folder."""
     shape: tuple[int, ...]
+    """Three axes, without that of the channels."""
     affine: Affine
     """Voxel to world in mm, four rows."""
     spacing_mm: tuple[float, ...]
@@ -49,6 +50,7 @@ class Facts:
     """Fields of the header that are read as something else than they hold."""
     packed: bool = True
     """True if the file is a gzip file, whatever its name."""
+    channels: int = 1
     blocks: Blocks | None = field(default=None, repr=False, compare=False)
     """Blocks of an image, by which it is found in other ones."""
 
@@ -80,7 +82,7 @@ def memory_to_read(path: Path) -> int:
 def inspect(folder: Path, file: str, is_label: bool) -> Facts | Damage:
     """Read a volume and sum it up; a file that cannot be read gives a `Damage`, never an error."""
     try:
-        volume = nifti.read_volume(folder / file)
+        volume = nifti.read_volume(folder / file, channels=not is_label)
     except nifti.UnreadableError as error:
         return Damage(file, error.text, error.remedy)
     except UserError:
@@ -88,7 +90,8 @@ def inspect(folder: Path, file: str, is_label: bool) -> Facts | Damage:
     facts = facts_of(volume, file, is_label)
     if is_label:
         return facts
-    return replace(facts, blocks=blocks_of(volume.image.get_fdata(dtype=np.float32), facts.affine))
+    first = nifti.channel(volume.image, 0)
+    return replace(facts, blocks=blocks_of(first.get_fdata(dtype=np.float32), facts.affine))
 
 
 def facts_of(volume: nifti.Volume, file: str, is_label: bool) -> Facts:
@@ -103,7 +106,7 @@ def facts_of(volume: nifti.Volume, file: str, is_label: bool) -> Facts:
     digest.update(voxels.data)
     return Facts(
         file=file,
-        shape=tuple(image.shape),
+        shape=tuple(image.shape[:3]),
         affine=tuple(tuple(float(value) for value in row) for row in image.affine),
         spacing_mm=tuple(float(size) for size in voxel_sizes(image.affine)),
         minimum=float(kept.min()) if kept.size else float("nan"),
@@ -117,6 +120,7 @@ def facts_of(volume: nifti.Volume, file: str, is_label: bool) -> Facts:
         pixdim_mm=tuple(float(edge) for edge in image.header["pixdim"][1:4]),
         repairs=volume.repairs,
         packed=volume.packed,
+        channels=math.prod(image.shape[3:]),
     )
 
 
@@ -135,7 +139,7 @@ def _forms_apart_mm(image: nibabel.Nifti1Image) -> float:
         return 0.0
     try:
         with np.errstate(all="ignore"):
-            distance = distance_mm(header.get_sform(), header.get_qform(), image.shape)
+            distance = distance_mm(header.get_sform(), header.get_qform(), image.shape[:3])
     except (ValueError, nibabel.spatialimages.HeaderDataError):  # the quaternion is not a rotation
         return math.inf
     return distance if math.isfinite(distance) else math.inf

@@ -17,6 +17,7 @@ from context_fbr.config.training import Model
 from context_fbr.core.errors import UserError
 from context_fbr.networks import normalisation
 from context_fbr.networks.convolutions import guard
+from context_fbr.networks.windows import CHANNELS
 
 CLASSES = 2
 """Background and foreground; a task with several structures has more."""
@@ -58,58 +59,66 @@ class _Bounded(TorchDispatchMode):
 
 
 def build(
-    document: Document, model: str, patch_size: int, seed: int, classes: int = CLASSES
+    document: Document, model: str, patch_size: int, seed: int, classes: int = CLASSES, channels: int = 1
 ) -> torch.nn.Module:
-    """Build `models.<model>`: (batch, 1, p, p, p) -> (batch, classes, p, p, p), weights drawn from `seed`.
+    """Build `models.<model>`: (batch, channels, p, p, p) -> (batch, classes, p, p, p).
 
-    The global random state is left as it was.
+    The weights are drawn from `seed`; the global random state is left as it was.
 
     Raises:
         UserError: if the class or an argument is unknown or wrong, or the network cannot take the patch.
     """
-    check(document, model, patch_size, classes)
-    return rebuild(document, model, patch_size, seed, classes)
+    check(document, model, patch_size, classes, channels)
+    return rebuild(document, model, patch_size, seed, classes, channels)
 
 
 def rebuild(
-    document: Document, model: str, patch_size: int, seed: int, classes: int = CLASSES
+    document: Document, model: str, patch_size: int, seed: int, classes: int = CLASSES, channels: int = 1
 ) -> torch.nn.Module:
     """Build a network that was trained, and checked then: the check costs two seconds of imports.
 
     Raises:
         UserError: as `build`, but not for a patch that does not fit.
     """
-    constructor, arguments = _arguments(document, model, patch_size, classes)
+    constructor, arguments = _arguments(document, model, patch_size, classes, channels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            return guard(_construct(constructor, arguments))
+            network = guard(_construct(constructor, arguments))
         except Exception as error:  # a network of another library can raise anything for its arguments
             text = f"cannot be built on this machine ({_first_line(error)}); make it smaller"
             if not isinstance(error, MemoryError | RuntimeError):
                 text = f"cannot be built ({_first_line(error)}); look at its arguments"
             raise UserError(document.problem(("models", model), text)) from error
+    setattr(network, CHANNELS, channels)
+    return network
 
 
-def check(document: Document, model: str, patch_size: int, classes: int = CLASSES) -> None:
+def check(document: Document, model: str, patch_size: int, classes: int = CLASSES, channels: int = 1) -> None:
     """Check without computing anything that `build` will work.
 
     Raises:
         UserError: as `build`.
     """
-    problem = size_problem(document, model, patch_size, "patch", "grid.patch_sizes", classes)
+    problem = size_problem(document, model, patch_size, "patch", "grid.patch_sizes", classes, channels)
     if problem:
         raise UserError(document.problem(("models", model), problem))
 
 
 def size_problem(
-    document: Document, model: str, size: int, kind: str, key: str, classes: int = CLASSES
+    document: Document,
+    model: str,
+    size: int,
+    kind: str,
+    key: str,
+    classes: int = CLASSES,
+    channels: int = 1,
 ) -> str | None:
     """Return the reason for which a network cannot take a `kind`, patch or window, of `size` voxels.
 
     None if it can; `key` is the value to change. Errors as in `build`.
     """
-    constructor, arguments = _arguments(document, model, size, classes)
+    constructor, arguments = _arguments(document, model, size, classes, channels)
     try:
         failure = _failure(constructor, arguments, size)
     except _TooLargeError as error:
@@ -127,19 +136,21 @@ def size_problem(
 
 
 def _arguments(
-    document: Document, model: str, patch_size: int, classes: int
+    document: Document, model: str, patch_size: int, classes: int, channels: int
 ) -> tuple[type[torch.nn.Module], dict[str, object]]:
     """The class of a network and all its arguments."""
     spec = document.section(("models", model), Model)
     constructor = _constructor(document, model, spec)
-    return constructor, {**_provided(constructor, patch_size, classes), **spec.arguments}
+    return constructor, {**_provided(constructor, patch_size, classes, channels), **spec.arguments}
 
 
-def _provided(constructor: type, patch_size: int, classes: int = CLASSES) -> dict[str, object]:
+def _provided(
+    constructor: type, patch_size: int, classes: int = CLASSES, channels: int = 1
+) -> dict[str, object]:
     """Return the arguments that this program adds, as far as the class takes them."""
     known = {
         "spatial_dims": 3,
-        "in_channels": 1,
+        "in_channels": channels,
         "out_channels": classes,
         "img_size": (patch_size,) * 3,
     }
@@ -238,6 +249,7 @@ def _first_line(error: Exception) -> str:
 def _shape_failure(
     constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int, device: torch.device
 ) -> str | None:
+    channels = int(str(arguments.get("in_channels", 1)))
     with torch.random.fork_rng(devices=[]), torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with device:
@@ -250,7 +262,7 @@ def _shape_failure(
         # eval: one value a channel is too few for batch norm in training, and that depends on the batch
         network = network.to("meta").eval()
         with torch.device("meta"):
-            result = network(torch.empty((1, 1) + (patch_size,) * 3))
+            result = network(torch.empty((1, channels, patch_size, patch_size, patch_size)))
     expected = (1, arguments.get("out_channels", CLASSES)) + (patch_size,) * 3
     if not isinstance(result, torch.Tensor):
         return f"it returns {type(result).__name__}, expected one tensor"

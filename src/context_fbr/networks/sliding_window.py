@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from context_fbr.config.training import SlidingWindow
 from context_fbr.core.errors import UserError
-from context_fbr.core.padding import margins, window_corners, windows_around
+from context_fbr.core.padding import Background, Margins, margins, window_corners, windows_around
 from context_fbr.networks.precision import autocast
 from context_fbr.networks.windows import Shape
 
@@ -27,50 +27,63 @@ def sliding_window(
     image: torch.Tensor,
     window: int | Shape,
     settings: SlidingWindow,
-    background: float = 0.0,
+    background: Background = 0.0,
     core: int | None = None,
 ) -> torch.Tensor:
     """Logits of a volume, averaged where windows, or their cores, overlap.
 
     Args:
-        network: (batch, 1, *window) -> (batch, classes, *window), in eval mode, on the image's device.
-        image: (x, y, z) float32; a volume smaller than the window is padded on both sides.
+        network: (batch, channels, *window) -> (batch, classes, *window), in eval mode, on the image's device.
+        image: (x, y, z) float32, or (channels, x, y, z); a volume smaller than the window is padded on both
+            sides.
         window: edges of the window in voxels, one number for a cube.
         settings: overlap, batch size and precision.
-        background: the intensity to pad with.
+        background: the intensity to pad with, of several channels one of each.
         core: edge of the cube in the centre of a window whose logits are used; None: all of them.
 
     Returns:
         (classes, x, y, z) float32.
     """
     edges = (window,) * 3 if isinstance(window, int) else window
-    added = margins(image.shape, edges)
-    sides = [side for axis in reversed(added) for side in axis]
-    padded = pad(image, sides, value=background) if any(sides) else image
+    whole = image.shape[-3:]
+    added = margins(whole, edges)
+    padded = _padded(image if image.ndim == 4 else image[None], added, background)
+    shape = padded.shape[1:]
     x, y, z = (min(core or edge, edge) for edge in edges)
     inner = x, y, z
-    starts = [window_corners(*axis, settings.overlap) for axis in zip(padded.shape, inner, strict=True)]
-    served = _windows(starts, inner, edges, padded.shape)
+    starts = [window_corners(*axis, settings.overlap) for axis in zip(shape, inner, strict=True)]
+    served = _windows(starts, inner, edges, shape)
     logits: torch.Tensor | None = None  # (x, y, z, classes), as the networks' channels last
     together = max(settings.voxels_per_batch // math.prod(edges), 1)
     windows_of = [*served.items()]
     for first in range(0, len(windows_of), together):
         batch = windows_of[first : first + together]
-        windows = torch.stack([padded[_box(corner, edges)] for corner, _ in batch])[:, None]
+        windows = torch.stack([padded[(slice(None), *_box(corner, edges))] for corner, _ in batch])
         with autocast(image.device, settings.precision):
             outputs = network(windows.contiguous(memory_format=torch.channels_last_3d)).float()
         if logits is None:
-            logits = torch.zeros((*padded.shape, outputs.shape[1]), device=image.device)
+            logits = torch.zeros((*shape, outputs.shape[1]), device=image.device)
         for (corner, cores), output in zip(batch, outputs.movedim(1, -1), strict=True):
             for own in cores:
                 place = tuple(start - lowest for start, lowest in zip(own, corner, strict=True))
                 logits[_box(own, inner)].add_(output[_box(place, inner)])  # += would copy the sum again
     assert logits is not None  # a volume has at least one window
-    shares = (_covered(*axis).to(image.device) for axis in zip(starts, padded.shape, inner, strict=True))
+    shares = (_covered(*axis).to(image.device) for axis in zip(starts, shape, inner, strict=True))
     x_share, y_share, z_share = shares
     logits /= (x_share[:, None, None] * y_share[:, None] * z_share)[..., None]
-    inside = tuple(slice(before, before + edge) for (before, _), edge in zip(added, image.shape, strict=True))
+    inside = tuple(slice(before, before + edge) for (before, _), edge in zip(added, whole, strict=True))
     return logits.movedim(-1, 0)[(slice(None), *inside)]
+
+
+def _padded(image: torch.Tensor, added: Margins, background: Background) -> torch.Tensor:
+    """Return an image (channels, x, y, z) with margins of the background value of each channel."""
+    sides = [side for axis in reversed(added) for side in axis]
+    if not any(sides):
+        return image
+    if not isinstance(background, tuple):
+        return pad(image, sides, value=background)
+    pairs = zip(image, background, strict=True)
+    return torch.stack([pad(own, sides, value=nothing) for own, nothing in pairs])
 
 
 def _windows(
@@ -98,11 +111,11 @@ def _covered(starts: Sequence[int], edge: int, window: int) -> torch.Tensor:
 
 
 def too_large(image: torch.Tensor, window: int | Shape) -> UserError:
-    """Return the error of a device with too little memory for a volume (x, y, z)."""
+    """Return the error of a device with too little memory for a volume."""
     edges = (window,) if isinstance(window, int) else window
     shown = " x ".join(map(str, edges if len(set(edges)) > 1 else edges[:1]))
     return UserError(
-        f"{image.device} has too little memory for {' x '.join(map(str, image.shape))} voxels and "
+        f"{image.device} has too little memory for {' x '.join(map(str, image.shape[-3:]))} voxels and "
         f"windows of {shown}; lower sliding_window.voxels_per_batch in params.yaml, "
         "or set CONTEXT_FBR_DEVICE=cpu"
     )
@@ -129,7 +142,7 @@ def segment(
     image: torch.Tensor,
     window: int | Shape,
     settings: SlidingWindow,
-    background: float = 0.0,
+    background: Background = 0.0,
     core: int | None = None,
 ) -> torch.Tensor:
     """Class (x, y, z) uint8 with the greatest logit; arguments as in `sliding_window`.

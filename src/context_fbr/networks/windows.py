@@ -14,6 +14,8 @@ from context_fbr.core.errors import UserError
 
 Shape = tuple[int, int, int]
 """Edges of a window in voxels."""
+CHANNELS = "input_channels"
+"""Attribute of a network: the number of channels of an image; 1 if it has none."""
 MOST_DIVIDED = 256
 """The greatest divisor of a volume's edges that is tried; networks of eight levels halve seven times."""
 
@@ -69,18 +71,21 @@ def failure_of(network: torch.nn.Module, window: Shape) -> str | None:
     """
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     meta = {name: tensor.to("meta") for name, tensor in tensors.items()}
+    channels = getattr(network, CHANNELS, 1)
     training = network.training
     network.eval()
     try:
         with torch.inference_mode():
             try:
                 result = torch.func.functional_call(
-                    network, meta, torch.empty((1, 1, *window), device="meta")
+                    network, meta, torch.empty((1, channels, *window), device="meta")
                 )
             except RuntimeError as error:
                 if "meta" not in str(error):
                     raise
-                result = network(torch.zeros((1, 1, *window), device=next(network.parameters()).device))
+                result = network(
+                    torch.zeros((1, channels, *window), device=next(network.parameters()).device)
+                )
     except Exception as error:  # whatever a network of another library raises
         return next(iter(str(error).splitlines()), "") or repr(error)
     finally:

@@ -30,12 +30,12 @@ def read_masks(task: str, case: Case) -> Original:
 
 
 def read_image(task: str, case: Case) -> nibabel.Nifti1Image:
-    """Read the original image of a case.
+    """Read the original image of a case, of several channels the first.
 
     Raises:
         UserError: if the file is missing, damaged, or not of the shape that was prepared.
     """
-    return _read(task, case, case.image)
+    return nifti.channel(_read(task, case, case.image, channels=True), 0)
 
 
 def read_header(task: str, case: Case) -> nibabel.Nifti1Header:
@@ -51,10 +51,10 @@ def read_header(task: str, case: Case) -> nibabel.Nifti1Header:
         raise UserError(f"{path}: cannot be read: {error.strerror}; run `dvc checkout raw@{task}`") from error
 
 
-def _read(task: str, case: Case, file: str) -> nibabel.Nifti1Image:
+def _read(task: str, case: Case, file: str, channels: bool = False) -> nibabel.Nifti1Image:
     path = Path("data/raw") / task / file
-    image = nifti.read(path)
-    if image.shape != case.geometry.original_shape:
+    image = nifti.read(path, channels)
+    if image.shape[:3] != case.geometry.original_shape:
         raise UserError(
             f"{path}: shape {image.shape}, but {case.geometry.original_shape} was prepared; "
             f"run `dvc repro prepare@{task}`"

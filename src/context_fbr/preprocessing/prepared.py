@@ -13,6 +13,7 @@ from context_fbr.config.document import plain
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.core.geometry import Geometry, Shape
+from context_fbr.core.padding import Background
 
 FORMAT = 2
 MAX_REASON = 200  # characters
@@ -30,8 +31,8 @@ class Case:
     foreground: tuple[int, ...]
     """Values of the raw label that are not 0 in the prepared one."""
     geometry: Geometry
-    background: float
-    """Background value: a patch is centred on background above it, a small volume is padded with it."""
+    background: Background
+    """Intensity of nothing: a patch is centred on background above it, a small volume is padded with it."""
     foreground_voxels: int
     foreground_ratio: float
     """Foreground voxels / all voxels of the prepared volume."""
@@ -43,6 +44,8 @@ class Case:
     """Change of another test case; None: a case as drawn."""
     distractor: tuple[int, ...] = ()
     """Values of the raw label that are background which is easily taken for foreground."""
+    channels: int = 1
+    """Of the image."""
     structures: tuple[tuple[str, tuple[int, ...]], ...] = ()
     """Name and raw label values of each value of the prepared label, from 1; none: there is one."""
 
@@ -61,6 +64,11 @@ class Case:
         """Shape of the prepared volume."""
         return self.geometry.shape
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of the prepared image in its file."""
+        return self.shape if self.channels == 1 else (self.channels, *self.shape)
+
 
 @dataclass(frozen=True)
 class PreparedTask:
@@ -76,6 +84,11 @@ class PreparedTask:
         """Number of classes but the background."""
         return len(self.cases[0].groups)
 
+    @property
+    def channels(self) -> int:
+        """Number of channels of an image."""
+        return self.cases[0].channels
+
     def split(self, name: str) -> tuple[Case, ...]:
         """Return the cases of one split."""
         return tuple(case for case in self.cases if case.split == name)
@@ -87,7 +100,9 @@ def folder(task: str) -> Path:
 
 
 def write_volume(target: Path, case: Case, image: np.ndarray, label: np.ndarray) -> None:
-    """Write image (x, y, z) float32 and label (x, y, z) uint8 of a case into the folder `target`.
+    """Write image and label of a case into the folder `target`.
+
+    The image is (x, y, z) float32, or (channels, x, y, z) of several; the label is (x, y, z) uint8.
 
     The label is 0 in the background, and the number of the structure, from 1, in the foreground.
     """
@@ -104,6 +119,8 @@ def write_cases(target: Path, task: str, cases: Sequence[Case], recipe: dict[str
         for key in ("design", "variant", "distractor", "structures"):
             if case[key] in (None, ()):  # other cases are written as before there were any
                 del case[key]
+        if case["channels"] == 1:
+            del case["channels"]
     content = {"format": FORMAT, "task": task, "recipe": recipe, "cases": listed}
     atomic.write_text(target / "cases.json", json.dumps(content, indent=1) + "\n")
 
@@ -133,33 +150,34 @@ def read_cases(task: str, split: str) -> tuple[Case, ...]:
 
 
 def read_volume(task: str, case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Read image (x, y, z) float32 and label (x, y, z) uint8 of a case.
+    """Read image and label of a case, as `write_volume` wrote them.
 
     Raises:
         UserError: if a file is missing, damaged, or not of the case's shape.
     """
     return (
-        _read_array(folder(task) / "images" / f"{case.name}.npy", case, np.float32, task),
-        _read_array(folder(task) / "labels" / f"{case.name}.npy", case, np.uint8, task),
+        _read_array(folder(task) / "images" / f"{case.name}.npy", case.image_shape, np.float32, task),
+        _read_array(folder(task) / "labels" / f"{case.name}.npy", case.shape, np.uint8, task),
     )
 
 
 def _case(item: dict[str, Any]) -> Case:
     where = {key: plain(value) for key, value in item["geometry"].items()}
-    values: dict[str, tuple[int, ...]] = {
-        key: tuple(item[key]) for key in ("foreground", "distractor") if key in item
-    }
+    values: dict[str, Any] = {key: tuple(item[key]) for key in ("foreground", "distractor") if key in item}
     structures = tuple((name, tuple(own)) for name, own in item.get("structures", ()))
+    background = item["background"]
+    if isinstance(background, list):
+        values["background"] = tuple(background)
     return Case(**{**item, **values, "structures": structures, "geometry": Geometry(**where)})
 
 
-def _read_array(path: Path, case: Case, dtype: type, task: str) -> np.ndarray:
+def _read_array(path: Path, shape: tuple[int, ...], dtype: type, task: str) -> np.ndarray:
     remedy = f"bring it back with `dvc checkout` or `dvc repro prepare@{task}`"
     try:
         with path.open("rb") as file:
             voxels: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-        if (voxels.dtype, voxels.shape) != (dtype, case.shape):
-            expected = f"{np.dtype(dtype)} of shape {case.shape}"
+        if (voxels.dtype, voxels.shape) != (dtype, shape):
+            expected = f"{np.dtype(dtype)} of shape {shape}"
             raise ValueError(f"{voxels.dtype} of shape {voxels.shape}, expected {expected}")
     except FileNotFoundError:
         raise UserError(f"{path}: not found; {remedy}") from None

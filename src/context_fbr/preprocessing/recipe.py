@@ -23,11 +23,15 @@ class Recipe:
     """Names as in dataset.json, `CT`."""
     lowest_intensity: float
     """Least intensity of all training images."""
+    channels: int = 1
+    """Of an image."""
 
     def as_json(self) -> dict[str, Any]:
         """Return a tree for a JSON file."""
+        several = {"channels": self.channels} if self.channels > 1 else {}  # or as before there were any
         return {
             "modality": list(self.modality),
+            **several,
             "lowest_intensity": self.lowest_intensity,
             "preparation": self.preparation.model_dump(mode="json", exclude={"split", "shifted_test_crops"}),
         }
@@ -50,4 +54,7 @@ def from_json(tree: dict[str, Any]) -> Recipe:
         found = error.errors()[0]
         where = ".".join(map(str, ("preparation", *found["loc"])))
         raise ValueError(f"{where}: {found['msg']}") from error
-    return Recipe(preparation, tuple(modality), float(lowest))
+    channels = tree.get("channels", 1)
+    if type(channels) is not int or channels < 1:
+        raise ValueError(f"channels is {channels!r}, expected a number of channels")
+    return Recipe(preparation, tuple(modality), float(lowest), channels)

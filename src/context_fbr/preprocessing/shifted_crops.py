@@ -71,7 +71,7 @@ def shifted_case(
 
     Args:
         case: as prepared.
-        image: (x, y, z) of it.
+        image: (x, y, z) of it, or (channels, x, y, z).
         label: (x, y, z) of it.
 
     Raises:
@@ -91,4 +91,4 @@ def shifted_case(
     ratio = case.foreground_voxels / math.prod(where.shape)
     name = f"{case.name}_{VARIANT}"
     again = replace(case, name=name, geometry=where, foreground_ratio=ratio, variant=VARIANT)
-    return again, image[part], label[part]
+    return again, image[(..., *part)], label[part]

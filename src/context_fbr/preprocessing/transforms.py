@@ -25,6 +25,7 @@ from context_fbr.core.geometry import (
     shear,
     to_prepared,
 )
+from context_fbr.core.padding import Background
 
 MOST_GROWTH = 1000
 """Greatest factor of voxels by resampling; scans with gaps reach some dozens."""
@@ -32,8 +33,8 @@ MOST_GROWTH = 1000
 
 def prepare_image(
     image: Nifti1Image, path: Path, settings: Preparation
-) -> tuple[np.ndarray, Geometry, float]:
-    """Prepare an image.
+) -> tuple[np.ndarray, Geometry, Background]:
+    """Prepare an image, each of its channels by itself; all have the grid of the first.
 
     Args:
         image: as read.
@@ -41,8 +42,9 @@ def prepare_image(
         settings: of the task.
 
     Returns:
-        Voxels (x, y, z) float32 on the prepared grid; the geometry; the background value, above which a
-        patch may be centred on background, and with which a small volume is padded.
+        Voxels (x, y, z) float32 on the prepared grid, or (channels, x, y, z) of several channels; the
+        geometry; the background value, above which a patch may be centred on background, and with which a
+        small volume is padded.
 
     Raises:
         UserError: if voxels are not finite, the axes are not at right angles, or a crop or z-score finds
@@ -55,27 +57,43 @@ def prepare_image(
     if settings.window:
         low, high = settings.window
         voxels = np.clip((voxels - np.float32(low)) / np.float32(high - low), 0, 1)
-    where = geometry(image.shape, image.affine, spacing_mm=settings.spacing_mm)
+    shape = image.shape[:3]
+    channels = [voxels] if voxels.ndim == 3 else [voxels[..., number] for number in range(voxels.shape[3])]
+    where = geometry(shape, image.affine, spacing_mm=settings.spacing_mm)
     if settings.crop:
-        box = box_above_zero(voxels)
+        box = box_above_zero(voxels if len(channels) == 1 else voxels.max(axis=3))
         if box is None:
             what = f"the low end of the window, {settings.window[0]:g}" if settings.window else "0"
             raise UserError(f"{path}: no voxel is above {what}: there is nothing to crop to")
-        where = geometry(image.shape, image.affine, box, settings.spacing_mm)
-    _check_growth(image, where, path)
-    background = 0.0
+        where = geometry(shape, image.affine, box, settings.spacing_mm)
+    _check_growth(where, path)
+    backgrounds = [0.0] * len(channels)
     if settings.z_score:
-        box_voxels = voxels[tuple(slice(start, stop) for start, stop in where.box)]
-        tissue = box_voxels[box_voxels > 0].astype(np.float64)
-        if not tissue.size:
-            raise UserError(f"{path}: no voxel is above 0: there is nothing to take a z-score of")
-        deviation = float(tissue.std())
-        if not deviation:
-            raise UserError(f"{path}: the voxels above 0 are all the same: there is no z-score")
-        mean, scale = np.float32(tissue.mean()), np.float32(deviation)
-        background = float((np.float32(0) - mean) / scale)  # to the last bit what a voxel of 0 becomes
-        voxels = (voxels - mean) / scale
-    return to_prepared(voxels, where, linear=True), where, background
+        for number, own in enumerate(channels):
+            name = path if len(channels) == 1 else f"{path}: channel {number}"
+            channels[number], backgrounds[number] = _z_score(own, where, name)
+    prepared = [to_prepared(own, where, linear=True) for own in channels]
+    if len(prepared) == 1:
+        return prepared[0], where, backgrounds[0]
+    return np.stack(prepared), where, tuple(backgrounds)
+
+
+def _z_score(voxels: np.ndarray, where: Geometry, name: Path | str) -> tuple[np.ndarray, float]:
+    """Return voxels (i, j, k) with mean 0 and deviation 1 of those above 0 in the box, and what 0 becomes.
+
+    Raises:
+        UserError: if no voxel is above 0, or all are the same.
+    """
+    box_voxels = voxels[tuple(slice(start, stop) for start, stop in where.box)]
+    tissue = box_voxels[box_voxels > 0].astype(np.float64)
+    if not tissue.size:
+        raise UserError(f"{name}: no voxel is above 0: there is nothing to take a z-score of")
+    deviation = float(tissue.std())
+    if not deviation:
+        raise UserError(f"{name}: the voxels above 0 are all the same: there is no z-score")
+    mean, scale = np.float32(tissue.mean()), np.float32(deviation)
+    background = float((np.float32(0) - mean) / scale)  # to the last bit what a voxel of 0 becomes
+    return (voxels - mean) / scale, background
 
 
 def read_label(
@@ -116,10 +134,10 @@ def check_grid(image: Nifti1Image, path: Path) -> None:
         )
 
 
-def _check_growth(image: Nifti1Image, where: Geometry, path: Path) -> None:
+def _check_growth(where: Geometry, path: Path) -> None:
     """Refuse a header in metres, or a damaged one, for which resampling would need too many voxels."""
     edges = zip(where.cropped_shape, where.steps, strict=True)
-    times = math.prod((length - 1) / step + 1 for length, step in edges) / math.prod(image.shape)
+    times = math.prod((length - 1) / step + 1 for length, step in edges) / math.prod(where.original_shape)
     if not times <= MOST_GROWTH:
         spacing = " x ".join(f"{edge:.4g}" for edge in where.original_spacing_mm)
         raise UserError(
@@ -135,10 +153,11 @@ def check_pair(image: Nifti1Image, label: Nifti1Image, image_path: Path, label_p
         UserError: if they have not.
     """
     check_grid(image, image_path)
-    if image.shape != label.shape:
-        raise UserError(f"{label_path}: shape {label.shape}, but its image has {image.shape}")
-    shortest = min(geometry(image.shape, image.affine).original_spacing_mm)
-    if not distance_mm(image.affine, label.affine, image.shape) <= SAME_PLACE * shortest:
+    shape = image.shape[:3]
+    if shape != label.shape:
+        raise UserError(f"{label_path}: shape {label.shape}, but its image has {shape}")
+    shortest = min(geometry(shape, image.affine).original_spacing_mm)
+    if not distance_mm(image.affine, label.affine, shape) <= SAME_PLACE * shortest:
         raise UserError(f"{label_path}: its affine is not that of its image {image_path}")
 
 

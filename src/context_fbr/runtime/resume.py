@@ -25,6 +25,7 @@ import torch
 from context_fbr.config.cell import Cell
 from context_fbr.core import atomic, bounded
 from context_fbr.core.errors import UserError
+from context_fbr.core.padding import Background
 from context_fbr.networks.device import identify
 from context_fbr.runtime import locks
 
@@ -90,8 +91,8 @@ def code_digest() -> str:
     return _sha256(b"".join(f"{name} ".encode() + path.read_bytes() for name, path in files.items()))
 
 
-def volume_digest(name: str, image: np.ndarray, label: np.ndarray, background: float) -> bytes:
-    """Return the SHA-256 of a volume with image (x, y, z) and label (x, y, z)."""
+def volume_digest(name: str, image: np.ndarray, label: np.ndarray, background: Background) -> bytes:
+    """Return the SHA-256 of a volume, as `prepared.read_volume` reads it."""
     total = hashlib.sha256(f"{name} {image.shape} {image.dtype} {label.dtype} {background!r} ".encode())
     total.update(np.ascontiguousarray(image).data)
     total.update(np.ascontiguousarray(label).data)

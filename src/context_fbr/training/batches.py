@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from context_fbr.config.training import SlidingWindow, Training
-from context_fbr.core.padding import margins, padded, windows_around
+from context_fbr.core.padding import Background, margins, padded, windows_around
 from context_fbr.training import sampling
 from context_fbr.training.recipe import augmentation
 from context_fbr.training.sampling import Candidates
@@ -28,12 +28,12 @@ class Volume:
     """A prepared volume on the training's device, and where patches of it may be centred."""
 
     image: torch.Tensor
-    """(x, y, z) float32, padded to hold a patch."""
+    """(channels, x, y, z) float32, padded to hold a patch."""
     label: torch.Tensor
     """(x, y, z) uint8: 0 in the background, else the number of the structure."""
     where: Candidates
     """Of the volume padded to hold a core, so that the draw of cores does not depend on the patch."""
-    background: float
+    background: Background
     """Background value, for padding."""
     offset: tuple[int, ...] = (0, 0, 0)
     """Place of the volume of `where` in this one, in voxels."""
@@ -48,7 +48,7 @@ class Patches:
     """A batch that represents `batch_volumes` x `patches_per_volume` patches."""
 
     images: torch.Tensor
-    """(batch, 1, p, p, p) float32, channels last in memory."""
+    """(batch, channels, p, p, p) float32, channels last in memory."""
     labels: torch.Tensor
     """(cores, 1, c, c, c) uint8, of the cores."""
     names: tuple[str, ...]
@@ -101,18 +101,27 @@ def load_volume(
     label: np.ndarray,
     device: torch.device,
     patch_size: int = 1,
-    background: float = 0.0,
+    background: Background = 0.0,
     core: int | None = None,
 ) -> Volume:
-    """Put image (x, y, z) float32 and label (x, y, z) uint8 on the device, padded to hold a patch.
+    """Put a volume on the device, padded to hold a patch.
 
-    `core` is the edge of the cores that are drawn; None: they are the patches.
+    Args:
+        name: of the case.
+        image: (x, y, z) float32, or (channels, x, y, z).
+        label: (x, y, z) uint8.
+        device: of the training.
+        patch_size: edge in voxels.
+        background: value of nothing, of several channels one of each.
+        core: edge of the cores that are drawn; None: they are the patches.
     """
     core = patch_size if core is None else core
-    where = sampling.candidates(name, padded(image, core, background), padded(label, core, 0), background)
-    added = (margins(image.shape, [size] * image.ndim) for size in (patch_size, core))
+    whole, nothing = sampling.above(padded(image, core, background), background)
+    where = sampling.candidates(name, whole, padded(label, core, 0), nothing)
+    added = (margins(label.shape, [size] * label.ndim) for size in (patch_size, core))
     offset = tuple(whole - inner for (whole, _), (inner, _) in zip(*added, strict=True))
     image, label = padded(image, patch_size, background), padded(label, patch_size, 0)
+    image = image if image.ndim == 4 else image[None]
     tensors = torch.from_numpy(image).to(device), torch.from_numpy(label).to(device)
     return Volume(*tensors, where, background, offset)
 
@@ -163,7 +172,7 @@ def _draw(volume: Volume, protocol: Protocol, epoch: int) -> _Drawn:
     centres = settings.centres or settings.foreground_patch_probability
     cores = sampling.core_corners(volume.where, core, protocol.patches, centres, protocol.seed, epoch)
     cores = cores + np.array(volume.offset)
-    return _Drawn(volume, cores, windows_around(cores, (core,) * 3, (size,) * 3, volume.image.shape))
+    return _Drawn(volume, cores, windows_around(cores, (core,) * 3, (size,) * 3, volume.label.shape))
 
 
 def _are_equal(corners: np.ndarray) -> bool:
@@ -186,7 +195,9 @@ def _cut(
             zip(drawn.cores, drawn.corners, changes, strict=True)
         ):
             patch, inner = _cube(corner, size), _cube(start, core)
-            image, label = augmentation.apply(volume.image[patch], volume.label[inner], change)
+            image, label = augmentation.apply(
+                volume.image[(slice(None), *patch)], volume.label[inner], change
+            )
             if not (shared and number):
                 images.append(image)
             labels.append(label)
@@ -194,7 +205,7 @@ def _cut(
             inside = augmentation.flipped(start - corner, core, size, change)
             places.append((len(images) - 1, _cube(inside, core)))
     return Patches(
-        torch.stack(images)[:, None].contiguous(memory_format=torch.channels_last_3d),
+        torch.stack(images).contiguous(memory_format=torch.channels_last_3d),
         torch.stack(labels)[:, None],
         tuple(names),
         copies,

@@ -37,8 +37,8 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
     every_s = read_save_interval_s(stage.document)
     origin, code = provenance.start(), resume.code_digest()
     device = prepare_device(config.train.threads)
-    structures = prepared.read_task(cell.task).structures
-    network = _build(cell, config, stage, 1 + structures).to(device)
+    task = prepared.read_task(cell.task)
+    network = _build(cell, config, stage, 1 + task.structures, task.channels).to(device)
     data = load_inputs(cell, device, config.train.core_edge(cell.patch_size))
     if data.padded:
         count, names = len(data.padded), ", ".join(data.padded)
@@ -49,7 +49,7 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
         resumed = state is not None
         keeper = checkpoint.Checkpointer(place, cell.key, every_s, request, history)
         protocol = Protocol(
-            config.train, config.window, config.epochs, cell.patch_size, cell.seed, structures=structures
+            config.train, config.window, config.epochs, cell.patch_size, cell.seed, structures=task.structures
         )
         epochs = loop.train(network, data.training, data.validation, protocol, state, keeper.pause)
         del state  # a copy of everything, which the loop holds now
@@ -63,9 +63,11 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
             tracker.done()
 
 
-def _build(cell: Cell, config: TrainConfig, stage: StageInputs, classes: int) -> torch.nn.Module:
+def _build(
+    cell: Cell, config: TrainConfig, stage: StageInputs, classes: int, channels: int
+) -> torch.nn.Module:
     """Build the network of a cell and check that its batch can be computed in the requested precision."""
-    network = factory.build(stage.document, cell.model, cell.patch_size, cell.seed, classes)
+    network = factory.build(stage.document, cell.model, cell.patch_size, cell.seed, classes, channels)
     batch = config.train.batch_volumes * config.train.patches_of(cell.patch_size)
     precision.check(network, f"models.{cell.model}", config.train.precision, batch, cell.patch_size)
     return network

@@ -150,10 +150,10 @@ def validate(
     network.eval()
     size = protocol.patch_size
     resolved = windows.resolve([protocol.settings.validation_window], size, windows.has_fixed_size(network))
-    shapes = windows.shapes_of(network, resolved or (size,), [volume.image.shape for volume in volumes])
+    shapes = windows.shapes_of(network, resolved or (size,), [volume.label.shape for volume in volumes])
     scores: list[list[float]] = [[] for _ in range(protocol.structures)]
     for volume in volumes:
-        (window,) = shapes[volume.image.shape]
+        (window,) = shapes[volume.label.shape]
         found = segment(
             network, volume.image, window, protocol.window, volume.background, protocol.inner_core
         )

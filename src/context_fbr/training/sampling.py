@@ -17,6 +17,7 @@ import numpy as np
 
 from context_fbr.config.training import Centre
 from context_fbr.core.errors import UserError
+from context_fbr.core.padding import Background
 
 ORDER, PATCHES = 11, 12  # streams of random numbers
 
@@ -62,6 +63,17 @@ def candidates(name: str, image: np.ndarray, label: np.ndarray, nothing: float =
             f"{name}: no voxel is foreground or above {nothing:g}: there is nothing to centre a patch on"
         )
     return Candidates(name, label.shape, foreground, background)
+
+
+def above(image: np.ndarray, background: Background) -> tuple[np.ndarray, float]:
+    """Return an image (x, y, z) and the value above which a voxel of it is not nothing.
+
+    Of several channels, (channels, x, y, z), it is 1 where any is above its own background value, else 0.
+    """
+    if not isinstance(background, tuple):
+        return image, background
+    pairs = zip(image, background, strict=True)
+    return np.any([own > np.float32(nothing) for own, nothing in pairs], axis=0).astype(np.float32), 0.0
 
 
 def epoch_order(seed: int, epoch: int, volumes: int) -> np.ndarray:

@@ -111,8 +111,8 @@ def load_network(training: Training, device: torch.device) -> torch.nn.Module:
     """
     cell, path = training.cell, training.cell.weights
     block = CommentedMap({"models": CommentedMap({cell.model: CommentedMap(training.network)})})
-    classes = 1 + len(training.recipe.preparation.groups)
-    network = factory.rebuild(Document(cell.training, block), cell.model, cell.patch_size, cell.seed, classes)
+    ends = 1 + len(training.recipe.preparation.groups), training.recipe.channels
+    network = factory.rebuild(Document(cell.training, block), cell.model, cell.patch_size, cell.seed, *ends)
     try:
         content = path.read_bytes()
     except FileNotFoundError:

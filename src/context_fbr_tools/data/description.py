@@ -37,6 +37,7 @@ def write_description(folder: Path, name: str, modality: str | None) -> None:
 
 def describe(report: Report, name: str, modality: str | None) -> dict[str, object]:
     """The content of dataset.json: labels by their values, the modality only if it is given."""
+    channels = max((case.image.channels for case in report.cases if case.image), default=1)
     images = [case.image.file for case in report.cases if case.image]
     training = [file for file in images if file.startswith("imagesTr/")]
     test = [file for file in images if file.startswith("imagesTs/")]
@@ -46,7 +47,7 @@ def describe(report: Report, name: str, modality: str | None) -> dict[str, objec
     return {
         "name": name,
         "description": "written by `context-fbr task init --write-dataset-json` from the files",
-        **({"modality": {"0": modality}} if modality else {}),
+        **({"modality": {str(number): modality for number in range(channels)}} if modality else {}),
         "labels": {"0": "background", **labels},
         "numTraining": len(training),
         "numTest": len(test),

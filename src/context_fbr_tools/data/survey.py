@@ -149,9 +149,13 @@ def _cases(report: Report, foreground: tuple[int, ...], workers: int | None) -> 
 
 
 def _case(folder: Path, foreground: tuple[int, ...], name: str, image: Facts, label: Facts) -> CaseSurvey:
-    intensities = nifti.read(folder / image.file).get_fdata(dtype=np.float32)
+    channels = nifti.read(folder / image.file, channels=True).get_fdata(dtype=np.float32)
+    intensities = (
+        channels if channels.ndim == 3 else channels.max(axis=3)
+    )  # a crop keeps what any channel has
     labels = nifti.read(folder / label.file).get_fdata(dtype=np.float32)
-    inside = intensities[foreground_mask(labels, foreground) > 0]
+    first = channels if channels.ndim == 3 else channels[..., 0]
+    inside = first[foreground_mask(labels, foreground) > 0]
     return CaseSurvey(
         name=name,
         grid=geometry(image.shape, np.array(image.affine)),

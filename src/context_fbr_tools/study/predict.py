@@ -17,6 +17,7 @@ from context_fbr.config.training import SlidingWindow, Training, Window
 from context_fbr.core import atomic, file_kinds, nifti
 from context_fbr.core.errors import UserError, raise_problems, visible
 from context_fbr.core.geometry import Geometry, classes_to_original, geometry, to_original
+from context_fbr.core.padding import Background
 from context_fbr.core.progress import progress
 from context_fbr.datasets.checks import image_problems
 from context_fbr.datasets.dataset_json import Description, case_name
@@ -76,11 +77,11 @@ def predict(
     problems: list[str] = []
     for source, target in progress(jobs.items(), len(jobs), f"predict {cell.key}", "image"):
         try:
-            volume = nifti.read_volume(source)
+            volume = nifti.read_volume(source, channels=True)
             for warning in check_image(volume, source, recipe, spacings):
                 print(f"warning: {visible(warning)}", file=sys.stderr, flush=True)
             voxels, where, background = prepare_image(volume.image, source, recipe.preparation)
-            shape = windows.shape_of(network, resolved, voxels.shape)
+            shape = windows.shape_of(network, resolved, voxels.shape[-3:])
             image = torch.from_numpy(voxels).to(device)
             mask = _segment(network, image, shape, settings, background, training.core, source)
             groups = recipe.preparation.groups
@@ -127,7 +128,7 @@ def _segment(
     voxels: torch.Tensor,
     window: Shape,
     settings: SlidingWindow,
-    background: float,
+    background: Background,
     core: int | None,
     source: Path,
 ) -> torch.Tensor:
@@ -157,6 +158,10 @@ def check_image(
         UserError: with everything that speaks against it.
     """
     facts = facts_of(volume, str(path), is_label=False)
+    if facts.channels != recipe.channels:
+        names = ", ".join(recipe.modality) or "of unknown kind"
+        text = f"{path}: {facts.channels} channels, but the cell was trained with {recipe.channels} ({names})"
+        raise UserError(f"{text}; take an image of that kind")
     kind = Description("", recipe.modality, (), (), ())
     found = image_problems(facts, kind)
     problems = [_line(path, problem) for problem in found if problem.severity is Severity.ERROR]
@@ -179,7 +184,7 @@ def _line(path: Path, problem: Problem) -> str:
 
 def _spacing_warnings(volume: nifti.Volume, path: Path, spacings: np.ndarray) -> Iterator[str]:
     """Warn of an edge of a voxel far outside of those of the training images."""
-    edges = np.array(geometry(volume.image.shape, volume.image.affine).spacing_mm)
+    edges = np.array(geometry(volume.image.shape[:3], volume.image.affine).spacing_mm)
     least, most = spacings.min(axis=0), spacings.max(axis=0)
     if (edges * SPACING_RATIO < least).any() or (edges > SPACING_RATIO * most).any():
         yield (

@@ -45,9 +45,9 @@ def example(
     """
     middle = int((volume.label > 0).sum(dim=(0, 1), dtype=torch.int64).argmax())
     first = min(max(middle - patch_size // 2, 0), max(volume.label.shape[2] - patch_size, 0))
-    image, label = (whole[:, :, first : first + patch_size] for whole in (volume.image, volume.label))
+    image, label = (whole[..., first : first + patch_size] for whole in (volume.image, volume.label))
     mask = segment(network.eval(), image.contiguous(), patch_size, window, volume.background, core)
-    shown, true, predicted = (part.cpu().numpy() for part in (image, label, mask))
+    shown, true, predicted = (part.cpu().numpy() for part in (image[0], label, mask))
     return slice_of(shown, true, predicted, caption, first)
 
 

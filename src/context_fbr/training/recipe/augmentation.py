@@ -46,9 +46,10 @@ def changes(kind: Kind, name: str, patches: int, seed: int, epoch: int) -> tuple
 
 
 def apply(image: torch.Tensor, label: torch.Tensor, change: Change) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a changed patch: image (x, y, z) float32 and label (x, y, z) uint8."""
+    """Return a changed patch: image (channels, x, y, z) float32 and label (x, y, z) uint8."""
     if change.flipped_axes:
-        image, label = image.flip(change.flipped_axes), label.flip(change.flipped_axes)
+        image = image.flip([axis - 3 for axis in change.flipped_axes])
+        label = label.flip(change.flipped_axes)
     if (change.scale, change.shift) != (1.0, 0.0):
         image = image * change.scale + change.shift
     return image, label
