@@ -85,7 +85,7 @@ def test_the_patch_is_around_the_core_or_ends_with_the_volume(params: Path) -> N
     for (_, place), image, corner in zip(batch.cores, batch.images, corners, strict=True):
         lowest = [max(0, min(int(start) - 5, 24 - 16)) for start in corner]
         x, y, z = (slice(start, start + 16) for start in lowest)
-        assert torch.equal(image[0], volume.image[x, y, z])
+        assert torch.equal(image[0], volume.image[0, x, y, z])
         assert [axis.start for axis in place] == [int(s) - low for s, low in zip(corner, lowest, strict=True)]
         borders += any(axis.start != 5 for axis in place)
     assert [number for number, _ in batch.cores] == [*range(200)]

@@ -222,7 +222,7 @@ def test_patches_are_those_of_the_sampler_with_the_study_s_settings(
         for x, y, z in sampling.core_corners(volume.where, 4, 5, probability, plan.seed, 7):
             drawn, image, label = next(cut)
             assert drawn == name
-            assert torch.equal(image[0], volume.image[x : x + 4, y : y + 4, z : z + 4])
+            assert torch.equal(image[0], volume.image[0, x : x + 4, y : y + 4, z : z + 4])
             assert torch.equal(label[0], volume.label[x : x + 4, y : y + 4, z : z + 4])
 
 
@@ -480,16 +480,20 @@ def test_an_epoch_goes_on_after_the_batches_that_are_done(document: Document, vo
 def test_a_volume_that_is_smaller_than_a_patch_is_padded_with_its_background() -> None:
     image, label = np.full((2, 4, 4), 3, np.float32), np.ones((2, 4, 4), np.uint8)
     volume = batches.load_volume("a", image, label, torch.device("cpu"), 4, -1.5)
-    assert (volume.image.shape, volume.label.shape, volume.where.shape) == ((4, 4, 4), (4, 4, 4), (4, 4, 4))
-    assert (volume.image[[0, 3]] == -1.5).all()
-    assert (volume.image[1:3] == 3).all()
+    assert (volume.image.shape, volume.label.shape, volume.where.shape) == (
+        (1, 4, 4, 4),
+        (4, 4, 4),
+        (4, 4, 4),
+    )
+    assert (volume.image[0, [0, 3]] == -1.5).all()
+    assert (volume.image[0, 1:3] == 3).all()
     assert (int(volume.label.sum()), int(volume.label[1:3].sum())) == (32, 32)
     assert (volume.background, volume.where.name) == (-1.5, "a")
     assert (volume.where.foreground.size, volume.where.background.size) == (32, 0)
     plain = batches.load_volume("a", image, label, torch.device("cpu"))
-    assert (plain.image.shape, plain.background) == ((2, 4, 4), 0.0)
+    assert (plain.image.shape, plain.background) == ((1, 2, 4, 4), 0.0)
     thin = batches.load_volume("a", image[:1], label[:1], torch.device("meta"))
-    assert (thin.image.shape, thin.label.shape) == ((1, 4, 4), (1, 4, 4))
+    assert (thin.image.shape, thin.label.shape) == ((1, 1, 4, 4), (1, 4, 4))
     assert thin.image.device.type == thin.label.device.type == "meta"
 
 
@@ -540,7 +544,7 @@ def test_validation_has_a_window_of_its_own_and_a_network_of_fixed_size_its_patc
 
     def segment(_: object, image: torch.Tensor, shape: Shape, *_rest: object) -> torch.Tensor:
         used.append(shape)
-        return torch.zeros(image.shape, dtype=torch.uint8)
+        return torch.zeros(image.shape[1:], dtype=torch.uint8)
 
     monkeypatch.setattr(loop, "segment", segment)
     label = np.ones((24, 16, 9), np.uint8)
