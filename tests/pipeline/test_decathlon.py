@@ -126,7 +126,8 @@ def test_a_task_of_this_shape_runs_and_its_masks_have_the_values_of_its_labels(
         for folder in (f"data/predictions/{name}/{cell}", f"data/raw/{name}/labelsTr")
     )
     assert {*np.unique(prediction)} <= {0, *(value for values in own for value in values)}
-    expected = score(np.isin(prediction, sum(own, [])), np.isin(label, sum(own, []))).dice
+    values = [value for group in own for value in group]
+    expected = score(np.isin(prediction, values), np.isin(label, values)).dice
     assert table["original_dsc"].iloc[0] == pytest.approx(expected, abs=1e-6)
     voxels = np.load(workspace.path / f"data/prepared/{name}/images/{case}.npy")
     assert voxels.ndim == (4 if name in CHANNELS else 3)
