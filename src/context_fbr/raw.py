@@ -16,7 +16,7 @@ from context_fbr.core import allocator, atomic, nifti
 from context_fbr.core.errors import UnavailableDataError
 from context_fbr.core.progress import progress
 from context_fbr.datasets import spheres, twins
-from context_fbr.datasets.archive import unavailable
+from context_fbr.datasets.archive import record, unavailable
 from context_fbr.datasets.archive.acquire import acquire
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command, task_argument
@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> None:
         with atomic.directory(Path("data/raw") / task) as folder:
             if isinstance(raw, ArchiveRaw | FolderRaw):
                 try:
-                    acquire(raw, task, folder)
+                    record.write(task, acquire(raw, task, folder), folder)
                 except UnavailableDataError as error:
                     unavailable.note(task, error)
                     raise

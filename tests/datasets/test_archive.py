@@ -72,7 +72,7 @@ def test_the_variable_comes_before_the_folder_and_the_folder_before_the_url(
     monkeypatch.setenv(VARIABLE, elsewhere)
     assert find(server.url) == Path(elsewhere)
     Path(elsewhere).unlink()
-    with pytest.raises(UserError, match=f"^{VARIABLE}=elsewhere.tar: is not a file"):
+    with pytest.raises(UserError, match=f"^{VARIABLE}=elsewhere.tar: not found"):
         find(server.url)
 
 
@@ -80,6 +80,19 @@ DATE = "Mon, 01 Jan 2018 00:00:00 GMT"
 CUT = [100_000, 50_000]
 RESUMED = [100_000, 50_000, 150_000]  # no byte twice
 RANGES = [None, "bytes=100000-", "bytes=150000-"]
+
+
+def test_a_folder_takes_the_place_of_its_archive_which_comes_before_it(
+    find: Find, incoming: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacked = incoming / NAME.removesuffix(".tar")
+    unpacked.mkdir(parents=True)
+    assert find(None) == unpacked
+    (incoming / NAME).write_bytes(CONTENT)
+    assert find(None) == incoming / NAME
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv(VARIABLE, "elsewhere")
+    assert find(None) == Path("elsewhere")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The stage `raw` of a task that comes as an archive or a folder: what is wrong is said, and a retry works."""
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -89,6 +90,38 @@ def test_an_archive_becomes_the_raw_data_of_its_task(study: Path) -> None:
     raw.main(["zoo"])
     assert files(RAW) == files(Path("zoo"))
     assert INCOMING.exists()
+
+
+DIGEST = "find * -type f | LC_ALL=C sort | xargs -d '\\n' sha256sum | sha256sum"
+
+
+@pytest.mark.parametrize("source", ["archive", "unpacked", "variable", "folder"])
+def test_every_source_of_a_data_set_gives_the_same_digest_as_the_shell(
+    source: str, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task(md5=md5_of(pack(INCOMING)) if source == "archive" else "0" * 32)
+    if source != "archive":
+        INCOMING.unlink(missing_ok=True)
+    if source == "unpacked":
+        shutil.copytree("zoo", INCOMING.with_suffix(""))
+    if source == "variable":
+        monkeypatch.setenv("CONTEXT_FBR_ARCHIVE_ZOO", str(study / "zoo"))
+    if source == "folder":
+        task(folder="zoo")
+    (study / "zoo/notes.txt").write_text("is not copied")
+
+    raw.main(["zoo"])
+
+    record = json.loads(Path("metrics/provenance/raw/zoo.json").read_text())
+    by_shell = subprocess.run(DIGEST, shell=True, cwd=RAW, capture_output=True, text=True, check=True).stdout
+    assert record["sha256"] == by_shell.split()[0]
+    assert record["files"] == len(files(RAW)) == 8
+    assert record["bytes"] == sum(map(len, files(RAW).values()))
+    assert files(RAW) == {
+        name: content for name, content in files(Path("zoo")).items() if name != "notes.txt"
+    }
+    is_archive = source == "archive"
+    assert (record["kind"], record["md5"] is None) == ("archive" if is_archive else "folder", not is_archive)
 
 
 def test_a_folder_becomes_the_raw_data_without_what_does_not_belong_to_it(study: Path) -> None:

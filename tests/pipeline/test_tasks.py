@@ -124,6 +124,20 @@ def test_a_wrong_archive_is_a_failure_and_not_a_task_without_data(
     assert (workspace.path / "metrics/blobs/summary.json").exists()
 
 
+def test_tasks_are_compared_without_one_that_never_had_data(
+    without_data: tuple[Workspace, str], tmp_path: Path
+) -> None:
+    workspace = without_data[0].copy(tmp_path / "study")
+    for name in OF_ANOTHER_MACHINE:
+        (workspace.path / name).unlink()
+    for folder in ("metrics/lost", "plots/lost"):
+        (workspace.path / folder).rmdir()
+    done = workspace.context_fbr("grid", "run")
+    assert "lost: was skipped" in done.stdout
+    assert "compare" in workspace.lock()
+    assert (workspace.path / "metrics/compare/findings.json").exists()
+
+
 def test_a_task_without_data_that_is_asked_for_by_name_is_a_failure(
     without_data: tuple[Workspace, str], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import re
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -20,7 +21,7 @@ from context_fbr.datasets.verify import Report, verify
 from context_fbr_tools.data import verify as verification
 from context_fbr_tools.data import yaml_block
 from context_fbr_tools.data.description import write_description
-from context_fbr_tools.data.proposal import fewest_cases, propose
+from context_fbr_tools.data.proposal import Proposal, fewest_cases, propose
 from context_fbr_tools.data.survey import survey, training_pairs
 
 
@@ -57,18 +58,47 @@ def run(
         write_description(folder, name, modality)
         print(f"{visible(str(folder / DATASET_JSON))}: written; name its labels", file=sys.stderr)
         _check(folder, name, foreground, study)
+    text = propose_block(folder, name, foreground, study, _as_written(folder)).text
+    if not write:
+        print(text, end="")
+        return
+    print(f"{PARAMS_FILE}:{insert(name, text)}: the new task {name}; read its comments")
+    print(f"next: add {name} to study.tasks and grid.tasks, then `context-fbr check`, then `make repro`")
+
+
+@dataclass(frozen=True)
+class ProposedBlock:
+    """The block of a task."""
+
+    name: str
+    """Of the task."""
+    text: str
+    """Indented as below `tasks:`."""
+    proposal: Proposal
+
+
+def propose_block(
+    folder: Path, name: str, foreground: tuple[int, ...] | None, study: Study, written: str
+) -> ProposedBlock:
+    """Verify a data set, whose report goes to stderr, and propose its block.
+
+    Args:
+        folder: in MSD layout.
+        name: of the task.
+        foreground: label values; None: the first that a case has.
+        study: that the block is for.
+        written: the folder as `raw.folder` has it.
+
+    Raises:
+        UserError: if the data set has errors.
+    """
     report = verify(folder)
     print(verification.render(report), file=sys.stderr)
     if report.count(Severity.ERROR):
         raise UserError(f"{folder}: has errors, see above; fix them, then run this again")
     found = survey(report, foreground or _first_label(report))
     proposal = propose(found, study)
-    text = yaml_block.render(name, _as_written(folder), found, proposal, study)
-    if not write:
-        print(text, end="")
-        return
-    print(f"{PARAMS_FILE}:{insert(name, text)}: the new task {name}; read its comments")
-    print(f"next: add {name} to study.tasks and grid.tasks, then `context-fbr check`, then `make repro`")
+    return ProposedBlock(name, yaml_block.render(name, written, found, proposal, study), proposal)
 
 
 def insert(name: str, block: str) -> int:
@@ -85,7 +115,35 @@ def insert(name: str, block: str) -> int:
 
 
 def _check(folder: Path, name: str | None, foreground: tuple[int, ...] | None, study: Study) -> str:
-    """What can be refused before every file is read; the task's name."""
+    """Check what can be refused before every file is read; the task's name.
+
+    Raises:
+        UserError: as `checked_name`, or if the name is taken, or the folder is that of its raw data.
+    """
+    chosen = checked_name(folder, name, foreground)
+    problems: list[str] = []
+    if chosen in study.tasks:
+        problems.append(
+            study.document.problem(
+                ("tasks", chosen), f"is there already; choose another name, for example --name {chosen}_2"
+            )
+        )
+    elif folder.resolve().is_relative_to(Path("data/raw", chosen).resolve()):
+        problems.append(
+            f"{folder}: is where the raw stage of {chosen} would write, and DVC empties it before; "
+            "move it, for example to data/incoming, or choose another --name"
+        )
+    raise_problems(problems)
+    return chosen
+
+
+def checked_name(folder: Path, name: str | None, foreground: tuple[int, ...] | None) -> str:
+    """Return the name of a data set's task: as given, else from dataset.json, else from the folder.
+
+    Raises:
+        UserError: if the name is not valid, the folder is missing or has too few cases, or its description
+            has no such label values.
+    """
     if folder.is_file():
         raise UserError(
             f"{folder}: is a file, expected a folder; unpack an archive first (`tar -xf {folder}`)"
@@ -98,17 +156,6 @@ def _check(folder: Path, name: str | None, foreground: tuple[int, ...] | None, s
     if not _is_name(chosen):
         hint = f"; for example --name {_as_name(chosen)}" if _as_name(chosen) else ""
         problems.append(f"--name {chosen}: a task's name holds a-z, 0-9 and _ only, and a letter first{hint}")
-    elif chosen in study.tasks:
-        problems.append(
-            study.document.problem(
-                ("tasks", chosen), f"is there already; choose another name, for example --name {chosen}_2"
-            )
-        )
-    elif folder.resolve().is_relative_to(Path("data/raw", chosen).resolve()):
-        problems.append(
-            f"{folder}: is where the raw stage of {chosen} would write, and DVC empties it before; "
-            "move it, for example to data/incoming, or choose another --name"
-        )
     if description:
         problems += _foreground_problems(foreground, description)
         problems += _too_few(folder)

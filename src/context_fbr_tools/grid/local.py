@@ -18,12 +18,11 @@ from context_fbr_tools.dvc import lockfile
 from context_fbr_tools.dvc import process as dvc
 from context_fbr_tools.dvc.lock_provenance import contradictions, outdated
 from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, CELL_STAGES, INPUT_STAGES, TASK_STAGES
-from context_fbr_tools.grid import ending, folders, order
+from context_fbr_tools.grid import ending, folders, order, tasks_here
 from context_fbr_tools.grid.pool import run_cells
+from context_fbr_tools.grid.tasks_here import FOLLOWING, computed_elsewhere, last_stages
 
 DATA = (*INPUT_STAGES, "baseline")
-FOLLOWING = ("analyze", "overlay")
-"""Stages of a task that follow from its cells."""
 
 
 def run(
@@ -56,9 +55,8 @@ def run(
     unavailable.forget()
     dvc.repro("-k", *first)
     changed = dvc.changed_stages()
-    skipped = _skipped(of_cells, changed) if chosen is None and tasks is None else {}
-    for task, reason in skipped.items():
-        print(f"{task}: skipped, because its data are not here: {reason}", flush=True)
+    skipped = tasks_here.skipped(of_cells, changed) if chosen is None and tasks is None else {}
+    tasks_here.announce(skipped)
     failed = [name for name in sorted(changed) if {name, name.partition("@")[0]} & {*first}]
     failed = [name for name in failed if name.partition("@")[2] not in skipped]
     problems = [f"{name} failed or lacks its input, see above" for name in failed]
@@ -77,17 +75,18 @@ def run(
     broken = {name.partition("@")[2] for name in failed} | {o.cell.task for o in outcomes if o.problem}
     whole = [task for task in of_cells if task not in skipped and task not in broken]
     left = _left_to_others(study, [*whole, *skipped], changed)
-    if chosen is None and not dvc.repro(*_last(whole, bool(left or skipped), not left)):
+    left += [f"metrics/{task}" for task in computed_elsewhere(skipped)]
+    names = dvc.stage_names()
+    if chosen is None and not dvc.repro(*last_stages(whole, bool(left or skipped), not left, names)):
         problems.append("dvc repro failed, see above")
     if chosen is None and left:
         shown = ", ".join(left[:3]) + (f" and {len(left) - 3} others" if len(left) > 3 else "")
         print(
-            f"compare: not run, because it reads the results of all tasks, and {shown} are not up to date; "
-            "`make repro` runs all of it",
+            f"compare: not run, because it reads the results of all tasks, and {shown} are not up to date "
+            "here; `make repro` runs all of it where all data are",
             flush=True,
         )
     # Cells end in any order and DVC appends; in the order of dvc.yaml the file is that of a serial run.
-    names = dvc.stage_names()
     lockfile.sort(names)
     recorded = lockfile.entries()
     recorded = {name: recorded[name] for name in names if name in recorded}
@@ -98,26 +97,6 @@ def run(
         print(ending.against_commit(), flush=True)
     for task in skipped:
         print(f"{task}: was skipped, see above; its results are those of the commit", flush=True)
-
-
-def _skipped(tasks: Sequence[str], changed: Set[str]) -> dict[str, str]:
-    """Return the tasks that have no data on this machine, each with the reason."""
-    noted = unavailable.reasons()
-    return {task: noted[task] for task in tasks if task in noted and f"raw@{task}" in changed}
-
-
-def _last(tasks: Sequence[str], alone: bool, compared: bool) -> tuple[str, ...]:
-    """Return the arguments of the last `dvc repro`.
-
-    Args:
-        tasks: that are up to date but for what follows from their cells.
-        alone: only what follows from the cells of these tasks; otherwise all of the study.
-        compared: the tasks, too, in the first case; those without data have no part in it.
-    """
-    if not alone:
-        return ("-k",)
-    names = [f"{kind}@{task}" for task in tasks for kind in FOLLOWING]
-    return ("-s", "-k", *names, *(["compare"] if compared else []), "paper")
 
 
 def _first(tasks: Sequence[str], whole_tasks: bool, whole_study: bool) -> tuple[str, ...]:

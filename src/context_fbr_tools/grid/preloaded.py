@@ -151,6 +151,7 @@ class Child:
 
 def serve(connection: socket.socket) -> None:
     """Fork for each request until the client has closed its end."""
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # CUDA works in no fork of a process that has begun it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a stage has said them, or its own filters decide
         for name in MODULES:

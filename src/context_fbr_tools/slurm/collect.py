@@ -9,8 +9,10 @@ from context_fbr.core import atomic
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr_tools.dvc import lockfile, process
 from context_fbr_tools.dvc.run_cache import CellStatus
-from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, CELL_STAGES, INPUT_STAGES, groups
+from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, CELL_STAGES, groups
+from context_fbr_tools.grid import tasks_here
 from context_fbr_tools.grid.local import refuse_to_lose_data
+from context_fbr_tools.grid.tasks_here import computed_elsewhere, last_stages
 from context_fbr_tools.slurm import batches, monitor
 from context_fbr_tools.slurm.batches import Batch
 from context_fbr_tools.slurm.config import Site
@@ -25,23 +27,25 @@ def collect(study: Study, site: Site) -> None:
         UserError: naming every cell that is not done, and why; only the data may have changed then.
     """
     refuse_to_lose_data(study)
-    if not process.repro("-k", *INPUT_STAGES):  # else a cell of other data would be trained below
-        raise UserError("the data of some task failed, see above; nothing was collected")
+    tasks = tasks_here.bring(study, "nothing was collected")
+    cells = [cell for cell in study.cells if cell.task in tasks]
     if site.remote:
         fetch_run_cache(site.remote)
-    standings = monitor.look(study.cells, site.remote)
+    standings = monitor.look(cells, site.remote)
     raise_problems(undone(standings))
     entries = {name: entry for standing in standings for name, entry in standing.work.entries.items()}
     # `dvc repro` would take the cells up, too, but writes all of dvc.lock after each stage: with a thousand
     # cells that takes hours (benchmarks/grid_scale.csv).
     lockfile.put(entries)
-    if process.call(
-        "checkout", "--force", *groups(CELL_STAGES, study.cells)
-    ):  # DVC is slow at a thousand names
+    names = groups(CELL_STAGES, cells)  # DVC is slow at a thousand names
+    if len(cells) < len(study.cells):  # a group would name cells without results, too
+        names = tuple(cell.stage(kind) for kind in CELL_STAGES for cell in cells)
+    if process.call("checkout", "--force", *names):
         raise UserError("dvc checkout failed, see above")
     known = batches.every()
     _bring_provenance([standing.work for standing in standings], known)
-    if not process.repro("-k"):
+    without = [task for task in study.study_cells.tasks if task not in tasks]
+    if not process.repro(*last_stages(tasks, bool(without), not computed_elsewhere(without))):
         raise UserError("dvc repro failed, see above")
     lockfile.sort(process.stage_names())
     _clear(known)

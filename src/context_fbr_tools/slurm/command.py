@@ -43,8 +43,9 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool)
     """
     revision = submit.commit()
     squeue.check()
-    submit.bring_data(study, site)
-    cells = list(named) or list(study.cells)
+    tasks = submit.bring_data(study, site)
+    cells = [cell for cell in named or study.cells if cell.task in tasks]
+    raise_problems([f"{cell.key}: its task has no data here" for cell in named if cell.task not in tasks])
     standings = _submit_missing(study, site, cells, revision, force=bool(named))
     if not watched:
         return 0

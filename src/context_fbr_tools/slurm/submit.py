@@ -12,7 +12,8 @@ from context_fbr.config.study import Study
 from context_fbr.core.errors import UserError
 from context_fbr.runtime import git, resume
 from context_fbr_tools.dvc import lockfile, process, run_cache
-from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, INPUT_STAGES
+from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES
+from context_fbr_tools.grid import tasks_here
 from context_fbr_tools.grid.local import refuse_to_lose_data
 from context_fbr_tools.slurm import batches, squeue
 from context_fbr_tools.slurm.batches import Batch
@@ -48,19 +49,20 @@ def commit() -> str:
     return revision
 
 
-def bring_data(study: Study, site: Site) -> None:
-    """Make what cells read, here, and bring it to where jobs will look for it.
+def bring_data(study: Study, site: Site) -> tuple[str, ...]:
+    """Make what cells read, here, and bring it to where jobs will look for it; the tasks that have it.
 
     Raises:
-        UserError: if that fails.
+        UserError: if that fails; a task whose data are not here is skipped by name.
     """
     refuse_to_lose_data(study)
-    if not process.repro("-k", *INPUT_STAGES):
-        raise UserError("the data of some task failed, see above; nothing was submitted")
-    if site.remote and process.call("push", "-r", site.remote, *CACHED_INPUT_STAGES):
+    tasks = tasks_here.bring(study, "nothing was submitted")
+    stages = [f"{kind}@{task}" for task in tasks for kind in CACHED_INPUT_STAGES]
+    if site.remote and process.call("push", "-r", site.remote, *stages):
         raise UserError(
             f"the data could not be pushed to the remote {site.remote}, see above; nothing was submitted"
         )
+    return tasks
 
 
 def submit(study: Study, site: Site, works: Sequence[run_cache.CellStatus], revision: str) -> Batch:

@@ -5,6 +5,7 @@ It is verified before it counts as the task's raw data.
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from context_fbr.core.errors import UnavailableDataError, UserError, raise_probl
 from context_fbr.core.progress import progress
 from context_fbr.datasets.archive import disk
 from context_fbr.datasets.archive.download import DownloadError, download, forget
+from context_fbr.datasets.archive.record import Origin
 from context_fbr.datasets.archive.unpack import unpack, wrong_kind
 from context_fbr.datasets.dataset_json import NAME
 from context_fbr.datasets.layout import FOLDERS, nifti_files
@@ -23,8 +25,8 @@ from context_fbr.datasets.verify import verify
 INCOMING = Path("data/incoming")
 
 
-def acquire(raw: ArchiveRaw | FolderRaw, task: str, target: Path) -> None:
-    """Fill an empty folder with the task's data set; warnings go to stderr.
+def acquire(raw: ArchiveRaw | FolderRaw, task: str, target: Path) -> Origin:
+    """Fill an empty folder with the task's data set, and return its source; warnings go to stderr.
 
     Raises:
         UnavailableDataError: if it is missing.
@@ -32,25 +34,31 @@ def acquire(raw: ArchiveRaw | FolderRaw, task: str, target: Path) -> None:
         OSError: if a file cannot be written.
     """
     if isinstance(raw, ArchiveRaw):
-        archive = find_archive(task, raw, target)
-        unpack(archive, target)
-        _verify(target, archive)
-        return
+        source = find_archive(task, raw, target)
+        if source.is_dir():
+            return _take(source, target)
+        unpack(source, target)
+        _verify(target, source)
+        return Origin("archive", source.name, raw.md5 and raw.md5.lower())
     key = f"tasks.{task}.raw.folder of params.yaml"
     if raw.unset_variables:
         variable = raw.unset_variables[0]
         raise UnavailableDataError(
             f"{key}: {raw.folder}: the environment variable {variable} is not set; `export {variable}=...`"
         )
-    with disk.reading(raw.path):
-        is_folder = raw.path.is_dir()
-    if not is_folder:
+    if not _is_folder(raw.path):
         raise UnavailableDataError(
             f"{key}: {raw.path} is not a folder; name one that holds {NAME}, imagesTr and labelsTr. "
             "Other tasks run without it: `make repro` or `dvc repro -k`"
         )
-    _verify(raw.path, raw.path)
-    _copy(raw.path, target)
+    return _take(raw.path, target)
+
+
+def _take(folder: Path, target: Path) -> Origin:
+    """Verify a data set in a folder and copy it."""
+    _verify(folder, folder)
+    _copy(folder, target)
+    return Origin("folder", folder.resolve().name, None)
 
 
 def _verify(folder: Path, name: Path) -> None:
@@ -82,11 +90,13 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def find_archive(task: str, raw: ArchiveRaw, unpack_in: Path) -> Path:
-    """Return the archive of a task: the first of these that exists, with its md5 checked.
+    """Return the archive of a task, or the folder that it was unpacked to: the first of these that exists.
 
-    1. the path in the environment variable CONTEXT_FBR_ARCHIVE_<TASK>;
-    2. its name in data/incoming;
+    1. the path in the environment variable CONTEXT_FBR_ARCHIVE_<TASK>, of an archive or a folder;
+    2. its name in data/incoming, then a folder of this name without its ending;
     3. the url, downloaded to 2.
+
+    The md5 of an archive is checked; a folder has none.
 
     Args:
         task: its key in params.yaml.
@@ -98,14 +108,20 @@ def find_archive(task: str, raw: ArchiveRaw, unpack_in: Path) -> Path:
         UserError: if it cannot be read, has another md5, or if there is not enough room.
     """
     variable, path = f"CONTEXT_FBR_ARCHIVE_{task.upper()}", INCOMING / raw.archive
+    unpacked = INCOMING / re.sub(r"\.(tar|tar\.gz|tgz|zip)$", "", raw.archive)
     if os.environ.get(variable):
-        path = Path(os.environ[variable])
-        if not _is_file(path):
-            raise UserError(f"{variable}={path}: is not a file; expected the path of {raw.archive}")
+        path = unpacked = Path(os.environ[variable])
+        if not _is_file(path) and not _is_folder(path):
+            raise UserError(
+                f"{variable}={path}: not found; expected the path of {raw.archive}, or of the folder "
+                f"that holds its {NAME}"
+            )
     if _is_file(path):
         if problem := _problem(path, raw):
             raise UserError(f"{problem}; replace it by the right one, or correct md5 in params.yaml")
         return path
+    if _is_folder(unpacked):
+        return unpacked
     if path.exists():
         raise UserError(
             f"{path}: is not a file, expected the archive; move it away, "
@@ -127,8 +143,8 @@ def find_archive(task: str, raw: ArchiveRaw, unpack_in: Path) -> Path:
     except DownloadError as error:
         raise UnavailableDataError(
             f"task {task}: its archive {raw.archive} is not here and cannot be downloaded: {error}. "
-            f"Bring it in one of three ways: set the variable {variable} to its path; "
-            f"put it into {INCOMING}; or make {raw.url or 'a url'} work "
+            f"Bring it in one of three ways: set the variable {variable} to its path, or to that of the "
+            f"folder it was unpacked to; put either into {INCOMING}; or make {raw.url or 'a url'} work "
             f"(tasks.{task}.raw.url in params.yaml). If DVC holds the task's data, and only code was edited: "
             f"`dvc checkout raw@{task} && dvc commit -f raw@{task}`. "
             "The cells of other tasks run without it: `make repro` or `dvc repro -k`, "
@@ -145,6 +161,11 @@ def find_archive(task: str, raw: ArchiveRaw, unpack_in: Path) -> Path:
 def _is_file(path: Path) -> bool:
     with disk.reading(path):
         return path.is_file()
+
+
+def _is_folder(path: Path) -> bool:
+    with disk.reading(path):
+        return path.is_dir()
 
 
 def _problem(path: Path, raw: ArchiveRaw) -> str | None:

@@ -1,8 +1,9 @@
 """`context-fbr task init DIR`: propose the block of a task for a data set."""
 
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from pathlib import Path
 
+from context_fbr_tools.data.label_values import label_values
 from context_fbr_tools.study.command_line import CommandLine
 
 
@@ -24,7 +25,7 @@ def add_parser(line: CommandLine) -> None:
     )
     command.add_argument(
         "--foreground",
-        type=_label_values,
+        type=label_values,
         metavar="1,2",
         help="label values, segmented together as one class (default: the first that a case has)",
     )
@@ -49,10 +50,3 @@ def run(options: Namespace) -> None:
         options.write_dataset_json,
         options.modality,
     )
-
-
-def _label_values(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(value) for value in text.split(","))
-    except ValueError:
-        raise ArgumentTypeError(f"expected whole numbers, such as 1,2, got {text!r}") from None

@@ -1,0 +1,1 @@
+"""A study of your own: a folder with the pipeline, the code that it runs, and one task."""
