@@ -22,8 +22,8 @@ from context_fbr.networks.device import prepare_device
 from context_fbr.runtime.entry import run_command
 from context_fbr_tools.dvc import process as dvc
 from context_fbr_tools.dvc.stages import CELL_STAGES
-from context_fbr_tools.grid import preloaded, processes
-from context_fbr_tools.grid.processes import Start
+from context_fbr_tools.grid.start import preloaded, processes
+from context_fbr_tools.grid.start.processes import Start
 
 CELL = Cell("spheres", "unet", 16, 1)
 KEY = ("way",)
