@@ -45,6 +45,7 @@ def drawn(**environment: str) -> str:
     return hashlib.sha256(done.stdout).hexdigest()
 
 
+@pytest.mark.slow
 def test_figures_are_the_same_bytes_under_any_settings_of_the_user(tmp_path: Path) -> None:
     if not (ROOT / "metrics/spheres/history.csv").is_file():
         pytest.skip("this study has no results yet")
@@ -57,6 +58,7 @@ def test_figures_are_the_same_bytes_under_any_settings_of_the_user(tmp_path: Pat
 IMPORTS = "import context_fbr.{0}, matplotlib, context_fbr.figures.style"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["module://no_such_package.backend", "nonsense"])
 def test_a_backend_that_is_not_installed_stops_no_command(params: Path, backend: str) -> None:
     """MONAI imports matplotlib, too."""

@@ -31,6 +31,9 @@ def prepared(path: Path) -> Workspace:
     return workspace
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def one_task(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, str]:
     """The study with the grid's task alone, and the output of its run."""

@@ -122,7 +122,7 @@ def test_the_readme_s_times_are_in_the_table_of_timings() -> None:
     timings = pd.read_csv(ROOT / "benchmarks" / "timings.csv").set_index("what")["seconds"]
     for what, text in {
         "smoke": "in the folder `smoke/` | 8 | {} min |",
-        "repro": "as in this repository | 144 | {} min with other work on both cores; not measured alone yet |",
+        "repro": "as in this repository | 138 | {} min from a fresh clone, installation included, with some other work",
         "repro_75_cells": "there were twins and cores | 75 | {} min from a fresh clone, installation included |",
     }.items():
         assert text.format(f"{timings[what] / 60:.1f}") in README

@@ -168,6 +168,7 @@ def kill_at_random(study: Study, model: str, stages: tuple[str, ...], kills: int
     study.forget()
 
 
+@pytest.mark.slow
 def test_killed_at_random_times_a_cell_ends_with_the_same_bytes(study: Study) -> None:
     kill_at_random(study, "unet", ("train", "evaluate"), kills=2, seed=0)
 

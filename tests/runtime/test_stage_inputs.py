@@ -318,6 +318,7 @@ def test_cpus_of_one_name_with_other_instructions_or_caches_are_told_apart(
     assert found[4] == found[0]  # another kernel of the system names other flags, in another order
 
 
+@pytest.mark.slow
 def test_provenance_stays_when_the_same_inputs_give_the_same_results(
     finished: Workspace, tmp_path: Path
 ) -> None:

@@ -133,18 +133,15 @@ def _check(folder: Path, name: str | None, foreground: tuple[int, ...] | None, s
     Raises:
         UserError: as `checked_name`, or if the name is taken, or the folder is that of its raw data.
     """
-    chosen = checked_name(folder, name, foreground)
-    problems: list[str] = []
+    chosen, problems = _name_and_problems(folder, name, foreground)
     if chosen in study.tasks:
-        problems.append(
-            study.document.problem(
-                ("tasks", chosen), f"is there already; choose another name, for example --name {chosen}_2"
-            )
-        )
+        text = f"is there already; choose another name, for example --name {chosen}_2"
+        problems.insert(0, study.document.problem(("tasks", chosen), text))
     elif folder.resolve().is_relative_to(Path("data/raw", chosen).resolve()):
-        problems.append(
+        problems.insert(
+            0,
             f"{folder}: is where the raw stage of {chosen} would write, and DVC empties it before; "
-            "move it, for example to data/incoming, or choose another --name"
+            "move it, for example to data/incoming, or choose another --name",
         )
     raise_problems(problems)
     return chosen
@@ -157,6 +154,15 @@ def checked_name(folder: Path, name: str | None, foreground: tuple[int, ...] | N
         UserError: if the name is not valid, the folder is missing or has too few cases, or its description
             has no such label values.
     """
+    chosen, problems = _name_and_problems(folder, name, foreground)
+    raise_problems(problems)
+    return chosen
+
+
+def _name_and_problems(
+    folder: Path, name: str | None, foreground: tuple[int, ...] | None
+) -> tuple[str, list[str]]:
+    """Return the name of a data set's task, and what is wrong with it; errors as in `checked_name`."""
     if folder.is_file():
         raise UserError(
             f"{folder}: is a file, expected a folder; unpack an archive first (`tar -xf {folder}`)"
@@ -172,8 +178,7 @@ def checked_name(folder: Path, name: str | None, foreground: tuple[int, ...] | N
     if description:
         problems += _foreground_problems(foreground, description)
         problems += _too_few(folder)
-    raise_problems(problems)
-    return chosen
+    return chosen, problems
 
 
 def _foreground_problems(foreground: tuple[int, ...] | None, description: Description) -> list[str]:

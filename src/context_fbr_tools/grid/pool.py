@@ -12,9 +12,10 @@ from context_fbr.config.cell import Cell
 from context_fbr.runtime.stop_signals import signals_as_exceptions
 from context_fbr_tools.dvc import process as dvc
 from context_fbr_tools.dvc.stages import CELL_STAGES
-from context_fbr_tools.grid import log_lines, preloaded
+from context_fbr_tools.grid import log_lines
 from context_fbr_tools.grid.board import Board
-from context_fbr_tools.grid.processes import Processes
+from context_fbr_tools.grid.start import preloaded
+from context_fbr_tools.grid.start.processes import Processes
 from context_fbr_tools.grid.table import State
 
 LOGS = Path(".dvc/tmp/context-fbr/logs")

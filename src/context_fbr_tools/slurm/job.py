@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from context_fbr.config.cell import Cell
-from context_fbr_tools.grid.processes import Running
+from context_fbr_tools.grid.start.processes import Running
 from context_fbr_tools.slurm import batches, worker
 from context_fbr_tools.slurm.batches import Batch
 

@@ -18,7 +18,7 @@ from context_fbr.core.errors import StoppedError
 from context_fbr.runtime import git, orphans
 from context_fbr_tools.dvc import run_cache
 from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, CELL_STAGES
-from context_fbr_tools.grid.processes import Running
+from context_fbr_tools.grid.start.processes import Running
 from context_fbr_tools.slurm.batches import Batch
 
 ENDED_BY = re.compile(r"exited with (-?\d+)")

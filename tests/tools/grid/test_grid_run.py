@@ -22,8 +22,9 @@ from context_fbr.training.history import Epoch
 from context_fbr.training.tracking import NullTracker
 from context_fbr_tools import cli
 from context_fbr_tools.dvc import process
-from context_fbr_tools.grid import gpus, log_lines, order, pool, preloaded
+from context_fbr_tools.grid import gpus, log_lines, order, pool
 from context_fbr_tools.grid.board import Board
+from context_fbr_tools.grid.start import preloaded
 from context_fbr_tools.grid.table import Row, State, clock, table, visible
 from context_fbr_tools.study import select_cells
 

@@ -14,7 +14,7 @@ from context_fbr.config.study import read_study
 from context_fbr.core.errors import UserError
 from context_fbr_tools.dvc import run_cache
 from context_fbr_tools.dvc.run_cache import CellStatus
-from context_fbr_tools.grid.processes import Running
+from context_fbr_tools.grid.start.processes import Running
 from context_fbr_tools.grid.table import State
 from context_fbr_tools.slurm import batches, config, monitor, squeue, worker
 from context_fbr_tools.slurm.batches import Batch

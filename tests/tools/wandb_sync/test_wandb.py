@@ -242,6 +242,7 @@ def test_an_evaluation_tells_of_a_training_that_nobody_was_told_of(
     assert {a.type for a in own.artifacts} == {"model", "dataset", "run_table"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("offline")
 def test_cells_that_cannot_be_pushed_are_named_together(finished: Workspace, tmp_path: Path) -> None:
     made = finished.copy(tmp_path / "study")

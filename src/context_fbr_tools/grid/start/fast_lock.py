@@ -1,6 +1,6 @@
 """DVC that writes only the changed entries of dvc.lock, for a study of many cells.
 
-python -m context_fbr_tools.dvc.fast_lock ARGUMENTS OF DVC
+python -m context_fbr_tools.grid.start.fast_lock ARGUMENTS OF DVC
 
 At the end of each stage DVC reads and writes the whole of dvc.lock in pure Python, to keep comments that this
 file does not have: 4 seconds a stage with 300 stages, in which the other workers wait. Here DVC's own reader

@@ -12,9 +12,9 @@ import pytest
 from dvc import dvcfile
 from dvc.utils.serialize import _yaml
 
-from context_fbr_tools.dvc import fast_lock
+from context_fbr_tools.grid.start import fast_lock
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 AWKWARD: dict[str, Any] = {
     "schema": "2.0",
     "stages": {
@@ -99,7 +99,7 @@ PIPELINE = """stages:
 """
 
 
-@pytest.mark.parametrize("module", ["dvc", "context_fbr_tools.dvc.fast_lock"])
+@pytest.mark.parametrize("module", ["dvc", "context_fbr_tools.grid.start.fast_lock"])
 def test_a_pipeline_leaves_the_lock_of_plain_dvc(module: str, tmp_path: Path) -> None:
     def run(name: str, folder: Path) -> str:
         folder.mkdir()

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from context_fbr_tools.dvc import process as dvc
-from context_fbr_tools.grid import preloaded, processes
+from context_fbr_tools.grid.start import preloaded, processes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the server")
 STAGE = """

@@ -1,6 +1,6 @@
 """A process that has imported DVC, torch and monai, and forks for each DVC: a cell starts at once.
 
-python -m context_fbr_tools.grid.preloaded SOCKET
+python -m context_fbr_tools.grid.start.preloaded SOCKET
 
 Imports take 8 s of a core for each cell: DVC once, torch and monai in both of its stages. A short cell takes
 no longer than that itself. The modules of this project are not imported here: a stage imports its own.
@@ -27,9 +27,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import IO, Self
 
-from context_fbr_tools.dvc import fast_lock, forked_stage
-from context_fbr_tools.grid import processes
-from context_fbr_tools.grid.processes import Process, Start
+from context_fbr_tools.grid.start import fast_lock, forked_stage, processes
+from context_fbr_tools.grid.start.processes import Process, Start
 
 MODULES = ("dvc.cli", "dvc.commands.repro", "dvc.repo.reproduce", "torch", "monai")
 MIN_CELLS = 2
@@ -151,6 +150,7 @@ class Child:
 
 def serve(connection: socket.socket) -> None:
     """Fork for each request until the client has closed its end."""
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # CUDA works in no fork of a process that has begun it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a stage has said them, or its own filters decide
         for name in MODULES:
