@@ -130,7 +130,7 @@ def test_a_study_runs_and_its_own_tests_pass(project: Path, tmp_path: Path) -> N
     params = (folder / "params.yaml").read_text()
     for before, after in (("patch_sizes: [16]", "patch_sizes: [8]"), ("[unet, attention_unet]", "[unet]")):
         params = params.replace(before, after, 1)
-    params = re.sub(r"epochs: \d+ ", "epochs: 4 ", params)
+    params = re.sub(r"(?m)^      epochs: \d+ ", "      epochs: 4 ", params)
     (folder / "params.yaml").write_text(re.sub(r"seeds: \[1, 2, 3\]", "seeds: [1, 2]", params))
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "PYTHONPATH": "src"}

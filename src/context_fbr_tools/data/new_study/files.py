@@ -1,4 +1,4 @@
-"""Files of a new study: which of the project's it takes, and those that are written anew."""
+"""Files of a new study: those of the project that it takes, and those of its own."""
 
 import re
 from collections.abc import Iterable

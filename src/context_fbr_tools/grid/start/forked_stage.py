@@ -18,7 +18,7 @@ COMMAND = re.compile(r"PYTHONPATH=src python -m (context_fbr\.\w+)((?: [\w.+-]+)
 """A command of dvc.yaml without anything that needs a shell."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 INTEGER = 4
-"""Bytes of the exit status in a pipe."""
+"""Bytes of a number in the pipe of a process: its id, then its exit status."""
 
 
 def install(inherited: Sequence[int] = ()) -> bool:

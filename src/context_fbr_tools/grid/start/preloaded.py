@@ -28,12 +28,11 @@ from functools import partial
 from typing import IO, Self
 
 from context_fbr_tools.grid.start import fast_lock, forked_stage, processes
+from context_fbr_tools.grid.start.forked_stage import INTEGER
 from context_fbr_tools.grid.start.processes import Process, Start
 
 MODULES = ("dvc.cli", "dvc.commands.repro", "dvc.repo.reproduce", "torch", "monai")
 MIN_CELLS = 2
-INTEGER = 4
-"""Bytes of a number in the pipe of a process: its id, then its exit status."""
 POLL_S = 0.05
 
 
@@ -152,12 +151,12 @@ def serve(connection: socket.socket) -> None:
     """Fork for each request until the client has closed its end."""
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # CUDA works in no fork of a process that has begun it
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a stage has said them, or its own filters decide
+        warnings.simplefilter("ignore")  # a stage with filters of its own does not see these imports
         for name in MODULES:
-            with suppress(Exception):  # the stage will say what is wrong
+            with suppress(Exception):  # the stage will report what is wrong
                 importlib.import_module(name)
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a process says its status itself
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a process writes its status itself
     while True:
         message, files, _, _ = socket.recv_fds(connection, 1, 3)
         if not message:
