@@ -24,7 +24,7 @@ from context_fbr.analysis.confidence_intervals import Interval, Term, interval
 from context_fbr.analysis.result_files import write_csv
 from context_fbr.core.progress import progress
 
-STUDIES = 400
+STUDIES = 2000
 CONFIDENCE = 0.95
 SEEDS = 3
 DIVERGED = 0.5

@@ -46,6 +46,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
     monkeypatch.chdir(tmp_path)
     subprocess.run([*dvc.COMMAND, "init", "--no-scm", "-q"], check=True)
+    # As in the project: DVC's own reports are processes, too.
+    (tmp_path / ".dvc/config").write_text(
+        "[core]\n    analytics = false\n    check_update = false\n    no_scm = True\n"
+    )
     return tmp_path
 
 
