@@ -8,6 +8,7 @@ from monai.metrics import DiceMetric, HausdorffDistanceMetric
 from pydantic import ValidationError
 from surface_distance import compute_surface_dice_at_tolerance, compute_surface_distances
 
+from context_fbr.config.document import plain as plain_tree_of
 from context_fbr.config.preprocessing import Preparation
 from context_fbr.core.geometry import classes_to_original, geometry, to_original
 from context_fbr.evaluation.case_scores import score_case, score_structures
@@ -159,4 +160,6 @@ def test_one_structure_is_a_foreground_and_is_written_as_one() -> None:
 
     assert (named.groups, named.names) == (plain.groups, plain.names) == (((3, 1),), ())
     assert "structures" not in plain.model_dump(mode="json")
+    several = Preparation(structures={"a": (3,), "b": (1,)})
+    assert Preparation.model_validate(plain_tree_of(several.model_dump(mode="json"))) == several
     assert Preparation(structures={"a": (3,), "b": (1,)}).names == ("a", "b")

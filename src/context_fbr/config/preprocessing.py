@@ -52,9 +52,10 @@ class Preparation(Section):
 
     @model_serializer(mode="wrap")
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leave out `structures` where there are none: digests are those from before there were any."""
+        """Write either foreground or structures: one class is written as before there were any structures."""
         tree: dict[str, object] = handler(self)
-        return {key: value for key, value in tree.items() if key != "structures" or value is not None}
+        tree.pop("foreground" if self.structures else "structures", None)
+        return tree
 
     @model_validator(mode="after")
     def _separate_structures(self) -> Self:
