@@ -37,12 +37,12 @@ TABLE = Table(
 @contextmanager
 def plain() -> Iterator[None]:
     """Start DVC as it is."""
-    ours = dvc.BESIDE_OTHERS
-    dvc.BESIDE_OTHERS = (sys.executable, "-m", "dvc")
+    ours = processes.COMMAND
+    processes.COMMAND = (sys.executable, "-m", "dvc")
     try:
         yield
     finally:
-        dvc.BESIDE_OTHERS = ours
+        processes.COMMAND = ours
 
 
 def seconds(start: Start) -> float:

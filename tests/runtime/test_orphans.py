@@ -99,11 +99,15 @@ def test_a_stage_ends_when_its_shell_or_the_dvc_above_it_is_killed(
 
 
 def stages(folder: Path) -> list[psutil.Process]:
-    """The processes that run a training in a folder, and the shells around them."""
+    """The processes that run a training in a folder, and the shells around them.
+
+    `grid run` forks trainings from one process that has imported torch: they, and it, have that process's words.
+    """
+    marks = ("context_fbr.train", "context_fbr_tools.grid.start.preloaded")
     found = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words, cwd = process.info["cmdline"] or [], process.info["cwd"] or ""
-        if Path(cwd).is_relative_to(folder) and any("context_fbr.train" in word for word in words):
+        if Path(cwd).is_relative_to(folder) and any(mark in word for word in words for mark in marks):
             found.append(process)
     return found
 
@@ -181,7 +185,7 @@ def test_killing_what_started_a_training_ends_it_and_its_work_is_kept(
         assert outlived(below, 5 * PATIENCE_S if early else PATIENCE_S) == []
     finally:
         for left in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):  # it may end between being listed and being told to
+            with suppress(psutil.NoSuchProcess):  # it may end between being listed and being terminated
                 left.terminate()
         process.wait(60)
         _, lost = psutil.wait_procs(stages(long.path), timeout=60)

@@ -12,8 +12,6 @@ from context_fbr.runtime import orphans
 
 STOPPING = "stopping: finished work is kept, run the same command to resume"
 COMMAND = (sys.executable, "-m", "dvc")
-BESIDE_OTHERS = (sys.executable, "-m", "context_fbr_tools.grid.start.fast_lock", "--wait-for-lock")
-"""DVC for one of several processes in the same workspace."""
 
 
 def environment() -> dict[str, str]:

@@ -21,10 +21,9 @@ from context_fbr.training.cell import follow
 from context_fbr.training.history import Epoch
 from context_fbr.training.tracking import NullTracker
 from context_fbr_tools import cli
-from context_fbr_tools.dvc import process
 from context_fbr_tools.grid import gpus, log_lines, order, pool
 from context_fbr_tools.grid.board import Board
-from context_fbr_tools.grid.start import preloaded
+from context_fbr_tools.grid.start import preloaded, processes
 from context_fbr_tools.grid.table import Row, State, clock, table, visible
 from context_fbr_tools.study import select_cells
 
@@ -435,7 +434,7 @@ def test_cells_get_the_devices_and_one_that_fails_does_not_stop_the_others(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(preloaded, "MIN_CELLS", 100)  # each DVC is a process
-    monkeypatch.setattr(process, "BESIDE_OTHERS", (sys.executable, "-c", STANDS_FOR_DVC))
+    monkeypatch.setattr(processes, "COMMAND", (sys.executable, "-c", STANDS_FOR_DVC))
     cells = [Cell(task, "unet", 16, 1) for task in ("a", "b", "c")]
     outcomes = pool.run_cells(cells, 1, {"CONTEXT_FBR_DEVICE": "cuda:0,cuda:1"})
     log = Path(".dvc/tmp/context-fbr/logs/b-unet-16-1.log")
@@ -461,7 +460,7 @@ def test_a_task_is_analysed_as_soon_as_its_last_cell_has_ended_and_not_if_one_fa
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(preloaded, "MIN_CELLS", 100)  # each DVC is a process
-    monkeypatch.setattr(process, "BESIDE_OTHERS", (sys.executable, "-c", FOLLOWS))
+    monkeypatch.setattr(processes, "COMMAND", (sys.executable, "-c", FOLLOWS))
     cells = [Cell(task, "unet", 16, seed) for task in ("a", "b", "c") for seed in (1, 2)]
     pool.run_cells(cells, 1, {}, ("analyze", "overlay"))
     calls = Path("calls").read_text().splitlines()

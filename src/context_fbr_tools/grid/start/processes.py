@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,10 +13,11 @@ from typing import IO, Protocol, cast
 import psutil
 
 from context_fbr.runtime import orphans
-from context_fbr_tools.dvc import process as dvc
 
 TIMEOUT_S = 20.0
 POLL_S = 0.2
+COMMAND = (sys.executable, "-m", "context_fbr_tools.grid.start.fast_lock", "--wait-for-lock")
+"""DVC for one of several processes in the same workspace."""
 
 
 class Process(Protocol):
@@ -44,7 +46,7 @@ Start = Callable[[Sequence[str], Mapping[str, str]], Process]
 def new(arguments: Sequence[str], environment: Mapping[str, str]) -> Process:
     """Start DVC as a new process."""
     process = subprocess.Popen(
-        [*dvc.BESIDE_OTHERS, *arguments], env=dict(environment), stdout=subprocess.PIPE,
+        [*COMMAND, *arguments], env=dict(environment), stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", start_new_session=True,
     )  # fmt: skip
     return cast(Process, process)  # its stdout is a pipe
