@@ -145,7 +145,6 @@ REFUSED = [
     pytest.param({"vox_offset": 352.5}, "first voxel at byte 352.5", "352", id="N5 half a byte"),
     pytest.param({"vox_offset": np.nan}, "first voxel at byte nan", "352", id="N5 NaN"),
     pytest.param({"xyzt_units": 5}, "lengths in unit 5", "1 for m, 2 for mm, 3 for micron", id="N2 an unknown unit"),
-    pytest.param({"voxels": VOXELS[..., None].repeat(3, -1)}, "has 4 axes (7 x 6 x 5 x 3 voxels)", "four_to_three", id="N11 three volumes"),
     pytest.param({"voxels": VOXELS[..., None, None].repeat(3, -1)}, "has 5 axes (7 x 6 x 5 x 1 x 3 voxels)", "vector", id="N11 vectors"),
     pytest.param({"dim": [4, 7, 6, 5, 0, 1, 1, 1]}, "axis 4 of 4 a length of 0 (7 x 6 x 5 x 0 voxels)", "write 1 into dim[4]", id="N11 dim[4] of 0"),
     pytest.param({"dim": [3, 7, 0, 5, 1, 1, 1, 1]}, "axis 2 of 3 a length of 0", "convert the scan again", id="N11 dim[2] of 0"),

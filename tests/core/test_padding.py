@@ -52,7 +52,7 @@ def test_patches_of_a_padded_volume_fit_and_none_is_centred_on_padding(shape: tu
     assert (corners >= 0).all()
     for corner in corners:
         place = tuple(slice(start, start + 16) for start in corner)
-        assert volume.image[place].shape == (16, 16, 16)
+        assert volume.image[0][place].shape == (16, 16, 16)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

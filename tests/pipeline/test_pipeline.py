@@ -93,7 +93,7 @@ def test_a_changed_module_changes_the_files_of_the_stages_that_import_it(tmp_pat
     def differing(changed: str) -> set[str]:
         nonlocal before
         with (tmp_path / "src" / changed).open("a") as file:
-            file.write("# a change\n")
+            file.write("A_CHANGE = 1\n")
         after = digests()
         found = {
             name: changes for name in after if (changes := set(after[name].items() - before[name].items()))
@@ -332,14 +332,14 @@ def test_a_change_runs_the_stages_that_it_touches_and_no_other(finished: Workspa
     workspace = finished.copy(tmp_path / "study")
     evaluated = cells(workspace, stages=("evaluate",))
 
-    workspace.append("src/context_fbr/figures/dice_by_patch_size.py", "# a change")
+    workspace.append("src/context_fbr/figures/dice_by_patch_size.py", "A_CHANGE = 1")
     assert workspace.repro() == {"code", "analyze@spheres"}
 
     workspace.append("src/context_fbr/metrics/surface.py", METRIC)
     assert workspace.repro() == {"code", "baseline@spheres"} | evaluated | ANALYSIS
 
     before = (workspace.path / "dvc.lock").read_bytes()
-    workspace.append("src/context_fbr_tools/cli.py", "# a change")
+    workspace.append("src/context_fbr_tools/cli.py", "A_CHANGE = 1")
     assert workspace.repro() == set()
     assert (workspace.path / "dvc.lock").read_bytes() == before
 

@@ -142,7 +142,7 @@ def damage(folder: Path, kind: str) -> None:
     elif kind == "label 7":
         nifti.write(label, np.full((16, 16, 16), 7, np.uint8), np.eye(4))
     elif kind == "four dimensions":
-        nifti.write(image, np.zeros((4, 4, 4, 2), np.float32), np.eye(4))
+        nifti.write(image, np.zeros((16, 16, 16, 2), np.float32), np.eye(4))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def damage(folder: Path, kind: str) -> None:
         ("affine", "its affine is not that of its image"),
         ("nan", "1 voxels are NaN or infinite"),
         ("label 7", r"labels \[7.0\], expected \[0, 1\]"),
-        ("four dimensions", "expected one 3D volume"),
+        ("four dimensions", "channels"),
     ],
 )
 def test_a_damaged_case_is_named_and_nothing_is_left_half_written(

@@ -298,7 +298,7 @@ def test_a_turned_scan_and_one_with_rounded_directions_are_not_sheared(tmp_path:
 
 def test_chosen_label_values_become_one_class() -> None:
     values = np.random.default_rng(0).integers(0, 4, (5, 6, 7))
-    mask = read_label(image_of(values), Path("l.nii.gz"), {0, 1, 2, 3}, (1, 3))
+    mask = read_label(image_of(values), Path("l.nii.gz"), {0, 1, 2, 3}, [(1, 3)])
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, (values == 1) | (values == 3))
 
@@ -312,7 +312,7 @@ def test_a_label_value_that_dataset_json_does_not_know_is_told(value: float, tol
     with pytest.raises(
         UserError, match=f"l.nii.gz: labels {told}, expected \\[0, 1\\] as in dataset.json; correct"
     ):
-        read_label(image_of(values), Path("l.nii.gz"), {0, 1}, (1,))
+        read_label(image_of(values), Path("l.nii.gz"), {0, 1}, [(1,)])
 
 
 def test_image_and_label_may_differ_by_what_headers_round_and_no_more() -> None:

@@ -302,7 +302,7 @@ def test_a_state_of_other_parameters_data_or_code_is_not_resumed(study: Study, t
     volume.write_bytes(before[1])
     other_code = shutil.copytree(folder / "src", tmp_path / "src")
     with (other_code / "context_fbr" / "core" / "padding.py").open("a") as file:
-        file.write("# changed\n")
+        file.write("A_CHANGE = 1\n")
     with serve(folder, PYTHONPATH=str(other_code)) as server:
         assert server.run("train", *arguments_of(cell_of("unet")), kill_at=("replace", 9)).status < 0
     said = finish(study, "train", "unet")

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,16 @@ from context_fbr.runtime.stage_inputs import StageInputs
 
 CELL = Cell("spheres", "unet", 16, 1)
 TRAINER = Path("src/context_fbr/training/loop.py")
+PARAMETERS = (ROOT / "tests" / "support" / "study.yaml").read_text()
+
+
+def at(start: str) -> str:
+    """The place in params.yaml of the line that starts with a text."""
+    (number,) = [n for n, line in enumerate(PARAMETERS.splitlines(), 1) if line.startswith(start)]
+    return f"params.yaml:{number}: "
+
+
+RATE = at("  learning_rate: 0.005") + "train.learning_rate: "
 
 
 def edit(path: Path, before: str, after: str) -> None:
@@ -55,12 +66,12 @@ def append(path: str, text: str) -> Callable[[], None]:
 
 
 CHANGES: dict[str, tuple[Callable[[], object], str]] = {
-    "A1 a parameter": (lambda: rate("0.5"), "params.yaml:78: train.learning_rate: "),
-    "A1 an argument of the network": (lambda: edit(Path("params.yaml"), "    num_res_units: 2", "    num_res_units: 1"), "params.yaml:53: models.unet.num_res_units: "),
-    "A1 a parameter is gone": (lambda: edit(Path("params.yaml"), "  precision: float32                   # of the networks", "  # of the networks"), "params.yaml:72: train.precision: "),
+    "A1 a parameter": (lambda: rate("0.5"), RATE),
+    "A1 an argument of the network": (lambda: edit(Path("params.yaml"), "    num_res_units: 2", "    num_res_units: 1"), at("    num_res_units: 2") + "models.unet.num_res_units: "),
+    "A1 a parameter is gone": (lambda: edit(Path("params.yaml"), "  precision: float32                   # of the networks", "  # of the networks"), at("train:") + "train.precision: "),
     "A1 half a file of parameters": (lambda: Path("params.yaml").write_text("train: [1, 2"), "params.yaml:"),
     "A1 no file of parameters": (lambda: Path("params.yaml").unlink(), "params.yaml: "),
-    "A2 a module": (append("src/context_fbr/training/loop.py", "# a change\n"), "data/code/train.json: "),
+    "A2 a module": (append("src/context_fbr/training/loop.py", "A_CHANGE = 1\n"), "data/code/train.json: "),
     "A2 a module that it does not parse": (append("src/context_fbr/training/loop.py", "def (\n"), "src/context_fbr/training/loop.py:"),
     "A2 the file that describes the code": (append("data/code/train.json", " "), "data/code/train.json: "),
     "A1 prepared data": (append("data/prepared/spheres/cases.json", " "), "data/prepared/spheres: "),
@@ -87,7 +98,9 @@ SAME: dict[str, Callable[[], object]] = {
     "another grid": lambda: edit(Path("params.yaml"), "seeds: [1, 2, 3]", "seeds: [1, 2]"),
     "a comment": lambda: append("params.yaml", "# a comment\n")(),
     "the same number": lambda: rate("5.0e-3"),
-    "a module of another stage": lambda: append("src/context_fbr/figures/style.py", "# a change\n")(),
+    "a module of another stage": lambda: append("src/context_fbr/figures/style.py", "A_CHANGE = 1\n")(),
+    "a comment in the code": lambda: append("src/context_fbr/training/loop.py", "# a comment\n")(),
+    "a docstring": lambda: edit(TRAINER, TRAINER.read_text().splitlines()[0], '"""Other words."""'),
     "another stage in dvc.yaml": lambda: edit(Path("dvc.yaml"), "-m context_fbr.paper", "-B -m context_fbr.paper"),
     "a change that was undone": lambda: (rate("0.5"), edit(Path("params.yaml"), "  learning_rate: 0.5", "  learning_rate: 0.005")),
 }  # fmt: skip
@@ -108,7 +121,7 @@ def test_a_long_stage_warns_once_of_each_state_and_not_of_what_was_undone(
         if change:
             edit(Path("params.yaml"), f"  learning_rate: {change[0]}\n", f"  learning_rate: {change[1]}\n")
         warnings.look()
-        found.append(capsys.readouterr().err.count("warning: params.yaml:78: train.learning_rate: "))
+        found.append(capsys.readouterr().err.count(f"warning: {RATE}"))
     assert found == [0, 1, 0, 0, 1]
     stage_inputs.ChangeWarnings(inputs, every_s=60).look()  # too early
     assert capsys.readouterr().err == ""
@@ -116,7 +129,7 @@ def test_a_long_stage_warns_once_of_each_state_and_not_of_what_was_undone(
 
 def test_a_change_after_the_results_are_written_fails_the_stage_too(inputs: StageInputs) -> None:
     with (
-        pytest.raises(UserError, match=r"params\.yaml:78: train\.learning_rate"),
+        pytest.raises(UserError, match=re.escape(RATE)),
         stage_inputs.unchanged("train", **CELL.item),
     ):
         rate("0.5")
@@ -167,7 +180,7 @@ def whole(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Work
 
 
 def test_a_stage_does_not_start_with_code_that_dvc_does_not_know(inputs: StageInputs) -> None:
-    append(str(TRAINER), "# a change\n")()
+    append(str(TRAINER), "A_CHANGE = 1\n")()
     with pytest.raises(UserError, match=r"data/code/train\.json: .*src/context_fbr/training/loop\.py"):
         stage_inputs.read("train", CELL.item)
 
@@ -254,7 +267,7 @@ def test_a_change_during_a_run_records_nothing(
         if change == "params.yaml":
             workspace.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.5")
         elif change == "a module":
-            workspace.edit(str(TRAINER), "import math\n", "import math  # a change\n")
+            workspace.edit(str(TRAINER), "import math\n", "import math as math\n")
         else:
             workspace.run("git", "checkout", "-q", "other")
 

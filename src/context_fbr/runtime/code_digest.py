@@ -5,12 +5,17 @@ python -m context_fbr.runtime.code_digest
 A stage imports some thirty files. As dependencies of each cell they would fill dvc.lock, and DVC reads and
 writes all of it for every stage that it runs. git keeps these files: their difference between two commits
 names the stages and the modules that changed.
+
+Only what Python runs is hashed: a changed comment, docstring or line break trains nothing again.
 """
 
 import ast
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+import tokenize
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from context_fbr.core import atomic
@@ -60,6 +65,57 @@ def _parse(path: Path) -> ast.Module:
         raise UserError(f"{path}:{line}: is not valid Python ({error}); repair the file") from error
 
 
+LAYOUT = frozenset({"ENCODING", "COMMENT", "NL", "ENDMARKER"})
+"""Kinds of tokens that Python does not run."""
+DOCSTRING_STARTS = tuple(prefix + quote for prefix in ("", "r", "R", "u", "U") for quote in "\"'")
+
+
+@cache  # a stage reads each file at its start and at its end
+def code_of(content: bytes) -> bytes:
+    """Return the tokens of a valid Python file without comments, docstrings, blank lines and spacing.
+
+    A string that is a whole statement counts as a docstring. The same for every version of Python.
+    """
+    words: list[str] = []
+    for statement in _statements(content):
+        words += [kind for kind, _ in statement if kind in ("INDENT", "DEDENT")]
+        texts = [text for kind, text in statement if kind not in ("INDENT", "DEDENT")]
+        if not all(text.startswith(DOCSTRING_STARTS) for text in texts):
+            words += [*texts, ""]
+    return "\n".join(words).encode()
+
+
+def _statements(content: bytes) -> Iterator[list[tuple[str, str]]]:
+    """Yield the kind and the text of each token of each logical line; an f-string is one token."""
+    lines = io.BytesIO(content).readlines()
+    statement: list[tuple[str, str]] = []
+    depth, start = 0, (0, 0)
+    for token in tokenize.tokenize(io.BytesIO(content).readline):
+        kind = tokenize.tok_name[token.type]
+        if kind.endswith("STRING_START"):  # Python 3.12 and later divide an f-string into tokens
+            depth, start = depth + 1, start if depth else token.start
+        elif kind.endswith("STRING_END"):
+            depth -= 1
+            if not depth:
+                statement.append(("STRING", _between(lines, start, token.end)))
+        elif depth or kind in LAYOUT:
+            continue
+        elif kind == "NEWLINE":
+            yield statement
+            statement = []
+        else:
+            statement.append((kind, token.string))
+    yield statement
+
+
+def _between(lines: list[bytes], start: tuple[int, int], end: tuple[int, int]) -> str:
+    """Return the text between two positions: line from 1, character from 0."""
+    text = [line.decode() for line in lines[start[0] - 1 : end[0]]]
+    text[-1] = text[-1][: end[1]]
+    text[0] = text[0][start[1] :]
+    return "".join(text)
+
+
 def stages() -> list[str]:
     """Return the names of all stages: each is a module of the package's own folder."""
     return sorted(path.stem for path in (SOURCE / PACKAGE).glob("*.py") if path.stem != "__init__")
@@ -73,7 +129,7 @@ def digest_file(stage: str) -> Path:
 def text_of(stage: str) -> str:
     """Return the SHA-256 of each module of a stage's code, as JSON; errors as in `modules`."""
     digests = {
-        path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        path.as_posix(): hashlib.sha256(code_of(path.read_bytes())).hexdigest()
         for path in sorted(modules(f"{PACKAGE}.{stage}"))
     }
     return json.dumps(digests, indent=1) + "\n"

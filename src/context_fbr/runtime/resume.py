@@ -28,6 +28,7 @@ from context_fbr.core.errors import UserError
 from context_fbr.core.padding import Background
 from context_fbr.networks.device import identify
 from context_fbr.runtime import locks
+from context_fbr.runtime.code_digest import code_of
 
 ROOT_VARIABLE = "CONTEXT_FBR_RESUME"
 INPUTS = "inputs.json"
@@ -88,7 +89,11 @@ def code_digest() -> str:
         if name.partition(".")[0] in ("context_fbr", "__main__")
         and (file := getattr(module, "__file__", None))
     }
-    return _sha256(b"".join(f"{name} ".encode() + path.read_bytes() for name, path in files.items()))
+    return _sha256(b"".join(f"{name} ".encode() + _code(path) for name, path in files.items()))
+
+
+def _code(path: Path) -> bytes:
+    return code_of(path.read_bytes()) if path.suffix == ".py" else path.read_bytes()
 
 
 def volume_digest(name: str, image: np.ndarray, label: np.ndarray, background: Background) -> bytes:
