@@ -35,7 +35,7 @@ def test_the_hooks_pass_and_refuse_a_commit_of_code_without_its_results(workspac
     assert pre_commit(workspace, "install").returncode == 0
     before = workspace.run("git", "rev-parse", "HEAD").stdout
     with (workspace.path / "src/context_fbr/baseline.py").open("a") as file:
-        file.write("# a comment\n")
+        file.write("A_CHANGE = 1\n")
     refused = workspace.run("git", "commit", "-qam", "Code alone", expect=1)
     assert (
         "error: data/code/baseline.json: holds the hashes of other code, src/context_fbr/baseline.py changed"

@@ -24,7 +24,6 @@ from context_fbr.config.study import read_study
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import CELL_SCORES
 from context_fbr.runtime import code_digest
-from context_fbr.runtime.code_digest import code_of
 from context_fbr_tools.dvc import arm_stages, stages
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -77,7 +76,10 @@ def test_the_hashes_of_the_code_are_those_of_this_checkout() -> None:
     """Git keeps them: a change of a module is committed with its hash, as `dvc repro` writes it."""
     for stage in STAGES.keys() - {"code"}:
         digests = json.loads((ROOT / f"data/code/{stage}.json").read_text())
-        found = {path: hashlib.sha256(code_of((ROOT / path).read_bytes())).hexdigest() for path in digests}
+        found = {
+            path: hashlib.sha256(code_digest.code_of((ROOT / path).read_bytes())).hexdigest()
+            for path in digests
+        }
         assert digests == found, f"{stage}: run `dvc repro code`, and the stages that follow"
 
 
