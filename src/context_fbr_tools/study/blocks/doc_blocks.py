@@ -14,7 +14,7 @@ from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import CELL_SCHEMA
 from context_fbr_tools.study import findings_text, show
-from context_fbr_tools.study.blocks import context_blocks
+from context_fbr_tools.study.blocks import context_blocks, structure_blocks
 from context_fbr_tools.study.blocks.answer import answer
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
@@ -132,6 +132,11 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "published": _published,
     "published_findings": lambda: _findings(PUBLISHED),
     "paper_cells": lambda: _results(-1),
+    "structure_scores": structure_blocks.structure_scores,
+    "structure_findings": structure_blocks.structure_findings,
+    "structure_reference": structure_blocks.structure_reference,
+    "structure_costs": structure_blocks.structure_costs,
+    "shifted_crops": structure_blocks.shifted_crops,
     "scores": lambda: show.scores_table(METRICS / TASK, markdown=True),
     "score_columns": _score_columns,
     "coverage": _coverage,

@@ -1,0 +1,106 @@
+"""Blocks of docs/hippocampus.md: scores of each structure, the public reference, shifted crops and costs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from context_fbr.analysis.display_names import name_of
+from context_fbr.config.cell import Cell
+from context_fbr.config.preprocessing import WHOLE
+from context_fbr_tools.study.findings_text import findings_block, read_json
+from context_fbr_tools.study.text_tables import Row, interval_text, table
+
+METRICS, TASK = Path("metrics"), "hippocampus"
+ABSENT = "There are no results yet: get the archive (`context-fbr doctor` says how), then run `dvc repro`."
+REFERENCE, REFERENCE_SD, REFERENCE_CASES = 0.897, 0.028, 110
+"""Mean and standard deviation of the public Dice of nnU-Net on the test cases of splits/hippocampus.csv."""
+COMPARED = "anterior"
+"""The structure whose Dice correlates best with the public scores, case by case."""
+CLOSE = 0.02
+"""A difference of mean Dice that counts as reaching the reference; written down before the run."""
+
+
+def structure_scores() -> str:
+    """Return mean Dice of each structure by network and patch size, with the range of the seeds."""
+    found = _read("structures")
+    if found is None:
+        return ABSENT
+    names = list(dict.fromkeys(found["structure"]))
+    rows: list[Row] = [("network", "patch", *names)]
+    for (model, size), own in found.groupby(["model", "patch_size"], sort=False):
+        by_name = own.set_index("structure")
+        scores = (_with_range(by_name.loc[name]) for name in names)
+        rows.append((name_of(str(model)), str(size), *scores))
+    return table(rows, markdown=True)
+
+
+def structure_findings() -> str:
+    """Return the findings of the task."""
+    return ABSENT if _read("structures") is None else findings_block(METRICS / TASK, TASK)
+
+
+def structure_reference() -> str:
+    """Return a sentence that compares the best mean Dice of one structure with the public reference."""
+    found = _read("structures")
+    if found is None:
+        return ABSENT
+    own = found[found["structure"] == COMPARED]
+    best = own.loc[own["dice_mean"].idxmax()]
+    less = REFERENCE - best["dice_mean"]
+    reached = f"within {CLOSE}" if abs(less) <= CLOSE else f"not within {CLOSE}"
+    return (
+        f"Best mean Dice of the {COMPARED} part: {best['dice_mean']:.3f} "
+        f"[{best['dice_mean_low']:.3f}, {best['dice_mean_high']:.3f}] ({name_of(best['model'])}, patch "
+        f"{best['patch_size']}, {best['seeds']} seeds, {best['cases']} cases). nnU-Net: {REFERENCE} "
+        f"(SD {REFERENCE_SD}, {REFERENCE_CASES} cases). The difference is {-less:+.3f}, {reached}."
+    )
+
+
+def shifted_crops() -> str:
+    """Return how much Dice each network loses where the border of the volume is cut at random."""
+    found = _read("shifted_crops")
+    if found is None:
+        return ABSENT
+    names = list(dict.fromkeys(found["structure"]))
+    rows: list[Row] = [("network", "patch", *names)]
+    for (model, size), own in found.groupby(["model", "patch_size"], sort=False):
+        by_name = own.set_index("structure")
+        differences = (
+            by_name.loc[name, ["difference", "difference_low", "difference_high"]] for name in names
+        )
+        rows.append((name_of(str(model)), str(size), *(interval_text(*three, "+") for three in differences)))
+    return table(rows, markdown=True)
+
+
+def structure_costs() -> str:
+    """Return seconds of training and of evaluation of a cell, the median of its seeds."""
+    found = _read("structures")
+    if found is None:
+        return ABSENT
+    rows: list[Row] = [("network", "patch", "training, s", "validation and test, s")]
+    cells = _read("cells")
+    assert cells is not None  # written with the table of structures
+    for (model, size), own in cells.groupby(["model", "patch_size"], sort=False):
+        seconds = pd.DataFrame(
+            [_seconds(Cell(TASK, str(model), int(size), int(seed))) for seed in own["seed"]]
+        )
+        medians = seconds.median()
+        numbers = (f"{medians[stage]:.0f}" for stage in ("train", "evaluate"))
+        rows.append((name_of(str(model)), str(size), *numbers))
+    return table(rows, markdown=True)
+
+
+def _seconds(cell: Cell) -> Mapping[str, float]:
+    """Return the seconds of both stages of a cell, without the time until they began."""
+    records = {stage: METRICS / f"provenance/{stage}/{cell.key}.json" for stage in ("train", "evaluate")}
+    return {stage: float(read_json(path)["seconds"]) for stage, path in records.items()}
+
+
+def _read(name: str) -> pd.DataFrame | None:
+    path = METRICS / TASK / f"{name}.csv"
+    return pd.read_csv(path) if path.is_file() else None
+
+
+def _with_range(row: pd.Series) -> str:
+    return f"{row['dice_mean']:.3f} ({row['dice_seed_min']:.3f} to {row['dice_seed_max']:.3f})"
