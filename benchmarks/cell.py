@@ -24,7 +24,7 @@ from benchmarks.table import FOLDER, STAMP, Table
 from context_fbr.analysis.confidence_intervals import Interval, Term, interval
 from context_fbr.config.analysis import Analysis
 from context_fbr.config.cell import Cell
-from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.prepare.preprocessing import Prepare
 from context_fbr.config.raw.spheres import SpheresRaw
 from context_fbr.config.training import TaskTraining
 

@@ -17,7 +17,7 @@ from benchmarks.original import data, volumes
 from benchmarks.pairs import Pairs, units
 from benchmarks.request import Measurement, Request
 from context_fbr.config.cell import Cell
-from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.prepare.preprocessing import Prepare
 from context_fbr.config.raw.spheres import SpheresRaw
 from context_fbr.core import nifti
 from context_fbr.datasets import spheres

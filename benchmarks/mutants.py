@@ -53,7 +53,7 @@ TESTS = {
     "analysis/findings/assembly": "analysis/test_findings",
     "analysis/findings/primary": "analysis/test_findings",
     "analysis/findings/exploratory": "analysis/test_findings",
-    "analysis/findings/holm": "analysis/test_holm",
+    "analysis/findings/verdicts/holm": "analysis/test_holm",
     "analysis/findings/detection": "analysis/test_detection",
     "analysis/summary": "analysis/test_summary",
     "analysis/tables/differences": "analysis/test_summary",

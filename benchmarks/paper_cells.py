@@ -213,7 +213,9 @@ def run_name(document: Document, name: str, folder: Path, state: Path, revision:
         validation = [(image, label) for _, split, image, label in volumes if split == "validation"]
         threshold = baselines.fit_threshold(validation, baselines.candidates(validation))
         test = ((image, (n, label)) for n, split, image, label in volumes if split == "test")
-        table = baselines.evaluate(test, threshold, SCORES, lambda mask, case: scored(case[0], mask, case[1]))
+        table = baselines.evaluate(
+            test, threshold, lambda mask, case: [scored(case[0], mask, case[1])], SCORES
+        )
         tables = {run_records.BASELINES: table.encode()}
         seconds |= watch.read()
     else:

@@ -16,7 +16,7 @@ from monai.transforms import (
 )
 from torch.utils.data import RandomSampler
 
-from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.prepare.preprocessing import Prepare
 from context_fbr.training.batches import Protocol
 
 KEYS = ("image", "label")

@@ -16,8 +16,9 @@ from nibabel.affines import voxel_sizes
 from context_fbr.analysis.results import read_scores
 from context_fbr.config.analysis import OverlayConfig
 from context_fbr.config.cell import Cell
-from context_fbr.core import atomic, nifti
+from context_fbr.core import atomic, bounded, nifti
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.datasets import dataset_json
 from context_fbr.figures.overlays import Panel, overlays
 from context_fbr.preprocessing import originals, prepared
 from context_fbr.preprocessing.transforms import class_map
@@ -66,6 +67,17 @@ def slice_of(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> tu
     found = np.argwhere(label)
     z = round(float(found[:, 2].mean())) if len(found) else label.shape[2] // 2
     return z, [volume[:, :, z].T for volume in (image, label, prediction)]
+
+
+def credit(task: str) -> str:
+    """Return the source and the licence of a data set's images, by its dataset.json; empty if generated."""
+    path = Path("data/raw") / task / dataset_json.NAME
+    try:
+        tree = bounded.read_json(path)
+        source, licence = (str(tree.get(key, "")).strip() for key in ("reference", "licence"))
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); run `dvc checkout raw@{task}`") from error
+    return f"Images: {tree.get('name', task)}, {', '.join(filter(None, (source, licence)))}" if source else ""
 
 
 def main(arguments: list[str]) -> None:
@@ -136,7 +148,7 @@ def draw(task: str, inputs: StageInputs) -> None:
     table = chosen.assign(slice=slices)[columns].round(6)
     inputs.check()
     atomic.write_text(folder / f"{task}.csv", table.to_csv(index=False, lineterminator="\n"))
-    atomic.write_bytes(folder / f"{task}.png", overlays(panels))
+    atomic.write_bytes(folder / f"{task}.png", overlays(panels, credit(task)))
 
 
 if __name__ == "__main__":

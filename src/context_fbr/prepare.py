@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.prepare.preprocessing import Prepare
 from context_fbr.core import atomic, nifti, nifti_header
 from context_fbr.core.errors import UserError, raise_problems, visible
 from context_fbr.core.geometry import geometry, to_prepared

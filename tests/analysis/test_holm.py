@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from context_fbr.analysis.findings.holm import SMALLEST, adjusted, p_value, step_down
+from context_fbr.analysis.findings.verdicts.holm import SMALLEST, adjusted, p_value, step_down
 
 
 def test_of_p(p: float) -> Callable[[float], str]:

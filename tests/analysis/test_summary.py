@@ -16,7 +16,7 @@ from context_fbr.analysis.observations import Evidence, from_results, is_baselin
 from context_fbr.analysis.result_files import DIGITS
 from context_fbr.analysis.results import Results, read_results
 from context_fbr.analysis.tables.differences import difference_table
-from context_fbr.config.preprocessing import Prepare, Split
+from context_fbr.config.prepare.preprocessing import Prepare, Split
 from context_fbr.core import nifti
 from context_fbr.core.errors import UserError
 from context_fbr.evaluation import baselines
@@ -187,11 +187,11 @@ def test_baselines_are_scored_as_networks_are() -> None:
         image = generator.random((7, 8, 9), dtype=np.float32)
         cases.append((name, image, (image > 0.6).astype(np.uint8)))
 
-    def scored(mask: np.ndarray, case: tuple[str, np.ndarray]) -> tuple[object, ...]:
+    def scored(mask: np.ndarray, case: tuple[str, np.ndarray]) -> list[tuple[object, ...]]:
         name, label = case
-        return score_row(name, score(mask, label), label.mean())
+        return [score_row(name, score(mask, label), label.mean())]
 
-    table = baselines.evaluate(((image, (name, label)) for name, image, label in cases), 0.7, SCORES, scored)
+    table = baselines.evaluate(((image, (name, label)) for name, image, label in cases), 0.7, scored, SCORES)
     frame = pd.read_csv(StringIO(table))
     assert frame["baseline"].tolist() == ["everything"] * 2 + ["threshold"] * 2
     for row, (name, image, label) in zip(frame.itertuples(), cases * 2, strict=True):

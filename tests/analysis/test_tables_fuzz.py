@@ -16,7 +16,7 @@ from context_fbr.analysis.observations import from_results
 from context_fbr.analysis.result_files import FOREGROUND_RATIOS, HISTORY, read_table
 from context_fbr.analysis.results import read_results
 from context_fbr.config.cell import TRAINING_FORMAT
-from context_fbr.config.preprocessing import Preparation
+from context_fbr.config.prepare.preprocessing import Preparation
 from context_fbr.core.errors import UserError
 from context_fbr.core.geometry import geometry
 from context_fbr.metrics.columns import CELL_SCORES

@@ -28,7 +28,7 @@ from benchmarks import (
 from benchmarks.generated import Size
 from benchmarks.original import data, evaluation, training, volumes
 from benchmarks.request import Request
-from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.prepare.preprocessing import Prepare
 from context_fbr.config.raw.spheres import SpheresRaw
 from context_fbr.core.errors import UserError
 from context_fbr.datasets import spheres

@@ -9,7 +9,7 @@ from mutations import efforts, fuzz
 from odd_params import ARGUMENTS, ENDLESS, SIZES, texts
 
 from context_fbr.config.document import Document
-from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.prepare.preprocessing import Prepare
 from context_fbr.config.raw.source import read_raw
 from context_fbr.config.study import read_study
 from context_fbr.config.training import Training

@@ -13,7 +13,7 @@ from context_fbr.config.analysis import AnalyzeConfig, CompareConfig, OverlayCon
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.config.evaluation import EvaluateConfig, read_surface_tolerance_mm
-from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.prepare.preprocessing import Prepare
 from context_fbr.config.raw.source import read_raw
 from context_fbr.config.training import TrainConfig
 from context_fbr_tools.dvc.stages import kind_of

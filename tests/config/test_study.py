@@ -7,7 +7,7 @@ from workspace import ROOT
 
 from context_fbr.config.cell import Cell, arm_of
 from context_fbr.config.document import Document
-from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.prepare.preprocessing import Prepare
 from context_fbr.config.study import read_study
 from context_fbr.config.training import Training
 from context_fbr.core.errors import UserError

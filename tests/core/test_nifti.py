@@ -10,7 +10,7 @@ import SimpleITK
 from scan_files import AFFINE, VOXELS, corners, open_with_itk, turned, write_scan
 from scipy.spatial.transform import Rotation
 
-from context_fbr.config.preprocessing import Preparation
+from context_fbr.config.prepare.preprocessing import Preparation
 from context_fbr.core import file_kinds, nifti
 from context_fbr.core.errors import UserError
 from context_fbr.datasets.checks import image_problems

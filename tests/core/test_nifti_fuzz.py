@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msd_dataset import Dataset
 from mutations import efforts, fuzz
 
-from context_fbr.config.preprocessing import Preparation, Prepare, Split
+from context_fbr.config.prepare.preprocessing import Preparation, Prepare, Split
 from context_fbr.core import nifti
 from context_fbr.core.errors import UserError
 from context_fbr.datasets.problems import Severity

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msd_dataset import Dataset
 
-from context_fbr.config.split import Split
+from context_fbr.config.prepare.split import Split
 from context_fbr.core.errors import UserError
 from context_fbr.datasets import dataset_json
 from context_fbr.datasets.problems import Problem

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from surface_distance import compute_surface_dice_at_tolerance, compute_surface_distances
 
 from context_fbr.config.document import plain as plain_tree_of
-from context_fbr.config.preprocessing import Preparation
+from context_fbr.config.prepare.preprocessing import Preparation
 from context_fbr.core.geometry import classes_to_original, geometry, to_original
 from context_fbr.evaluation.case_scores import score_case, score_structures
 from context_fbr.metrics import columns

@@ -8,7 +8,7 @@ from workspace import ROOT
 from context_fbr.config.document import Document
 from context_fbr.config.training import Model
 from context_fbr.core.errors import UserError
-from context_fbr.networks import convolutions, factory
+from context_fbr.networks import convolutions, factory, passing
 
 Change = Callable[[str, str], Document]
 
@@ -139,7 +139,7 @@ def test_a_network_that_would_load_weights_is_refused_before_it_is_built(
 ) -> None:
     document = change("  unetr:\n", f"  other: {block}\n  unetr:\n")
     monkeypatch.setattr(factory, "_construct", None)
-    monkeypatch.setattr(factory, "_failure", None)
+    monkeypatch.setattr(passing, "failure", None)
     for use in (factory.check, lambda *place: factory.rebuild(*place, seed=1)):
         with pytest.raises(UserError) as refused:
             use(document, "other", 16)

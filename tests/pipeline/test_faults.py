@@ -39,7 +39,6 @@ def stage(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("baseline", ["spheres"], "cases.json: not found; run `dvc repro prepare@spheres` first"),
         ("train", ["spheres", "unet", "16"], "expected TASK MODEL PATCH_SIZE SEED"),
         ("train", ["spheres", "unet", "16", "1"], "cases.json: not found; run `dvc repro prepare@spheres` first"),
-        ("train", ["spheres", "unet", "18", "1"], "cannot take a patch of 18 voxels"),
         ("evaluate", ["spheres", "unet", "16", "1"], "training.json: not found: the cell is not trained; "),
         ("analyze", ["spheres"], "metrics/train/spheres/spheres-unet-16-1.csv: not found"),
     ],

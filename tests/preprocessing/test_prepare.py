@@ -14,7 +14,7 @@ from workspace import ROOT
 
 from context_fbr import prepare, raw
 from context_fbr.config import profiles
-from context_fbr.config.preprocessing import Preparation, Prepare, Split
+from context_fbr.config.prepare.preprocessing import Preparation, Prepare, Split
 from context_fbr.core import nifti, resources
 from context_fbr.core.errors import UserError
 from context_fbr.evaluation.case_scores import score_case

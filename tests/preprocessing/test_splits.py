@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from workspace import ROOT
 
-from context_fbr.config.split import Split
+from context_fbr.config.prepare.split import Split
 from context_fbr.core.errors import UserError
 from context_fbr.preprocessing.splits import assign_splits, in_no_split
 

@@ -17,7 +17,7 @@ from monai.transforms import (
 from scipy.ndimage import gaussian_filter
 from workspace import ROOT
 
-from context_fbr.config.preprocessing import Preparation, Prepare, Split
+from context_fbr.config.prepare.preprocessing import Preparation, Prepare, Split
 from context_fbr.core.errors import UserError
 from context_fbr.core.geometry import Geometry, to_prepared
 from context_fbr.core.nifti import read, write

@@ -160,7 +160,7 @@ def test_the_readme_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path)
         overlay.write_text(example)
         assert profiles.apply_overlay(overlay, params)
     overlay.write_text(
-        "study: {tasks: [spheres, spheres_wide, twins, twins_equal, spheres_plain]}\ngrid: {tasks: [spheres, spheres_plain], models: [unet, segresnet]}\n"
+        "study: {tasks: [spheres, spheres_wide, twins, twins_equal, hippocampus, spheres_plain]}\ngrid: {tasks: [spheres, spheres_plain], models: [unet, segresnet]}\n"
     )
     profiles.apply_overlay(overlay, params)
     study = read_study(Document.read(params))

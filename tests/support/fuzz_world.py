@@ -25,7 +25,7 @@ from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr.config import profiles
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
-from context_fbr.config.preprocessing import Preparation
+from context_fbr.config.prepare.preprocessing import Preparation
 from context_fbr.networks import factory
 from context_fbr.preprocessing.recipe import Recipe
 

@@ -5,7 +5,7 @@ import json
 
 from context_fbr.config.cell import TRAINING_FORMAT, Cell
 from context_fbr.config.document import Document
-from context_fbr.config.preprocessing import Preparation
+from context_fbr.config.prepare.preprocessing import Preparation
 from context_fbr.config.training import Model
 from context_fbr.core import atomic
 from context_fbr.preprocessing.recipe import Recipe

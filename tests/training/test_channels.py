@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from context_fbr.config.document import Document
-from context_fbr.config.preprocessing import Preparation
+from context_fbr.config.prepare.preprocessing import Preparation
 from context_fbr.config.training import SlidingWindow
 from context_fbr.core import nifti
 from context_fbr.core.errors import UserError

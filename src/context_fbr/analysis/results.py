@@ -8,7 +8,7 @@ import pandas as pd
 
 from context_fbr.analysis.result_files import BASELINES, FOREGROUND_RATIOS, HISTORY, read_table
 from context_fbr.config.cell import Cell
-from context_fbr.config.preprocessing import WHOLE
+from context_fbr.config.prepare.preprocessing import WHOLE
 from context_fbr.core.errors import raise_problems
 from context_fbr.metrics.columns import CASE_SCORES, CELL_SCORES, STRUCTURE, VARIANT
 

@@ -10,7 +10,7 @@ from context_fbr.config.cell import Cell
 from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document, Section
 from context_fbr.config.grid import StudyCells
-from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.prepare.preprocessing import Prepare
 from context_fbr.config.raw.source import Raw, read_raw
 from context_fbr.config.training import SlidingWindow
 from context_fbr.core.errors import UserError

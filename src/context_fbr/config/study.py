@@ -11,7 +11,7 @@ from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document, Location, Section, SectionType
 from context_fbr.config.evaluation import TaskEvaluation
 from context_fbr.config.grid import Grid, Product, StudyCells
-from context_fbr.config.preprocessing import Prepare
+from context_fbr.config.prepare.preprocessing import Prepare
 from context_fbr.config.raw.source import GeneratedRaw, Raw, read_raw
 from context_fbr.config.training import (
     Model,

@@ -65,6 +65,7 @@ def evaluate(
     cases: Iterable[tuple[np.ndarray, Case]],
     threshold: float,
     score: Callable[[np.ndarray, Case], Sequence[Row]],
+    columns: Sequence[str] | None = None,
 ) -> str:
     """Score every baseline on every case and return the table as CSV text.
 
@@ -72,10 +73,11 @@ def evaluate(
         cases: image (x, y, z) and the second argument of `score`.
         threshold: of the second baseline.
         score: returns the rows of a mask (x, y, z) and its case, one for each structure.
+        columns: of these rows; None: those of `case_scores.score_structures`.
     """
     found: dict[str, list[Row]] = {baseline: [] for baseline in BASELINES}
     for image, case in cases:
         for baseline, own in found.items():
             own += score(predict(baseline, image, threshold), case)
     rows = [(baseline, threshold, *row) for baseline, own in found.items() for row in own]
-    return csv_text(("baseline", "threshold", *of_cases(found[BASELINES[0]])), rows)
+    return csv_text(("baseline", "threshold", *(columns or of_cases(found[BASELINES[0]]))), rows)

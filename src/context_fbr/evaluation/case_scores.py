@@ -9,7 +9,7 @@ from dataclasses import astuple, replace
 
 import numpy as np
 
-from context_fbr.config.preprocessing import WHOLE
+from context_fbr.config.prepare.preprocessing import WHOLE
 from context_fbr.core.geometry import classes_to_original, to_original
 from context_fbr.metrics.columns import Row, score_row
 from context_fbr.metrics.distractor import score_distractor

@@ -34,8 +34,13 @@ class Panel:
     """Intensities that are black and white; None: the least and the greatest."""
 
 
-def overlays(panels: Sequence[Panel]) -> bytes:
-    """Draw a row for each network, and for each patch size a column with its median and its worst case."""
+def overlays(panels: Sequence[Panel], credit: str = "") -> bytes:
+    """Draw a row for each network, and for each patch size a column with its median and its worst case.
+
+    Args:
+        panels: of each cell that is shown.
+        credit: the source of the images, written below them.
+    """
     models = list(dict.fromkeys(panel.model for panel in panels))
     places = list(dict.fromkeys(panel.place for panel in panels))
     columns = [(size, place) for size in sorted({panel.patch_size for panel in panels}) for place in places]
@@ -72,6 +77,7 @@ def overlays(panels: Sequence[Panel]) -> bytes:
         figure.legend(
             handles=handles, loc="lower center", ncols=2, bbox_to_anchor=(0.5, -0.3 / len(models) / 2)
         )
+        figure.text(1, -0.3 / len(models) / 2, credit, ha="right", va="bottom", fontsize=6.5, color="0.35")
         figure.tight_layout(h_pad=1.0)
         return png(figure)
 

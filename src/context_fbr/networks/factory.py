@@ -4,58 +4,22 @@ import inspect
 import re
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from monai.networks import nets
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document
 from context_fbr.config.training import Model
 from context_fbr.core.errors import UserError
-from context_fbr.networks import normalisation
+from context_fbr.networks import normalisation, passing
 from context_fbr.networks.convolutions import guard
 from context_fbr.networks.windows import CHANNELS
 
 CLASSES = 2
 """Background and foreground; a task with several structures has more."""
-MOST_NUMBERS = 2**32
-"""Weights and buffers of a network: sixteen bytes each while Adam trains it are more than any GPU has."""
-MOST_NUMBERS_BUILT = 2**28
-"""Limit for networks that have to be built to be checked."""
 LOADS = re.compile(r"pretrained.*|(.*_)?(url|path|filename|weights)|path_or_.*")
 """Arguments of MONAI's classes that download or read weights: these would be in no hash of the study."""
-MOST_OPERATIONS = 20_000  # of building a network and passing a patch; UNETR has some hundred
-
-
-class _TooLargeError(Exception):
-    """A network grows beyond all bounds while it is built."""
-
-
-class _Bounded(TorchDispatchMode):
-    """Limit that ends the building of a network that would take all memory or never end."""
-
-    def __init__(self, most_numbers: int) -> None:
-        super().__init__()
-        self._most_numbers = most_numbers
-        self._numbers = self._operations = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        self._operations += 1
-        if self._operations > MOST_OPERATIONS:
-            raise _TooLargeError(f"it takes more than {MOST_OPERATIONS:,} operations, it has too many layers")
-        makes = not any(isinstance(leaf, torch.Tensor) for leaf in tree_leaves((args, kwargs)))
-        if makes and any(argument.name == "device" for argument in func._schema.arguments):
-            # The meta device has the size without allocating anything.
-            self._numbers += func(*args, **{**kwargs, "device": torch.device("meta")}).numel()
-            if self._numbers > self._most_numbers:
-                raise _TooLargeError(f"it has more than {self._most_numbers:,} weights")
-        return func(*args, **kwargs)
 
 
 def build(
@@ -86,9 +50,9 @@ def rebuild(
         try:
             network = guard(_construct(constructor, arguments))
         except Exception as error:  # a network of another library can raise anything for its arguments
-            text = f"cannot be built on this machine ({_first_line(error)}); make it smaller"
+            text = f"cannot be built on this machine ({passing.first_line(error)}); make it smaller"
             if not isinstance(error, MemoryError | RuntimeError):
-                text = f"cannot be built ({_first_line(error)}); look at its arguments"
+                text = f"cannot be built ({passing.first_line(error)}); look at its arguments"
             raise UserError(document.problem(("models", model), text)) from error
     setattr(network, CHANNELS, channels)
     return network
@@ -120,13 +84,13 @@ def size_problem(
     """
     constructor, arguments = _arguments(document, model, size, classes, channels)
     try:
-        failure = _failure(constructor, arguments, size)
-    except _TooLargeError as error:
+        failure = passing.failure(constructor, arguments, size)
+    except passing.TooLargeError as error:
         text = f"{constructor.__name__} is too large ({error}); look at its arguments and at grid.patch_sizes"
         raise UserError(document.problem(("models", model), text)) from None
     if failure is None:
         return None
-    taken = [size for size in range(8, 129, 8) if _failure(constructor, arguments, size) is None]
+    taken = [size for size in range(8, 129, 8) if passing.failure(constructor, arguments, size) is None]
     near = sorted(sorted(taken, key=lambda other: abs(other - size))[:4])
     if near:
         remedy = f"it takes for example {', '.join(map(str, near))}: change {key}"
@@ -215,57 +179,3 @@ def _construct(constructor: type[torch.nn.Module], arguments: dict[str, object])
     with warnings.catch_warnings():  # deprecations inside of monai are not the user's
         warnings.simplefilter("ignore")
         return normalisation.build(constructor, arguments)
-
-
-def _failure(constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int) -> str | None:
-    """Return why a patch cannot pass, or None. It passes on the meta device, which has shapes only.
-
-    Raises:
-        _TooLargeError: if it would never end.
-    """
-    try:
-        with _Bounded(MOST_NUMBERS):
-            return _shape_failure(constructor, arguments, patch_size, torch.device("meta"))
-    except _TooLargeError:
-        raise
-    except RuntimeError as error:
-        if "meta" not in str(error):
-            return _first_line(error)
-    except Exception as error:  # a network of another library can raise anything for its arguments
-        return _first_line(error)
-    try:  # some read numbers while they are built, which the meta device does not hold
-        with _Bounded(MOST_NUMBERS_BUILT):
-            return _shape_failure(constructor, arguments, patch_size, torch.device("cpu"))
-    except _TooLargeError:
-        raise
-    except Exception as error:
-        return _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or repr(error)
-
-
-def _shape_failure(
-    constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int, device: torch.device
-) -> str | None:
-    channels = int(str(arguments.get("in_channels", 1)))
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with device:
-            sized = {
-                name: value
-                for name, value in _provided(constructor, patch_size).items()
-                if name == "img_size"
-            }
-            network = normalisation.build(constructor, {**arguments, **sized})
-        # eval: one value a channel is too few for batch norm in training, and that depends on the batch
-        network = network.to("meta").eval()
-        with torch.device("meta"):
-            result = network(torch.empty((1, channels, patch_size, patch_size, patch_size)))
-    expected = (1, arguments.get("out_channels", CLASSES)) + (patch_size,) * 3
-    if not isinstance(result, torch.Tensor):
-        return f"it returns {type(result).__name__}, expected one tensor"
-    if result.shape != expected:
-        return f"it returns the shape {tuple(result.shape)}, expected {expected}"
-    return None

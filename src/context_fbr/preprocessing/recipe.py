@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from context_fbr.config.document import plain
-from context_fbr.config.preprocessing import Preparation
+from context_fbr.config.prepare.preprocessing import Preparation
 
 
 @dataclass(frozen=True)

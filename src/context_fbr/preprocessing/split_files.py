@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from context_fbr.config.complaints import suggestion
-from context_fbr.config.split import PARTS
+from context_fbr.config.prepare.split import PARTS
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError, raise_problems
 

@@ -13,7 +13,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from nibabel.nifti1 import Nifti1Image
 
-from context_fbr.config.preprocessing import Preparation
+from context_fbr.config.prepare.preprocessing import Preparation
 from context_fbr.core.errors import UserError
 from context_fbr.core.geometry import (
     SAME_PLACE,

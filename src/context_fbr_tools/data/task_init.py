@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from context_fbr.config import profiles
 from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import PARAMS_FILE, Document
-from context_fbr.config.preprocessing import WHOLE
+from context_fbr.config.prepare.preprocessing import WHOLE
 from context_fbr.config.study import NAME, Study, read_study
 from context_fbr.core.errors import UserError, raise_problems, visible
 from context_fbr.datasets import dataset_json, layout

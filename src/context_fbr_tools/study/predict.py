@@ -27,7 +27,6 @@ from context_fbr.datasets.volume_facts import facts_of
 from context_fbr.networks import windows
 from context_fbr.networks.device import DEVICE_VARIABLE, prepare_device
 from context_fbr.networks.sliding_window import segment
-from context_fbr.networks.windows import Shape
 from context_fbr.preprocessing.recipe import Recipe
 from context_fbr.preprocessing.transforms import label_values, prepare_image
 from context_fbr.training.weights import load_network, read_training
@@ -126,7 +125,7 @@ def _on_the_image(mask: np.ndarray, where: Geometry, groups: tuple[tuple[int, ..
 def _segment(
     network: torch.nn.Module,
     voxels: torch.Tensor,
-    window: Shape,
+    window: windows.Shape,
     settings: SlidingWindow,
     background: Background,
     core: int | None,
@@ -248,15 +247,11 @@ def _others(folder: Path) -> str:
     return ""
 
 
-def _times(where: Geometry) -> str:
-    return " x ".join(map(str, where.shape))
-
-
-def _said_of(prediction: np.ndarray, where: Geometry, window: Shape) -> str:
+def _said_of(prediction: np.ndarray, where: Geometry, window: windows.Shape) -> str:
     voxels = int(np.count_nonzero(prediction))
     said = f"{voxels} voxels, {voxels * float(np.prod(where.original_spacing_mm)) / 1000:.1f} ml"
     if not voxels:
         said = "empty, nothing was found"
     if any(edge < size for edge, size in zip(where.shape, window, strict=True)):
-        said += f"; padded, its shape of {_times(where)} is smaller than the window"
+        said += f"; padded, its shape of {' x '.join(map(str, where.shape))} is smaller than the window"
     return said

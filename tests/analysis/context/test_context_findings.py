@@ -13,7 +13,7 @@ from context_fbr.analysis.findings import assembly
 from context_fbr.analysis.findings.assembly import verdicts_of
 from context_fbr.analysis.findings.context.context_findings import context_findings, hypotheses
 from context_fbr.analysis.findings.finding import Finding
-from context_fbr.analysis.findings.influence import deciding_case
+from context_fbr.analysis.findings.verdicts.influence import deciding_case
 
 CONTROLS = ("shells_removed", "per_voxel", "receptive_field_7", "equal_shells")
 

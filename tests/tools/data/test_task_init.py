@@ -329,7 +329,7 @@ def test_every_line_and_comment_of_params_yaml_is_kept_however_it_is_written(
     rest = [line for line in new[:start] + new[end + 1 :] if line]
     assert rest == [line for line in old if line]
     study = read_study(Document.read(params))
-    assert list(study.tasks) == ["spheres", "spleen", "zoo"]
+    assert list(study.tasks) == ["spheres", "hippocampus", "spleen", "zoo"]
 
 
 def test_tasks_that_are_indented_by_four_stay_as_they_are_in_values(
@@ -407,8 +407,9 @@ def test_what_can_be_seen_before_reading_every_file_is_refused_together(
     dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset.describe(dataset.description() | {"labels": {"0": "b", "1": "s", "12": "t"}})
+    at = Path("params.yaml").read_text().splitlines().index("  spleen:") + 1
     assert refused("zoo", "--name", "spleen", "--foreground", "0,2,1,1").splitlines() == [
-        "params.yaml:30: tasks.spleen: is there already; choose another name, for example --name spleen_2",
+        f"params.yaml:{at}: tasks.spleen: is there already; choose another name, for example --name spleen_2",
         "--foreground 0: is no label of dataset.json that can be foreground; allowed: 1, 12",
         "--foreground 2: is no label of dataset.json that can be foreground; did you mean 12? allowed: 1, 12",
         "--foreground: 1 stands there more than once",

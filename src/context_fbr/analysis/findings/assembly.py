@@ -14,12 +14,12 @@ from context_fbr.analysis.confidence_intervals import NOT_DECIDED, UNDEFINED, In
 from context_fbr.analysis.findings.across_tasks import across_tasks, is_widened
 from context_fbr.analysis.findings.exploratory import exploratory
 from context_fbr.analysis.findings.finding import Finding, Findings, NotAsked, PartFinding
-from context_fbr.analysis.findings.holm import adjusted, p_value, step_down
 from context_fbr.analysis.findings.hypothesis import PRIMARY, SURFACE, Evaluate, Hypothesis
-from context_fbr.analysis.findings.influence import deciding_case
 from context_fbr.analysis.findings.primary import primary
 from context_fbr.analysis.findings.structures import structures
 from context_fbr.analysis.findings.task_scores import tasks
+from context_fbr.analysis.findings.verdicts.holm import adjusted, p_value, step_down
+from context_fbr.analysis.findings.verdicts.influence import deciding_case
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr.config.analysis import Analysis

@@ -11,7 +11,7 @@ from context_fbr.analysis.confidence_intervals import Term
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.findings.hypothesis import PRIMARY, Claim, Hypothesis, Part
 from context_fbr.analysis.findings.task_scores import TaskScores, listed, scaled
-from context_fbr.config.preprocessing import WHOLE
+from context_fbr.config.prepare.preprocessing import WHOLE
 
 ID = "parts_need_more_context"
 

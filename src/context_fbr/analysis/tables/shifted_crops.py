@@ -6,7 +6,7 @@ from context_fbr.analysis.confidence_intervals import Term, interval
 from context_fbr.analysis.foreground_ranges import columns
 from context_fbr.analysis.results import CONFIG_COLUMNS
 from context_fbr.analysis.tables.variants import AS_DRAWN, with_drawn
-from context_fbr.config.preprocessing import WHOLE
+from context_fbr.config.prepare.preprocessing import WHOLE
 from context_fbr.metrics.columns import STRUCTURE
 from context_fbr.preprocessing.shifted_crops import VARIANT
 

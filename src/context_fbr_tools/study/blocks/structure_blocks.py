@@ -7,7 +7,6 @@ import pandas as pd
 
 from context_fbr.analysis.display_names import name_of
 from context_fbr.config.cell import Cell
-from context_fbr.config.preprocessing import WHOLE
 from context_fbr_tools.study.findings_text import findings_block, read_json
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 

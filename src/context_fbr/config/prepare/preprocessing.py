@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from context_fbr.config.document import InconsistentError, Section
-from context_fbr.config.split import Split
+from context_fbr.config.prepare.split import Split
 
 Count = Annotated[int, Field(ge=1)]
 Spacing = Annotated[float, Field(gt=0)]

@@ -1,0 +1,1 @@
+"""What a verdict depends on: the number of hypotheses, and single cases."""

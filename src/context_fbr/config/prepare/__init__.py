@@ -1,0 +1,1 @@
+"""Settings of preprocessing and of the split, `tasks.<task>.prepare`."""
