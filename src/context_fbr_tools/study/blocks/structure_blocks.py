@@ -65,10 +65,9 @@ def shifted_crops() -> str:
     rows: list[Row] = [("network", "patch", *names)]
     for (model, size), own in found.groupby(["model", "patch_size"], sort=False):
         by_name = own.set_index("structure")
-        differences = (
-            by_name.loc[name, ["difference", "difference_low", "difference_high"]] for name in names
-        )
-        rows.append((name_of(str(model)), str(size), *(interval_text(*three, "+") for three in differences)))
+        ends = (by_name.loc[name] for name in names)
+        texts = (interval_text(e["difference"], e["difference_low"], e["difference_high"], "+") for e in ends)
+        rows.append((name_of(str(model)), str(size), *texts))
     return table(rows, markdown=True)
 
 
