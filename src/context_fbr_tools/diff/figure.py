@@ -29,7 +29,9 @@ SCORES = {"dice": "mean test Dice", "hausdorff": "mean Hausdorff distance (voxel
 def score_differences(configurations: Sequence[Configuration], confidence: float) -> bytes:
     """A row for each configuration, a column for each score; each verdict has its look."""
     labels = [
-        f"{c.task}, {name_of(c.model)}" + (f", patch {c.patch_size}" if c.patch_size is not None else "")
+        f"{c.task}, {name_of(c.model)}"
+        + (f", patch {c.patch_size}" if c.patch_size is not None else "")
+        + (f", {c.structure}" if c.structure else "")
         for c in configurations
     ]
     with drawing():

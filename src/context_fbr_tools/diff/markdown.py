@@ -185,7 +185,8 @@ def _results(report: Report) -> Iterator[Row]:
     yield ("task", "network", "patch", *heads)
     for c in report.configurations:
         size = "any" if c.patch_size is None else str(c.patch_size)
-        yield (name(c.task), name(name_of(c.model)), size, *_score(c.dice), *_score(c.hausdorff))
+        task = name(c.task) + (f", {name(c.structure)}" if c.structure else "")
+        yield (task, name(name_of(c.model)), size, *_score(c.dice), *_score(c.hausdorff))
 
 
 def _score(change: ScoreChange) -> tuple[str, str, str]:

@@ -18,6 +18,7 @@ from context_fbr_tools.diff.scores import (
     Configuration,
     ScoreChange,
     compare_scores,
+    compare_structures,
     excludes_zero,
 )
 from context_fbr_tools.diff.snapshot import Snapshot, changed_files
@@ -74,8 +75,8 @@ class Report:
 
     @property
     def networks(self) -> list[Configuration]:
-        """The configurations without the baselines."""
-        return [c for c in self.configurations if c.patch_size is not None]
+        """The configurations without the baselines, of all structures together."""
+        return [c for c in self.configurations if c.patch_size is not None and not c.structure]
 
     def count(self, verdict: str) -> int:
         """Networks' configurations whose Dice has this verdict."""
@@ -91,7 +92,11 @@ def compare(base: Snapshot, head: Snapshot, settings: Analysis, limits: Regressi
     before, after = read_results(base, settings), read_results(head, settings)
     names = renames(before, after)
     before = renamed(before, names)
-    configurations = tuple(compare_scores(before.scores, after.scores, settings.confidence))
+    sides = (before.scores, after.scores), (before.structures, after.structures)
+    configurations = (
+        *compare_scores(*sides[0], settings.confidence),
+        *compare_structures(*sides[1], settings.confidence),
+    )
     cells = _cells(before, after)
     inputs = compare_inputs(base, head)
     results = [path for path in changed_files(base, head) if path.startswith(RESULTS)]

@@ -1,6 +1,6 @@
 """How scores of the same configuration differ between two commits, with intervals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ from context_fbr.analysis.confidence_intervals import Interval, Term, defined_pa
 from context_fbr.analysis.foreground_ranges import BOUNDS, SCORES
 from context_fbr.analysis.observations import is_baseline
 from context_fbr.analysis.results import CONFIG_COLUMNS
+from context_fbr.metrics.columns import STRUCTURE
 
 UNCHANGED, BETTER, WORSE, UNDECIDED = "unchanged", "better", "worse", "not decided"
 COMMON_UNCHANGED = "unchanged in the seeds of both"
@@ -58,6 +59,8 @@ class Configuration:
     """Test cases that both have: of the same name and foreground ratio."""
     dice: ScoreChange
     hausdorff: ScoreChange
+    structure: str = ""
+    """Empty: of all structures together."""
 
 
 def compare_scores(before: pd.DataFrame, after: pd.DataFrame, confidence: float) -> list[Configuration]:
@@ -78,6 +81,17 @@ def compare_scores(before: pd.DataFrame, after: pd.DataFrame, confidence: float)
         if key in old:
             found.append(_configuration(key, old[key], new, confidence))
     return found
+
+
+def compare_structures(before: pd.DataFrame, after: pd.DataFrame, confidence: float) -> list[Configuration]:
+    """Compare each structure that both have, as `compare_scores`; the tables have a column `structure`."""
+    old = dict(iter(before.groupby(STRUCTURE.name, sort=False)))
+    return [
+        replace(configuration, structure=str(name))
+        for name, new in after.groupby(STRUCTURE.name, sort=False)
+        if name in old
+        for configuration in compare_scores(old[name], new, confidence)
+    ]
 
 
 def _configuration(
@@ -103,7 +117,8 @@ def _configuration(
         len(seeds),
         after["filename"].nunique(),
         after.loc[same, "filename"].nunique(),
-        **changes,
+        changes["dice"],
+        changes["hausdorff"],
     )
 
 
