@@ -152,7 +152,7 @@ def test_pinned_versions_satisfy_the_ranges_of_pyproject() -> None:
 
 def test_the_readme_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path) -> None:
     params = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
-    page = (ROOT / "docs" / "data_sets.md").read_text()
+    page = (ROOT / "docs" / "how_to" / "data_sets.md").read_text()
     examples = re.findall(r"```yaml\n(.*?)```", README + page, re.DOTALL)
     assert len(examples) == 4
     for number, example in enumerate(examples):
@@ -169,8 +169,8 @@ def test_the_readme_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path)
 
 
 def test_every_fault_in_the_documentation_has_its_test() -> None:
-    _, _, slurm = (ROOT / "docs" / "slurm.md").read_text().partition("## Faults\n")
-    text = (ROOT / "docs" / "faults.md").read_text() + slurm.partition("\n## ")[0]
+    _, _, slurm = (ROOT / "docs" / "how_to" / "slurm.md").read_text().partition("## Faults\n")
+    text = (ROOT / "docs" / "reference" / "faults.md").read_text() + slurm.partition("\n## ")[0]
     rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| fault")]
     assert len(rows) > 30
     for row in rows:

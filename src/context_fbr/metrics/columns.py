@@ -1,7 +1,7 @@
 """The columns of a table of scores, one row a test case: names, types, ranges and meaning, stated once.
 
 A new score is a row here and a value in evaluation/case_scores.py. Readers check tables by it, and
-docs/data_sets.md shows it.
+docs/how_to/data_sets.md shows it.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 Two hypotheses of a task are primary and stand for themselves: each is tested at the confidence of the study.
 The exploratory ones that can be asked are corrected together (holm.py), and so are controls.
-docs/hypotheses.md states them all.
+docs/explanation/hypotheses.md states them all.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The two primary hypotheses, as written in docs/hypotheses.md before the run that they are asked of."""
+"""The two primary hypotheses, as written in docs/explanation/hypotheses.md before their run."""
 
 from collections.abc import Sequence
 

@@ -85,5 +85,6 @@ class Prepare(Preparation):
     """Preprocessing of a task: of its images, and the split of its cases."""
 
     split: Split
+    """Cases for training, validation and test."""
     shifted_test_crops: bool = False
     """If true, each test case is there again, cut at random distances from its structures, as a variant."""

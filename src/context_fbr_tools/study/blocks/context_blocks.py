@@ -1,4 +1,4 @@
-"""Blocks of README.md and docs/context.md about context and foreground ratio, from metrics/compare."""
+"""Blocks of README.md and docs about context and foreground ratio, from metrics/compare."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The two primary hypotheses about context, as written in docs/hypotheses.md before their run."""
+"""The two primary hypotheses about context, as written in docs/explanation/hypotheses.md before their run."""
 
 from collections.abc import Mapping, Sequence
 
