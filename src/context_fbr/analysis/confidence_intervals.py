@@ -175,7 +175,7 @@ def _cases(parts: Sequence[pd.DataFrame], counts: Sequence[int]) -> _Source | No
 
 
 def _designed(parts: Sequence[pd.Series | None]) -> _Source | None:
-    """From designed cases; None if a term has a single one."""
+    """Return the variance of designed cases; None if a term has a single one."""
     known = [part for part in parts if part is not None]
     return _Source(*designed_cases.variance(known)) if len(known) == len(parts) else None
 

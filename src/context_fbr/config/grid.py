@@ -24,7 +24,7 @@ class Product(Section):
     patch_sizes: tuple[Annotated[int, Field(ge=1)], ...]
     """Edges of the cubic patches in voxels."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...]
-    """Of the weights and of the sampling of patches."""
+    """Seeds of the weights and of the sampling of patches."""
 
     @field_validator("*")
     @classmethod
@@ -50,7 +50,7 @@ class Grid(Product):
     patch_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
     """Edges of the cubic patches in voxels."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
-    """Of the weights and of the sampling of patches."""
+    """Seeds of the weights and of the sampling of patches."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -70,7 +70,7 @@ class StudyCells:
 
     grid: Grid
     arms: Mapping[str, Product]
-    """By name."""
+    """Arms by name."""
 
     @classmethod
     def read(cls, document: Document) -> "StudyCells":

@@ -39,19 +39,19 @@ class Training(Section):
     loss_over: Literal["patch", "batch"]
     """Voxels over which a Dice is computed: those of a patch, or of all patches of a batch together."""
     optimizer: Literal["adam", "adamw", "sgd"]
-    """Of torch.optim."""
+    """Class of torch.optim."""
     momentum: Annotated[float, Field(ge=0, lt=1)]
-    """Of SGD, in Nesterov's form."""
+    """Momentum of SGD, in Nesterov's form."""
     weight_decay: Annotated[float, Field(ge=0)]
-    """Of the optimizer."""
+    """Weight decay of the optimizer."""
     learning_rate: Positive
-    """At the start of the cosine."""
+    """Learning rate at the start of the cosine."""
     final_learning_rate: Annotated[float, Field(ge=0)]
-    """At the end of the cosine, stepped once an epoch."""
+    """Learning rate at the end of the cosine, stepped once an epoch."""
     warmup_epochs: Annotated[int, Field(ge=0)]
-    """Of a linear rise before the cosine."""
+    """Epochs of a linear rise before the cosine."""
     augmentation: Literal["none", "flips", "flips_intensity"]
-    """Of training patches: none, random flips, or flips and changes of intensity."""
+    """Change of training patches: none, random flips, or flips and changes of intensity."""
     batch_volumes: Count
     """Volumes in a step."""
     core: Literal["patch"] | Count = "patch"
@@ -67,9 +67,9 @@ class Training(Section):
     validation_window: Window = "patch"
     """Inference window of the validation: `patch`, `volume`, or an edge in voxels."""
     on_nonfinite: Literal["stop", "skip"]
-    """What a loss or gradient that is NaN or infinite does: end the training, or skip the step."""
+    """Reaction to a loss or gradient that is NaN or infinite: end the training, or skip the step."""
     precision: Literal["float32", "bf16"]
-    """Of the passes through the network."""
+    """Number format of the passes through the network."""
     threads: Count
     """CPU threads of a training; another number may give other bits."""
 
@@ -106,11 +106,11 @@ class SlidingWindow(Section):
     voxels_per_batch: Count
     """Greatest number of voxels that pass the network at once."""
     precision: Literal["float32", "bf16"]
-    """Of validation, test and `context-fbr predict`."""
+    """Number format of validation, test and `context-fbr predict`."""
 
 
 class Model(Section):
-    """A class of monai.networks.nets, its keyword arguments beside its name, and overrides of `train`."""
+    """A class of monai.networks.nets, its keyword arguments next to its name, and overrides of `train`."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
@@ -159,7 +159,7 @@ def _overrides(document: Document, task: str, model: str) -> dict[Location, dict
 
 
 Trainings = Mapping[tuple[str, str], Training]
-"""By (task, model)."""
+"""Training by (task, model)."""
 
 
 def patch_problems(document: Document, cells: Iterable[Cell], trainings: Trainings) -> list[str]:

@@ -88,7 +88,7 @@ def dice_by_patch_size(means: pd.DataFrame, seeds: pd.DataFrame) -> bytes:
 
 
 def _panel(axis: Axes, means: pd.DataFrame, seeds: pd.DataFrame, places: Mapping[int, int]) -> None:
-    """Draw the variants of a network beside each other: seeds, and a line through their means."""
+    """Draw the variants of a network side by side: seeds, and a line through their means."""
     models = list(means["model"].unique())
     for number, model in enumerate(models):
         style, shift = line_style(model), 0.16 * (number - (len(models) - 1) / 2)
@@ -112,7 +112,7 @@ def _baselines(axis: Axes, means: pd.DataFrame) -> None:
 
 
 def _legend(axes: np.ndarray, models: Sequence[str], seeds: pd.DataFrame) -> None:
-    """Write one legend beside the panels: every network, the baselines, and what a cross means."""
+    """Write one legend next to the panels: every network, the baselines, and what a cross means."""
     handles = [
         Line2D([], [], **{"markersize": 6, "linewidth": 1.2} | line_style(model), label=name_of(model))
         for model in models

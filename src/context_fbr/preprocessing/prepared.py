@@ -45,7 +45,7 @@ class Case:
     distractor: tuple[int, ...] = ()
     """Values of the raw label that are background which is easily taken for foreground."""
     channels: int = 1
-    """Of the image."""
+    """Number of channels of the image."""
     structures: tuple[tuple[str, tuple[int, ...]], ...] = ()
     """Name and raw label values of each value of the prepared label, from 1; none: there is one."""
 

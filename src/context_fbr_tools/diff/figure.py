@@ -1,4 +1,4 @@
-"""What a change did to each configuration: differences of the scores with their intervals."""
+"""Figure of a comparison: differences of the scores of each configuration with their intervals."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -34,7 +34,7 @@ def lost(
         base: the snapshot before.
         head: the snapshot after.
         before: its results.
-        after: likewise.
+        after: the same after the change.
         configurations: that both have.
         products: `grid` and `arms` of the snapshot after; None if its params.yaml has none: then every cell
             counts as in them.
@@ -59,7 +59,7 @@ def lost(
 
 
 def place(configuration: Configuration) -> Line:
-    """How a line begins that is about a configuration."""
+    """Return the beginning of a line about a configuration."""
     size = "" if configuration.patch_size is None else f", patch {configuration.patch_size}"
     part = (", ", Name(configuration.structure)) if configuration.structure else ()
     return Name(configuration.task), ", ", Name(name_of(configuration.model)), size, *part

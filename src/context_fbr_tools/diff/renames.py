@@ -9,7 +9,7 @@ from context_fbr.metrics.columns import SCORES
 from context_fbr_tools.diff.results import Results
 
 Names = dict[tuple[str, str], str]
-"""By task and old name, the new name."""
+"""New names by task and old name."""
 
 
 def renames(before: Results, after: Results) -> Names:

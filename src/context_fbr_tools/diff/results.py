@@ -26,7 +26,7 @@ class Results:
     """Results of a snapshot."""
 
     scores: pd.DataFrame
-    """As metrics/TASK/cases.csv, of all tasks; without rows if there is none."""
+    """Rows of metrics/TASK/cases.csv, of all tasks; none if there is no such table."""
     converged: dict[Cell, bool]
     """Cells of which it is known."""
     missing: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""How scores of the same configuration differ between two commits, with intervals."""
+"""Differences of scores of the same configuration between two commits, with intervals."""
 
 from dataclasses import dataclass, replace
 
@@ -14,10 +14,10 @@ from context_fbr.metrics.columns import STRUCTURE
 UNCHANGED, BETTER, WORSE, UNDECIDED = "unchanged", "better", "worse", "not decided"
 COMMON_UNCHANGED = "unchanged in the seeds of both"
 SIGNS = {"dice": 1, "hausdorff": -1}
-"""Whether more is better."""
+"""1 if more is better, -1 if less is."""
 ORDER = ["seed", "filename"]
 SAVED = ["dsc", "hausdorff", "fg_ratio"]
-"""What is the same on both sides if a training is."""
+"""Columns that are equal on both sides if a training is the same."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Configuration:
     patch_size: int | None
     """None for a baseline."""
     seeds: int
-    """That both have by number; 0 for a baseline."""
+    """Number of seeds that both have; 0 for a baseline."""
     cases: int
     """Test cases after the change."""
     paired_cases: int
@@ -64,7 +64,7 @@ class Configuration:
 
 
 def compare_scores(before: pd.DataFrame, after: pd.DataFrame, confidence: float) -> list[Configuration]:
-    """Compare each configuration that stands in both, in the order of `after`.
+    """Compare each configuration that both have, in the order of `after`.
 
     Differences are paired by test case. Seeds are not paired: a change may alter what a seed draws. If both
     sides hold the very same training, the seeds that both have are compared and no other, for a training
@@ -72,7 +72,7 @@ def compare_scores(before: pd.DataFrame, after: pd.DataFrame, confidence: float)
 
     Args:
         before: columns task, model, patch_size, seed, filename, dsc, hausdorff, fg_ratio.
-        after: likewise.
+        after: the same columns.
         confidence: of the intervals, for example 0.95.
     """
     old = dict(iter(before.groupby(CONFIG_COLUMNS, sort=False, dropna=False)))
@@ -170,14 +170,14 @@ def _lost(before: pd.DataFrame, after: pd.DataFrame, score: str) -> int:
 
 
 def _equal(a: pd.DataFrame, b: pd.DataFrame, scores: list[str]) -> bool:
-    """Whether two sides have the same rows, in whatever order."""
+    """Return true if two sides have the same rows, in any order."""
     columns = [*ORDER, *scores]
     first, second = (rows[columns].sort_values(ORDER, ignore_index=True) for rows in (a, b))
     return first.equals(second)
 
 
 def excludes_zero(interval: Interval) -> bool:
-    """Whether an interval has limits, and no change is not between them."""
+    """Return true if an interval has limits and excludes 0."""
     low, high = interval.low, interval.high
     return low is not None and high is not None and not low <= 0 <= high
 

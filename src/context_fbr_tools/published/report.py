@@ -22,7 +22,7 @@ STATEMENTS = {
     "loss_outside_by_norm": f"Outside of the training range Dice of {OTHERS} falls further than that of UNet",
     "slope_by_norm": f"Larger patches raise Dice of {OTHERS} more than that of UNet",
 }
-"""Of findings that this study asks of exchanged norms."""
+"""Ids of findings that this study asks of exchanged norms."""
 
 
 def published_findings(evidence: Evidence, settings: Analysis) -> Findings:

@@ -17,7 +17,7 @@ class PartFinding:
     low: float | None
     high: float | None
     verdict: str
-    """Of this part alone, at the confidence of the study."""
+    """Verdict of this part alone, at the confidence of the study."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Finding:
     """primary, exploratory, or control."""
     statement: str
     statistic: str
-    """What was computed."""
+    """Text of the statistic."""
     estimate: float | None
     low: float | None
     """Limits at the confidence of the study, not corrected."""
@@ -47,7 +47,7 @@ class Finding:
     surface_low: float | None
     surface_high: float | None
     surface_verdict: str | None
-    """At the confidence of the study."""
+    """Verdict by surface Dice, at the confidence of the study."""
     published_estimate: float | None
     """The same of the published results, as far as they have it, and its limits."""
     published_low: float | None
@@ -58,7 +58,7 @@ class Finding:
     cells: int
     not_converged: int | None
     reason: str
-    """Why nothing is decided, where that is not the interval's doing."""
+    """Reason for which nothing is decided, other than the interval; empty if there is none."""
 
 
 @dataclass(frozen=True)

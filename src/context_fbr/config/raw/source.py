@@ -95,7 +95,7 @@ def _overlap(root: Path, task: str, raw: FolderRaw) -> str | None:
         return None  # it is nowhere on this machine
     try:
         source = (root / raw.path).resolve()
-    except (RuntimeError, ValueError) as error:  # `~nobody`, links in a circle, a NUL
+    except (RuntimeError, ValueError) as error:  # an unknown `~user`, links in a circle, a NUL
         return f"{folder} cannot be found: {error}"
     target = (root / "data" / "raw" / task).resolve()
     if source == target:

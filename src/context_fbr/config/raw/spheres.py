@@ -66,9 +66,9 @@ class SpheresRaw(Section):
     source: Literal["spheres"]
     """Kind of data."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    """Of the volumes."""
+    """Seed of the volumes."""
     edge: Annotated[int, Field(ge=8)]
-    """Of the cubic volumes in voxels."""
+    """Edge of the cubic volumes in voxels."""
     spacing_mm: Annotated[float, Field(gt=0)]
     """Edge of a voxel."""
     training: SphereSet

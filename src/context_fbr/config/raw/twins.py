@@ -52,9 +52,9 @@ class Shells(Section):
     """Intensities of the shells."""
 
     foreground: Dark
-    """Of the ball that is foreground."""
+    """Intensity of the foreground ball's shell."""
     distractor: Dark
-    """Of the other ball."""
+    """Intensity of the other ball's shell."""
 
 
 class TwinsRaw(Section):
@@ -67,9 +67,9 @@ class TwinsRaw(Section):
     source: Literal["twins"]
     """Kind of data."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    """Of the volumes."""
+    """Seed of the volumes."""
     edge: Annotated[int, Field(ge=8)]
-    """Of the cubic volumes in voxels."""
+    """Edge of the cubic volumes in voxels."""
     spacing_mm: Annotated[float, Field(gt=0)]
     """Edge of a voxel."""
     training: TwinSet
@@ -79,9 +79,9 @@ class TwinsRaw(Section):
     variants: Variants
     """Test volumes that are there again with other shells."""
     radius: tuple[Count, Count]
-    """Of both balls in voxels, drawn per volume, both ends included."""
+    """Range of the radius of both balls in voxels, drawn per volume, both ends included."""
     thickness: Count
-    """Of a shell in voxels."""
+    """Thickness of a shell in voxels."""
     ball: Annotated[float, Field(gt=0)]
     """Intensity of both balls."""
     noise: tuple[Dark, Dark]

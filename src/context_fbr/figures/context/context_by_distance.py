@@ -1,4 +1,4 @@
-"""Dice and hit - false against the needed distance, a line for each patch size, beside the ideal observer."""
+"""Dice and hit - false against the needed distance, a line for each patch size, with the ideal observer."""
 
 from collections.abc import Sequence
 from typing import Any

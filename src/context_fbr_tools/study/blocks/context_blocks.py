@@ -78,7 +78,7 @@ def context_parts() -> str:
 
 
 def published_recipe() -> str:
-    """Return hit - false by patch size of the published recipe, beside the task's recipe and the observer."""
+    """Return hit - false by patch size of the published recipe, with the task's recipe and the observer."""
     path = METRICS / TASK / "context.csv"
     if not path.exists():
         return ABSENT

@@ -93,7 +93,7 @@ def _coverage() -> str:
 
 
 def _designed_coverage() -> str:
-    """Of each kind of statistic, the least and the mean coverage over configurations."""
+    """Return the least and the mean coverage over configurations, of each kind of statistic."""
     found = pd.read_csv("benchmarks/designed_coverage.csv")
     keys = ["diverge", "statistic", "of"]
     pairs = found[found["cases"] == "random"].merge(found[found["cases"] == "designed"], on=keys)
