@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from context_fbr.analysis.confidence_intervals import SUPPORTED
 from context_fbr.analysis.summary import number
 
 
@@ -78,6 +79,16 @@ class Findings:
 
     findings: tuple[Finding, ...]
     not_asked: tuple[NotAsked, ...]
+
+    def title_of(self, identity: str) -> str:
+        """Return the title of a figure: a finding, its magnitude and verdict; empty if it was not asked."""
+        for finding in self.findings:
+            if finding.id == identity and finding.estimate is not None:
+                limits = "" if finding.low is None else f" [{finding.low:+.2f}, {finding.high:+.2f}]"
+                parts = [part.name for part in finding.parts if part.verdict == SUPPORTED]
+                some = f" (supported for {'; '.join(parts)})" if 0 < len(parts) < len(finding.parts) else ""
+                return f"{finding.statement}:\n{finding.estimate:+.2f}{limits}, {finding.verdict}{some}"
+        return ""
 
     def tree(self, confidence: float) -> dict[str, Any]:
         """Return findings.json."""
