@@ -68,7 +68,7 @@ def test_the_answer_has_a_panel_a_network_with_its_seeds_as_marks(monkeypatch: p
     assert [sorted(c.get_offsets()[:, 1]) for c in other.collections] == [[0.5], []]
     assert texts(unet) == ["intensity threshold", "UNet", "instance norm"]
     assert texts(other) == []  # the title names its only network
-    assert [text.get_text() for text in figure.texts] == ["A finding", "x: one seed, not converged"]
+    assert {text.get_text() for text in figure.texts} == {"A finding", "x: one seed, not converged"}
     bottom, top = unet.get_ylim()
     assert bottom < 0.5
     assert top > 1
