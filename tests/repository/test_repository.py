@@ -159,7 +159,7 @@ def test_the_page_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path) -
     params = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
     page = (ROOT / "docs" / "how_to" / "data_sets.md").read_text()
     examples = re.findall(r"```yaml\n(.*?)```", CHANGES + page, re.DOTALL)
-    assert len(examples) == 5
+    assert len(examples) == 4
     for number, example in enumerate(examples):
         overlay = tmp_path / f"{number}.yaml"
         overlay.write_text(example)
