@@ -28,7 +28,7 @@ class TaskTraining(Section):
     epochs: Count
     """Passes over the training volumes."""
     train: dict[str, Any] = Field(default_factory=dict)
-    """Keys of `Training` with this task's values."""
+    """Keys of `train` with this task's values."""
 
 
 class Training(Section):
@@ -110,14 +110,14 @@ class SlidingWindow(Section):
 
 
 class Model(Section):
-    """A class of monai.networks.nets, its keyword arguments next to its name, and overrides of `train`."""
+    """A class of monai.networks.nets, its arguments, `norm` and `merge_norm`, and overrides of `train`."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
     network: str
     """Name of the class."""
     train: dict[str, Any] = Field(default_factory=dict)
-    """Keys of `Training` with this model's values."""
+    """Keys of `train` with this model's values."""
 
     @property
     def arguments(self) -> Mapping[str, Any]:
