@@ -45,7 +45,7 @@ def test_a_change_by_hand_and_a_changed_source_are_named_and_undone(pages: Path)
     with pytest.raises(UserError) as error:
         cli.run(["docs", "--check"])
     places = [problem.partition(": ")[0] for problem in error.value.problems[:-1]]
-    for place, name in zip(places, ("score_columns", "mutants"), strict=True):
+    for place, name in zip(places, ("mutants", "score_columns"), strict=True):
         path, _, line = place.partition(":")
         assert Path(path).read_text().splitlines()[int(line) - 1] == f"<!-- generated: {name} -->"
     table.write_text((ROOT / "benchmarks/mutants.csv").read_text())
