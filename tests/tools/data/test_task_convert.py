@@ -140,6 +140,9 @@ def test_a_damaged_channel_is_named(raw: Path) -> None:
     [
         ({"labels": {"background": 0, "whole": [1, 2]}}, "'whole' is a region"),
         ({"channel_names": {}}, "lacks channel_names or labels"),
+        ({"channel_names": {"1": "T2", "2": "ADC"}}, "has the keys 1, 2, expected 0, 1, ..."),
+        ({"labels": {"background": 0, "organ": 1, "ignore": 2}}, "'ignore' has no counterpart"),
+        ({"labels": {"background": 0, "left": 1, "right": 1}}, "two names have one value"),
     ],
 )
 def test_a_description_that_cannot_be_turned_is_refused(raw: Path, change: dict, expected: str) -> None:
@@ -153,3 +156,56 @@ def test_a_folder_that_is_there_is_left_alone(raw: Path) -> None:
     with pytest.raises(UserError, match="out: is there already"):
         convert(raw)
     assert list(Path("out").iterdir()) == []
+
+
+def test_channels_are_named_by_their_numbers_and_the_source_is_kept(raw: Path) -> None:
+    content = DESCRIPTION | {
+        "channel_names": {"1": "ADC", "0": "T2"},
+        "reference": "A hospital",
+        "licence": "CC0",
+    }
+    (raw / "dataset.json").write_text(json.dumps(content))
+    description = json.loads((convert(raw) / "dataset.json").read_text())
+    assert description["modality"] == {"0": "T2", "1": "ADC"}
+    assert (description["reference"], description["licence"]) == ("A hospital", "CC0")
+
+
+def test_the_first_version_s_description_is_read_too(raw: Path) -> None:
+    content = {
+        "modality": {"0": "T2", "1": "ADC"},
+        "labels": {"0": "background", "1": "peripheral", "2": "transition"},
+    }
+    (raw / "dataset.json").write_text(json.dumps(content))
+    assert json.loads((convert(raw) / "dataset.json").read_text())["labels"] == content["labels"]
+
+
+def test_files_that_would_be_lost_are_problems(raw: Path) -> None:
+    save(raw / "imagesTs/t1.nii.gz", voxels("t", 0))
+    nibabel.save(nibabel.load(raw / "imagesTr/a_0000.nii.gz"), raw / "imagesTr/a_0000.nii")
+    nibabel.save(nibabel.load(raw / "labelsTr/a.nii.gz"), raw / "labelsTr/a.nii")
+    texts = refused(raw)
+    assert [Path(text.partition(": ")[0]).name for text in texts] == [
+        "a_0000.nii.gz",
+        "t1.nii.gz",
+        "a.nii.gz",
+    ]
+    assert "is not named CASE_0000" in texts[1]
+
+
+def test_a_damaged_label_is_named(raw: Path) -> None:
+    path = raw / "labelsTr/b.nii.gz"
+    path.write_bytes(path.read_bytes()[:100])
+    (problem,) = refused(raw)
+    assert "labelsTr/b.nii.gz" in problem
+
+
+@pytest.mark.parametrize(("largest", "dtype"), [(2**24 + 1, np.int32), (2**31 + 5, np.float32)])
+def test_channels_of_different_types_keep_their_values(raw: Path, largest: int, dtype: type) -> None:
+    second = voxels("a", 1).astype(np.uint32)
+    second[0, 0, 0] = largest
+    save(raw / "imagesTr/a_0000.nii.gz", voxels("a", 0).astype(np.int32))
+    save(raw / "imagesTr/a_0001.nii.gz", second)
+    image = nibabel.load(convert(raw) / "imagesTr/a.nii.gz")
+    assert image.get_data_dtype() == dtype
+    assert image.header.get_xyzt_units()[0] == "mm"
+    assert float(image.dataobj[0, 0, 0, 1]) == pytest.approx(largest, rel=1e-7)

@@ -1,5 +1,6 @@
 """`context-fbr task convert DIR OUT`: write a data set in nnU-Net's layout in the Decathlon's."""
 
+import shlex
 from argparse import Namespace
 from pathlib import Path
 
@@ -25,4 +26,5 @@ def run(options: Namespace) -> None:
     from context_fbr_tools.data import nnunet_layout
 
     count = nnunet_layout.convert(options.folder, options.out)
-    print(visible(f"{options.out}: {count} cases; next: context-fbr task init {options.out}"))
+    out = shlex.quote(str(options.out))
+    print(visible(f"{options.out}: {count} cases; next: context-fbr task init {out}"))
