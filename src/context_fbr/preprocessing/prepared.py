@@ -176,7 +176,7 @@ def _read_array(path: Path, shape: tuple[int, ...], dtype: type, task: str) -> n
     try:
         with path.open("rb") as file:
             voxels: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-        if (voxels.dtype, voxels.shape) != (dtype, shape):
+        if (voxels.dtype, voxels.shape) != (dtype, shape):  # type: ignore[comparison-overlap]
             expected = f"{np.dtype(dtype)} of shape {shape}"
             raise ValueError(f"{voxels.dtype} of shape {voxels.shape}, expected {expected}")
     except FileNotFoundError:
