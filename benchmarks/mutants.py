@@ -7,7 +7,7 @@ of the module against each, in one process that forks after its imports. A modul
 Results are kept in .mutants/MODULE: only functions that have changed are tried again, and, where a test has
 changed, the mistakes that no test has caught before. Removing the folder begins from nothing.
 
-The table goes to benchmarks/mutants.csv; docs/mutants.md says why each kind of survivor is left.
+The table goes to benchmarks/mutants.csv; docs/explanation/mutants.md says why each kind of survivor is left.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 python -m context_fbr.analyze TASK
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,8 @@ from context_fbr.analysis.findings.across_tasks import is_widened
 from context_fbr.analysis.findings.assembly import findings
 from context_fbr.analysis.findings.finding import Findings
 from context_fbr.analysis.findings.magnitudes import published_magnitudes
+from context_fbr.analysis.findings.primary import NORM_AT_SMALLEST_PATCH
+from context_fbr.analysis.findings.structures import ID as PARTS_NEED_MORE_CONTEXT
 from context_fbr.analysis.observations import Evidence, from_results
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS, Results, read_results
@@ -87,26 +90,36 @@ def write_task(
         drawn, changed = results.structures, results.structure_variants
     if len(changed) and changed["variant"].eq(shifted_crops.VARIANT).any():
         write_csv(metrics / "shifted_crops.csv", shifted_table(drawn, changed, settings.confidence))
-    if len(results.structures):
-        write_structures(results.structures, settings.confidence, metrics, plots)
     found = findings(evidence, settings, published_magnitudes()) if asks else Findings((), ())
+    if len(results.structures):
+        title = found.title_of(PARTS_NEED_MORE_CONTEXT)
+        write_structures(results.structures, settings.confidence, title, metrics, plots)
     means = write_tables(evidence, found, settings.confidence, metrics)
     write_csv(metrics / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
+    norms = dice_by_patch_size.norms_of(settings.exchanged_norms)
     # A core smaller than the patch is another question, with figures of its own.
     cored = {core for _, core, _ in settings.supervised_cores}
-    draw(evidence.without(cored), means[~means["model"].isin(cored)], plots)
+    draw(
+        evidence.without(cored),
+        means[~means["model"].isin(cored)],
+        plots,
+        norms,
+        found.title_of(NORM_AT_SMALLEST_PATCH),
+    )
     atomic.write_bytes(plots / "learning_curves.png", learning_curves.learning_curves(results.history))
     return means
 
 
-def write_structures(structures: pd.DataFrame, confidence: float, metrics: Path, plots: Path) -> None:
-    """Write tables and figure of the structures of a task; the first argument as in `Results`."""
+def write_structures(
+    structures: pd.DataFrame, confidence: float, title: str, metrics: Path, plots: Path
+) -> None:
+    """Write tables and figure, which has a title, of the structures of a task, as in `Results`."""
     table = structure_table(structures, confidence)
     write_csv(metrics / "structures.csv", table)
     every = structures.drop(columns=["padded", "window", "variant"])
     atomic.write_text(metrics / "structure_cases.csv", every.to_csv(index=False, lineterminator="\n"))
     cells = structures.groupby([*CELL_COLUMNS, "structure"], sort=False)["dsc"].mean()
-    drawn = dice_by_structure.dice_by_structure(table, cells.rename("dice").reset_index())
+    drawn = dice_by_structure.dice_by_structure(table, cells.rename("dice").reset_index(), title)
     atomic.write_bytes(plots / "dice_by_structure.png", drawn)
 
 
@@ -124,12 +137,22 @@ def write_tables(evidence: Evidence, found: Findings, confidence: float, tables:
     return means
 
 
-def draw(evidence: Evidence, means: pd.DataFrame, plots: Path) -> None:
-    """Draw the figures of the scores of one task, each with the table that it shows."""
+def draw(
+    evidence: Evidence, means: pd.DataFrame, plots: Path, norms: Mapping[str, str], title: str = ""
+) -> None:
+    """Draw the figures of the scores of one task, each with the table that it shows.
+
+    Args:
+        evidence: of the task.
+        means: as of `summary.summarise`.
+        plots: folder of the figures.
+        norms: as of `dice_by_patch_size.norms_of`.
+        title: the finding that the first figure shows.
+    """
     lines, dots = dice_by_patch_size.tables(means, evidence)
     write_csv(plots / "dice_by_patch_size.csv", lines)
     write_csv(plots / "dice_by_cell.csv", dots)
-    drawn = dice_by_patch_size.dice_by_patch_size(lines, dots)
+    drawn = dice_by_patch_size.dice_by_patch_size(lines, dots, norms, title)
     atomic.write_bytes(plots / "dice_by_patch_size.png", drawn)
 
     cases = scores_by_foreground_ratio.case_scores(evidence)

@@ -32,6 +32,8 @@ PLACES = ("median", "worst")
 def choose(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the rows to show, those of the median seed with the median and the worst Dice (`place`).
 
+    A network that lacks a patch size is left out where others have all. A single case is shown once.
+
     Args:
         scores: columns model, patch_size, seed, filename, dsc, hausdorff; rows without Dice are ignored.
 
@@ -39,11 +41,14 @@ def choose(scores: pd.DataFrame) -> pd.DataFrame:
         UserError: if no row has a Dice.
     """
     chosen: list[pd.DataFrame] = []
-    for _, rows in scores.dropna(subset=["dsc"]).groupby(["model", "patch_size"], sort=False):
+    scores = scores.dropna(subset=["dsc"])
+    sizes = scores.groupby("model")["patch_size"].transform("nunique")
+    for _, rows in scores[sizes == sizes.max()].groupby(["model", "patch_size"], sort=False):
         means = rows.groupby("seed")["dsc"].mean().sort_values(kind="stable")
         own = rows[rows["seed"] == means.index[(len(means) - 1) // 2]]
         own = own.sort_values(["dsc", "filename"], kind="stable")
-        for place, number in zip(PLACES, ((len(own) - 1) // 2, 0), strict=True):
+        middle = len(own) // 2 if len(own) == 2 else (len(own) - 1) // 2  # two cases: the better one
+        for place, number in dict(zip(PLACES[: len(own)], (middle, 0), strict=False)).items():
             chosen.append(own.iloc[[number]].assign(place=place))
     if not chosen:
         raise UserError(

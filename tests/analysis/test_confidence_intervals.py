@@ -182,7 +182,7 @@ def test_limits_stay_inside_of_what_is_possible_and_equal_scores_have_no_width(s
 
 def test_the_documentation_states_the_least_coverage() -> None:
     table = pd.read_csv(ROOT / coverage.PATH)
-    text = (ROOT / "docs" / "intervals.md").read_text()
+    text = (ROOT / "docs" / "explanation" / "intervals.md").read_text()
     assert len(table) == 72
     assert table["studies"].min() >= 500
     least = table.groupby("statistic")["coverage"].min()

@@ -238,7 +238,7 @@ def test_the_documentation_states_how_often_intervals_of_the_study_s_own_curves_
         f"With trainings as the study's, designed intervals cover at least {designed['min']:.3f} "
         f"({designed['mean']:.3f} on average), random ones {random['min']:.3f} ({random['mean']:.3f})."
     )
-    assert summary in (ROOT / "docs" / "intervals.md").read_text()
+    assert summary in (ROOT / "docs" / "explanation" / "intervals.md").read_text()
     assert designed["min"] >= LEAST
 
 

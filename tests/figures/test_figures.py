@@ -1,13 +1,16 @@
 """Figures: what is drawn, where it stands, and the same bytes twice."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 from made_study import study
+from matplotlib.axes import Axes
 
 from context_fbr.analysis.foreground_ranges import training_ranges
 from context_fbr.analysis.results import CONFIG_COLUMNS
-from context_fbr.figures import dice_by_patch_size, overlays, scores_by_foreground_ratio
+from context_fbr.figures import dice_by_patch_size, overlays, scores_by_foreground_ratio, style
 from context_fbr.figures import training_ranges as ranges_figure
 from context_fbr.figures.overlays import Panel
 from context_fbr.overlay import choose, slice_of
@@ -41,40 +44,76 @@ def drawn(monkeypatch: pytest.MonkeyPatch, module: object) -> list:
     return kept
 
 
+def texts(axis: Axes) -> list[str]:
+    """Texts in a panel, from top to bottom."""
+    return [text.get_text() for text in sorted(axis.texts, key=lambda text: -text.get_position()[1])]
+
+
 def test_the_answer_has_a_panel_a_network_with_its_seeds_as_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     means, seeds = means_and_seeds()
-    variant = means.iloc[:2].assign(model="unet_instance", dice=[0.6, 0.7])
-    more = pd.DataFrame(
-        [("t", "unet_instance", 16, 1, 0.55, True), ("t", "unet_instance", 16, 2, 0.65, True)],
-        columns=seeds.columns,
-    ).astype(seeds.dtypes)
     kept = drawn(monkeypatch, dice_by_patch_size)
-    dice_by_patch_size.dice_by_patch_size(pd.concat([means, variant]), pd.concat([seeds, more]))
-    unet, other = kept[0].axes
+    dice_by_patch_size.dice_by_patch_size(*with_variant(means, seeds), title="A finding")
+    figure = kept[0]
+    unet, other = figure.axes
+    assert figure.get_suptitle() == "A finding"
     assert (unet.get_title(), other.get_title()) == ("UNet", "segresnet")
     lines = [list(line.get_ydata()) for line in unet.get_lines()]
-    assert lines == [[0.9, 0.95], [0.6, 0.7], [0.999, 0.999]]
+    assert lines == [[0.999, 0.999], [0.9, 0.95], [0.6, 0.7]]
     marks = [sorted(c.get_offsets()[:, 1]) for c in unet.collections]
     assert marks == [[0.9, 0.95], [0.95], [0.55, 0.65], []]  # each model's seeds, then those not converged
+    assert [sorted(set(c.get_offsets()[:, 0])) for c in unet.collections][::2] == [
+        [0, 1],
+        [0],
+    ]  # at their size
     assert [sorted(c.get_offsets()[:, 1]) for c in other.collections] == [[0.5], []]
-    labels = [text.get_text() for text in other.get_legend().get_texts()]
-    assert labels == [
-        "UNet",
-        "segresnet",
-        "UNet, instance norm",
-        "intensity threshold",
-        "everything foreground",
-        "one seed, not converged",
-    ]
+    assert texts(unet) == ["intensity threshold", "UNet", "instance norm"]
+    assert texts(other) == []  # the title names its only network
+    assert {text.get_text() for text in figure.texts} == {"A finding", "x: one seed, not converged"}
     bottom, top = unet.get_ylim()
     assert bottom < 0.5
     assert top > 1
 
 
+def with_variant(means: pd.DataFrame, seeds: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Add the network with another norm."""
+    variant = means.iloc[:2].assign(model="unet_instance", dice=[0.6, 0.7])
+    more = pd.DataFrame(
+        [("t", "unet_instance", 16, 1, 0.55, True), ("t", "unet_instance", 16, 2, 0.65, True)],
+        columns=seeds.columns,
+    ).astype(seeds.dtypes)
+    return pd.concat([means, variant]), pd.concat([seeds, more])
+
+
+def test_norms_decide_marks_and_names_and_leave_other_variants_to_the_tables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    means, seeds = with_variant(*means_and_seeds())
+    means = pd.concat([means, means.iloc[:2].assign(model="unet_other", dice=0.2)])
+    kept = drawn(monkeypatch, dice_by_patch_size)
+    norms = dice_by_patch_size.norms_of([("unet", "unet_instance")])
+    dice_by_patch_size.dice_by_patch_size(means, seeds, norms)
+    unet = kept[0].axes[0]
+    assert texts(unet) == ["intensity threshold", "batch norm,\nas published", "instance norm"]
+    assert [line.get_linestyle() for line in unet.get_lines()[1:]] == ["-", "--"]
+    filled, hollow = (tuple(c.get_facecolors()[0]) for c in unet.collections[::2])
+    assert hollow == (1, 1, 1, 1) != filled
+
+
+@pytest.mark.parametrize("values", [(0.95, 0.95, 0.94), (0.9, 0.5, 0.1), (0.5, 0.49, 0.48)])
+def test_names_at_the_ends_of_lines_do_not_overlap(values: tuple[float, ...]) -> None:
+    _, axis = style.subplots(figsize=(4.4, 4.1))
+    axis.set_ylim(0, 1)
+    style.label_lines(axis, {f"name {n}\nsecond line": (v, "red") for n, v in enumerate(values)}, 1.0)
+    axis.get_figure().canvas.draw()
+    boxes = sorted((text.get_window_extent() for text in axis.texts), key=lambda box: -box.y0)
+    assert all(upper.y0 >= lower.y1 - 1 for upper, lower in itertools.pairwise(boxes))
+    for text, value in zip(axis.texts, sorted(values, reverse=True), strict=True):
+        assert text.get_position()[1] <= value
+
+
 def test_legends_stand_outside_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = study()
     for module, draw in (
-        (dice_by_patch_size, lambda: dice_by_patch_size.dice_by_patch_size(*means_and_seeds())),
         (ranges_figure, lambda: ranges_figure.training_ranges(evidence, "t")),
         (
             scores_by_foreground_ratio,
@@ -139,6 +178,41 @@ def test_the_median_and_the_worst_case_of_the_median_seed_are_chosen() -> None:
         [3, "c", "median"],
         [3, "b", "worst"],
     ]
+
+
+def rows(model: str, size: int, dice: list[float]) -> pd.DataFrame:
+    """Scores of one seed."""
+    names = [f"case_{n}" for n in range(len(dice))]
+    return pd.DataFrame({"model": model, "patch_size": size, "seed": 1, "filename": names, "dsc": dice})
+
+
+def test_networks_with_every_patch_size_are_shown() -> None:
+    scores = pd.concat([rows(m, p, [0.1, 0.5, 0.9]) for m, p in (("a", 8), ("a", 16), ("b", 16))])
+    assert set(choose(scores)["model"]) == {"a"}
+    assert set(choose(scores[scores["patch_size"] == 16])["model"]) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("dice", "expected"),
+    [
+        ([0.4], [("case_0", "median")]),
+        ([0.4, 0.2], [("case_0", "median"), ("case_1", "worst")]),
+        ([0.4, 0.2, 0.9], [("case_0", "median"), ("case_1", "worst")]),
+    ],
+)
+def test_the_median_and_the_worst_case_are_never_the_same(
+    dice: list[float], expected: list[tuple[str, str]]
+) -> None:
+    chosen = choose(rows("a", 8, dice))
+    assert list(chosen[["filename", "place"]].itertuples(index=False, name=None)) == expected
+
+
+def test_the_source_of_the_images_is_written_below_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = drawn(monkeypatch, overlays)
+    overlays.overlays(
+        [panel("a", 0.5)], "Images: Hippocampus, Vanderbilt University Medical Center, CC-BY-SA 4.0"
+    )
+    assert "Images: Hippocampus" in " ".join(text.get_text() for text in kept[0].texts)
 
 
 def test_the_slice_goes_through_the_centre_of_the_label() -> None:

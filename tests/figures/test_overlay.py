@@ -54,7 +54,38 @@ def test_a_score_of_a_case_that_is_no_longer_prepared_is_told(study: Path) -> No
     (folder / "cases.json").write_text(
         json.dumps({"format": overlay.prepared.FORMAT, "cases": [], "recipe": {}})
     )
-    with pytest.raises(
-        UserError, match=r"^metrics/test/spheres: b is no test case of data/prepared/spheres; run `dvc"
-    ):
+    with pytest.raises(UserError) as raised:
         overlay.main(["spheres"])
+    assert list(raised.value.problems) == [
+        f"metrics/test/spheres: {name} is no test case of data/prepared/spheres; run `dvc repro`"
+        for name in "ab"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("description", "expected"),
+    [
+        ({"licence": "MIT"}, ""),
+        (
+            {"name": "Hippocampus", "reference": "Vanderbilt", "licence": "CC-BY-SA 4.0"},
+            "Images: Hippocampus, Vanderbilt, CC-BY-SA 4.0",
+        ),
+        ({"reference": "A hospital"}, "Images: mri, A hospital"),
+    ],
+)
+def test_the_source_is_that_of_dataset_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, description: dict[str, str], expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "data/raw/mri/dataset.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(description))
+    assert overlay.credit("mri") == expected
+
+
+def test_a_description_that_cannot_be_read_is_an_error_with_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^data/raw/mri/dataset\.json: cannot be read"):
+        overlay.credit("mri")

@@ -1,4 +1,4 @@
-"""The ten blocks of docs/decathlon.md, each on a generated data set of its shape, from data to predictions."""
+"""The ten blocks of docs/reference/decathlon.md, each on a generated data set of its shape, from data to predictions."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from context_fbr.config.document import Document
 from context_fbr.config.study import Study, read_study
 from context_fbr.metrics.overlap import score
 
-PAGE = (ROOT / "docs/decathlon.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/reference/decathlon.md").read_text(encoding="utf-8")
 TEXTS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 BLOCKS: Mapping[str, Any] = {
     name: block for text in TEXTS for name, block in YAML(typ="safe").load(text)["tasks"].items()

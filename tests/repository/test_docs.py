@@ -53,6 +53,6 @@ def test_a_study_of_other_tasks_may_lack_the_results_that_the_readme_shows(tmp_p
 
 
 def test_the_pages_that_people_read_have_links() -> None:
-    assert "benchmarks/results.csv" in targets("docs/speed.md")
+    assert "benchmarks/results.csv" in targets("docs/explanation/speed.md")
     assert len(targets("README.md")) > 5
     assert not is_tracked("benchmarks/no.csv")

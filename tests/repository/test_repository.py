@@ -17,6 +17,9 @@ from context_fbr.config.study import read_study
 from context_fbr_tools.commands.study.check import check_networks
 
 README = (ROOT / "README.md").read_text()
+RESULTS = (ROOT / "docs/explanation/results.md").read_text()
+FIRST_STUDY = (ROOT / "docs/getting_started/first_study.md").read_text()
+CHANGES = (ROOT / "docs/how_to/change_the_study.md").read_text()
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +40,7 @@ INTERVAL = re.compile(r"([+-]?\d\.\d{3}) \[([+-]?\d\.\d{3}), ([+-]?\d\.\d{3})\]"
 
 
 @pytest.mark.usefixtures("_desk_study")
-def test_every_interval_of_the_readme_is_in_a_file_of_metrics() -> None:
+def test_every_interval_of_readme_and_results_is_in_a_file_of_metrics() -> None:
     known: set[tuple[str, ...]] = set()
 
     def add(estimate: object, low: object, high: object) -> None:
@@ -68,23 +71,24 @@ def test_every_interval_of_the_readme_is_in_a_file_of_metrics() -> None:
     for row in pd.read_csv("metrics/paper_means.csv").itertuples():
         add(row.dice_mean, row.dice_mean_low, row.dice_mean_high)
         add(row.published_mean, row.published_low, row.published_high)
-    stated = INTERVAL.findall(README)
+    stated = INTERVAL.findall(README + RESULTS)
     assert len(stated) > 40
     assert [interval for interval in stated if interval not in known] == []
 
 
 @pytest.mark.usefixtures("_desk_study")
-def test_the_readme_s_numbers_of_cells_and_cases_and_its_rules_are_in_files() -> None:
+def test_the_pages_numbers_of_cells_and_cases_and_its_rules_are_in_files() -> None:
     tables = [pd.read_csv(path) for path in Path("metrics").glob("*/cases.csv")]
     cases = pd.concat(tables).dropna(subset=["seed"])
     volumes = cases[cases["task"] == "spheres"]["filename"].nunique()
-    assert f"{volumes} test volumes that all cells share" in README
+    assert f"{volumes} test volumes that all cells share" in RESULTS
     cells = len(cases[["task", "model", "patch_size", "seed"]].drop_duplicates())
-    assert f"as in this repository | {cells} |" in README
+    assert f"as in this repository | {cells} |" in FIRST_STUDY
     settings = Document.read(Path("params.yaml")).section(("analysis",), Analysis)
-    assert f"differ by {settings.convergence_tolerance} Dice or more" in README
-    assert f"best validation Dice under {settings.minimum_validation_dice}" in README.replace("\n", " ")
-    assert f"mean by less than {settings.small_loss} (`analysis.small_loss`)" in README.replace("\n", " ")
+    text = RESULTS.replace("\n", " ")
+    assert f"differ by {settings.convergence_tolerance} Dice or more" in text
+    assert f"best validation Dice under {settings.minimum_validation_dice}" in text
+    assert f"mean by less than {settings.small_loss} (`analysis.small_loss`)" in text
 
 
 @pytest.mark.usefixtures("_desk_study")
@@ -118,18 +122,19 @@ def test_what_is_drawn_is_in_the_tables_beside_the_figures() -> None:
             assert counts.loc[row.patch_size, row.group] == row.cases
 
 
-def test_the_readme_s_times_are_in_the_table_of_timings() -> None:
+def test_the_times_of_the_first_study_are_in_the_table_of_timings() -> None:
     timings = pd.read_csv(ROOT / "benchmarks" / "timings.csv").set_index("what")["seconds"]
     for what, text in {
         "smoke": "in the folder `smoke/` | 8 | {} min |",
-        "repro": "as in this repository | 138 | {} min from a fresh clone, installation included, with some other work",
+        "repro": "without the data of the hippocampus | 138 | {} min from a fresh clone, installation included, with some other work",
         "repro_75_cells": "there were twins and cores | 75 | {} min from a fresh clone, installation included |",
     }.items():
-        assert text.format(f"{timings[what] / 60:.1f}") in README
+        assert text.format(f"{timings[what] / 60:.1f}") in FIRST_STUDY
+    flat = FIRST_STUDY.replace("\n", " ")
     one, two = timings["grid_run_jobs_2_serial"], timings["grid_run_jobs_2"]
     both = ", ".join(f"{seconds // 60} min {seconds % 60} s" for seconds in (two, one))
-    assert f"two of them {one / two:.2f} times as fast as a plain, serial `dvc repro`" in README
-    assert f"({both})" in README
+    assert f"Two cells at once are {one / two:.2f} times as fast as a plain, serial `dvc repro`" in flat
+    assert f"({both})" in flat
 
 
 def test_pinned_versions_satisfy_the_ranges_of_pyproject() -> None:
@@ -150,10 +155,10 @@ def test_pinned_versions_satisfy_the_ranges_of_pyproject() -> None:
         assert requirement.specifier.contains(pinned), text
 
 
-def test_the_readme_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path) -> None:
+def test_the_page_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path) -> None:
     params = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
-    page = (ROOT / "docs" / "data_sets.md").read_text()
-    examples = re.findall(r"```yaml\n(.*?)```", README + page, re.DOTALL)
+    page = (ROOT / "docs" / "how_to" / "data_sets.md").read_text()
+    examples = re.findall(r"```yaml\n(.*?)```", CHANGES + page, re.DOTALL)
     assert len(examples) == 4
     for number, example in enumerate(examples):
         overlay = tmp_path / f"{number}.yaml"
@@ -169,8 +174,8 @@ def test_the_readme_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path)
 
 
 def test_every_fault_in_the_documentation_has_its_test() -> None:
-    _, _, slurm = (ROOT / "docs" / "slurm.md").read_text().partition("## Faults\n")
-    text = (ROOT / "docs" / "faults.md").read_text() + slurm.partition("\n## ")[0]
+    _, _, slurm = (ROOT / "docs" / "how_to" / "slurm.md").read_text().partition("## Faults\n")
+    text = (ROOT / "docs" / "reference" / "faults.md").read_text() + slurm.partition("\n## ")[0]
     rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| fault")]
     assert len(rows) > 30
     for row in rows:

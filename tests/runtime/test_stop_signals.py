@@ -48,7 +48,7 @@ def test_a_closed_terminal_ends_the_grid_unless_nohup_has_it_ignored() -> None:
 
 
 def test_dvc_and_make_do_not_hand_on_the_status_to_requeue_on(tmp_path: Path) -> None:
-    """Which is why docs/faults.md says to run the grid without make in a scheduler's script."""
+    """Which is why docs/reference/faults.md says to run the grid without make in a scheduler's script."""
     dvc = f"{shutil.which(sys.executable)} -m dvc"
     (tmp_path / "dvc.yaml").write_text(f"stages:\n  train:\n    cmd: exit {StoppedError.STATUS}\n")
     (tmp_path / "Makefile").write_text(f"repro:\n\t{dvc} repro\n")

@@ -14,7 +14,8 @@ own:
 
 Each source gives distances to the limits with its own t quantile (three seeds: 4.3, not 1.96), and the
 interval's are the roots of the sums of their squares. What varies from row to row is counted in both
-sources; both choices err towards wide intervals. docs/intervals.md has references and measured coverage.
+sources; both choices err towards wide intervals. References and measured coverage:
+docs/explanation/intervals.md.
 
 Where every training has test cases of its own (nested), the seeds' variance holds that of the cases.
 """
@@ -174,7 +175,7 @@ def _cases(parts: Sequence[pd.DataFrame], counts: Sequence[int]) -> _Source | No
 
 
 def _designed(parts: Sequence[pd.Series | None]) -> _Source | None:
-    """From designed cases; None if a term has a single one."""
+    """Return the variance of designed cases; None if a term has a single one."""
     known = [part for part in parts if part is not None]
     return _Source(*designed_cases.variance(known)) if len(known) == len(parts) else None
 

@@ -23,7 +23,7 @@ from context_fbr.metrics.columns import DESIGN
 
 
 def is_designed(rows: pd.DataFrame) -> bool:
-    """Whether every row is of a designed case; a table without the column has random cases."""
+    """Return true if every row is of a designed case; a table without the column has random cases."""
     return DESIGN.name in rows and bool(rows[DESIGN.name].notna().all())
 
 
@@ -32,7 +32,7 @@ def residuals(rows: pd.DataFrame, value: str, coefficient: float) -> pd.Series |
 
     A case is compared with the line between its two neighbours among the rows, at whatever distance: cases
     without a value, and cases of other groups, leave gaps. The first and the last case have the distance of
-    the case beside them, which is also theirs from the line through the next two. Of two cases the whole
+    the neighbouring case, which is also theirs from the line through the next two. Of two cases the whole
     difference counts as noise.
 
     Args:

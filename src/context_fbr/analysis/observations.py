@@ -26,10 +26,10 @@ class Evidence:
     nested: frozenset[str] = field(default=frozenset())
     """Tasks of which every cell has test cases of its own: nothing is paired."""
     windows: pd.DataFrame | None = None
-    """As `scores` without the baselines, one row a test case and inference window, and its edge in voxels as
+    """Rows of `scores` without the baselines, one a test case and inference window, and its edge in voxels as
     column `window`; None if only one window was scored."""
     structures: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """As `scores` without the baselines, one row a test case and structure, with their union; without rows if
+    """Rows of `scores` without baselines, one a test case and structure, with their union; without rows if
     there is one structure."""
 
     def of_task(self, task: str) -> "Evidence":

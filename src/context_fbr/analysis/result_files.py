@@ -58,6 +58,7 @@ DIGITS = 6  # of the numbers that are written
 UNIQUE_KEYS = (
     ["baseline", "filename", "structure"],
     ["filename", "window", "structure"],
+    ["task", "model", "patch_size", "seed", "filename", "structure"],
     ["baseline", "filename"],
     ["task", "model", "patch_size", "seed", "filename", "window"],
     ["filename", "window"],

@@ -30,14 +30,14 @@ class Results:
     baselines: pd.DataFrame
     """One row a test case: column `task` and what baseline.py writes."""
     windows: pd.DataFrame | None = None
-    """As `scores`, one row a test case and inference window; None if the windows are not known."""
+    """Rows of `scores`, one a test case and inference window; None if the windows are not known."""
     variants: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """As `scores`, of test cases that are another one with a change, named in column `variant`."""
+    """Rows of `scores`, of test cases that are another one with a change, named in column `variant`."""
     structures: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """As `scores`, one row a test case and structure, named in column `structure`, their union among them;
+    """Rows of `scores`, one a test case and structure, named in column `structure`, their union among them;
     no rows if the task has one. `scores` and all other tables are those of the union."""
     structure_variants: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """As `structures`, of the cases of `variants`."""
+    """Rows of `structures`, of the cases of `variants`."""
 
 
 def read_results(cells: Sequence[Cell]) -> Results:

@@ -119,7 +119,7 @@ class Regression(Section):
     hausdorff_voxels: Annotated[float, Field(ge=0)]
     """Mean Hausdorff distance may be greater by this."""
     unconverged_cells: Annotated[int, Field(ge=0)]
-    """So many cells that had converged may no longer do so."""
+    """Number of cells that had converged and may no longer do so."""
 
 
 @dataclass(frozen=True)
@@ -128,14 +128,14 @@ class AnalyzeConfig:
 
     task: str
     cells: tuple[Cell, ...]
-    """Of the task."""
+    """Cells of the task."""
     tasks: tuple[str, ...]
     """Every task of the study that has cells."""
     analysis: Analysis
     raw: Raw
-    """Of the task: the ideal observer of a generated task follows from it."""
+    """Source of the task: the ideal observer of a generated task follows from it."""
     overlap: float
-    """Of neighbouring windows of inference."""
+    """Overlap of neighbouring inference windows."""
 
     @classmethod
     def read(cls, document: Document, task: str) -> "AnalyzeConfig":
@@ -178,7 +178,7 @@ class OverlayConfig:
     """Everything that the stage `overlay` reads for a task: its `params` in dvc.yaml."""
 
     cells: tuple[Cell, ...]
-    """Of the task."""
+    """Cells of the task."""
     window: tuple[float, float] | None
     """Intensities that are drawn black and white; None: those of the image."""
 

@@ -27,7 +27,7 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """For example `spheres-unet-32-1`."""
+        """Return the name of the cell, for example `spheres-unet-32-1`."""
         return f"{self.task}-{self.model}-{self.patch_size}-{self.seed}"
 
     def stage(self, kind: str) -> str:

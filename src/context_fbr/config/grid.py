@@ -18,9 +18,13 @@ class Product(Section):
     """Every combination is a cell; an empty list makes none."""
 
     tasks: tuple[str, ...]
+    """Names under `tasks`."""
     models: tuple[str, ...]
+    """Names under `models`."""
     patch_sizes: tuple[Annotated[int, Field(ge=1)], ...]
+    """Edges of the cubic patches in voxels."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...]
+    """Seeds of the weights and of the sampling of patches."""
 
     @field_validator("*")
     @classmethod
@@ -40,9 +44,13 @@ class Grid(Product):
     """The first product, which has cells."""
 
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names under `tasks`."""
     models: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names under `models`."""
     patch_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+    """Edges of the cubic patches in voxels."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
+    """Seeds of the weights and of the sampling of patches."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -62,7 +70,7 @@ class StudyCells:
 
     grid: Grid
     arms: Mapping[str, Product]
-    """By name."""
+    """Arms by name."""
 
     @classmethod
     def read(cls, document: Document) -> "StudyCells":

@@ -39,7 +39,7 @@ RESERVED = frozenset(
         "train",
     )
 )
-"""Folders of metrics/ and plots/ beside those of the tasks."""
+"""Folders of metrics/ and plots/ other than those of the tasks."""
 
 
 @dataclass(frozen=True)

@@ -26,37 +26,52 @@ class TaskTraining(Section):
     """Settings of the training that belong to the task."""
 
     epochs: Count
+    """Passes over the training volumes."""
     train: dict[str, Any] = Field(default_factory=dict)
-    """Keys of `Training` with this task's values."""
+    """Keys of `train` with this task's values."""
 
 
 class Training(Section):
     """Optimisation of one cell: `train`, with the overrides of the cell's task and model."""
 
     loss: Literal["dice", "dice_ce"]
+    """Soft Dice, or Dice plus cross-entropy, both as in MONAI."""
     loss_over: Literal["patch", "batch"]
     """Voxels over which a Dice is computed: those of a patch, or of all patches of a batch together."""
     optimizer: Literal["adam", "adamw", "sgd"]
+    """Class of torch.optim."""
     momentum: Annotated[float, Field(ge=0, lt=1)]
-    """Of SGD, in Nesterov's form."""
+    """Momentum of SGD, in Nesterov's form."""
     weight_decay: Annotated[float, Field(ge=0)]
+    """Weight decay of the optimizer."""
     learning_rate: Positive
+    """Learning rate at the start of the cosine."""
     final_learning_rate: Annotated[float, Field(ge=0)]
+    """Learning rate at the end of the cosine, stepped once an epoch."""
     warmup_epochs: Annotated[int, Field(ge=0)]
+    """Epochs of a linear rise before the cosine."""
     augmentation: Literal["none", "flips", "flips_intensity"]
+    """Change of training patches: none, random flips, or flips and changes of intensity."""
     batch_volumes: Count
+    """Volumes in a step."""
     core: Literal["patch"] | Count = "patch"
     """Edge in voxels of the central cube of a patch that the loss is computed on; `patch`: all of it."""
     patches_per_volume: Count | dict[Count, Count]
     """Number of patches of a volume in each epoch, or numbers by edge of the core."""
     foreground_patch_probability: Annotated[float, Field(ge=0, le=1)]
+    """Probability that a patch is centred on foreground."""
     centres: Annotated[tuple[Centre, ...], Field(min_length=1)] | None = None
     """Kinds of centres in turn, in place of the probability."""
     validate_every_epochs: Count
+    """The weights of the best validated epoch are kept."""
     validation_window: Window = "patch"
+    """Inference window of the validation: `patch`, `volume`, or an edge in voxels."""
     on_nonfinite: Literal["stop", "skip"]
+    """Reaction to a loss or gradient that is NaN or infinite: end the training, or skip the step."""
     precision: Literal["float32", "bf16"]
+    """Number format of the passes through the network."""
     threads: Count
+    """CPU threads of a training; another number may give other bits."""
 
     def core_edge(self, patch_size: int) -> int:
         """Return the edge of the core of a patch in voxels."""
@@ -87,18 +102,22 @@ class SlidingWindow(Section):
     """Inference over a whole volume, whatever the size of its windows."""
 
     overlap: Annotated[float, Field(ge=0, lt=1)]
+    """Share of a window that overlaps with the next."""
     voxels_per_batch: Count
+    """Greatest number of voxels that pass the network at once."""
     precision: Literal["float32", "bf16"]
+    """Number format of validation, test and `context-fbr predict`."""
 
 
 class Model(Section):
-    """A class of monai.networks.nets, its keyword arguments beside its name, and overrides of `train`."""
+    """A class of monai.networks.nets, its arguments, `norm` and `merge_norm`, and overrides of `train`."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
     network: str
+    """Name of the class."""
     train: dict[str, Any] = Field(default_factory=dict)
-    """Keys of `Training` with this model's values."""
+    """Keys of `train` with this model's values."""
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -140,7 +159,7 @@ def _overrides(document: Document, task: str, model: str) -> dict[Location, dict
 
 
 Trainings = Mapping[tuple[str, str], Training]
-"""By (task, model)."""
+"""Training by (task, model)."""
 
 
 def patch_problems(document: Document, cells: Iterable[Cell], trainings: Trainings) -> list[str]:

@@ -19,7 +19,7 @@ class FileKind:
     """A format, or another reason why a file does not hold what its name promises."""
 
     key: str
-    """For programs, such as `nifti-1` or `git-lfs`."""
+    """Name for programs, such as `nifti-1` or `git-lfs`."""
     text: str
     """Continues a sentence that begins with the file: `is a Git LFS pointer, not the file itself`."""
     remedy: str

@@ -44,17 +44,9 @@ def _nnunet(folder: Path, images: list[Path]) -> Problem | None:
         return None
     first = next(iter(channels))
     text = f"{len(channels)} images are named as nnU-Net does, with a channel ({first.name}), labels without"
-    others = sorted({channel for channel in channels.values() if channel != "0000"})
-    keep = "0000" if "0000" in channels.values() else others[0]
-    ending = f"_{keep}{first.name[len(case_name(first.name)) :]}"
-    remedy = (
-        f"`cd {shlex.quote(str(folder))} && for f in images*/*{ending}; "
-        f'do mv "$f" "${{f%{ending}}}{ending[5:]}"; done`, '
-        f"move nnU-Net's {NAME} away, then {DESCRIBE.format('DIR')} writes the Decathlon's"
-    )
-    if len(set(channels.values())) > 1:
-        text += f", of several channels ({', '.join(sorted(set(channels.values())))}); the study takes one"
-        remedy = f"move the images of all channels but {keep} away, then {remedy}"
+    several = sorted(set(channels.values()))
+    text += f", of several channels ({', '.join(several)})" if len(several) > 1 else ""
+    remedy = f"`context-fbr task convert {shlex.quote(str(folder))} OUT` writes the Decathlon's layout"
     return error("nnU-Net", "", "imagesTr", text, remedy)
 
 

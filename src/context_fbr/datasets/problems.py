@@ -21,7 +21,7 @@ class Problem:
 
     severity: Severity
     kind: str
-    """For programs: the same words for the same kind of problem."""
+    """Name for programs: the same words for the same kind of problem."""
     case: str
     """Name of the case, empty if it is about the whole data set."""
     file: str

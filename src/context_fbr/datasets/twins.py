@@ -47,10 +47,10 @@ class Twins:
     shells: np.ndarray
     """(x, y, z) uint8: 1 and 2 in the shells of these balls, wherever they are drawn."""
     distance: int
-    """From a ball's centre to the inside of its shell, in voxels."""
+    """Distance from a ball's centre to the inside of its shell, in voxels."""
     radius: int
     centres: tuple[tuple[int, int, int], ...]
-    """Of the foreground ball and of the distractor."""
+    """Centres of the foreground ball and of the distractor."""
 
 
 def volumes(raw: TwinsRaw, task: str) -> tuple[Volume, ...]:

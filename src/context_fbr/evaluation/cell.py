@@ -85,7 +85,7 @@ class _Evaluation:
     core: int | None
     """Edge in voxels of the core that the network was trained on; None: the whole window."""
     windows: Mapping[tuple[int, ...], tuple[Shape, ...]]
-    """By the edges of a volume, the primary one first."""
+    """Windows by the edges of a volume, the primary one first."""
     device: torch.device
     place: CheckpointDir
 

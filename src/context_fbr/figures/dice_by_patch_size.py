@@ -1,12 +1,11 @@
 """The answer: mean test Dice against patch size by network and norm."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.observations import Evidence, is_baseline
@@ -17,12 +16,20 @@ from context_fbr.figures.style import (
     dice_limits,
     drawing,
     family,
+    label_lines,
     line_style,
     png,
     subplots,
 )
 
 BASELINE_LINES: Mapping[str, Any] = {"threshold": ":", "everything": (0, (1, 4))}
+BATCH, INSTANCE = "batch norm", "instance norm"
+NORM_LOOKS: Mapping[str, Mapping[str, Any]] = {
+    BATCH: {"marker": "o", "linestyle": "-"},
+    INSTANCE: {"marker": "o", "linestyle": "--", "markerfacecolor": "white"},
+}
+"""Filled marks and full lines: batch norm; hollow marks and dashes: instance norm."""
+NO_NORMS: Mapping[str, str] = MappingProxyType({})
 
 
 def tables(means: pd.DataFrame, evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -46,7 +53,14 @@ def tables(means: pd.DataFrame, evidence: Evidence) -> tuple[pd.DataFrame, pd.Da
     return lines, dots
 
 
-def dice_by_patch_size(means: pd.DataFrame, seeds: pd.DataFrame) -> bytes:
+def norms_of(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return the norm of each model of pairs [batch, instance]."""
+    return {model: norm for pair in pairs for model, norm in zip(pair, (BATCH, INSTANCE), strict=True)}
+
+
+def dice_by_patch_size(
+    means: pd.DataFrame, seeds: pd.DataFrame, norms: Mapping[str, str] = NO_NORMS, title: str = ""
+) -> bytes:
     """Draw a row for each task, and a panel for each network with its variants, such as another norm.
 
     Single seeds are the marks, joined at their mean; baselines are level lines. Intervals belong to
@@ -56,6 +70,8 @@ def dice_by_patch_size(means: pd.DataFrame, seeds: pd.DataFrame) -> bytes:
         means: columns task, model, patch_size, dice; a baseline's patch size is missing.
         seeds: columns task, model, patch_size, seed, dice, converged; a cell that has not converged is
             crossed out, one of which that is not known (missing) is not.
+        norms: as of `norms_of`; they decide marks and dashes.
+        title: the finding that the figure shows.
     """
     tasks = list(means["task"].unique())
     networks = means[~means["model"].map(is_baseline)]
@@ -65,64 +81,76 @@ def dice_by_patch_size(means: pd.DataFrame, seeds: pd.DataFrame) -> bytes:
         figure, axes = subplots(
             len(tasks),
             len(families),
-            figsize=(2.2 + 2.9 * len(families), 0.6 + 3.2 * len(tasks)),
+            figsize=(0.9 + 3.5 * len(families), 0.9 + 3.2 * len(tasks)),
             sharey=True,
             squeeze=False,
         )
+        axes[0][0].set_ylim(*dice_limits(pd.concat([means["dice"], seeds["dice"]])))
         for row, task in zip(axes, tasks, strict=True):
             for axis, name in zip(row, families, strict=True):
                 of_task = networks[(networks["task"] == task) & (networks["model"].map(family) == name)]
                 if of_task.empty:
                     axis.set_axis_off()
                     continue
-                _panel(axis, of_task, seeds[seeds["task"] == task], places)
-                _baselines(axis, means[(means["task"] == task) & means["model"].map(is_baseline)])
-                axis.set_title(name_of(name) if len(tasks) == 1 else f"{task}, {name_of(name)}", fontsize=10)
+                axis.set_xlim(-0.35, len(places) + 0.75)  # lines are named on their right
+                level = means[(means["task"] == task) & means["model"].map(is_baseline)]
+                for row_of_level in level.itertuples():
+                    axis.axhline(
+                        row_of_level.dice,
+                        color=GREY,
+                        linestyle=BASELINE_LINES[row_of_level.model],
+                        linewidth=1,
+                    )
+                labels = _panel(axis, of_task, seeds[seeds["task"] == task], places, norms)
+                if name == families[0]:
+                    labels |= {name_of(r.model): (r.dice, GREY) for r in level.itertuples()}
+                label_lines(axis, labels, len(places) - 1 + 0.12)
+                axis.set_title(name_of(name) if len(tasks) == 1 else f"{task}, {name_of(name)}", fontsize=11)
             row[0].set_ylabel("mean test Dice")
         for axis in axes[-1]:
             axis.set_xlabel(SIZE_LABEL if len(families) < 3 else "patch size (voxels)")
-        axes[0][0].set_ylim(*dice_limits(pd.concat([means["dice"], seeds["dice"]])))
-        _legend(axes, list(dict.fromkeys(networks["model"])), seeds)
+        crossed = seeds["converged"].eq(False) & (seeds["model"].isin(norms) | (not norms))
+        if crossed.any():
+            figure.text(0.995, 0.005, "x: one seed, not converged", ha="right", fontsize=8, color=GREY)
+        figure.suptitle(title, fontsize=11)
         figure.tight_layout()
         return png(figure)
 
 
-def _panel(axis: Axes, means: pd.DataFrame, seeds: pd.DataFrame, places: Mapping[int, int]) -> None:
-    """Draw the variants of a network beside each other: seeds, and a line through their means."""
+def _panel(
+    axis: Axes, means: pd.DataFrame, seeds: pd.DataFrame, places: Mapping[int, int], norms: Mapping[str, str]
+) -> dict[str, tuple[float, str]]:
+    """Draw the variants of a network: seeds, and a line through their means.
+
+    Where norms are exchanged only they are drawn: other variants have tables.
+
+    Returns:
+        Value at the right end of each line and its colour, by the line's name.
+    """
+    labels: dict[str, tuple[float, str]] = {}
     models = list(means["model"].unique())
-    for number, model in enumerate(models):
-        style, shift = line_style(model), 0.16 * (number - (len(models) - 1) / 2)
+    for model in [model for model in models if model in norms] or models:
+        style = line_style(model) | dict(NORM_LOOKS.get(norms.get(model, ""), {}))
+        if norms.get(model) == BATCH:
+            style.pop("markerfacecolor", None)
         own = means[means["model"] == model].sort_values("patch_size")
-        line = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.2}
-        axis.plot(own["patch_size"].map(places) + shift, own["dice"], **line, alpha=0.8)
+        line = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.3}
+        axis.plot(own["patch_size"].map(places), own["dice"], **line, alpha=0.8)
         trained = seeds[seeds["model"] == model]
-        x = trained["patch_size"].map(places) + shift
+        x = trained["patch_size"].map(places)
         face = style.get("markerfacecolor", style["color"])
-        marks = {"s": 34, "marker": style["marker"], "facecolors": face, "edgecolors": style["color"]}
+        marks = {"s": 28, "marker": style["marker"], "facecolors": face, "edgecolors": style["color"]}
         axis.scatter(x, trained["dice"], **marks, linewidths=1.2, zorder=3)
         failed = trained["converged"].eq(False).fillna(False)
         axis.scatter(x[failed], trained["dice"][failed], s=46, marker="x", color=GREY, zorder=4)
-    axis.set_xlim(-0.5, len(places) - 0.5)
+        labels[_label(model, norms)] = float(own["dice"].iloc[-1]), style["color"]
     axis.set_xticks(range(len(places)), [str(int(size)) for size in places])
+    return labels if len(models) > 1 or models[0] in norms else {}
 
 
-def _baselines(axis: Axes, means: pd.DataFrame) -> None:
-    for row in means.itertuples():
-        axis.axhline(row.dice, color=GREY, linestyle=BASELINE_LINES[row.model], linewidth=1)
-
-
-def _legend(axes: np.ndarray, models: Sequence[str], seeds: pd.DataFrame) -> None:
-    """Write one legend beside the panels: every network, the baselines, and what a cross means."""
-    handles = [
-        Line2D([], [], **{"markersize": 6, "linewidth": 1.2} | line_style(model), label=name_of(model))
-        for model in models
-    ]
-    handles += [
-        Line2D([], [], color=GREY, linestyle=dashes, linewidth=1, label=name_of(name))
-        for name, dashes in BASELINE_LINES.items()
-    ]
-    if seeds["converged"].eq(False).any():
-        handles.append(
-            Line2D([], [], color=GREY, marker="x", linestyle="none", label="one seed, not converged")
-        )
-    axes[0][-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.03, 1))
+def _label(model: str, norms: Mapping[str, str]) -> str:
+    """Return the name of a variant within the panel of its network."""
+    name = name_of(model).removeprefix(f"{name_of(family(model))}, ")
+    if model != family(model):
+        return name
+    return f"{norms[model]},\nas published" if model in norms else name

@@ -25,6 +25,8 @@ GREY = "#555555"
 SEED_GREYS = ("#111111", "#777777", "#AAAAAA")
 """Styles of seeds: the colours belong to the networks."""
 RATIO_LABEL = "foreground ratio (foreground voxels / all voxels)"
+LINE_SHARE = 0.055
+"""Height of a line of small text as a share of a panel of three inches."""
 SIZE_LABEL = "patch size (voxels, edge of the cube)"
 STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -91,6 +93,25 @@ def dice_limits(values: Iterable[float]) -> tuple[float, float]:
     lowest = min((value for value in values if value == value), default=0.0)
     floor = math.floor(10 * lowest) / 10
     return floor - 0.03 * (1 - floor), 1 + 0.03 * (1 - floor)
+
+
+def label_lines(axis: Axes, ends: Mapping[str, tuple[float, str]], x: float) -> None:
+    """Write the name of each line at its right end, without overlaps.
+
+    Args:
+        axis: with its final limits of y.
+        ends: value of y and colour by name.
+        x: of all names.
+    """
+    low, high = axis.get_ylim()
+    line = (high - low) * LINE_SHARE
+    bottom = math.inf
+    for name, (value, color) in sorted(ends.items(), key=lambda item: -item[1][0]):
+        height = line * (1 + name.count("\n"))
+        middle = min(value, bottom - height / 2)
+        background = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # a level line does not cross it
+        axis.text(x, middle, name, va="center", fontsize=8.5, color=color, bbox=background)
+        bottom = middle - height / 2
 
 
 def png(figure: Figure) -> bytes:

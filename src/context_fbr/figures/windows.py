@@ -11,7 +11,7 @@ from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr.analysis.tables.windows import VOLUME, name_windows
 from context_fbr.figures.style import COLOURS, DASHES, GREY, MARKERS, dice_limits, drawing, png, subplots
 
-ACROSS = 3  # panels beside each other
+ACROSS = 3  # panels side by side
 
 
 def windows(scores: pd.DataFrame) -> bytes:

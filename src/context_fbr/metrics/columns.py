@@ -1,7 +1,7 @@
 """The columns of a table of scores, one row a test case: names, types, ranges and meaning, stated once.
 
 A new score is a row here and a value in evaluation/case_scores.py. Readers check tables by it, and
-docs/data_sets.md shows it.
+docs/how_to/data_sets.md shows it.
 """
 
 import math
@@ -47,7 +47,7 @@ DETECTION = (
     _number("false_positive_share", "false positives / background voxels of the label", high=1),
     Column("label_voxels", "int64", "foreground voxels of the label", 0),
 )
-"""On the prepared grid."""
+"""Columns of scores on the prepared grid."""
 PHYSICAL = (
     _number("hausdorff_mm", "greatest distance between the surfaces, in mm"),
     _number("hd95_mm", "95th percentile of the distance between the surfaces, in mm"),
@@ -63,7 +63,7 @@ DISTRACTOR = (
     _number("distractor_recall", "voxels of the distractor that are predicted / all of them", high=1),
     _number("elsewhere", "voxels that are predicted in neither foreground nor distractor"),
 )
-"""On the grid of the original scan; none: the task has no distractor."""
+"""Columns of scores on the grid of the original scan; none: the task has no distractor."""
 VARIANT = Column("variant", "str", "change of another test case; none: a case as drawn", nullable=True)
 PADDED = Column("padded", "int64", "1 if the volume was smaller than the window, and padded", 0, 1)
 WINDOW = Column("window", "int64", "greatest edge of the inference window in voxels", 1)
@@ -77,7 +77,7 @@ CASE_SCORES = tuple(column.name for column in CASE_SCHEMA)
 AVERAGED = tuple(name for name in CASE_SCORES if name not in (*SCORES, DESIGN.name, VARIANT.name))
 """Scores that the published tables lack, in tables of means."""
 OPTIONAL = tuple(column.name for column in DISTRACTOR)
-"""Of these, those that only some tasks have."""
+"""Columns that only some tasks have."""
 CELL_SCHEMA = (*CASE_SCHEMA, PADDED, WINDOW)
 """Columns of a network's prediction; one row a test case and window, those of the primary window first."""
 CELL_SCORES = tuple(column.name for column in CELL_SCHEMA)

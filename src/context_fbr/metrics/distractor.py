@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class DistractorScores:
-    """Scores of a prediction beside the foreground; None where there is no distractor."""
+    """Scores of a prediction outside of the foreground; None where there is no distractor."""
 
     recall: float | None
     """Voxels of the distractor that are predicted / all of them."""

@@ -31,7 +31,7 @@ class Detection:
     false_positives: int
     """Voxels."""
     false_positive_share: float | None
-    """Of the background's voxels; None if there is no background."""
+    """Share of the background's voxels; None if there is no background."""
     label_voxels: int
 
 

@@ -1,4 +1,4 @@
-"""Whether a network can take a patch: it passes without any memory, on the meta device."""
+"""Check of a network's patch size: it passes without any memory, on the meta device."""
 
 import warnings
 from typing import Any

@@ -89,7 +89,7 @@ def _padded(image: torch.Tensor, added: Margins, background: Background) -> torc
 def _windows(
     starts: Sequence[Sequence[int]], core: Shape, window: Shape, shape: Sequence[int]
 ) -> dict[Corner, list[Corner]]:
-    """Return the cores that each window serves, lowest corners all, in the order of the cores."""
+    """Return the core of each window, lowest corners all, in the order of the cores."""
     cores = np.array([*itertools.product(*starts)])
     served: dict[Corner, list[Corner]] = {}
     for own, corner in zip(cores, windows_around(cores, core, window, shape), strict=True):

@@ -45,7 +45,7 @@ class Case:
     distractor: tuple[int, ...] = ()
     """Values of the raw label that are background which is easily taken for foreground."""
     channels: int = 1
-    """Of the image."""
+    """Number of channels of the image."""
     structures: tuple[tuple[str, tuple[int, ...]], ...] = ()
     """Name and raw label values of each value of the prepared label, from 1; none: there is one."""
 
@@ -176,7 +176,7 @@ def _read_array(path: Path, shape: tuple[int, ...], dtype: type, task: str) -> n
     try:
         with path.open("rb") as file:
             voxels: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-        if (voxels.dtype, voxels.shape) != (dtype, shape):
+        if (voxels.dtype, voxels.shape) != (dtype, shape):  # type: ignore[comparison-overlap]
             expected = f"{np.dtype(dtype)} of shape {shape}"
             raise ValueError(f"{voxels.dtype} of shape {voxels.shape}, expected {expected}")
     except FileNotFoundError:

@@ -24,7 +24,7 @@ class Recipe:
     lowest_intensity: float
     """Least intensity of all training images."""
     channels: int = 1
-    """Of an image."""
+    """Number of channels of an image."""
 
     def as_json(self) -> dict[str, Any]:
         """Return a tree for a JSON file."""

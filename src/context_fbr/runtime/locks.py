@@ -14,7 +14,7 @@ from context_fbr.core.errors import UserError
 
 CELLS = Path(".dvc/tmp/context-fbr/locks")
 TIMEOUT_S = 0.1
-"""Not 0: filelock tries again if the owner removes the file while it is being locked."""
+"""Positive seconds: filelock tries again if the owner removes the file while it is being locked."""
 
 
 class HeldError(Exception):

@@ -41,7 +41,7 @@ class StageInputs:
     files: Mapping[str, str]
     """State of each dependency: SHA-256 of a file, sizes and times of the files of a folder."""
     arm: str = ""
-    """Of the cell, see `Cell.arm`."""
+    """Arm of the cell, see `Cell.arm`."""
 
     @property
     def name(self) -> str:

@@ -32,7 +32,7 @@ class Volume:
     label: torch.Tensor
     """(x, y, z) uint8: 0 in the background, else the number of the structure."""
     where: Candidates
-    """Of the volume padded to hold a core, so that the draw of cores does not depend on the patch."""
+    """Candidates of the volume padded to hold a core: the draw of cores does not depend on the patch."""
     background: Background
     """Background value, for padding."""
     offset: tuple[int, ...] = (0, 0, 0)
@@ -75,7 +75,7 @@ class Protocol:
     patch_size: int
     seed: int
     merges: bool = True
-    """Whether equal patches are computed once."""
+    """True if equal patches are computed once."""
     structures: int = 1
     """Number of classes but the background."""
 

@@ -1,4 +1,4 @@
-"""From what a data set is like to what its block of params.yaml should say, by rules of the field.
+"""Rules of the field: from the properties of a data set to its block of params.yaml.
 
 **Spacing.** The median of the cases. If the longest edge of that is over `THICK` times the shortest, this
 axis takes the 10th percentile of the cases, but no less than the next longest edge: nnU-Net's rule (Isensee
@@ -27,10 +27,10 @@ PUBLISHED_SPLIT = (26, 5, 10)
 LOW, HIGH = 0.5, 99.5  # percentiles of the foreground that a window spans
 WINDOW_STEP = 10  # HU
 STEPS = 800
-"""Of a training, where the study has no task whose steps are known: about those of the published spleen."""
+"""Steps of a training if the study has no task to compare with: about those of the published spleen."""
 THICK, THIN_PERCENTILE = 3.0, 10.0
 ZERO_BACKGROUND = 0.05
-"""Where this part of every image is exactly 0 and nothing is less, the background was set to 0."""
+"""Share of every image that is exactly 0 with nothing below, from which the background was set to 0."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Proposal:
     """The one that does not take the median."""
     steps: Steps
     shapes: tuple[Shape, ...]
-    """Of the prepared training cases."""
+    """Shapes of the prepared training cases."""
 
     @property
     def surface_tolerance_mm(self) -> float:
@@ -141,7 +141,7 @@ def propose_spacing(spacings_mm: np.ndarray) -> tuple[tuple[float, float, float]
 
 
 def has_zero_background(found: Survey) -> bool:
-    """Whether all images have been set to exactly 0 outside of the body."""
+    """Return true if all images have been set to exactly 0 outside of the body."""
     return all(case.minimum == 0 and case.zeros >= ZERO_BACKGROUND * case.voxels for case in found.cases)
 
 
@@ -163,7 +163,7 @@ def propose_steps(training_cases: int, study: Study) -> Steps:
 
 
 def padded_cases(shapes: Sequence[Shape], patch_sizes: Sequence[int]) -> Mapping[int, int]:
-    """By patch size, how many volumes are smaller than it along any axis; only sizes that have such."""
+    """Return the number of volumes that are smaller than a patch along any axis, by patch size."""
     counts = {size: sum(min(shape) < size for shape in shapes) for size in patch_sizes}
     return {size: count for size, count in counts.items() if count}
 

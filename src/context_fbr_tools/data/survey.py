@@ -34,7 +34,7 @@ class CaseSurvey:
 
     name: str
     grid: Geometry
-    """Of the whole volume."""
+    """Grid of the whole volume."""
     foreground_voxels: int
     foreground: np.ndarray
     """(n <= SAMPLE,) float32, intensities of foreground voxels."""
@@ -46,7 +46,7 @@ class CaseSurvey:
 
     @property
     def voxels(self) -> int:
-        """Of the whole volume."""
+        """Return the number of voxels of the whole volume."""
         return int(np.prod(self.grid.original_shape, dtype=np.int64))
 
     def box_above(self, intensity: float) -> Box | None:
@@ -65,13 +65,13 @@ class Survey:
     folder: Path
     description: Description
     label_names: Mapping[int, str]
-    """Of dataset.json, background included."""
+    """Label values of dataset.json, background included."""
     foreground: tuple[int, ...]
     """Label values that are segmented, together as one class."""
     cases: tuple[CaseSurvey, ...]
-    """Of imagesTr, in the order of their names."""
+    """Cases of imagesTr, in the order of their names."""
     labelled_test_cases: int
-    """Of imagesTs."""
+    """Number of labelled cases of imagesTs."""
 
     @cached_property
     def spacings_mm(self) -> np.ndarray:

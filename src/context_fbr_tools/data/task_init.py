@@ -74,7 +74,7 @@ class ProposedBlock:
     """The block of a task."""
 
     name: str
-    """Of the task."""
+    """Name of the task."""
     text: str
     """Indented as below `tasks:`."""
     proposal: Proposal
@@ -169,7 +169,7 @@ def _name_and_problems(
         )
     if not folder.is_dir():
         raise UserError(f"{folder}: is no folder; name one that holds {DATASET_JSON}, imagesTr and labelsTr")
-    description, _ = dataset_json.read(folder)  # what is wrong with it is told by verify
+    description, _ = dataset_json.read(folder)  # verify reports what is wrong with it
     problems: list[str] = []
     chosen = name or _name_of(description, folder)
     if not _is_name(chosen):
@@ -191,7 +191,7 @@ def _foreground_problems(foreground: tuple[int, ...] | None, description: Descri
         if value not in allowed
     ]
     twice = sorted({value for value in wanted if wanted.count(value) > 1})
-    return [*problems, *(f"--foreground: {value} stands there more than once" for value in twice)]
+    return [*problems, *(f"--foreground: {value} is there more than once" for value in twice)]
 
 
 def _too_few(folder: Path) -> list[str]:
@@ -217,7 +217,7 @@ def _as_name(text: str) -> str:
 
 
 def _is_name(text: str) -> bool:
-    """Whether it joins a cell's key, and YAML reads it as text: not 123, 1e5, null or true."""
+    """Return true if a name fits into a cell's key, and YAML reads it as text: not 123, 1e5, null or true."""
     return bool(NAME.fullmatch(text)) and isinstance(YAML(typ="safe").load(text), str)
 
 
@@ -246,7 +246,7 @@ def _structure_names(found: Survey) -> dict[str, int]:
 
 
 def _as_written(folder: Path) -> str:
-    """As it was given if it lies in the project, from whose root stages run; else absolute."""
+    """Return the folder as given if it is in the project, from whose root stages run; else absolute."""
     if not folder.is_absolute() and ".." not in folder.parts:
         return folder.as_posix()
     where, root = folder.resolve(), Path.cwd().resolve()

@@ -42,6 +42,7 @@ def _snapshot(snapshot: Snapshot) -> dict[str, str | None]:
 def _configuration(c: Configuration) -> dict[str, Any]:
     return {
         "task": c.task,
+        "structure": c.structure or None,
         "model": c.model,
         "patch_size": c.patch_size,
         "seeds": c.seeds,

@@ -1,4 +1,4 @@
-"""What a change did to each configuration: differences of the scores with their intervals."""
+"""Figure of a comparison: differences of the scores of each configuration with their intervals."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +29,9 @@ SCORES = {"dice": "mean test Dice", "hausdorff": "mean Hausdorff distance (voxel
 def score_differences(configurations: Sequence[Configuration], confidence: float) -> bytes:
     """A row for each configuration, a column for each score; each verdict has its look."""
     labels = [
-        f"{c.task}, {name_of(c.model)}" + (f", patch {c.patch_size}" if c.patch_size is not None else "")
+        f"{c.task}, {name_of(c.model)}"
+        + (f", patch {c.patch_size}" if c.patch_size is not None else "")
+        + (f", {c.structure}" if c.structure else "")
         for c in configurations
     ]
     with drawing():

@@ -1,4 +1,4 @@
-"""What went into the results and differs: parameters, code, data, packages."""
+"""Inputs of the results that differ: parameters, code, data, packages."""
 
 import hashlib
 import re
@@ -87,7 +87,7 @@ def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _shortened(name: str) -> str:
-    """A dotted key; a long one, which would stand before each key below it, ends in a digest instead."""
+    """A dotted key; a long one, repeated before each key below it, ends in a digest instead."""
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[:LONGEST_NAME]}~{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:12]}"

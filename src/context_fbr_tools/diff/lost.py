@@ -8,12 +8,14 @@ import pandas as pd
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS
 from context_fbr.config.cell import AXES, Cell
+from context_fbr.metrics.columns import STRUCTURE
 from context_fbr_tools.diff.results import CASES, CELLS, Results
 from context_fbr_tools.diff.scores import Configuration
 from context_fbr_tools.diff.snapshot import Snapshot
 from context_fbr_tools.study.markdown_text import Line, Name, joined
 
 SHOWN = 10  # names in a line
+_PARTS = ["task", STRUCTURE.name]
 Product = dict[str, list[Any]]
 """Lists of `grid` or of an arm."""
 
@@ -32,7 +34,7 @@ def lost(
         base: the snapshot before.
         head: the snapshot after.
         before: its results.
-        after: likewise.
+        after: the same after the change.
         configurations: that both have.
         products: `grid` and `arms` of the snapshot after; None if its params.yaml has none: then every cell
             counts as in them.
@@ -47,6 +49,7 @@ def lost(
     yield from _cells(before, after, products)
     yield from _networks(before, after)
     yield from _rows(before.scores, after.scores)
+    yield from _structures(before, after)
     for configuration in configurations:
         yield from _undefined(configuration)
     known = set(after.converged)
@@ -56,9 +59,10 @@ def lost(
 
 
 def place(configuration: Configuration) -> Line:
-    """How a line begins that is about a configuration."""
+    """Return the beginning of a line about a configuration."""
     size = "" if configuration.patch_size is None else f", patch {configuration.patch_size}"
-    return Name(configuration.task), ", ", Name(name_of(configuration.model)), size
+    part = (", ", Name(configuration.structure)) if configuration.structure else ()
+    return Name(configuration.task), ", ", Name(name_of(configuration.model)), size, *part
 
 
 def _without(sides: Sequence[Name]) -> Line:
@@ -145,6 +149,15 @@ def _rows(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[Line]:
     for task, model in sorted(baselines[0] - baselines[1]):
         if task in tasks:
             yield Name(task), ", ", Name(name_of(model)), ": the baseline is gone"
+
+
+def _structures(before: Results, after: Results) -> Iterator[Line]:
+    """Structures of a task that were scored, and are no longer."""
+    tasks = set(after.scores["task"])
+    there = set(after.structures[_PARTS].itertuples(index=False, name=None))
+    for task, name in before.structures[_PARTS].drop_duplicates().itertuples(index=False, name=None):
+        if task in tasks and (task, name) not in there:
+            yield Name(task), ", ", Name(name), ": the scores of this structure are gone"
 
 
 def _undefined(c: Configuration) -> Iterator[Line]:

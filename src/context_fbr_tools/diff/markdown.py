@@ -24,15 +24,15 @@ from context_fbr_tools.study.markdown_text import (
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
 FigureAddress = Callable[[str, str], str | None]
-"""Where the figure of a path is to be found, `before` or `after`; None if that side has none."""
+"""Address of a figure by its path and side, `before` or `after`; None if that side has none."""
 
 LONG_LIST = 20
 MOST_LINES = 100
-"""Of a list of sentences or figures; the JSON has all."""
+"""Greatest number of sentences or figures in a list; the JSON has all."""
 MOST_ROWS = 2_000
-"""Of a table or a list of files."""
+"""Greatest number of rows of a table or of files in a list."""
 FEW_FILES = 3
-"""Of a folder and a kind: so many are named."""
+"""Number of files of a folder and a kind up to which each is named."""
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e-?[0-9]+)?|[0-9]+(\.[0-9]+){2}")
 """Versions, too."""
 
@@ -185,7 +185,8 @@ def _results(report: Report) -> Iterator[Row]:
     yield ("task", "network", "patch", *heads)
     for c in report.configurations:
         size = "any" if c.patch_size is None else str(c.patch_size)
-        yield (name(c.task), name(name_of(c.model)), size, *_score(c.dice), *_score(c.hausdorff))
+        task = name(c.task) + (f", {name(c.structure)}" if c.structure else "")
+        yield (task, name(name_of(c.model)), size, *_score(c.dice), *_score(c.hausdorff))
 
 
 def _score(change: ScoreChange) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ from context_fbr.metrics.columns import SCORES
 from context_fbr_tools.diff.results import Results
 
 Names = dict[tuple[str, str], str]
-"""By task and old name, the new name."""
+"""New names by task and old name."""
 
 
 def renames(before: Results, after: Results) -> Names:
@@ -29,14 +29,15 @@ def renames(before: Results, after: Results) -> Names:
 
 def renamed(results: Results, names: Names) -> Results:
     """Return the results with new names."""
-    scores = results.scores.copy()
+    scores, structures = results.scores.copy(), results.structures.copy()
     for (task, old), new in names.items():
-        scores.loc[(scores["task"] == task) & (scores["model"] == old), "model"] = new
+        for rows in (scores, structures):
+            rows.loc[(rows["task"] == task) & (rows["model"] == old), "model"] = new
     converged = {
         replace(cell, model=names.get((cell.task, cell.model), cell.model)): value
         for cell, value in results.converged.items()
     }
-    return replace(results, scores=scores, converged=converged)
+    return replace(results, scores=scores, converged=converged, structures=structures)
 
 
 def _networks(scores: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:

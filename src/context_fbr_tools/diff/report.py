@@ -18,6 +18,7 @@ from context_fbr_tools.diff.scores import (
     Configuration,
     ScoreChange,
     compare_scores,
+    compare_structures,
     excludes_zero,
 )
 from context_fbr_tools.diff.snapshot import Snapshot, changed_files
@@ -37,16 +38,16 @@ class Cells:
     new: tuple[Cell, ...]
     gone: tuple[Cell, ...]
     not_converged: tuple[Cell, ...]
-    """Of those after."""
+    """Cells after the change that have not converged."""
     no_longer_converged: tuple[Cell, ...]
-    """They had, before."""
+    """Cells that had converged before the change."""
     converged_again: tuple[Cell, ...]
-    """They had not, before."""
+    """Cells that had not converged before the change."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What differs."""
+    """Differences of two snapshots."""
 
     base: Snapshot
     head: Snapshot
@@ -59,23 +60,23 @@ class Report:
     """Other files of metrics/ and plots/ that differ."""
     regressions: tuple[Line, ...]
     suspicions: tuple[Line, ...]
-    """What is worse beyond the limits, but may be chance."""
+    """Scores that are worse beyond the limits, but may be so by chance."""
     improvements: tuple[Line, ...]
-    """What is better by more than a limit, and not by chance."""
+    """Scores that are better by more than a limit, and not by chance."""
     verdicts: tuple[Line, ...]
     """Findings whose verdict differs."""
     notes: tuple[Line, ...]
-    """What could not be compared, and why."""
+    """Notes on parts that could not be compared, with the reason."""
 
     @property
     def same(self) -> bool:
-        """Whether nothing differs: every result stands in one of the files."""
+        """Return true if nothing differs: every result is in one of the files."""
         return not (self.inputs or self.figures or self.other_results)
 
     @property
     def networks(self) -> list[Configuration]:
-        """The configurations without the baselines."""
-        return [c for c in self.configurations if c.patch_size is not None]
+        """The configurations without the baselines, of all structures together."""
+        return [c for c in self.configurations if c.patch_size is not None and not c.structure]
 
     def count(self, verdict: str) -> int:
         """Networks' configurations whose Dice has this verdict."""
@@ -91,7 +92,11 @@ def compare(base: Snapshot, head: Snapshot, settings: Analysis, limits: Regressi
     before, after = read_results(base, settings), read_results(head, settings)
     names = renames(before, after)
     before = renamed(before, names)
-    configurations = tuple(compare_scores(before.scores, after.scores, settings.confidence))
+    sides = (before.scores, after.scores), (before.structures, after.structures)
+    configurations = (
+        *compare_scores(*sides[0], settings.confidence),
+        *compare_structures(*sides[1], settings.confidence),
+    )
     cells = _cells(before, after)
     inputs = compare_inputs(base, head)
     results = [path for path in changed_files(base, head) if path.startswith(RESULTS)]
@@ -138,7 +143,7 @@ def _cells(before: Results, after: Results) -> Cells:
 def _beyond(
     configurations: tuple[Configuration, ...], limits: Regression
 ) -> Iterator[tuple[Line, int, bool]]:
-    """What differs by more than a limit; 1 if it is better, -1 if worse; and whether this is certain.
+    """Yield what differs by more than a limit; 1 if it is better, -1 if worse; and true if this is certain.
 
     It is if the interval excludes no change: that over seeds and cases or, where a side has a single seed,
     that over the cases. Without either, the limit alone decides.

@@ -1,6 +1,6 @@
 """The results that git keeps of a snapshot: scores, which cells have converged, figures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -10,11 +10,12 @@ from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr.analysis.summary import has_converged
 from context_fbr.config.analysis import Analysis
 from context_fbr.config.cell import Cell
+from context_fbr.config.prepare.preprocessing import WHOLE
 from context_fbr.core.errors import UserError
-from context_fbr.metrics.columns import DESIGN, SCORES
+from context_fbr.metrics.columns import DESIGN, SCORES, STRUCTURE
 from context_fbr_tools.diff.snapshot import Snapshot
 
-CASES, CELLS = "cases.csv", "cells.csv"
+CASES, CELLS, STRUCTURES = "cases.csv", "cells.csv", "structure_cases.csv"
 """Tables of each task, see `Snapshot.tables`."""
 COLUMNS = [*CELL_COLUMNS, *SCORES]
 VALIDATION = ["best_validation_dice", "last_validation_change"]
@@ -25,11 +26,13 @@ class Results:
     """Results of a snapshot."""
 
     scores: pd.DataFrame
-    """As metrics/TASK/cases.csv, of all tasks; without rows if there is none."""
+    """Rows of metrics/TASK/cases.csv, of all tasks; none if there is no such table."""
     converged: dict[Cell, bool]
     """Cells of which it is known."""
     missing: tuple[str, ...]
     """Tables that this snapshot has of no task."""
+    structures: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Scores of single structures, with a column `structure`; without rows if no task has several."""
 
     @property
     def cells(self) -> list[Cell]:
@@ -49,12 +52,16 @@ def read_results(snapshot: Snapshot, settings: Analysis) -> Results:
     """
     cases, cells = _table(snapshot, CASES, COLUMNS), _table(snapshot, CELLS, [*CELL_COLUMNS, *VALIDATION])
     missing = tuple(name for name, frame in ((CASES, cases), (CELLS, cells)) if frame is None)
+    structures = _table(snapshot, STRUCTURES, [*COLUMNS, STRUCTURE.name])
+    if structures is None:
+        structures, _ = parse_table("", [*COLUMNS, STRUCTURE.name])
     if cases is None:
         cases, _ = parse_table("", COLUMNS)
     converged = {}
     if cells is not None:
         converged = dict(zip(_cells(cells), has_converged(cells, settings).map(bool), strict=True))
-    return Results(cases, converged, missing)
+    parts = structures[structures[STRUCTURE.name] != WHOLE].reset_index(drop=True)
+    return Results(cases, converged, missing, parts)
 
 
 def _table(snapshot: Snapshot, name: str, columns: list[str]) -> pd.DataFrame | None:

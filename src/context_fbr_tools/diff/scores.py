@@ -1,6 +1,6 @@
-"""How scores of the same configuration differ between two commits, with intervals."""
+"""Differences of scores of the same configuration between two commits, with intervals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -9,14 +9,15 @@ from context_fbr.analysis.confidence_intervals import Interval, Term, defined_pa
 from context_fbr.analysis.foreground_ranges import BOUNDS, SCORES
 from context_fbr.analysis.observations import is_baseline
 from context_fbr.analysis.results import CONFIG_COLUMNS
+from context_fbr.metrics.columns import STRUCTURE
 
 UNCHANGED, BETTER, WORSE, UNDECIDED = "unchanged", "better", "worse", "not decided"
 COMMON_UNCHANGED = "unchanged in the seeds of both"
 SIGNS = {"dice": 1, "hausdorff": -1}
-"""Whether more is better."""
+"""1 if more is better, -1 if less is."""
 ORDER = ["seed", "filename"]
 SAVED = ["dsc", "hausdorff", "fg_ratio"]
-"""What is the same on both sides if a training is."""
+"""Columns that are equal on both sides if a training is the same."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,19 @@ class Configuration:
     patch_size: int | None
     """None for a baseline."""
     seeds: int
-    """That both have by number; 0 for a baseline."""
+    """Number of seeds that both have; 0 for a baseline."""
     cases: int
     """Test cases after the change."""
     paired_cases: int
     """Test cases that both have: of the same name and foreground ratio."""
     dice: ScoreChange
     hausdorff: ScoreChange
+    structure: str = ""
+    """Empty: of all structures together."""
 
 
 def compare_scores(before: pd.DataFrame, after: pd.DataFrame, confidence: float) -> list[Configuration]:
-    """Compare each configuration that stands in both, in the order of `after`.
+    """Compare each configuration that both have, in the order of `after`.
 
     Differences are paired by test case. Seeds are not paired: a change may alter what a seed draws. If both
     sides hold the very same training, the seeds that both have are compared and no other, for a training
@@ -69,7 +72,7 @@ def compare_scores(before: pd.DataFrame, after: pd.DataFrame, confidence: float)
 
     Args:
         before: columns task, model, patch_size, seed, filename, dsc, hausdorff, fg_ratio.
-        after: likewise.
+        after: the same columns.
         confidence: of the intervals, for example 0.95.
     """
     old = dict(iter(before.groupby(CONFIG_COLUMNS, sort=False, dropna=False)))
@@ -78,6 +81,17 @@ def compare_scores(before: pd.DataFrame, after: pd.DataFrame, confidence: float)
         if key in old:
             found.append(_configuration(key, old[key], new, confidence))
     return found
+
+
+def compare_structures(before: pd.DataFrame, after: pd.DataFrame, confidence: float) -> list[Configuration]:
+    """Compare each structure that both have, as `compare_scores`; the tables have a column `structure`."""
+    old = dict(iter(before.groupby(STRUCTURE.name, sort=False)))
+    return [
+        replace(configuration, structure=str(name))
+        for name, new in after.groupby(STRUCTURE.name, sort=False)
+        if name in old
+        for configuration in compare_scores(old[name], new, confidence)
+    ]
 
 
 def _configuration(
@@ -103,7 +117,8 @@ def _configuration(
         len(seeds),
         after["filename"].nunique(),
         after.loc[same, "filename"].nunique(),
-        **changes,
+        changes["dice"],
+        changes["hausdorff"],
     )
 
 
@@ -155,14 +170,14 @@ def _lost(before: pd.DataFrame, after: pd.DataFrame, score: str) -> int:
 
 
 def _equal(a: pd.DataFrame, b: pd.DataFrame, scores: list[str]) -> bool:
-    """Whether two sides have the same rows, in whatever order."""
+    """Return true if two sides have the same rows, in any order."""
     columns = [*ORDER, *scores]
     first, second = (rows[columns].sort_values(ORDER, ignore_index=True) for rows in (a, b))
     return first.equals(second)
 
 
 def excludes_zero(interval: Interval) -> bool:
-    """Whether an interval has limits, and no change is not between them."""
+    """Return true if an interval has limits and excludes 0."""
     low, high = interval.low, interval.high
     return low is not None and high is not None and not low <= 0 <= high
 

@@ -12,7 +12,7 @@ from context_fbr.runtime import git
 WORKSPACE = "workspace"
 METRICS = "metrics"
 MOST_BYTES = 32 * 2**20
-"""Of a file that is compared."""
+"""Greatest size of a file that is compared."""
 _HASH = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
@@ -22,7 +22,7 @@ class Snapshot:
     """The project at a commit, or the folder with its uncommitted changes."""
 
     name: str
-    """As the user called it."""
+    """Name that the user gave."""
     commit: str | None
     """The full hash; None is the folder as it is now."""
 
@@ -65,7 +65,7 @@ class Snapshot:
         return sorted(of_tasks) or [f"{METRICS}/{name}"]
 
     def text(self, path: str) -> str | None:
-        """As `read`, decoded."""
+        """Return the text of a file; see `read`."""
         content = self.read(path)
         try:
             return None if content is None else content.decode()
@@ -73,7 +73,7 @@ class Snapshot:
             raise UserError(f"{self.place(path)}: is no text: {error}") from error
 
     def place(self, path: str) -> str:
-        """How an error names a file of this snapshot."""
+        """Return the name of a file of this snapshot in an error."""
         return path if self.commit is None else f"{self.commit[:7]}:{path}"
 
 
@@ -100,7 +100,7 @@ def snapshot(name: str | None) -> Snapshot:
 
 
 def _less_than_all(name: str) -> str:
-    """How to fetch a commit that a shallow clone lacks, without all of its history."""
+    """Return how to fetch a commit that a shallow clone lacks, without all of its history."""
     if _HASH.fullmatch(name):
         return f"that commit alone with `git fetch --depth 1 origin {name}`"
     if _NAME.fullmatch(name) and not name.startswith("HEAD"):

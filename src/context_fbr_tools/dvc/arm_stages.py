@@ -25,7 +25,7 @@ class ArmProblem:
     """A stage that is missing, wrong, or of no arm."""
 
     arm: str | None
-    """Whose lines in dvc.yaml are to be added or corrected, see `lines`; None if a stage is to be removed."""
+    """Arm whose lines in dvc.yaml are to be added or corrected; None if a stage is to be removed."""
     text: str
 
 

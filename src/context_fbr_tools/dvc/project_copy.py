@@ -10,7 +10,7 @@ from context_fbr.core.errors import UserError
 from context_fbr.runtime import git
 
 SETTINGS = ("user.name=context-fbr", "user.email=context-fbr@localhost", "commit.gpgsign=false")
-"""Not the user's commit: neither their name, signature nor hooks."""
+"""Options that keep the user's name, signature and hooks out of a commit."""
 
 
 def copy_project(target: Path, source: Path | None = None) -> None:

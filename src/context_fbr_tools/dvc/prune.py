@@ -78,7 +78,7 @@ def written_by(stage: str) -> tuple[Path, ...]:
 def stale_paths(study: StudyCells) -> list[Path]:
     """Return results on disk that have the key of a cell and are of no cell of the study, in dvc.lock or not.
 
-    Also those of the study's cells beside the folder of their task, where earlier versions wrote them.
+    Also those of the study's cells outside of the folder of their task, where earlier versions wrote them.
     """
     written = {path for cell in study.cells for kind in CELL_STAGES for path in written_by(cell.stage(kind))}
     written |= {cell.provenance(kind) for cell in study.cells for kind in CELL_STAGES}

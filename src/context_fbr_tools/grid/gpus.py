@@ -73,7 +73,9 @@ def _indices(text: str) -> list[int]:
     indices = [int(name) for name in names]
     twice = [index for index, times in Counter(indices).items() if times > 1]
     if twice:
-        raise UserError(f"--gpus {text}: {twice[0]} stands more than once; for more cells on each: --per-gpu")
+        raise UserError(
+            f"--gpus {text}: {twice[0]} is given more than once; for more cells on each: --per-gpu"
+        )
     there = torch.cuda.device_count()
     missing = [index for index in indices if index >= there]
     if missing:

@@ -147,6 +147,6 @@ def summary(rows: Sequence[Row], seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """For example 0:01:05, and 30:00:00 for more than a day."""
+    """Format seconds, for example as 0:01:05, or 30:00:00 for more than a day."""
     minutes, second = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{second:02}"

@@ -11,10 +11,12 @@ from context_fbr.analysis.findings.magnitudes import magnitudes
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.config.analysis import Analysis
+from context_fbr.figures.dice_by_patch_size import BATCH, INSTANCE
 from context_fbr_tools.published import tables
 
 PAIRS = (("unet", "attention_unet"), ("unet", "unetr"))
 """UNet has batch norm, the others instance norm before their output; nothing was exchanged."""
+NORMS = {"unet": BATCH, "attention_unet": INSTANCE, "unetr": INSTANCE}
 CONFOUNDED = " (published networks: norm and architecture differ together)"
 OTHERS = "Attention-UNet and UNETR"
 STATEMENTS = {
@@ -22,7 +24,7 @@ STATEMENTS = {
     "loss_outside_by_norm": f"Outside of the training range Dice of {OTHERS} falls further than that of UNet",
     "slope_by_norm": f"Larger patches raise Dice of {OTHERS} more than that of UNet",
 }
-"""Of findings that this study asks of exchanged norms."""
+"""Ids of findings that this study asks of exchanged norms."""
 
 
 def published_findings(evidence: Evidence, settings: Analysis) -> Findings:
@@ -51,4 +53,4 @@ def write(evidence: Evidence, settings: Analysis, folder: Path, *, figures: bool
         return
     write_csv(folder / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
     for task in evidence.scores["task"].unique():
-        analyze.draw(evidence.of_task(task), means[means["task"] == task], folder / task)
+        analyze.draw(evidence.of_task(task), means[means["task"] == task], folder / task, NORMS)

@@ -21,7 +21,7 @@ from context_fbr_tools.published.files import read_ratios, read_scores
 TASKS = {"synthetic": "spheres", "spleen": "spleen"}
 MODELS = {"unet": "unet", "atunet": "attention_unet", "unetr": "unetr"}
 OWN_TEST_SETS = frozenset({"spheres"})
-"""The spheres were generated anew for every run: `img12` of two runs is not the same case."""
+"""The spheres were generated again for every run: `img12` of two runs is not the same case."""
 TABLE = re.compile(r"(?P<patch>\d+)-(?P<run>\d+)\.csv")
 RATIOS = re.compile(r"foreground_ratios-(?P<patch>\d+)\.csv")
 RUNS = (1, 2, 3)
@@ -30,7 +30,7 @@ RUNS = (1, 2, 3)
 
 @dataclass(frozen=True)
 class Published:
-    """What could be read, and what is wrong with the rest."""
+    """Results that could be read, and problems of the rest."""
 
     evidence: Evidence
     problems: tuple[str, ...]
@@ -87,7 +87,7 @@ def read_published(folder: Path) -> Published:
 
 
 def _is_by_product(folder: Path) -> bool:
-    """Whether an editor or a system made a folder beside the results: .ipynb_checkpoints, __MACOSX."""
+    """Return true if an editor or a system made a folder in the results: .ipynb_checkpoints, __MACOSX."""
     return folder.name.startswith(".") or folder.name in ("__MACOSX", "__pycache__")
 
 

@@ -17,7 +17,7 @@ SPHERES = "spheres"
 EDGE = 96
 """Voxels: of the published volumes with a sphere."""
 RADII = (5, 10, 15, 20, 25, 30, 35, 40, 45)
-"""Where bands of radii begin; the published radii are 5 to 47 voxels."""
+"""Lowest radii of the bands; the published radii are 5 to 47 voxels."""
 
 
 def networks(evidence: Evidence, settings: Analysis) -> pd.DataFrame:

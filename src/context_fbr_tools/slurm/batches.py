@@ -1,4 +1,4 @@
-"""What is known of submitted cells, in .dvc/tmp/grid: a folder a batch, which its jobs see, too.
+"""Records of submitted cells, in .dvc/tmp/grid: a folder a batch, which its jobs see, too.
 
     BATCH/batch.json        what was submitted; written before Slurm hears of it
           code/             a clone of the commit, of which each job makes its own
@@ -40,9 +40,9 @@ class Batch:
     submitted: str
     """Date and time, UTC."""
     keys: tuple[str, ...]
-    """Of the cells, in the order of the array."""
+    """Keys of the cells, in the order of the array."""
     digests: tuple[str, ...]
-    """Of their work, see `done.Work`."""
+    """Digests of their work, see `done.Work`."""
     remote: str | None
     """DVC's, through which data travel; None: the cache is shared."""
     scratch: str | None
@@ -50,9 +50,9 @@ class Batch:
     resume: str
     """Folder of unfinished work."""
     save_seconds: int
-    """That a job has, from the warning to the end of its time."""
+    """Seconds that a job has, from the warning to the end of its time."""
     time_minutes: int
-    """Of a job."""
+    """Time limit of a job."""
 
     @property
     def name(self) -> str:
@@ -60,11 +60,11 @@ class Batch:
         return self.folder.name
 
     def log(self, cell: Cell) -> Path:
-        """What DVC and the training of a cell said."""
+        """Return the path of the output of DVC and of the training of a cell."""
         return self.folder / "logs" / f"{cell.key}.log"
 
     def end(self, cell: Cell) -> "End | None":
-        """How a cell ended; None if it has not, or did without a word."""
+        """Read the end of a cell's job; None if it has not ended, or was killed."""
         try:
             return End(**json.loads(self._end(cell).read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -81,7 +81,7 @@ class Batch:
         atomic.write_text(self._end(cell), json.dumps(asdict(End(outcome, problem))) + "\n")
 
     def provenance(self, cell: Cell, stage: str) -> Path:
-        """What made the results of a stage, until `grid collect` brings it to its place."""
+        """Return the path of the provenance of a stage, until `grid collect` moves it to its place."""
         return self.folder / "provenance" / stage / f"{cell.key}.json"
 
     def _end(self, cell: Cell) -> Path:
@@ -90,14 +90,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class End:
-    """How a cell ended."""
+    """End of a cell's job."""
 
     outcome: Outcome
     problem: str
 
 
 def new_folder() -> Path:
-    """Where the next batch shall lie; its name sorts by time and is no other's."""
+    """Return the path of the next batch; its name sorts by time and is unique."""
     return ROOT.absolute() / f"fbr-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 

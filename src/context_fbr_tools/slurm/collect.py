@@ -1,4 +1,4 @@
-"""What the cluster computed, brought into this checkout: `dvc repro`, which finds every cell done."""
+"""Collection of the cluster's results into this checkout: `dvc repro`, which finds every cell done."""
 
 import shutil
 from collections.abc import Sequence
@@ -62,9 +62,9 @@ def fetch_run_cache(remote: str) -> None:
 
 
 def _bring_provenance(works: Sequence[CellStatus], known: Sequence[Batch]) -> None:
-    """What made the cells' results, of each stage by the newest job that computed it for this work.
+    """Return the provenance of each stage of the cells, by the newest job that computed it for this work.
 
-    Nothing is there if it was not the cluster: then it lies here already.
+    Nothing is there if it was not the cluster: then it is here already.
     """
     digests = {work.cell.key: work.digest for work in works}
     for batch in reversed(known):  # the newest last, over the others

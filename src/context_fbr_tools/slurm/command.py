@@ -23,7 +23,7 @@ from context_fbr_tools.slurm.states import CellState
 LOCK = batches.ROOT / "submit.lock"
 LOG_COLUMNS = 200  # where there is no terminal, whose width counts otherwise
 LATE_FILES_S = 60.0
-"""In which a network file system may not show yet what a node has written."""
+"""Seconds in which a network file system may not show yet what a node has written."""
 
 
 def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool) -> int:
@@ -69,13 +69,13 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool)
 
 
 class _Lost:
-    """Which cells are to be submitted again, and since when."""
+    """Cells that are to be submitted again, and since when."""
 
     def __init__(self) -> None:
         self.since: dict[Cell, float] = {}
 
     def ripe(self, standings: Sequence[CellState], now: float) -> list[Cell]:
-        """Those that were lost at every look, so long that no file can be late any more; `now` in seconds."""
+        """Return the cells that were lost in every poll for LATE_FILES_S; `now` in seconds."""
         cells = [s.work.cell for s in standings if s.state is State.LOST and s.to_submit]
         self.since = {cell: self.since.get(cell, now) for cell in cells}
         return [cell for cell, begun in self.since.items() if now - begun >= LATE_FILES_S]
@@ -121,7 +121,7 @@ def _submit_missing(
 
 
 def status(cells: Sequence[Cell], watched: bool) -> int:
-    """Print how cells stand, once or until they have ended; exit status and errors as in `submit_cells`."""
+    """Print the state of cells, once or until they end; exit status and errors as in `submit_cells`."""
     if watched:
         squeue.check()  # else it would wait for an answer for ever
     console = Console(width=None if sys.stdout.isatty() else LOG_COLUMNS)
@@ -146,7 +146,7 @@ def _report(standings: Sequence[CellState]) -> int:
 
 
 def logs(cell: Cell, follow: bool) -> None:
-    """Print what the last job of a cell said, and go on while it runs.
+    """Print the output of the last job of a cell, and continue while it runs.
 
     Raises:
         UserError: if it was never submitted, or its job has not begun.
@@ -172,7 +172,7 @@ def logs(cell: Cell, follow: bool) -> None:
 
 
 def _may_go_on(batch: Batch, cell: Cell) -> bool:
-    """Whether a cell's job may write more: it is alive, or Slurm does not answer."""
+    """Return true if a cell's job may write more: it is alive, or Slurm does not answer."""
     if batch.end(cell) is not None:
         return False
     jobs = states.ask_slurm([batch])

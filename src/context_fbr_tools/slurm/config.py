@@ -32,7 +32,7 @@ class Site(Section):
     gpus: int = Field(ge=0, le=1)
     """A cell uses one at most."""
     cpus: int | None = Field(default=None, ge=1)
-    """Of a cell; None: as many as `train.threads`."""
+    """Number of cores of a cell; None: as many as `train.threads`."""
     partition: str | None = None
     account: str | None = None
     max_parallel: int = Field(default=64, ge=1)

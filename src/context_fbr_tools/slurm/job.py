@@ -1,4 +1,4 @@
-"""What submitit runs as a job: a cell, and what to do when the job's time is over."""
+"""Job that submitit runs: a cell, and what to do when the job's time is over."""
 
 import re
 import time
@@ -13,9 +13,9 @@ from context_fbr_tools.slurm import batches, worker
 from context_fbr_tools.slurm.batches import Batch
 
 SAVED = re.compile(r"saved in epoch \d+ after step \d+|\d+ of \d+ cases are evaluated and kept")
-"""What a training or an evaluation says when it was told to stop."""
+"""Texts that a training or an evaluation prints when it was asked to stop."""
 _RUNNING = Running()
-"""Of this process: a signal's handler knows no more than that."""
+"""State of this process: a signal's handler has no other arguments."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class CellTask:
     """Called with a cell's key, and checkpointed on the warning before the end of the job's time."""
 
     folder: Path
-    """Of the batch."""
+    """Folder of the batch."""
 
     def __call__(self, key: str) -> str:
-        """Compute the cell; how it ended stands in its batch."""
+        """Compute the cell; its end is recorded in its batch."""
         batch, cell = batches.read(self.folder), Cell.from_key(key)
         if batch.end(cell) is None:  # else Slurm queued again what had come to its end
             worker.work(batch, cell, _RUNNING)
@@ -51,7 +51,7 @@ class CellTask:
 
 
 def is_stuck(said: str, batch: Batch, now: float) -> bool:
-    """Whether this job and the one before had most of their time, and this one saved nothing new.
+    """Return true if this job and the one before had most of their time, and this one saved nothing new.
 
     Args:
         said: what all jobs of the cell said.

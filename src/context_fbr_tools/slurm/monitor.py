@@ -24,7 +24,7 @@ TAIL_BYTES = 1_000_000
 
 
 def look(cells: Sequence[Cell], fetched_from: str | None = None) -> list[CellState]:
-    """How cells stand now; errors as in `done.look`.
+    """Return the state of each cell now; errors as in `done.look`.
 
     Args:
         cells: of the grid.
@@ -72,7 +72,7 @@ def watch(
 
 
 def _look_again(before: Sequence[CellState]) -> list[CellState]:
-    """How cells stand now; only those are looked for in the cache whose jobs have ended since."""
+    """Return the state of each cell now; the cache is searched only for those whose jobs have ended since."""
     known = batches.every()
     jobs = states.ask_slurm(known)
     works = [standing.work for standing in before]
@@ -85,7 +85,7 @@ def _lost_in_earnest(
     jobs: Sequence[Job] | SlurmUnavailableError,
     fetched_from: str | None,
 ) -> list[CellState]:
-    """Look for the results of lost cells once more: a job may have ended well since the cache was looked at.
+    """Look for the results of lost cells again: a job may have ended well since the cache was looked at.
 
     The others stay as they are. Were they asked again, one that ended in this moment would seem to be lost.
     """

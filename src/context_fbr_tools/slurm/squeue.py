@@ -1,7 +1,7 @@
 """Slurm's own programs, asked with a time-out: while the controller is away some of them wait for ever.
 
 Accounting (sacct) is not needed: many small clusters have none. What the controller has forgotten (after
-MinJobAge, five minutes) is told by what the cells wrote themselves.
+MinJobAge, five minutes) is known from the files that the cells wrote.
 """
 
 import os
@@ -23,7 +23,7 @@ ENDED = frozenset(
     }
 )  # fmt: skip
 """States of jobs that will not run again by themselves. Whatever else there is, or comes, is alive: Slurm
-queues a job of a lost node, or a pre-empted one, again by itself; a second one beside it would be wrong."""
+queues a job of a lost node, or a pre-empted one, again by itself; a second one would be wrong."""
 WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
 
 
@@ -36,24 +36,24 @@ class Job:
     """One cell's job as squeue tells it."""
 
     name: str
-    """Of the batch."""
+    """Number of the batch's job."""
     index: int
-    """In the batch's array."""
+    """Index in the batch's array."""
     identity: str
-    """For scancel and scontrol: `17_3`, or `17` if it was submitted alone."""
+    """Name for scancel and scontrol: `17_3`, or `17` if it was submitted alone."""
     state: str
     reason: str
-    """Why it waits, or ended."""
+    """Reason for which it waits, or ended."""
     node: str
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, or will."""
+        """Return true if it runs, or will run."""
         return self.state not in ENDED
 
     @property
     def waits(self) -> bool:
-        """Whether it has not begun, or shall begin again."""
+        """Return true if it has not begun, or will begin again."""
         return self.state in WAITING
 
 
@@ -102,7 +102,7 @@ def cancel(identities: Sequence[str]) -> None:
 
 
 def largest_array() -> int:
-    """How many cells one array may hold.
+    """Return the number of cells that one array may hold.
 
     Raises:
         SilentError: if the controller does not answer.
@@ -112,7 +112,7 @@ def largest_array() -> int:
 
 
 def ask(*command: str) -> str:
-    """What a program of Slurm's prints.
+    """Return the output of one of Slurm's programs.
 
     Raises:
         SilentError: if it fails, or does not answer in time; with its words.

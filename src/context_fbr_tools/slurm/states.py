@@ -1,4 +1,4 @@
-"""How each cell stands on the cluster, from what the cache holds, what jobs wrote, and what Slurm says.
+"""State of each cell on the cluster, from the cache, the files of jobs, and Slurm.
 
 In this order: results that are there make a cell done, whatever became of its job; a job's own word is final;
 Slurm is asked for the rest, and a cell of which it knows nothing any more is lost.
@@ -14,7 +14,7 @@ from context_fbr_tools.slurm.batches import Batch
 from context_fbr_tools.slurm.squeue import Job, SlurmUnavailableError
 
 MOST_SUBMISSIONS = 3
-"""Of a cell whose jobs are lost; then somebody has to look."""
+"""Number of lost jobs of a cell in a row after which the user has to look at it."""
 
 
 OPEN = (State.WAITING, State.RUNNING, State.UNKNOWN)
@@ -31,11 +31,11 @@ class CellState:
     """The last one that had this work; None if there is none."""
     note: str
     lost: int
-    """How many of its last jobs were lost in a row."""
+    """Number of its last jobs that were lost in a row."""
 
     @property
     def to_submit(self) -> bool:
-        """Whether to submit it without being told to."""
+        """Return true if it is submitted again without a request."""
         again = self.state is State.LOST and self.lost < MOST_SUBMISSIONS
         return again or self.state in (State.NOT_SUBMITTED, State.CANCELLED)
 
@@ -58,7 +58,7 @@ def standings(
     jobs: Sequence[Job] | SlurmUnavailableError,
     trusted: bool,
 ) -> list[CellState]:
-    """How cells stand.
+    """Return the state of each cell.
 
     Args:
         works: of the cells.
@@ -93,7 +93,7 @@ def _standing(
     if work.done:
         state, note = State.DONE, ""
     elif state is State.LOST and lost >= MOST_SUBMISSIONS:
-        note = f"{lost} times: {note}; `grid submit {work.cell.key}` tries again all the same"
+        note = f"{lost} times: {note}; `grid submit {work.cell.key}` tries again nevertheless"
     return CellState(work, state, submissions[last][0], note, lost)
 
 
@@ -134,7 +134,7 @@ def _tell(
 def elsewhere(
     works: Sequence[CellStatus], known: Sequence[Batch], jobs: Sequence[Job] | SlurmUnavailableError
 ) -> list[tuple[Job, str]]:
-    """Jobs that are alive for work that nobody asks for any more, with their cells' keys."""
+    """Jobs that are alive for work that is no longer requested, with their cells' keys."""
     asked = {(work.cell.key, work.digest) for work in works}
     by_name = {batch.name: batch for batch in known}
     found = []

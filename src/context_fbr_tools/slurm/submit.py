@@ -66,7 +66,7 @@ def bring_data(study: Study, site: Site) -> tuple[str, ...]:
 
 
 def submit(study: Study, site: Site, works: Sequence[run_cache.CellStatus], revision: str) -> Batch:
-    """Submit cells of a commit, in the order in which they shall start, while nobody else does.
+    """Submit cells of a commit, in the order in which they start, while no other process does.
 
     Raises:
         UserError: if Slurm refuses, or does not answer. In the second case its jobs, if there are any, are
@@ -96,7 +96,7 @@ def submit(study: Study, site: Site, works: Sequence[run_cache.CellStatus], revi
 
 
 def _snapshot(batch: Batch) -> None:
-    """What jobs need of this checkout, which goes on changing: code, dvc.lock, and where DVC finds things."""
+    """Copy what jobs need of this checkout, which may change: code, dvc.lock, and where DVC finds things."""
     code = batch.folder / "code"
     code.parent.mkdir(parents=True)
     for command in (
@@ -168,14 +168,14 @@ def _executor(study: Study, site: Site, batch: Batch) -> Any:
 
 
 def _device(site: Site) -> list[str]:
-    """That a cell runs on what was asked for or fails: a lost GPU is no reason to take the CPU."""
+    """Pin the requested device, so that a missing GPU fails instead of falling back to the CPU."""
     if site.gpus:
         return ["export CONTEXT_FBR_DEVICE=cuda"]
     return [] if {"gres", "gpus", "gpus-per-task"} & set(site.sbatch) else ["export CONTEXT_FBR_DEVICE=cpu"]
 
 
 def _command(_: Any, script: Path) -> list[str]:
-    """In the stead of submitit's own, which waits for ever for a controller that is away."""
+    """Return a submission with a time limit: submitit's own waits for ever for a controller that is away."""
     return ["timeout", str(SUBMISSION_S), "sbatch", str(script)]
 
 

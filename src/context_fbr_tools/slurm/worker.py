@@ -31,7 +31,7 @@ STOPPED = {
 KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
 MOST_KILLS = 2
 WAIT_FOR_REQUEUE_S = 600.0
-"""Slurm warns, then ends a job and queues it again. If it does not, the warning was somebody's mistake."""
+"""Slurm warns, then ends a job and queues it again. If it does not, the warning was a mistake."""
 PUSHES = 5
 TIME = "%Y-%m-%d %H:%M:%S %z"
 BEGUN = re.compile(r"^\S+: job \S+ on \S+, (\S+ \S+ \S+)$", re.MULTILINE)
@@ -48,7 +48,7 @@ class _Job:
     batch: Batch
     cell: Cell
     place: Path
-    """Of its own each time the job is begun: on a node that Slurm has lost the last one may still run."""
+    """Folder of this start of the job: on a node that Slurm has lost, the last one may still run."""
     running: Running
 
     @property
@@ -193,14 +193,14 @@ def _compute(job: _Job, stage: str) -> str | None:
             lines = [line for line in said.splitlines() if line.startswith("ERROR: ")]
             raise LostError(lines[-1] if lines else f"dvc repro ended with {status}")
         if of_stage in STOPPED:
-            job.say(f"{key}: was told to stop; Slurm will queue it again")
+            job.say(f"{key}: was asked to stop; Slurm will queue it again")
             time.sleep(WAIT_FOR_REQUEUE_S)
-            job.say(f"{key}: Slurm did not; goes on here")
+            job.say(f"{key}: Slurm did not; continues here")
         elif of_stage in KILLED and kills < MOST_KILLS:
             kills += 1
-            job.say(f"{key}: was killed; goes on")
+            job.say(f"{key}: was killed; continues")
         elif of_stage in KILLED:
-            return f"was killed {kills + 1} times, perhaps for want of memory (memory_gb in slurm.yaml)"
+            return f"was killed {kills + 1} times, perhaps because memory ran out (memory_gb in slurm.yaml)"
         else:
             errors = [line for line in said.splitlines() if line.startswith("error: ")]
             return errors[0].removeprefix("error: ") if errors else f"exit status {of_stage}"

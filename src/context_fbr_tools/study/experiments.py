@@ -20,7 +20,7 @@ class Column:
 
     name: str
     metrics: Mapping[str, Any]
-    """By dotted name."""
+    """Values by dotted name."""
     parameters: Mapping[str, Any]
     state: str
     """Empty if it is finished."""

@@ -86,7 +86,7 @@ def predict(
             groups = recipe.preparation.groups
             prediction = _on_the_image(mask.cpu().numpy(), where, groups)
             atomic.write_bytes(target, nifti.encode_mask(prediction, volume.header))
-        except UserError as error:  # go on: several bad files are reported together
+        except UserError as error:  # continue: several bad files are reported together
             problems += error.problems
         else:
             yield visible(f"{target}: {_said_of(prediction, where, shape)}")
@@ -131,7 +131,7 @@ def _segment(
     core: int | None,
     source: Path,
 ) -> torch.Tensor:
-    """As `inference.segment`; errors name the file."""
+    """Segment an image, see `inference.segment`; errors name the file."""
     try:
         return segment(network, voxels, window, settings, background, core)
     except UserError as error:
@@ -199,7 +199,7 @@ def _mm(edges: np.ndarray) -> str:
 
 
 def _jobs(images: Sequence[Path], out: Path, overwrite: bool) -> dict[Path, Path]:
-    """Image and mask of each job; folders stand for the NIfTI files in them."""
+    """Image and mask of each job; a folder means the NIfTI files in it."""
     problems: list[str] = []
     sources: list[Path] = []
     if out.exists() and not out.is_dir():
@@ -224,7 +224,7 @@ def _jobs(images: Sequence[Path], out: Path, overwrite: bool) -> dict[Path, Path
             problems.append(f"{target}: is an image itself; name another folder with --out")
         elif (unpacked := target.with_suffix("")).exists():
             problems.append(
-                f"{target}: would be beside {unpacked.name}, which ITK reads in place of it; name another "
+                f"{target}: would be next to {unpacked.name}, which ITK reads in place of it; name another "
                 "folder with --out"
             )
         elif target.exists() and not overwrite:

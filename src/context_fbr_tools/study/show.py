@@ -21,7 +21,7 @@ PUBLISHED = "published"
 def render(folder: Path, markdown: bool, width: int | None = None) -> str:
     """Return mean Dice by network and patch size with intervals, and the findings, of the tables in `folder`.
 
-    On a terminal the best patch size of each network comes first, and other scores stand beside Dice.
+    On a terminal the best patch size of each network comes first, and other scores are next to Dice.
 
     Args:
         folder: see `task_folders`; paper_means.csv may be in it.
@@ -39,10 +39,10 @@ def render(folder: Path, markdown: bool, width: int | None = None) -> str:
     with of_this_version(folder):
         paper = folder / "paper_means.csv"
         head, *known_cells = _paper(paper) if paper.is_file() else [()]
-        cells = [row for row in known_cells if row[0] in shown]  # not beside another study
+        cells = [row for row in known_cells if row[0] in shown]  # not with another study
         if cells:
             if not markdown:
-                blocks.append("cells of the paper profile beside the published runs: mean test Dice")
+                blocks.append("cells of the paper profile and the published runs: mean test Dice")
             blocks.append(table([head, *cells], markdown, width))
         return "\n\n".join(blocks)
 
@@ -106,7 +106,7 @@ SCORES = {
 
 
 def scores_table(folder: Path, markdown: bool) -> str:
-    """Return the table of mean scores of all tasks, beside Dice; errors as in `render`."""
+    """Return the table of mean scores of all tasks, next to Dice; errors as in `render`."""
     rows: list[Row] = [("task", *_scores({})[0])]
     for of_task in task_folders(folder):
         for task, models in read_json(of_task / "summary.json").items():

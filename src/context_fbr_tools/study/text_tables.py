@@ -13,7 +13,7 @@ Row = Sequence[str]
 
 
 LEAST_WIDTH = 12
-"""Of a column whose cells are wrapped."""
+"""Least width of a column whose cells are wrapped."""
 
 
 def terminal_width() -> int | None:

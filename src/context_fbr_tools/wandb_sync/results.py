@@ -17,7 +17,7 @@ from context_fbr.preprocessing.transforms import class_map
 from context_fbr_tools.wandb_sync import media
 from context_fbr_tools.wandb_sync.run_identity import Identity, md5_of
 
-WORST = 4  # test cases beside the table, those of the lowest Dice
+WORST = 4  # test cases next to the table, those of the lowest Dice
 
 
 def of_training(cell: Cell, identity: Identity) -> dict[str, Any]:

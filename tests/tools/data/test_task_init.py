@@ -412,7 +412,7 @@ def test_what_can_be_seen_before_reading_every_file_is_refused_together(
         f"params.yaml:{at}: tasks.spleen: is there already; choose another name, for example --name spleen_2",
         "--foreground 0: is no label of dataset.json that can be foreground; allowed: 1, 12",
         "--foreground 2: is no label of dataset.json that can be foreground; did you mean 12? allowed: 1, 12",
-        "--foreground: 1 stands there more than once",
+        "--foreground: 1 is there more than once",
     ]
     assert "verify" not in capsys.readouterr().err
 

@@ -37,7 +37,7 @@ def test_what_changed_after_the_run_is_named_by_stage_file_and_state(clone: Work
     clone.edit("params.yaml", "  patches_per_volume: 2", "  patches_per_volume: 3")
     clone.edit("dvc.yaml", "-m context_fbr.raw ", "-B -m context_fbr.raw ")
     with (clone.path / "src/context_fbr/baseline.py").open("a") as file:
-        file.write("# a comment\n")
+        file.write("A_CHANGE = 1\n")
     (clone.path / "src/context_fbr/paper.py").unlink()
     clone.edit("metrics/spheres/summary.json", '"unet"', '"vnet"')
     (clone.path / "plots/spheres/by_hand.csv").write_text("a\n")

@@ -198,7 +198,7 @@ def test_each_gpu_of_the_variable_holds_so_many_cells(study: Study, monkeypatch:
         (["--gpus", "0,"], "--gpus 0,: '' is no number of a GPU; expected such as 0,1"),
         (["--gpus=-1"], "--gpus -1: '-1' is no number of a GPU; expected such as 0,1"),
         (["--gpus", "²"], "--gpus ²: '²' is no number of a GPU; expected such as 0,1"),
-        (["--gpus", "1,0,1"], "--gpus 1,0,1: 1 stands more than once; for more cells on each: --per-gpu"),
+        (["--gpus", "1,0,1"], "--gpus 1,0,1: 1 is given more than once; for more cells on each: --per-gpu"),
         (["--gpus", "0,7"], "--gpus 0,7: there is no 7; PyTorch finds 2 CUDA devices here, 0, 1"),
         (
             ["--jobs", "5", "--per-gpu", "2"],

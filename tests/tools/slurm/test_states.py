@@ -261,7 +261,7 @@ def test_without_slurm_yaml_one_is_shown_that_works(tmp_path: Path) -> None:
 
 
 def test_the_site_of_the_documentation_is_valid(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "slurm.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "how_to" / "slurm.md").read_text()
     (tmp_path / "slurm.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
     read = config.read(tmp_path / "slurm.yaml")
     assert set(config.Site.model_fields) == read.model_fields_set

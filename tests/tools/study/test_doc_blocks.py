@@ -15,7 +15,7 @@ from context_fbr_tools.study.blocks import doc_blocks
 @pytest.fixture
 def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Pages and their sources, to change."""
-    for name in ("README.md", "docs", "metrics", "benchmarks"):
+    for name in ("README.md", "docs", "metrics", "benchmarks", "dvc.yaml"):
         copy = shutil.copy2 if (ROOT / name).is_file() else shutil.copytree
         copy(ROOT / name, tmp_path / name)
     (tmp_path / "params.yaml").touch()
@@ -27,21 +27,25 @@ def test_every_block_says_what_its_source_says_and_every_source_has_its_block(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    assert [problem for _, _, problems in doc_blocks.outdated() for problem in problems] == []
+    assert [
+        problem for _, _, problems in doc_blocks.outdated(cli.command_line()) for problem in problems
+    ] == []
     text = "".join(path.read_text() for path in doc_blocks.pages())
-    assert sorted(match[1] for match in doc_blocks.MARKED.finditer(text)) == sorted(doc_blocks.BLOCKS)
+    assert sorted(match[1] for match in doc_blocks.MARKED.finditer(text)) == sorted(
+        doc_blocks.blocks(cli.command_line())
+    )
 
 
 def test_a_change_by_hand_and_a_changed_source_are_named_and_undone(pages: Path) -> None:
     before = {path: path.read_text() for path in doc_blocks.pages()}
-    page = pages / "docs/data_sets.md"
+    page = pages / "docs/how_to/data_sets.md"
     page.write_text(page.read_text().replace("| `hd95_mm` |", "| `hd96_mm` |"))
     table = pages / "benchmarks/mutants.csv"
     table.write_text(table.read_text().replace("datasets/spheres,88,88,0", "datasets/spheres,88,87,1"))
     with pytest.raises(UserError) as error:
         cli.run(["docs", "--check"])
     places = [problem.partition(": ")[0] for problem in error.value.problems[:-1]]
-    for place, name in zip(places, ("score_columns", "mutants"), strict=True):
+    for place, name in zip(places, ("mutants", "score_columns"), strict=True):
         path, _, line = place.partition(":")
         assert Path(path).read_text().splitlines()[int(line) - 1] == f"<!-- generated: {name} -->"
     table.write_text((ROOT / "benchmarks/mutants.csv").read_text())

@@ -280,7 +280,7 @@ def test_a_mask_is_not_put_beside_an_unpacked_file_that_itk_would_read_in_its_pl
     voxels = np.asarray(nibabel.load(sorted(TEST.iterdir())[0]).dataobj)
     Path("scans").mkdir()
     write_scan(Path("scans/a.nii"), voxels, np.eye(4))
-    with pytest.raises(UserError, match=r"^scans/a\.nii\.gz: would be beside a\.nii"):
+    with pytest.raises(UserError, match=r"^scans/a\.nii\.gz: would be next to a\.nii"):
         run("scans", out="scans", overwrite=True)
     nibabel.save(nibabel.Nifti1Image(voxels * 0, np.eye(4)), "scans/a.nii.gz")
     assert SimpleITK.GetArrayFromImage(SimpleITK.ReadImage("scans/a.nii.gz")).any()  # so it is

@@ -99,7 +99,7 @@ def test_the_paper_s_cells_are_shown_where_there_are_any(folder: Path) -> None:
     text = (ROOT / "metrics" / "paper_means.csv").read_text()
     (folder / "paper_means.csv").write_text(text.replace("\nspheres,", "\nt,"))  # the task of this study
     text = show.render(folder, markdown=False)
-    assert "cells of the paper profile beside the published runs" in text
+    assert "cells of the paper profile and the published runs" in text
     row = next(line for line in text.splitlines() if re.match("t +UNet ", line) and " 32 " in line)
     assert "0.982 [0.980, 0.983]" in row  # the published runs
 

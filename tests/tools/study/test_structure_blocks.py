@@ -1,4 +1,4 @@
-"""Text of docs/hippocampus.md: every number from the files of metrics."""
+"""Text of docs/explanation/hippocampus.md: every number from the files of metrics."""
 
 import json
 from pathlib import Path

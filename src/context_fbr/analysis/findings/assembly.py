@@ -1,8 +1,8 @@
 """Findings: each hypothesis of a task with its magnitude, its verdict, and what the verdict depends on.
 
-Two hypotheses of a task are primary and stand for themselves: each is tested at the confidence of the study.
+Two hypotheses of a task are primary and not corrected: each is tested at the confidence of the study.
 The exploratory ones that can be asked are corrected together (holm.py), and so are controls.
-docs/hypotheses.md states them all.
+docs/explanation/hypotheses.md states them all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr.config.analysis import Analysis
 
 Published = Mapping[str, Mapping[str, Any]]
-"""By id of a hypothesis, the published estimate, low, high and statistic, of tasks by name."""
+"""Published estimate, low, high and statistic by id of a hypothesis, of tasks by name."""
 
 
 def findings(

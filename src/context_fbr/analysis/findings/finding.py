@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from context_fbr.analysis.confidence_intervals import SUPPORTED
 from context_fbr.analysis.summary import number
 
 
@@ -17,7 +18,7 @@ class PartFinding:
     low: float | None
     high: float | None
     verdict: str
-    """Of this part alone, at the confidence of the study."""
+    """Verdict of this part alone, at the confidence of the study."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Finding:
     """primary, exploratory, or control."""
     statement: str
     statistic: str
-    """What was computed."""
+    """Text of the statistic."""
     estimate: float | None
     low: float | None
     """Limits at the confidence of the study, not corrected."""
@@ -47,7 +48,7 @@ class Finding:
     surface_low: float | None
     surface_high: float | None
     surface_verdict: str | None
-    """At the confidence of the study."""
+    """Verdict by surface Dice, at the confidence of the study."""
     published_estimate: float | None
     """The same of the published results, as far as they have it, and its limits."""
     published_low: float | None
@@ -58,7 +59,7 @@ class Finding:
     cells: int
     not_converged: int | None
     reason: str
-    """Why nothing is decided, where that is not the interval's doing."""
+    """Reason for which nothing is decided, other than the interval; empty if there is none."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,16 @@ class Findings:
 
     findings: tuple[Finding, ...]
     not_asked: tuple[NotAsked, ...]
+
+    def title_of(self, identity: str) -> str:
+        """Return the title of a figure: a finding, its magnitude and verdict; empty if it was not asked."""
+        for finding in self.findings:
+            if finding.id == identity and finding.estimate is not None:
+                limits = "" if finding.low is None else f" [{finding.low:+.2f}, {finding.high:+.2f}]"
+                parts = [part.name for part in finding.parts if part.verdict == SUPPORTED]
+                some = f" (supported for {'; '.join(parts)})" if 0 < len(parts) < len(finding.parts) else ""
+                return f"{finding.statement}:\n{finding.estimate:+.2f}{limits}, {finding.verdict}{some}"
+        return ""
 
     def tree(self, confidence: float) -> dict[str, Any]:
         """Return findings.json."""

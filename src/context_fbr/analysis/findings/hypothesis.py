@@ -18,12 +18,12 @@ from context_fbr.analysis.confidence_intervals import (
 PRIMARY, EXPLORATORY, CONTROL = "primary", "exploratory", "control"
 SURFACE = "surface_dice"
 Evaluate = Callable[[Sequence[Term], str, float], Interval]
-"""From terms, the column that is averaged and a confidence to the interval."""
+"""Function from terms, the column that is averaged and a confidence to the interval."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Where the whole interval of a supported statement is: above `low`, and below `high` if there is one."""
+    """Region of a supported interval: above `low`, and below `high` if there is one."""
 
     low: float
     high: float | None = None
@@ -67,7 +67,7 @@ class Hypothesis:
     parts: Sequence[Part] = ()
     """All of them have to be supported, too."""
     missing: str = ""
-    """What the study lacks, if it cannot be asked."""
+    """Data that the study lacks, if the question cannot be asked."""
 
     def verdict(self, evaluate: Evaluate, confidence: float) -> str:
         """Supported if the statistic and every part are; contradicted if the statistic is."""
@@ -99,6 +99,6 @@ class Hypothesis:
 
     @property
     def scored_by_surface(self) -> bool:
-        """Whether it is about Dice, and every term has surface Dice beside it."""
+        """Return true if it is about Dice, and every term has surface Dice too."""
         rows = [term.rows for term in self.terms]
         return self.value == "dsc" and all(SURFACE in own and own[SURFACE].notna().any() for own in rows)

@@ -1,4 +1,4 @@
-"""The two primary hypotheses, as written in docs/hypotheses.md before the run that they are asked of."""
+"""The two primary hypotheses, as written in docs/explanation/hypotheses.md before their run."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from context_fbr.analysis.findings.hypothesis import PRIMARY, Claim, Hypothesis,
 from context_fbr.analysis.findings.task_scores import Pair, TaskScores, enough, listed, scaled
 
 NO_PAIR = "no pair of models with exchanged norm"
+NORM_AT_SMALLEST_PATCH = "norm_at_smallest_patch"
 
 
 def primary(task: TaskScores) -> list[Hypothesis]:
@@ -20,9 +21,9 @@ def norm_at_smallest_patch(task: TaskScores) -> Hypothesis:
     statement = "Batch norm in place of instance norm raises Dice at the smallest patch, in every network"
     sizes = task.sizes(*(model for pair in task.pairs for model in pair))
     if not sizes:
-        return Hypothesis("norm_at_smallest_patch", PRIMARY, statement, "", missing=NO_PAIR)
+        return Hypothesis(NORM_AT_SMALLEST_PATCH, PRIMARY, statement, "", missing=NO_PAIR)
     return Hypothesis(
-        "norm_at_smallest_patch",
+        NORM_AT_SMALLEST_PATCH,
         PRIMARY,
         statement,
         f"mean Dice with batch norm minus instance norm, {listed(sizes[:1])}, mean of "

@@ -20,19 +20,19 @@ class TaskScores:
 
     name: str
     scores: pd.DataFrame
-    """As `Evidence.scores`."""
+    """Rows of `Evidence.scores`."""
     grouped: pd.DataFrame
-    """As of `assign_range_group`."""
+    """Rows with their group, see `assign_range_group`."""
     windows: pd.DataFrame
-    """As `Evidence.windows`; without rows if there are none."""
+    """Rows of `Evidence.windows`; none if the windows are not known."""
     pairs: tuple[Pair, ...]
-    """Those of `analysis.exchanged_norms` that the task has."""
+    """Pairs of `analysis.exchanged_norms` that the task has."""
     modern: tuple[Pair, ...]
-    """Those of `analysis.modern_recipe` that the task has."""
+    """Pairs of `analysis.modern_recipe` that the task has."""
     small: float
-    """What is called a small loss, in Dice."""
+    """Greatest loss that is called small, in Dice."""
     structures: pd.DataFrame
-    """As `Evidence.structures`; without rows if there is one structure."""
+    """Rows of `Evidence.structures`; none if there is one structure."""
 
     @property
     def models(self) -> list[str]:
@@ -88,5 +88,5 @@ def scaled(terms: Sequence[Term], factor: float) -> list[Term]:
 
 
 def enough(*groups: pd.DataFrame) -> bool:
-    """Whether each group has several cases: a single one would leave the whole statistic without interval."""
+    """Return true if each group has several cases: a single one leaves the statistic without interval."""
     return all(group["filename"].nunique() > 1 for group in groups)

@@ -1,1 +1,1 @@
-"""Tables of results beside the summary, one file each."""
+"""Tables of results other than the summary, one file each."""

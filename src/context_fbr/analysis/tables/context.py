@@ -1,4 +1,4 @@
-"""Scores against the needed distance, beside what windows hold: metrics/TASK/context.csv."""
+"""Scores against the needed distance, with what windows hold: metrics/TASK/context.csv."""
 
 from collections.abc import Mapping, Sequence
 

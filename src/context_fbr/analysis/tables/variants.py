@@ -1,4 +1,4 @@
-"""Volumes with exchanged and without shells, beside the same volumes as drawn: metrics/TASK/variants.csv."""
+"""Volumes with exchanged and without shells, with the same volumes as drawn: metrics/TASK/variants.csv."""
 
 import pandas as pd
 

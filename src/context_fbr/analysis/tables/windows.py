@@ -40,7 +40,7 @@ def name_windows(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of a configuration with windows as text: edges in voxels that all cases share, or `volume`.
 
     A window that covers each volume has an edge for each. Where that is the edge of another window, the case
-    was scored once: its row of the greatest window stands for `volume`, too.
+    was scored once: its row of the greatest window is also that of `volume`.
     """
     cases = ["seed", "filename"]
     shared = rows.groupby("window")["filename"].transform("size") == len(rows[cases].drop_duplicates())

@@ -29,9 +29,9 @@ class Preparation(Section):
     window: tuple[float, float] | None = None
     """Intensities from low to high become 0 to 1, others are clipped: for CT, in HU."""
     z_score: bool = False
-    """If true, the voxels above 0 get the mean 0 and the standard deviation 1: for MRI."""
+    """True: the voxels above 0 get the mean 0 and the standard deviation 1, for MRI."""
     crop: bool = False
-    """If true, the image is cropped to the box of the voxels above 0, after the window."""
+    """True: the image is cropped to the box of the voxels above 0, after the window."""
     spacing_mm: tuple[Spacing, Spacing, Spacing] | None = None
     """Edges of a voxel after resampling, towards right, anterior and superior."""
 
@@ -85,5 +85,6 @@ class Prepare(Preparation):
     """Preprocessing of a task: of its images, and the split of its cases."""
 
     split: Split
+    """Cases for training, validation and test."""
     shifted_test_crops: bool = False
-    """If true, each test case is there again, cut at random distances from its structures, as a variant."""
+    """True: each test case is there again, cut at random distances from its structures, as a variant."""

@@ -28,11 +28,15 @@ class Split(Section):
     """
 
     train: Count | Names | None = None
+    """Number of cases, or their names."""
     validation: Count | Names | None = None
+    """Number of cases, or their names."""
     test: Count | Names | Literal["imagesTs"] | None = None
+    """Number of cases, their names, or `imagesTs` for the data set's own test folder."""
     file: Annotated[str, Field(min_length=1)] | None = None
     """Below `splits/`, with the ending .csv or .json."""
     folds: Annotated[int, Field(ge=2)] | None = None
+    """Number of folds that the cases are divided into, in place of numbers or names."""
     fold: Annotated[int, Field(ge=0)] | None = None
     """Number of the fold, from 0."""
 

@@ -21,6 +21,7 @@ class ArchiveRaw(Section):
     """An archive of a data set in the layout of the Medical Segmentation Decathlon."""
 
     source: Literal["archive"]
+    """Kind of data."""
     archive: Annotated[str, Field(pattern=r"^[^/\\]+\.(tar|tar\.gz|tgz|zip)$")]
     """File name, looked for in data/incoming."""
     url: Annotated[str, Field(pattern=r"^https?://")] | None
@@ -33,6 +34,7 @@ class FolderRaw(Section):
     """A folder in the layout of the Medical Segmentation Decathlon."""
 
     source: Literal["folder"]
+    """Kind of data."""
     folder: Annotated[str, Field(min_length=1)]
     """Relative to the repository's root or absolute; `~` and `$VARIABLE` are replaced."""
 
@@ -93,7 +95,7 @@ def _overlap(root: Path, task: str, raw: FolderRaw) -> str | None:
         return None  # it is nowhere on this machine
     try:
         source = (root / raw.path).resolve()
-    except (RuntimeError, ValueError) as error:  # `~nobody`, links in a circle, a NUL
+    except (RuntimeError, ValueError) as error:  # an unknown `~user`, links in a circle, a NUL
         return f"{folder} cannot be found: {error}"
     target = (root / "data" / "raw" / task).resolve()
     if source == target:

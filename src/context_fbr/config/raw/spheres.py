@@ -14,6 +14,7 @@ class SphereSet(Section):
     """Range of the spheres' radii in voxels (both ends included), drawn at random or each once."""
 
     radius: tuple[Count, Count]
+    """Lowest and highest radius in voxels."""
     volumes: Count | None = None
     """Number of volumes, each with a radius drawn from the range."""
     each: bool = False
@@ -46,7 +47,9 @@ class Background(Section):
     """Background = u / max(h, max u): u uniform per voxel, h uniform per volume (none: background = u)."""
 
     noise_maximum: Annotated[float, Field(gt=0, le=1)]
+    """Greatest u."""
     hidden_intensity: tuple[Fraction, Fraction] | None
+    """Range of h, [low, high]; null: the background is u."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -61,13 +64,21 @@ class SpheresRaw(Section):
     """Generated data: one bright sphere in a noisy cube."""
 
     source: Literal["spheres"]
+    """Kind of data."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
+    """Seed of the volumes."""
     edge: Annotated[int, Field(ge=8)]
+    """Edge of the cubic volumes in voxels."""
     spacing_mm: Annotated[float, Field(gt=0)]
+    """Edge of a voxel."""
     training: SphereSet
+    """Volumes for training and validation."""
     test: SphereSet
+    """Volumes for the test."""
     foreground: Annotated[float, Field(gt=0)]
+    """Intensity inside of a sphere."""
     background: Background
+    """Intensities around a sphere."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

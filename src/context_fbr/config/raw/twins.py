@@ -15,6 +15,7 @@ class TwinSet(Section):
     """Range of the shells' distances in voxels, both ends included, drawn at random or each several times."""
 
     distance: tuple[Count, Count]
+    """Lowest and highest distance in voxels."""
     volumes: Count | None = None
     """Number of volumes, each with a distance drawn from the range."""
     per_distance: Count | None = None
@@ -51,7 +52,9 @@ class Shells(Section):
     """Intensities of the shells."""
 
     foreground: Dark
+    """Intensity of the foreground ball's shell."""
     distractor: Dark
+    """Intensity of the other ball's shell."""
 
 
 class TwinsRaw(Section):
@@ -62,20 +65,29 @@ class TwinsRaw(Section):
     """
 
     source: Literal["twins"]
+    """Kind of data."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
+    """Seed of the volumes."""
     edge: Annotated[int, Field(ge=8)]
+    """Edge of the cubic volumes in voxels."""
     spacing_mm: Annotated[float, Field(gt=0)]
+    """Edge of a voxel."""
     training: TwinSet
+    """Volumes for training and validation."""
     test: TwinSet
+    """Volumes for the test."""
     variants: Variants
+    """Test volumes that are there again with other shells."""
     radius: tuple[Count, Count]
-    """Of both balls in voxels, drawn per volume, both ends included."""
+    """Range of the radius of both balls in voxels, drawn per volume, both ends included."""
     thickness: Count
-    """Of a shell in voxels."""
+    """Thickness of a shell in voxels."""
     ball: Annotated[float, Field(gt=0)]
+    """Intensity of both balls."""
     noise: tuple[Dark, Dark]
     """Background: uniform from low to high per voxel."""
     shells: Shells
+    """Intensities of the two shells."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -24,7 +24,7 @@ class Origin:
     name: str
     """Without the folders above it, which differ between machines."""
     md5: str | None
-    """Of the archive, if it was compared with params.yaml."""
+    """MD5 of the archive, if it was compared with params.yaml."""
 
 
 def digest(folder: Path) -> tuple[int, int, str]:

@@ -39,12 +39,13 @@ def tables(cells: pd.DataFrame, confidence: float) -> tuple[pd.DataFrame, pd.Dat
     return lines.sort_values(order, ascending=[False, True, False, True, True], ignore_index=True), seeds
 
 
-def context_and_ratio(means: pd.DataFrame, seeds: pd.DataFrame) -> bytes:
+def context_and_ratio(means: pd.DataFrame, seeds: pd.DataFrame, title: str = "") -> bytes:
     """Draw a panel for each task and network, tasks that need context first.
 
     Args:
         means: as of `tables`; at least one row.
         seeds: as of `tables`.
+        title: the finding that the figure shows.
     """
     panels = list(means[["task", "network", "needs_context"]].drop_duplicates().itertuples(index=False))
     styles = {core: place for place, core in enumerate(sorted(means["core"].unique()))}
@@ -69,7 +70,7 @@ def context_and_ratio(means: pd.DataFrame, seeds: pd.DataFrame) -> bytes:
         legend.plot([], [], **DIAGONAL, label="patch = core,\nas published")
         legend.scatter([], [], s=10, color=GREY, label="one seed")
         legend.legend(loc="upper left", bbox_to_anchor=(1.03, 1), title="supervised core (voxels)")
-        figure.suptitle("Along a line the context changes, from line to line the supervised core")
+        figure.suptitle(title, fontsize=11)
         figure.tight_layout()
         return png(figure)
 

@@ -1,4 +1,4 @@
-"""Dice and hit - false against the needed distance, a line for each patch size, beside the ideal observer."""
+"""Dice and hit - false against the needed distance, a line for each patch size, with the ideal observer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,8 +21,8 @@ ROWS = (
 def context_by_distance(table: pd.DataFrame) -> bytes:
     """Draw a column for each network with the whole patch supervised.
 
-    Bands are intervals, dotted lines the ideal observer of the same windows, dashed ones what is reached
-    without context.
+    Vertical lines are intervals, dotted lines the ideal observer of the same windows, dashed ones what is
+    reached without context.
 
     Args:
         table: as `context_table` returns it; without any group of distances there is one point, `all`.
@@ -66,9 +66,21 @@ def context_by_distance(table: pd.DataFrame) -> bytes:
         axes[0][-1].plot([], [], color=GREY, linestyle=":", label="ideal observer\nof these windows")
         axes[0][-1].plot([], [], color=GREY, linestyle="--", linewidth=1, label="without context")
         axes[0][-1].legend(loc="upper left", bbox_to_anchor=(1.03, 1))
-        figure.suptitle("Context that is farther away needs a larger patch", y=0.99)
+        figure.suptitle(_title(shown), y=0.99)
         figure.tight_layout()
         return png(figure)
+
+
+def _title(shown: pd.DataFrame) -> str:
+    """Return what the first network reaches where the context is farthest, by patch size."""
+    own = shown[shown["network"] == shown["network"].iloc[0]]
+    far = own[own["distance"] == own["distance"].iloc[-1]].sort_values("patch_size")
+    if far["distance"].iloc[0] == ALL:
+        return "Share of the right ball that is found, minus that of the wrong one"
+    values = [f"{getattr(row, CONTEXT):+.2f} with patch {row.patch_size}" for row in far.itertuples()]
+    place = f"{name_of(own['network'].iloc[0])}, context {far['distance'].iloc[0]} voxels away"
+    score = "share of the right ball that is found,\nminus that of the wrong ball"
+    return f"{place}: {score}: {', '.join(values)}"
 
 
 def _lines(name: str) -> str:
@@ -94,9 +106,10 @@ def _panel(axis: Axes, rows: pd.DataFrame, score: str, sizes: Sequence[int]) -> 
             continue
         places = own["distance"].map(_middle)
         style = _style(number)
-        axis.plot(places, own[score], **style)
-        axis.fill_between(
-            places, own[f"{score}_low"], own[f"{score}_high"], color=style["color"], alpha=0.12, linewidth=0
+        axis.plot(places, own[score], **style, zorder=3)
+        apart = places + 0.35 * (number - (len(sizes) - 1) / 2)
+        axis.vlines(
+            apart, own[f"{score}_low"], own[f"{score}_high"], color=style["color"], alpha=0.45, linewidth=1.2
         )
         # Observers of windows that hold all would cover each other: each a little apart.
         best = own[f"observer_{score}"] - 0.006 * number

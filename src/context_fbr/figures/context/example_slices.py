@@ -27,7 +27,7 @@ class Slice:
     label: np.ndarray
     """(x, y): 1 in the foreground ball, 2 in the distractor."""
     centres: tuple[tuple[int, int], tuple[int, int]]
-    """Of both balls."""
+    """Centres of both balls."""
     distance: int
 
 
@@ -66,7 +66,7 @@ def _slice(volume: Twins) -> Slice:
 
 
 def example_slices(slices: Sequence[Slice], windows: Sequence[int]) -> bytes:
-    """Draw the slices beside each other.
+    """Draw the slices side by side.
 
     Args:
         slices: at least one.

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from context_fbr.analysis.findings.context.context_findings import context_findings
+from context_fbr.analysis.findings.context.primary import CONTEXT_AT_EQUAL_CORE
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.analysis.tables.context_parts import parts_table
@@ -34,5 +35,5 @@ def write(evidence: Evidence, variants: pd.DataFrame, settings: Analysis, metric
     means, seeds = context_and_ratio.tables(cells, settings.confidence)
     write_csv(plots / "context_and_ratio.csv", means)
     if len(means):
-        drawn = context_and_ratio.context_and_ratio(means, seeds)
+        drawn = context_and_ratio.context_and_ratio(means, seeds, found.title_of(CONTEXT_AT_EQUAL_CORE))
         atomic.write_bytes(plots / "context_and_ratio.png", drawn)

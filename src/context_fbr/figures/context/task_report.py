@@ -1,4 +1,4 @@
-"""Tables and figures of a task that needs context, beside those that every task has."""
+"""Tables and figures of a task that needs context, in addition to those that every task has."""
 
 from pathlib import Path
 

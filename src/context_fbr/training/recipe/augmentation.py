@@ -19,7 +19,7 @@ class Change:
     """Change of a patch."""
 
     flipped_axes: tuple[int, ...]
-    """Of (x, y, z)."""
+    """Axes (x, y, z) that are flipped."""
     scale: float
     shift: float
 

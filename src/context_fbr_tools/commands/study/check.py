@@ -16,7 +16,7 @@ from context_fbr_tools.dvc import arm_stages
 from context_fbr_tools.study.command_line import CommandLine
 
 MAX_CPU_S = 4.0
-"""For each network and patch size; the published networks take a tenth of a second."""
+"""Seconds for each network and patch size; the published networks take a tenth of a second."""
 
 
 def add_parser(line: CommandLine) -> None:

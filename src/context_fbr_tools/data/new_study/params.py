@@ -14,11 +14,11 @@ from context_fbr.config.study import read_study
 MODELS = ("unet", "attention_unet")
 SEEDS = (1, 2, 3)
 EMPTY = ("modern_recipe", "supervised_cores", "distance_groups")
-"""Of `analysis`: what names models or distances of the project's own arms and tasks."""
+"""Keys of `analysis` that name models or distances of the project's own arms and tasks."""
 TEXTS = {
     " `context-fbr profile smoke|desk|paper` rewrites it,\n# `context-fbr check`": " `context-fbr check`",
     "# that have cells, in the grid or in an arm; spleen too, once its archive is there": "# that have cells",
-    ", or bf16: docs/speed.md": ", or bf16",
+    ", or bf16: docs/explanation/speed.md": ", or bf16",
     "\n# further products": "\n\n# further products",
     "\narms: {}\n": "\narms: {}\n\n",
     "\nmodels: ": "\n\nmodels: ",

@@ -1,1 +1,1 @@
-"""How DVC is started for a cell: as a new process, or forked from one with imported libraries."""
+"""Ways to start DVC for a cell: as a new process, or forked from one with imported libraries."""

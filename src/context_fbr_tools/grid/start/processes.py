@@ -21,7 +21,7 @@ COMMAND = (sys.executable, "-m", "context_fbr_tools.grid.start.fast_lock", "--wa
 
 
 class Process(Protocol):
-    """What is needed of `subprocess.Popen`."""
+    """Methods of `subprocess.Popen` that the grid needs."""
 
     stdout: IO[str]
 

@@ -1,4 +1,4 @@
-"""Blocks of README.md and docs/context.md about context and foreground ratio, from metrics/compare."""
+"""Blocks of README.md and docs about context and foreground ratio, from metrics/compare."""
 
 import json
 import re
@@ -78,7 +78,7 @@ def context_parts() -> str:
 
 
 def published_recipe() -> str:
-    """Return hit - false by patch size of the published recipe, beside the task's recipe and the observer."""
+    """Return hit - false by patch size of the published recipe, with the task's recipe and the observer."""
     path = METRICS / TASK / "context.csv"
     if not path.exists():
         return ABSENT

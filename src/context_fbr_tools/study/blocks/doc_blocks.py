@@ -5,6 +5,7 @@ A block begins with `<!-- generated: NAME -->` and ends with `<!-- end -->`, eac
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +15,9 @@ from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import CELL_SCHEMA
 from context_fbr_tools.study import findings_text, show
-from context_fbr_tools.study.blocks import context_blocks, structure_blocks
+from context_fbr_tools.study.blocks import context_blocks, reference_blocks, structure_blocks
 from context_fbr_tools.study.blocks.answer import answer
+from context_fbr_tools.study.command_line import CommandLine
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
 METRICS, PUBLISHED, TASK = Path("metrics"), Path("metrics/published"), "spheres"
@@ -91,7 +93,7 @@ def _coverage() -> str:
 
 
 def _designed_coverage() -> str:
-    """Of each kind of statistic, the least and the mean coverage over configurations."""
+    """Return the least and the mean coverage over configurations, of each kind of statistic."""
     found = pd.read_csv("benchmarks/designed_coverage.csv")
     keys = ["diverge", "statistic", "of"]
     pairs = found[found["cases"] == "random"].merge(found[found["cases"] == "designed"], on=keys)
@@ -132,6 +134,10 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "published": _published,
     "published_findings": lambda: _findings(PUBLISHED),
     "paper_cells": lambda: _results(-1),
+    "parameters": reference_blocks.parameters,
+    "stage_files": reference_blocks.stage_files,
+    "table_columns": reference_blocks.table_columns,
+    "structure_answer": structure_blocks.structure_answer,
     "structure_scores": structure_blocks.structure_scores,
     "structure_findings": structure_blocks.structure_findings,
     "structure_reference": structure_blocks.structure_reference,
@@ -150,20 +156,26 @@ def pages() -> list[Path]:
     return [Path("README.md"), *sorted(Path("docs").rglob("*.md"))]
 
 
-def outdated() -> Iterator[tuple[Path, str, list[str]]]:
+def blocks(line: CommandLine) -> Mapping[str, Callable[[], str]]:
+    """Return every block by its name; `line` has all commands."""
+    return {**BLOCKS, "commands": partial(reference_blocks.commands, line)}
+
+
+def outdated(line: CommandLine) -> Iterator[tuple[Path, str, list[str]]]:
     """Yield each page that has to change, its new text, and a problem for each of its outdated blocks.
 
     Raises:
         UserError: if a block has an unknown name, or its source is missing.
     """
+    known = blocks(line)
     for path in pages():
         text = path.read_text(encoding="utf-8")
         new, problems = text, []
         for match in MARKED.finditer(text):
             name, place = match[1], f"{path}:{text.count(chr(10), 0, match.start()) + 1}"
-            if name not in BLOCKS:
-                raise UserError(f"{place}: no block is named {name!r}; known are {', '.join(BLOCKS)}")
-            block = f"<!-- generated: {name} -->\n{BLOCKS[name]()}\n<!-- end -->"
+            if name not in known:
+                raise UserError(f"{place}: no block is named {name!r}; known are {', '.join(known)}")
+            block = f"<!-- generated: {name} -->\n{known[name]()}\n<!-- end -->"
             if block != match[0]:
                 new = new.replace(match[0], block)
                 problems.append(f"{place}: the block {name} differs from its source")
@@ -171,9 +183,9 @@ def outdated() -> Iterator[tuple[Path, str, list[str]]]:
             yield path, new, problems
 
 
-def write() -> list[Path]:
+def write(line: CommandLine) -> list[Path]:
     """Bring all blocks up to date and return the pages that changed; errors as in `outdated`."""
-    changed = [(path, text) for path, text, _ in outdated()]
+    changed = [(path, text) for path, text, _ in outdated(line)]
     for path, text in changed:
         atomic.write_text(path, text)
     return [path for path, _ in changed]

@@ -1,4 +1,4 @@
-"""Blocks of docs/hippocampus.md: scores of each structure, the public reference, shifted crops and costs."""
+"""Blocks of docs/explanation/hippocampus.md: scores by structure, public reference, shifted crops, costs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +16,25 @@ REFERENCE, REFERENCE_SD, REFERENCE_CASES = 0.897, 0.028, 110
 """Mean and standard deviation of the public Dice of nnU-Net on the test cases of splits/hippocampus.csv."""
 COMPARED = "anterior"
 """The structure whose Dice correlates best with the public scores, case by case."""
+PARTS = "parts_need_more_context"
+"""Id of the finding."""
 CLOSE = 0.02
 """A difference of mean Dice that counts as reaching the reference; written down before the run."""
+
+
+def structure_answer() -> str:
+    """Return a sentence for README.md: what a larger patch adds to a part and to the whole."""
+    if _read("structures") is None:
+        return ABSENT
+    tree = read_json(METRICS / TASK / "findings.json")
+    found = {finding["id"]: finding for finding in tree["findings"]}.get(PARTS)
+    if found is None:
+        return f"**Real anatomy.** `{TASK}` has no finding `{PARTS}`; see its `not_asked`."
+    parts = "; ".join(f"{part['name']} {_text(part)}" for part in found["parts"])
+    return (
+        f"**Real anatomy.** On 260 MRI of the {TASK}, each doubling of the patch changes Dice of a part by "
+        f"{_text(found)} more than Dice of the whole ({found['verdict']}; {parts}). {structure_reference()}"
+    )
 
 
 def structure_scores() -> str:
@@ -65,10 +82,9 @@ def shifted_crops() -> str:
     rows: list[Row] = [("network", "patch", *names)]
     for (model, size), own in found.groupby(["model", "patch_size"], sort=False):
         by_name = own.set_index("structure")
-        differences = (
-            by_name.loc[name, ["difference", "difference_low", "difference_high"]] for name in names
-        )
-        rows.append((name_of(str(model)), str(size), *(interval_text(*three, "+") for three in differences)))
+        ends = (by_name.loc[name] for name in names)
+        texts = (interval_text(e["difference"], e["difference_low"], e["difference_high"], "+") for e in ends)
+        rows.append((name_of(str(model)), str(size), *texts))
     return table(rows, markdown=True)
 
 
@@ -88,6 +104,10 @@ def structure_costs() -> str:
         numbers = (f"{medians[stage]:.0f}" for stage in ("train", "evaluate"))
         rows.append((name_of(str(model)), str(size), *numbers))
     return table(rows, markdown=True)
+
+
+def _text(finding: Mapping[str, float]) -> str:
+    return interval_text(finding["estimate"], finding["low"], finding["high"], "+")
 
 
 def _seconds(cell: Cell) -> Mapping[str, float]:

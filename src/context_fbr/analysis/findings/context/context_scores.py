@@ -23,15 +23,15 @@ class ContextScores:
     cells: pd.DataFrame
     """Cases as drawn, as `core_cells` returns them."""
     variants: pd.DataFrame
-    """As `with_drawn` returns them; without rows if there are none."""
+    """Rows as `with_drawn` returns them; none if there are no variants."""
     groups: tuple[tuple[int, int], ...]
-    """Of needed distances."""
+    """Groups of needed distances."""
     small: float
-    """What is called a small difference, in Dice; of a control, in hit - false too."""
+    """Greatest difference that is called small, in Dice; for a control, in hit - false too."""
 
     @property
     def needs_context(self) -> bool:
-        """Whether there is a distractor that only context tells from the foreground."""
+        """Return true if there is a distractor that only context separates from the foreground."""
         return has_distractor(self.cells)
 
     def of(self, network: str, patch_size: int, core: int) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The two primary hypotheses about context, as written in docs/hypotheses.md before their run."""
+"""The two primary hypotheses about context, as written in docs/explanation/hypotheses.md before their run."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +9,7 @@ from context_fbr.analysis.findings.hypothesis import PRIMARY, Claim, Hypothesis,
 from context_fbr.analysis.findings.task_scores import enough, scaled
 from context_fbr.analysis.tables.core_cells import CONTEXT
 
+CONTEXT_AT_EQUAL_CORE = "context_at_equal_core"
 NO_CORE = "no network with the same core at several patch sizes"
 
 
@@ -21,7 +22,7 @@ def context_at_equal_core(task: ContextScores) -> Hypothesis:
     """T1: hit - false at the largest patch minus the smallest, the supervised voxels the same."""
     return larger_window(
         task,
-        "context_at_equal_core",
+        CONTEXT_AT_EQUAL_CORE,
         PRIMARY,
         "With the same supervised voxels, a larger window raises hit - false, in every network",
         ("mean hit - false", "raises: above 0, in every network"),

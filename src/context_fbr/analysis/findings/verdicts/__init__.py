@@ -1,1 +1,1 @@
-"""What a verdict depends on: the number of hypotheses, and single cases."""
+"""Influences on a verdict: the number of hypotheses, and single cases."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from context_fbr.analysis.confidence_intervals import NOT_DECIDED
 
 Test = Callable[[float], str]
-"""From a confidence, for example 0.95, to a verdict."""
+"""Function from a confidence, for example 0.95, to a verdict."""
 SMALLEST = 1e-6
 """A smaller p is given as this."""
 
