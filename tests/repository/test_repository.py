@@ -68,6 +68,10 @@ def test_every_interval_of_readme_and_results_is_in_a_file_of_metrics() -> None:
     tables = [pd.read_csv(path) for path in Path("metrics").glob("*/differences.csv")]
     for row in (row for table in tables for row in table.itertuples()):
         add(row.dice_difference, row.dice_difference_low, row.dice_difference_high)
+    for row in (
+        row for path in Path("metrics").glob("*/structures.csv") for row in pd.read_csv(path).itertuples()
+    ):
+        add(row.dice_mean, row.dice_mean_low, row.dice_mean_high)
     for row in pd.read_csv("metrics/paper_means.csv").itertuples():
         add(row.dice_mean, row.dice_mean_low, row.dice_mean_high)
         add(row.published_mean, row.published_low, row.published_high)

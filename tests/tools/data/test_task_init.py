@@ -407,7 +407,8 @@ def test_what_can_be_seen_before_reading_every_file_is_refused_together(
     dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset.describe(dataset.description() | {"labels": {"0": "b", "1": "s", "12": "t"}})
-    at = Path("params.yaml").read_text().splitlines().index("  spleen:") + 1
+    lines = Path("params.yaml").read_text().splitlines()
+    (at,) = (number for number, line in enumerate(lines, 1) if line.startswith("  spleen:"))
     assert refused("zoo", "--name", "spleen", "--foreground", "0,2,1,1").splitlines() == [
         f"params.yaml:{at}: tasks.spleen: is there already; choose another name, for example --name spleen_2",
         "--foreground 0: is no label of dataset.json that can be foreground; allowed: 1, 12",

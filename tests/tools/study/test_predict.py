@@ -119,7 +119,7 @@ def test_images_that_cannot_be_used_are_reported_together_and_do_not_stop_the_ot
         run("bad", good)
     expected = {
         "cold": "values down to -900, but the training images (synthetic) have none below 0",
-        "four": "has 4 axes (4 x 4 x 4 x 2 voxels), expected one 3D volume",
+        "four": "2 channels, but the cell was trained with 1",
         "nan": "1 of 4096 voxels are NaN or infinite",
         "photo": "is a picture",
         "sheared": "its axes are sheared by 16.7 degrees",

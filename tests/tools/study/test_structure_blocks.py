@@ -74,5 +74,5 @@ def test_without_results_every_block_says_how_to_get_them(
     blocks = [
         value for name, value in vars(structure_blocks).items() if name.startswith(("structure_", "shifted_"))
     ]
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     assert {block() for block in blocks} == {structure_blocks.ABSENT}
