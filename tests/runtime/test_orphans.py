@@ -1,4 +1,4 @@
-"""kill -9 of whatever started a stage: two seconds later no process of it is alive, and the work goes on."""
+"""kill -9 of whatever started a stage: seconds later no process of it is alive, and its work is kept."""
 
 import os
 import shutil
@@ -15,7 +15,8 @@ from workspace import ROOT, TINY, Workspace
 
 from context_fbr.runtime import orphans
 
-PATIENCE_S = 2.0
+PATIENCE_S = 6.0
+"""A process prints for a second, and a write that it has begun, to a busy disk, ends first."""
 
 
 class Ancestor:
