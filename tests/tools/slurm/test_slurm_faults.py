@@ -176,8 +176,8 @@ def test_a_killed_worker_is_submitted_again_and_a_cell_out_of_time_is_requeued(
     wait_for(lambda: not trainings(UNET), 30)
     wait_for(lambda: "stopped by SIGUSR1" in log(running, ATTENTION), 90)
     release(base)
-    # As soon as the old job has ended; the new one would have the short time, too.
-    wait_for(lambda: slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=10") == "", 60)
+    # As soon as the old job has ended, at the latest when Slurm kills it; the new one would have the short time, too.
+    wait_for(lambda: slurm.ask("scontrol", "update", f"jobid={job}", "timelimit=10") == "", 240)
     wait_for(lambda: states(running).get(UNET) == "lost", 120)
     assert "1 cells to submit" in running.context_fbr("grid", "submit", "--watch").stdout
     assert jobs(running, UNET) == 2

@@ -230,3 +230,43 @@ def test_the_results_begin_with_the_best_patch_and_leave_out_what_the_study_does
     assert without == "Not asked: b (no data), c (no data)."
     assert "paper profile" not in text
     assert "best" not in show.render(tmp_path, markdown=True)
+
+
+COMPLETE = """
+source {script}
+COMP_WORDS=({words}) COMP_CWORD={place}
+_shtab_context_fbr
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("context-fbr sho", {"show"}),
+        ("context-fbr grid ''", {"run", "submit", "status", "logs", "cancel", "collect"}),
+        ("context-fbr grid run --j", {"--jobs"}),
+        ("context-fbr show da", {"data"}),
+    ],
+)
+def test_bash_completes_commands_options_and_files(
+    tmp_path: Path, words: str, expected: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from context_fbr_tools import cli
+
+    assert cli.run(["completion", "bash"]) is None
+    script = tmp_path / "completion.bash"
+    script.write_text(capsys.readouterr().out)
+    (tmp_path / "data").mkdir()
+    commands = COMPLETE.format(script=script, words=words, place=len(words.split()) - 1)
+    done = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert set(done.stdout.split()) == expected
+
+
+@pytest.mark.parametrize("shell", ["zsh", "tcsh"])
+def test_other_shells_get_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from context_fbr_tools import cli
+
+    cli.run(["completion", shell])
+    script = capsys.readouterr().out
+    assert all(name.rpartition(" ")[2] in script for name in command_line().commands)

@@ -275,7 +275,7 @@ def test_results_of_another_commit_or_half_of_a_cell_are_not_pushed(
     assert re.match(rf"{UNET}: .*models/{UNET}$", refused(made, UNET)[0])
     made.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.006")
     with (made.path / "src/context_fbr/training/steps.py").open("a") as file:
-        file.write("# another code\n")
+        file.write("ANOTHER = 1\n")
     (differs,) = refused(made, UNET)
     for name in ("params.yaml: train", f"models/{UNET}", "src/context_fbr/training/steps.py"):
         assert name in differs

@@ -1,6 +1,6 @@
 """Blocks of docs/explanation/hippocampus.md: scores by structure, public reference, shifted crops, costs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -42,13 +42,7 @@ def structure_scores() -> str:
     found = _read("structures")
     if found is None:
         return ABSENT
-    names = list(dict.fromkeys(found["structure"]))
-    rows: list[Row] = [("network", "patch", *names)]
-    for (model, size), own in found.groupby(["model", "patch_size"], sort=False):
-        by_name = own.set_index("structure")
-        scores = (_with_range(by_name.loc[name]) for name in names)
-        rows.append((name_of(str(model)), str(size), *scores))
-    return table(rows, markdown=True)
+    return _by_structure(found, _with_range)
 
 
 def structure_findings() -> str:
@@ -78,14 +72,9 @@ def shifted_crops() -> str:
     found = _read("shifted_crops")
     if found is None:
         return ABSENT
-    names = list(dict.fromkeys(found["structure"]))
-    rows: list[Row] = [("network", "patch", *names)]
-    for (model, size), own in found.groupby(["model", "patch_size"], sort=False):
-        by_name = own.set_index("structure")
-        ends = (by_name.loc[name] for name in names)
-        texts = (interval_text(e["difference"], e["difference_low"], e["difference_high"], "+") for e in ends)
-        rows.append((name_of(str(model)), str(size), *texts))
-    return table(rows, markdown=True)
+    return _by_structure(
+        found, lambda e: interval_text(e["difference"], e["difference_low"], e["difference_high"], "+")
+    )
 
 
 def structure_costs() -> str:
@@ -103,6 +92,16 @@ def structure_costs() -> str:
         medians = seconds.median()
         numbers = (f"{medians[stage]:.0f}" for stage in ("train", "evaluate"))
         rows.append((name_of(str(model)), str(size), *numbers))
+    return table(rows, markdown=True)
+
+
+def _by_structure(found: pd.DataFrame, text: Callable[[pd.Series], str]) -> str:
+    """Return a table with a row for each network and patch size, and a column for each structure."""
+    names = list(dict.fromkeys(found["structure"]))
+    rows: list[Row] = [("network", "patch", *names)]
+    for (model, size), own in found.groupby(["model", "patch_size"], sort=False):
+        by_name = own.set_index("structure")
+        rows.append((name_of(str(model)), str(size), *(text(by_name.loc[name]) for name in names)))
     return table(rows, markdown=True)
 
 
