@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from browser import chromium
 from filelock import FileLock
+from playwright.sync_api import Browser
 from result_repository import Repository
 from slurm_cluster import MISSING, WHY_NOT, Cluster, cluster
 from small_disk import small_disk
@@ -90,6 +92,13 @@ def slurm() -> Iterator[Cluster]:
         patch.setenv("SLURM_CONF", own.environment["SLURM_CONF"])
         yield own
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium of this machine."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

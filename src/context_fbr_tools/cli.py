@@ -6,7 +6,16 @@ from types import ModuleType
 
 from context_fbr.runtime.entry import run_command
 from context_fbr_tools.commands.data import predict, task_convert, task_init, verify
-from context_fbr_tools.commands.results import diff, docs, experiments, published, show, wandb_push
+from context_fbr_tools.commands.results import (
+    diff,
+    docs,
+    experiments,
+    published,
+    report,
+    show,
+    verify_report,
+    wandb_push,
+)
 from context_fbr_tools.commands.slurm import cancel, collect, logs, status, submit
 from context_fbr_tools.commands.study import (
     check,
@@ -25,7 +34,7 @@ from context_fbr_tools.study.command_line import CommandLine
 GROUPS: Mapping[str, tuple[ModuleType, ...]] = {
     "study": (check, profile, grid_run, check_lock, prune, new, copy, doctor, completion),
     "data": (verify, task_init, task_convert, predict),
-    "results": (show, experiments, diff, published, wandb_push, docs),
+    "results": (show, experiments, diff, report, verify_report, published, wandb_push, docs),
     "grid on a Slurm cluster": (submit, status, logs, cancel, collect),
 }
 """Every command: a module with `add_parser` and `run`, by group of the help."""

@@ -2,22 +2,19 @@
 
 import importlib.util
 import json
-import os
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from workspace import ROOT, Workspace
 
 from context_fbr.analysis.display_names import NAMES
 from context_fbr.figures.style import COLOURS, GREY, MARKERS
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PLOTS = ("Dice by patch size", "Dice by foreground ratio", "Learning curves")
 TEMPLATES = sorted((ROOT / ".dvc" / "plots").glob("*.json"))
 # Of each plot the number of marks by revision that can be seen, as Vega bound them to rows of data.
@@ -54,22 +51,6 @@ class Seen:
     width: int
     requests: list[str]
     complaints: list[str]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium of this machine; where CI_BROWSER_REQUIRED is set, its absence is a failure."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        reason = f"no browser to open the plots' page in: none of {', '.join(BROWSERS)} is installed"
-        if os.environ.get("CI_BROWSER_REQUIRED"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        # Chromium has no sandbox for root, as which containers run.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        with playwright.chromium.launch(executable_path=path, args=arguments) as chromium:
-            yield chromium
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def findings_table(tree: dict[str, Any], markdown: bool, width: int | None) -> l
     for finding in tree["findings"]:
         magnitudes = [_magnitude(finding, prefix) for prefix in ("", "surface_", "published_")]
         role = f"{finding['role']}: " if finding["role"] in (PRIMARY, CONTROL) else ""
-        rows.append((role + finding["statement"], *magnitudes, _verdict(finding, tree["confidence"])))
+        rows.append((role + finding["statement"], *magnitudes, verdict_text(finding, tree["confidence"])))
     columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
     absent = [f"{finding['id']} ({finding['reason']})" for finding in tree["not_asked"]]
     blocks = [table(list(zip(*columns, strict=True)), markdown, width)] if columns else []
@@ -85,7 +85,7 @@ def _magnitude(finding: Mapping[str, Any], prefix: str) -> str:
     return interval_text(estimate, low, high, "+") if estimate is not None else ""
 
 
-def _verdict(finding: Mapping[str, Any], confidence: float) -> str:
+def verdict_text(finding: Mapping[str, Any], confidence: float) -> str:
     """Return the verdict with what it depends on: a pair, Holm's correction, a single case, cells."""
     remarks = [finding["reason"]] if finding["reason"] else []
     verdicts = {part["name"]: part["verdict"] for part in finding["parts"]}
