@@ -5,7 +5,7 @@ from importlib.metadata import version
 from types import ModuleType
 
 from context_fbr.runtime.entry import run_command
-from context_fbr_tools.commands.data import predict, task_convert, task_init, verify
+from context_fbr_tools.commands.data import bundle, predict, task_convert, task_init, verify
 from context_fbr_tools.commands.results import (
     diff,
     docs,
@@ -33,7 +33,7 @@ from context_fbr_tools.study.command_line import CommandLine
 
 GROUPS: Mapping[str, tuple[ModuleType, ...]] = {
     "study": (check, profile, grid_run, check_lock, prune, new, copy, doctor, completion),
-    "data": (verify, task_init, task_convert, predict),
+    "data": (verify, task_init, task_convert, predict, bundle),
     "results": (show, experiments, diff, report, verify_report, published, wandb_push, docs),
     "grid on a Slurm cluster": (submit, status, logs, cancel, collect),
 }

@@ -1,0 +1,1 @@
+"""MONAI bundles of trained cells: configurations, weights, metadata and a model card."""

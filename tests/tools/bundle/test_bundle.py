@@ -1,0 +1,228 @@
+"""Bundles, run by MONAI alone: the masks of `predict`, and the Dice of the study."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+import mri_dataset
+import msd_spleen
+import numpy as np
+import pandas as pd
+import pytest
+import real_ct
+import SimpleITK
+import torch
+from workspace import ROOT, Workspace
+
+pytestmark = pytest.mark.slow
+CT = ROOT.parent / "shared" / "data" / "real_ct"
+OVERLAYS = ROOT / "tests/support/overlays"
+SCHEMA = json.loads((ROOT / "tests/support/monai_metadata_schema.json").read_text())
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The bundle of a cell of a workspace."""
+
+    path: Path
+    workspace: Workspace
+    task: str
+    cell: str
+    images: Path
+    labels: Path
+
+    def run(self, *arguments: str) -> str:
+        """Run MONAI's command in the bundle's folder; this package cannot be imported there."""
+        blocked = self.path.parent / "blocked" / "context_fbr"
+        blocked.mkdir(parents=True, exist_ok=True)
+        (blocked / "__init__.py").write_text("raise ImportError('a bundle needs MONAI alone')\n")
+        command = [sys.executable, "-m", "monai.bundle", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(blocked.parent)}
+        done = subprocess.run(
+            command, cwd=self.path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout + done.stderr
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Scores of the cell's test cases with its primary window."""
+        table = pd.read_csv(self.workspace.path / f"metrics/test/{self.task}/{self.cell}.csv")
+        return table[table["window"] == table["window"].iloc[0]]
+
+
+def spheres(folder: Path, finished: Workspace) -> Bundle:
+    raw = finished.path / "data/raw/spheres"
+    cell = "spheres-attention_unet-16-1"  # its merging layers have a norm of their own
+    return Bundle(folder / "bundle", finished, "spheres", cell, raw / "imagesTs", raw / "labelsTs")
+
+
+def structures(folder: Path, _: Workspace) -> Bundle:
+    workspace = Workspace.make(folder / "study", OVERLAYS / "structures.yaml")
+    workspace.edit("params.yaml", "  seeds: [1, 2]", "  seeds: [1]")
+    mri_dataset.make(workspace.path / "incoming/blobs")
+    workspace.context_fbr("grid", "run", "--jobs", "2")
+    raw = workspace.path / "data/raw/blobs"
+    return Bundle(
+        folder / "bundle", workspace, "blobs", "blobs-unet-32-1", raw / "imagesTr", raw / "labelsTr"
+    )
+
+
+def ct(folder: Path, _: Workspace) -> Bundle:
+    if not CT.is_dir():
+        pytest.skip("the real CT is not here")
+    workspace = Workspace.make(folder / "study", OVERLAYS / "ct.yaml")
+    real_ct.make(CT, folder / "real_ct")
+    msd_spleen.pack(folder / "real_ct", workspace.path / "data" / "incoming" / "ct.tar", top="Task99_CT")
+    workspace.context_fbr("grid", "run")
+    raw = workspace.path / "data/raw/ct"
+    return Bundle(folder / "bundle", workspace, "ct", "ct-unet-32-1", raw / "imagesTr", raw / "labelsTr")
+
+
+@pytest.fixture(scope="module", params=[spheres, structures, ct], ids=lambda make: make.__name__)
+def bundle(
+    request: pytest.FixtureRequest, finished: Workspace, tmp_path_factory: pytest.TempPathFactory
+) -> Bundle:
+    made: Bundle = request.param(tmp_path_factory.mktemp("bundle"), finished)
+    made.workspace.context_fbr("bundle", made.cell, "--out", str(made.path))
+    return made
+
+
+def read(path: Path) -> tuple[np.ndarray, tuple[float, ...]]:
+    image = SimpleITK.ReadImage(str(path))
+    return SimpleITK.GetArrayFromImage(image), (
+        *image.GetOrigin(),
+        *image.GetSpacing(),
+        *image.GetDirection(),
+    )
+
+
+def test_its_masks_are_those_of_predict(bundle: Bundle, tmp_path: Path) -> None:
+    bundle.run(
+        "run",
+        "--config_file",
+        "configs/inference.json",
+        "--dataset_dir",
+        str(bundle.images),
+        "--output_dir",
+        str(tmp_path / "masks"),
+    )
+    bundle.workspace.context_fbr(
+        "predict", bundle.cell, str(bundle.images), "--out", str(tmp_path / "ours"), "--window", "patch"
+    )
+    voxels = differing = found = 0
+    ours = sorted((tmp_path / "ours").iterdir())
+    assert [path.name for path in ours] == sorted(path.name for path in (tmp_path / "masks").iterdir())
+    for path in ours:
+        (own, own_grid), (theirs, their_grid) = read(path), read(tmp_path / "masks" / path.name)
+        assert own.shape == theirs.shape
+        np.testing.assert_allclose(own_grid, their_grid, atol=1e-4)
+        voxels, differing, found = (
+            voxels + own.size,
+            differing + (own != theirs).sum(),
+            found + (own > 0).sum(),
+        )
+    assert found
+    # Resampling to the image's grid rounds in another order: voxels whose interpolated mask is one half.
+    resampled = bundle.task != "spheres"
+    assert differing <= (2e-4 * voxels if resampled else 0)
+
+
+def test_its_dice_is_that_of_the_study(bundle: Bundle, tmp_path: Path) -> None:
+    names = set(bundle.scores["filename"])
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in bundle.images.iterdir():
+        if path.name.removesuffix(".nii.gz") in names:
+            (images / path.name).symlink_to(path)
+    both = "['configs/inference.json','configs/evaluate.json']"
+    bundle.run(
+        "run",
+        "--config_file",
+        both,
+        "--dataset_dir",
+        str(images),
+        "--label_dir",
+        str(bundle.labels),
+        "--output_dir",
+        str(tmp_path / "scores"),
+    )
+    lines = (tmp_path / "scores/val_mean_dice_raw.csv").read_text().splitlines()
+    table = pd.DataFrame([line.split("\t") for line in lines[1:]], columns=lines[0].split("\t"))
+    theirs = (
+        table.iloc[:, 1:].astype(float).mean(axis=1)
+        if len(table.columns) == 2
+        else table["mean"].astype(float)
+    )
+    theirs.index = [Path(name).name.removesuffix(".nii.gz") for name in table.iloc[:, 0]]
+    scores = bundle.scores
+    if "structure" in scores:
+        scores = scores[scores["structure"] != "whole"]
+    ours = scores.groupby("filename")["original_dsc"].mean()
+    difference = (theirs - ours).dropna()
+    assert len(difference)
+    assert abs(difference.mean()) < 1e-4 if bundle.task == "spheres" else abs(difference.mean()) < 2e-3
+
+
+def test_its_metadata_is_valid_and_fits_the_network(bundle: Bundle) -> None:
+    tree = json.loads((bundle.path / "configs/metadata.json").read_text())
+    jsonschema.validate(tree, SCHEMA)
+    size = tree["network_data_format"]["inputs"]["image"]["spatial_shape"]
+    assert size == [int(bundle.cell.split("-")[-2])] * 3
+    bundle.run(
+        "verify_net_in_out",
+        "--net_id",
+        "network_def",
+        "--meta_file",
+        "configs/metadata.json",
+        "--config_file",
+        "configs/inference.json",
+    )
+
+
+def test_its_weights_are_those_of_the_cell(bundle: Bundle) -> None:
+    own = torch.load(bundle.workspace.path / f"models/{bundle.cell}/weights.pt", weights_only=True)
+    theirs = torch.load(bundle.path / "models/model.pt", weights_only=True)
+    assert list(own) == list(theirs)
+    assert all(torch.equal(own[name], theirs[name]) for name in own)
+
+
+def test_its_card_has_the_numbers_of_the_tables_and_says_what_it_is_not_for(bundle: Bundle) -> None:
+    card = (bundle.path / "docs/README.md").read_text()
+    cases = pd.read_csv(bundle.workspace.path / f"metrics/{bundle.task}/cases.csv")
+    _, model, size, seed = bundle.cell.split("-")
+    own = cases[(cases["model"] == model) & (cases["patch_size"] == int(size)) & (cases["seed"] == int(seed))]
+    assert f"| whole | {own['dsc'].mean():.3f} |" in card
+    for heading in (
+        "Intended use",
+        "Data",
+        "Protocol",
+        "Results",
+        "Known failures",
+        "How to use",
+        "How to reproduce",
+    ):
+        assert f"\n## {heading}\n" in card
+    assert "**Not for** clinical use" in card
+    header = card.split("---\n")[1]
+    assert "library_name: monai" in header
+    assert f"name: {bundle.cell}" in header
+    if bundle.task == "blobs":
+        assert all(f"\n| {name} | " in card for name in ("core", "rim", "dot"))
+    assert (bundle.path / "docs/cases.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_bundle_is_not_written_twice_nor_of_a_cell_that_is_not_trained(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    again = bundle.workspace.context_fbr("bundle", bundle.cell, "--out", str(bundle.path), expect=1)
+    assert "exists already" in again.stderr
+    absent = bundle.workspace.context_fbr(
+        "bundle", f"{bundle.task}-unet-64-9", "--out", str(tmp_path / "b"), expect=1
+    )
+    assert "is neither in the grid of params.yaml nor trained" in absent.stderr
+    assert not (tmp_path / "b").exists()
