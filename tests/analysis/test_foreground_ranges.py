@@ -11,7 +11,7 @@ from published_tables import PUBLISHED, needs_published
 from context_fbr.analysis import foreground_ranges
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.results import CELL_COLUMNS
-from context_fbr_tools.published.results import read_published
+from context_fbr_tools.exchange.published.results import read_published
 
 
 def evidence(ratios: tuple[float, ...] = (0.1, 0.5), nested: bool = False) -> Evidence:

@@ -28,7 +28,7 @@ from context_fbr_tools.diff.inputs import compare_inputs
 from context_fbr_tools.diff.results import read_results as read_compared
 from context_fbr_tools.diff.snapshot import snapshot
 from context_fbr_tools.dvc import lockfile
-from context_fbr_tools.published.results import read_published
+from context_fbr_tools.exchange.published.results import read_published
 
 CELL = CELLS[0]
 RECIPE = Recipe(Preparation(window=(-57.0, 164.0), spacing_mm=(1.5, 1.5, 2.0)), ("CT",), -1024.0)

@@ -93,7 +93,7 @@ class CommandLine:
         command.set_defaults(run=run, in_project=in_project, passes_on=passes_on)
         self.commands[name] = command
         self.examples.append(example)
-        self._help.append(f"  {name:14}{text}")
+        self._help.append(f"  {name:16}{text}")
         return command
 
     def finished(self) -> Parser:

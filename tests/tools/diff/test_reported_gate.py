@@ -23,7 +23,7 @@ from workspace import ROOT
 from context_fbr.core.errors import UserError
 from context_fbr_tools import cli
 from context_fbr_tools.diff.scores import compare_scores
-from context_fbr_tools.published import results as published
+from context_fbr_tools.exchange.published import results as published
 from context_fbr_tools.study.text_tables import table
 
 BOTH = pd.concat([scores(LEVELS), scores(LEVELS, model="unetr")])

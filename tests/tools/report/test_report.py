@@ -15,10 +15,10 @@ from workspace import ROOT
 
 from context_fbr.core.errors import UserError
 from context_fbr_tools.dvc import lockfile
-from context_fbr_tools.report import assets, page
-from context_fbr_tools.report.numbers import Number, Source, lookup
-from context_fbr_tools.report.verify import verify
-from context_fbr_tools.report.volumes import pack
+from context_fbr_tools.exchange.report import assets, page
+from context_fbr_tools.exchange.report.numbers import Number, Source, lookup
+from context_fbr_tools.exchange.report.verify import verify
+from context_fbr_tools.exchange.report.volumes import pack
 
 KEPT = ("metrics", "plots", "params.yaml", "dvc.lock", ".dvc/plots/page.html")
 

@@ -14,7 +14,7 @@ from workspace import ROOT
 
 from context_fbr.core.errors import UserError
 from context_fbr_tools.cli import command_line
-from context_fbr_tools.published.results import read_published
+from context_fbr_tools.exchange.published.results import read_published
 
 
 @pytest.fixture

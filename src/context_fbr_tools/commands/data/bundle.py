@@ -19,7 +19,7 @@ def run(options: Namespace) -> None:
     """Write the bundle."""
     from context_fbr.config.document import Document
     from context_fbr.config.grid import StudyCells
-    from context_fbr_tools.bundle.write import write
+    from context_fbr_tools.exchange.bundle.write import write
     from context_fbr_tools.study.select_cells import planned_or_trained
 
     document = Document.read()

@@ -42,7 +42,7 @@ def add_parser(line: CommandLine) -> None:
 def run(options: Namespace) -> int:
     """Write tables and findings; exit status 1 if some table had an error."""
     from context_fbr.analysis.results import CELL_COLUMNS
-    from context_fbr_tools.published import report, results
+    from context_fbr_tools.exchange.published import report, results
 
     settings = Document.read().section(("analysis",), Analysis)
     if options.folder is None or not options.folder.is_dir():

@@ -20,7 +20,7 @@ def run(options: Namespace) -> None:
     from context_fbr.core import atomic
     from context_fbr.runtime import git
     from context_fbr_tools.dvc import lockfile
-    from context_fbr_tools.report.page import read_page
+    from context_fbr_tools.exchange.report.page import read_page
 
     page = read_page(Path(), git.revision() or "unknown", lockfile.entries())
     atomic.write_text(options.out, page)

@@ -17,7 +17,7 @@ def run(options: Namespace) -> None:
     """Check the report; one that differs is an error."""
     from context_fbr.core.errors import UserError
     from context_fbr_tools.dvc import lockfile
-    from context_fbr_tools.report.verify import MAX_NAMED, verify
+    from context_fbr_tools.exchange.report.verify import MAX_NAMED, verify
 
     found = verify(options.file, Path(), lockfile.entries())
     if found.problems:

@@ -13,10 +13,10 @@ from context_fbr.config.document import Document
 from context_fbr.config.grid import StudyCells
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError
-from context_fbr_tools.report.assets import read_assets
-from context_fbr_tools.report.content import METRICS, Content, read_content
-from context_fbr_tools.report.numbers import MISSING, lookup
-from context_fbr_tools.report.page import Embedded, compose, data_of
+from context_fbr_tools.exchange.report.assets import read_assets
+from context_fbr_tools.exchange.report.content import METRICS, Content, read_content
+from context_fbr_tools.exchange.report.numbers import MISSING, lookup
+from context_fbr_tools.exchange.report.page import Embedded, compose, data_of
 from context_fbr_tools.study.findings_text import read_json
 
 MAX_BYTES = 64 * 2**20

@@ -12,7 +12,7 @@ from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.config.analysis import Analysis
 from context_fbr.figures.dice_by_patch_size import BATCH, INSTANCE
-from context_fbr_tools.published import tables
+from context_fbr_tools.exchange.published import tables
 
 PAIRS = (("unet", "attention_unet"), ("unet", "unetr"))
 """UNet has batch norm, the others instance norm before their output; nothing was exchanged."""

@@ -17,9 +17,9 @@ from context_fbr.core import atomic, bounded
 from context_fbr.core.errors import UserError
 from context_fbr.networks import normalisation, windows
 from context_fbr.training.weights import Training, load_network, read_training
-from context_fbr_tools.bundle import configs, pictures
-from context_fbr_tools.bundle.card import Evidence, card
-from context_fbr_tools.bundle.metadata import metadata
+from context_fbr_tools.exchange.bundle import configs, pictures
+from context_fbr_tools.exchange.bundle.card import Evidence, card
+from context_fbr_tools.exchange.bundle.metadata import metadata
 from context_fbr_tools.study.findings_text import read_json
 
 METRICS = Path("metrics")

@@ -17,7 +17,7 @@ from context_fbr.core.errors import UserError
 from context_fbr.preprocessing import originals, prepared
 from context_fbr.preprocessing.prepared import Case
 from context_fbr.preprocessing.transforms import class_map
-from context_fbr_tools.report.tables import Copy
+from context_fbr_tools.exchange.report.tables import Copy
 
 GREYS = 64
 BRIGHTEST = 99.5
@@ -29,9 +29,9 @@ class Volumes:
     """Volumes as gzipped NIfTI in base64."""
 
     packed: Mapping[str, str]
-    """By name, as of `image_name`, `label_name` and `prediction_name`."""
+    """Volumes by name, as of `image_name`, `label_name` and `prediction_name`."""
     left_out: tuple[str, ...]
-    """What is not there, with the reason."""
+    """Missing volumes, with reasons."""
 
 
 def image_name(task: str, case: str) -> str:

@@ -14,9 +14,9 @@ class Column:
     """A column that the report shows."""
 
     name: str
-    """In the file."""
+    """Name in the file."""
     title: str
-    """In the report."""
+    """Heading in the report."""
     digits: int | None = None
     """Number of decimals; None: text."""
 

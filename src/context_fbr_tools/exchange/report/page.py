@@ -14,11 +14,11 @@ from context_fbr.config.document import Document
 from context_fbr.config.grid import StudyCells
 from context_fbr.core.errors import UserError
 from context_fbr.overlay import credit
-from context_fbr_tools.report import figures
-from context_fbr_tools.report.assets import Assets, read_assets
-from context_fbr_tools.report.content import Content, Section, read_content
-from context_fbr_tools.report.tables import Copy
-from context_fbr_tools.report.volumes import read_volumes
+from context_fbr_tools.exchange.report import figures
+from context_fbr_tools.exchange.report.assets import Assets, read_assets
+from context_fbr_tools.exchange.report.content import Content, Section, read_content
+from context_fbr_tools.exchange.report.tables import Copy
+from context_fbr_tools.exchange.report.volumes import read_volumes
 
 MAX_BYTES = 8_000_000
 """Size of the file that a mail server takes."""
@@ -27,7 +27,7 @@ TITLE = "Context or foreground? Report of the study"
 
 @dataclass(frozen=True)
 class Embedded:
-    """What the page has besides the results: volumes and what belongs to them."""
+    """Volumes of the page, and the texts that belong to them."""
 
     volumes: Mapping[str, str]
     left_out: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import SCORES
-from context_fbr_tools.published.files import read_ratios, read_scores
+from context_fbr_tools.exchange.published.files import read_ratios, read_scores
 
 TASKS = {"synthetic": "spheres", "spleen": "spleen"}
 MODELS = {"unet": "unet", "atunet": "attention_unet", "unetr": "unetr"}

@@ -1,4 +1,4 @@
-"""What the report says of each task: findings, means, tables, and the origin of every number."""
+"""Content of the report by task: findings, means, tables, and the origin of every number."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,8 +9,8 @@ from typing import Any
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.observations import is_baseline
 from context_fbr.analysis.summary import ALL_SIZES
-from context_fbr_tools.report.numbers import Interval, Source
-from context_fbr_tools.report.tables import CASES, CELLS, OVERLAYS, Copy, read_copy
+from context_fbr_tools.exchange.report.numbers import Interval, Source
+from context_fbr_tools.exchange.report.tables import CASES, CELLS, OVERLAYS, Copy, read_copy
 from context_fbr_tools.study.findings_text import COMPARE, read_json, verdict_text
 
 ESTIMATE, SURFACE, PUBLISHED = (
@@ -22,7 +22,7 @@ METRICS = Path("metrics")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a number comes from."""
+    """Origin of a number."""
 
     statistic: str
     cells: str
@@ -67,7 +67,7 @@ class Section:
     name: str
     findings: tuple[Finding, ...]
     left_out: tuple[str, ...]
-    """What was not asked or is not shown, with the reason."""
+    """Hypotheses not asked and results not shown, with reasons."""
     sizes: tuple[int, ...] = ()
     means: tuple[tuple[str, tuple[Mean | None, ...]], ...] = ()
     """Name of a network, and its mean at each of `sizes`."""
