@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,10 @@ from context_fbr.runtime import git
 
 for _name in git.OF_ONE_REPOSITORY:  # of the hook that may run the tests: they work on other repositories
     os.environ.pop(_name, None)
+
+# A shell ignores Ctrl-C for what it starts in the background: a test that interrupts itself would wait for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if TYPE_CHECKING:
     from benchmarks.request import Request

@@ -151,14 +151,8 @@ def test_its_dice_is_that_of_the_study(bundle: Bundle, tmp_path: Path) -> None:
         "--output_dir",
         str(tmp_path / "scores"),
     )
-    lines = (tmp_path / "scores/val_mean_dice_raw.csv").read_text().splitlines()
-    table = pd.DataFrame([line.split("\t") for line in lines[1:]], columns=lines[0].split("\t"))
-    theirs = (
-        table.iloc[:, 1:].astype(float).mean(axis=1)
-        if len(table.columns) == 2
-        else table["mean"].astype(float)
-    )
-    theirs.index = [Path(name).name.removesuffix(".nii.gz") for name in table.iloc[:, 0]]
+    table = pd.read_csv(tmp_path / "scores/val_mean_dice_raw.csv")
+    theirs = table["mean"].set_axis([Path(name).name.removesuffix(".nii.gz") for name in table["filename"]])
     scores = bundle.scores
     if "structure" in scores:
         scores = scores[scores["structure"] != "whole"]

@@ -20,7 +20,7 @@ def pipeline(text: str, task: str, shown: str) -> str:
         task: of the study.
         shown: task whose results the project's `plots` name.
     """
-    stages, _, plots = text.partition("\nplots:\n")
+    stages, _, plots = text.partition("# generated: ")[0].partition("\nplots:\n")
     head, *blocks = _STAGE.split(stages)
     kept = "".join(f"  {block}" for block in blocks if not _is_dropped(block.partition(":")[0]))
     kept = "".join(line for line in kept.splitlines(keepends=True) if PUBLISHED not in line)

@@ -1,6 +1,7 @@
-"""Blocks of README.md and docs/*.md that repeat what files say, between markers, written by one command.
+"""Blocks of README.md, docs/*.md and dvc.yaml that repeat what files say, written by one command.
 
-A block begins with `<!-- generated: NAME -->` and ends with `<!-- end -->`, each a line of its own.
+A block begins with `<!-- generated: NAME -->` and ends with `<!-- end -->`, each a line of its own; in
+dvc.yaml with `# generated: NAME` and `# end`.
 """
 
 import re
@@ -15,13 +16,21 @@ from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import CELL_SCHEMA
 from context_fbr_tools.study import findings_text, show
-from context_fbr_tools.study.blocks import context_blocks, reference_blocks, structure_blocks
+from context_fbr_tools.study.blocks import (
+    context_blocks,
+    reference_blocks,
+    registry_block,
+    structure_blocks,
+)
 from context_fbr_tools.study.blocks.answer import answer
 from context_fbr_tools.study.command_line import CommandLine
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
 METRICS, PUBLISHED, TASK = Path("metrics"), Path("metrics/published"), "spheres"
-MARKED = re.compile(r"^<!-- generated: (\w+) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
+PIPELINE = Path("dvc.yaml")
+MARKED = re.compile(
+    r"^(?:<!-- |# )generated: (\w+)(?: -->)?\n(.*?)^(?:<!-- |# )end(?: -->)?$", re.MULTILINE | re.DOTALL
+)
 
 
 def _results(number: int) -> str:
@@ -125,6 +134,7 @@ def _mutants() -> str:
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "answer": answer,
+    "artifacts": registry_block.artifacts,
     "context": context_blocks.context,
     "context_findings": context_blocks.context_findings,
     "context_parts": context_blocks.context_parts,
@@ -153,7 +163,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
 
 def pages() -> list[Path]:
     """Return the pages that may hold blocks."""
-    return [Path("README.md"), *sorted(Path("docs").rglob("*.md"))]
+    return [Path("README.md"), PIPELINE, *sorted(Path("docs").rglob("*.md"))]
 
 
 def blocks(line: CommandLine) -> Mapping[str, Callable[[], str]]:
@@ -175,12 +185,18 @@ def outdated(line: CommandLine) -> Iterator[tuple[Path, str, list[str]]]:
             name, place = match[1], f"{path}:{text.count(chr(10), 0, match.start()) + 1}"
             if name not in known:
                 raise UserError(f"{place}: no block is named {name!r}; known are {', '.join(known)}")
-            block = f"<!-- generated: {name} -->\n{known[name]()}\n<!-- end -->"
+            begin, end = (f"# generated: {name}", "# end") if path == PIPELINE else _marks(name)
+            block = f"{begin}\n{known[name]()}\n{end}"
             if block != match[0]:
                 new = new.replace(match[0], block)
                 problems.append(f"{place}: the block {name} differs from its source")
         if problems:
             yield path, new, problems
+
+
+def _marks(name: str) -> tuple[str, str]:
+    """Return the comments around a block of a page."""
+    return f"<!-- generated: {name} -->", "<!-- end -->"
 
 
 def write(line: CommandLine) -> list[Path]:

@@ -37,8 +37,8 @@ class StandardiseTissued(MapTransform):
 class LabelValuesd(MapTransform):
     """Turn interpolated masks of classes into label values on the grid of the image.
 
-    A voxel is background where the mask of the background is above one half, else it has the label value of
-    the class whose mask is greatest.
+    A voxel is foreground where the masks of the classes are one half together, and has the label value of the
+    class whose mask is greatest; what was cropped off has no mask.
     """
 
     def __init__(self, keys: str, values: Sequence[int]) -> None:
@@ -50,7 +50,7 @@ class LabelValuesd(MapTransform):
         """Return the data with label values (1, x, y, z)."""
         masks = data["pred"]
         classes = 1 + masks[1:].argmax(dim=0, keepdim=True)
-        classes[masks[:1] > 0.5] = 0
+        classes[masks[1:].sum(dim=0, keepdim=True) < 0.5] = 0
         values = self.values.to(masks.device)[torch.as_tensor(classes)]
         result = masks[:1].clone()
         result[:] = values.to(result.dtype)
