@@ -11,14 +11,18 @@ from context_fbr.metrics.columns import CELL_SCORES
 from context_fbr_tools import cli
 from context_fbr_tools.study.blocks import doc_blocks
 
+KEPT = (
+    *("README.md", "docs", "metrics", "plots", "benchmarks", "dvc.yaml", "dvc.lock", "params.yaml"),
+    *("calkit.yaml", "ro-crate-metadata.json"),
+)
+
 
 @pytest.fixture
 def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Pages and their sources, to change."""
-    for name in ("README.md", "docs", "metrics", "benchmarks", "dvc.yaml"):
+    for name in KEPT:
         copy = shutil.copy2 if (ROOT / name).is_file() else shutil.copytree
         copy(ROOT / name, tmp_path / name)
-    (tmp_path / "params.yaml").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -15,6 +15,7 @@ from context_fbr.analysis.display_names import name_of
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import CELL_SCHEMA
+from context_fbr_tools.exchange.metadata import crate, questions
 from context_fbr_tools.study import findings_text, show
 from context_fbr_tools.study.blocks import (
     context_blocks,
@@ -161,6 +162,10 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
 }
 
 
+FILES: Mapping[Path, Callable[[], str]] = {questions.FILE: questions.text, crate.FILE: crate.text}
+"""Files that are generated as a whole, with the function that returns their text."""
+
+
 def pages() -> list[Path]:
     """Return the pages that may hold blocks."""
     return [Path("README.md"), PIPELINE, *sorted(Path("docs").rglob("*.md"))]
@@ -192,6 +197,10 @@ def outdated(line: CommandLine) -> Iterator[tuple[Path, str, list[str]]]:
                 problems.append(f"{place}: the block {name} differs from its source")
         if problems:
             yield path, new, problems
+    for path, text_of in FILES.items():
+        new = text_of()
+        if not path.is_file() or path.read_text(encoding="utf-8") != new:
+            yield path, new, [f"{path}: differs from the results that it describes"]
 
 
 def _marks(name: str) -> tuple[str, str]:
