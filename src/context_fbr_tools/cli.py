@@ -10,6 +10,7 @@ from context_fbr_tools.commands.results import (
     diff,
     docs,
     experiments,
+    power,
     published,
     report,
     show,
@@ -34,7 +35,7 @@ from context_fbr_tools.study.command_line import CommandLine
 GROUPS: Mapping[str, tuple[ModuleType, ...]] = {
     "study": (check, profile, grid_run, check_lock, prune, new, copy, doctor, completion),
     "data": (verify, task_init, task_convert, predict, bundle),
-    "results": (show, experiments, diff, report, verify_report, published, wandb_push, docs),
+    "results": (show, experiments, diff, power, report, verify_report, published, wandb_push, docs),
     "grid on a Slurm cluster": (submit, status, logs, cancel, collect),
 }
 """Every command: a module with `add_parser` and `run`, by group of the help."""

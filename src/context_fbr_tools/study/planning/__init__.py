@@ -1,0 +1,1 @@
+"""Questions before a run: which difference a study can detect."""
