@@ -52,7 +52,7 @@ def text(project: Path, lock: dict[str, dict[str, Any]]) -> str:
 
 @pytest.fixture
 def checked(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, lock: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], tuple[str, ...]]:
     """Check a text as a report of the project."""
     monkeypatch.chdir(project)

@@ -29,12 +29,12 @@ SEEDS = (2, 3, 5, 8, 12, 20)
 
 @dataclass(frozen=True)
 class Detection:
-    """What a task's comparisons detect."""
+    """Detectable differences of a task's comparisons."""
 
     task: str
     confidence: float
     parts: dict[str, Components]
-    """By pair of configurations."""
+    """Components by pair of configurations."""
     detectable: pd.Series
     """Smallest detectable difference of each pair, sorted."""
 
