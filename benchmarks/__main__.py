@@ -4,7 +4,7 @@ python -m benchmarks [PART...] [--repeats N] [--device cpu|cuda] [--precision fl
                      [--network NAME...] [--patch-size N...]
 
 Without a part, the first eight: ten minutes on a CPU. CPU times are those of one thread; the original's
-loader has two worker processes beside it. `floor` measures ours alone,
+loader has two worker processes next to it. `floor` measures ours alone,
 into a table of its own. Rows that are not measured again are kept.
 """
 

@@ -41,7 +41,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Study:
-    """Where it lies."""
+    """Where it is."""
 
     folder: Path
     task: str

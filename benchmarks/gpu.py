@@ -36,7 +36,7 @@ CELLS = (
 )
 """Cells of the paper profile, those with exchanged norm first."""
 LEAST_S = 30.0
-"""A cell is begun if so much time is left; it goes on from its last checkpoint another time."""
+"""A cell is begun if so much time is left; it continues from its last checkpoint another time."""
 Part = tuple[str, str, int, Callable[[], Iterator[Value]]]
 """Part, network, patch size, and what yields its values."""
 

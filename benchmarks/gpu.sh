@@ -34,4 +34,5 @@ fi
 if [ $# -eq 0 ]; then
   set -- spheres-attention_unet_batch-32-1 spheres-unetr_batch-32-1 spheres-unet_instance-32-1
 fi
+# shellcheck disable=SC2086 # several options
 PYTHONPATH=src exec "$python" -m benchmarks.gpu --minutes "$minutes" ${GPU_OPTIONS:-} "$@"

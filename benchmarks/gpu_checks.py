@@ -36,7 +36,7 @@ def train(
         device: where to.
         model: of its networks.
         size: of the patch in voxels.
-        resumed: state to go on from.
+        resumed: state to continue from.
         keep_at: number of steps after which the state is kept.
 
     Returns:

@@ -5,7 +5,7 @@ python benchmarks/paper_cells.py [--jobs N] [--state DIR] CELL...
 A cell is named as everywhere (spheres-unet-32-1), `spheres-baselines` are the two baselines. Besides this
 checkout it needs torch, monai (UNETR: einops), numpy, scipy, pydantic and ruamel.yaml; neither DVC nor a
 network. Tables, timings and what vouches for them go to benchmarks/paper_cells/CELL. A finished cell is
-skipped, an interrupted one goes on from its last saved step with the same bits; CONTEXT_FBR_DEVICE=cpu or
+skipped, an interrupted one continues from its last saved step with the same bits; CONTEXT_FBR_DEVICE=cpu or
 cuda chooses the device.
 """
 

@@ -15,7 +15,7 @@ from benchmarks.pairs import synchronise
 
 @dataclass
 class Passes:
-    """Seconds and number of passes so far; what is watched goes on adding to them."""
+    """Seconds and number of passes so far; what is watched continues adding to them."""
 
     device: torch.device
     seconds: dict[str, float] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class Passes:
     begun: float = 0.0
 
     def begin(self) -> None:
-        """Of a pass; none lies within another."""
+        """Of a pass; none is within another."""
         synchronise(self.device)
         self.begun = time.perf_counter()
 

@@ -123,7 +123,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def change(params: Path) -> Callable[[str, str], Document]:
-    """Replace a text that stands once in params.yaml, and read the result."""
+    """Replace a text that occurs once in params.yaml, and read the result."""
 
     def replace(before: str, after: str) -> Document:
         text = params.read_text()

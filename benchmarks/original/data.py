@@ -45,7 +45,7 @@ def training_loader(items: Sequence[Item], protocol: Protocol, workers: int, epo
         image_threshold=0,
     )
     dataset = CacheDataset(items, Compose([*_reading(), crop]), progress=False)
-    # One generator shuffles and seeds the transforms, here or in the workers, anew for each iteration.
+    # One generator shuffles and seeds the transforms, here or in the workers, again for each iteration.
     generator = torch.Generator().manual_seed(protocol.seed)
     order = RandomSampler(dataset, num_samples=epochs * len(items), generator=generator)
     return DataLoader(

@@ -156,7 +156,7 @@ def with_surface(evidence: Evidence, surface: pd.Series) -> Evidence:
     return replace(evidence, scores=evidence.scores.assign(surface_dice=surface))
 
 
-def test_surface_dice_stands_beside_dice_and_decides_a_finding_of_its_own() -> None:
+def test_surface_dice_is_next_to_dice_and_decides_a_finding_of_its_own() -> None:
     own = study()
     same = by_id(with_surface(own, own.scores["dsc"]))
     for name in ("norm_at_smallest_patch", "loss_outside_by_norm", "slope_by_norm", "small_slope"):
@@ -229,7 +229,7 @@ def test_a_wide_range_is_judged_on_cases_outside_of_the_narrow_one_in_pairs_of_e
     assert paired.high - paired.low < 0.1 * (unpaired.high - unpaired.low)
 
 
-def test_false_positives_and_misses_are_told_apart_on_the_smallest_third() -> None:
+def test_false_positives_and_misses_are_distinguished_on_the_smallest_third() -> None:
     own = study()
     rows = own.scores
     for over, verdict in ((True, "supported"), (False, "contradicted")):
@@ -326,7 +326,7 @@ def test_an_interval_decides_where_it_is_as_a_whole_on_one_side(
     )  # fmt: skip
 
 
-def test_published_magnitudes_come_back_and_stand_beside_the_findings(tmp_path: object) -> None:
+def test_published_magnitudes_come_back_and_are_next_to_the_findings(tmp_path: object) -> None:
     from pathlib import Path
 
     path = Path(str(tmp_path)) / "magnitudes.json"

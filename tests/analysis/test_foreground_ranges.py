@@ -94,7 +94,7 @@ def test_intervals_keep_deviations_over_seeds_and_cases_apart_and_count_what_did
     assert row["dice_loss"] == pytest.approx(0.85 - 0.6)
 
 
-def test_a_baseline_stands_in_every_range_of_its_task() -> None:
+def test_a_baseline_is_in_every_range_of_its_task() -> None:
     own = evidence()
     extra = own.scores[own.scores["seed"] == 0].assign(model="threshold", patch_size=pd.NA, seed=pd.NA)
     larger = own.scores.assign(patch_size=32)
@@ -261,7 +261,7 @@ def test_a_table_without_rows_has_its_columns() -> None:
 
 @needs_published
 def test_the_published_figures_come_out_to_the_last_digit(tmp_path: Path) -> None:
-    """Of UNet on spheres, of which the publication prints them; other folders may lie beside it."""
+    """Of UNet on spheres, of which the publication prints them; other folders may lie next to it."""
     shutil.copytree(PUBLISHED / "synthetic-unet", tmp_path / "synthetic-unet")
     found = read_published(tmp_path)
     assert found.problems == ()

@@ -83,7 +83,7 @@ def interrupt(project: Document, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Path("out").exists()
 
 
-def test_a_cell_that_was_interrupted_goes_on_and_ends_with_the_same_tables(
+def test_a_cell_that_was_interrupted_continues_and_ends_with_the_same_tables(
     project: Document, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = run(project, CELL.key, Path("whole"))
@@ -97,7 +97,7 @@ def test_a_cell_that_was_interrupted_goes_on_and_ends_with_the_same_tables(
     assert "is there already" in capsys.readouterr().out
 
 
-def test_states_that_are_torn_are_said_and_the_cell_starts_anew(
+def test_states_that_are_torn_are_said_and_the_cell_starts_again(
     project: Document, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupt(project, monkeypatch)
@@ -174,7 +174,7 @@ def test_committed_cells_with_a_foreign_one_among_them_are_refused(
         paper.read_cells(folder, run_records.paper_document())
 
 
-def test_our_means_stand_beside_the_published_with_the_distance_from_their_range() -> None:
+def test_our_means_are_next_to_the_published_with_the_distance_from_their_range() -> None:
     published = paper.published_means(0.95).set_index(["task", "model", "patch_size"])
     row = published.loc[("spheres", "unet", 32)]
     assert row["published_mean"] == pytest.approx((0.981577 + 0.981101 + 0.982067) / 3)

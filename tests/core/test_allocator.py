@@ -42,7 +42,7 @@ def test_freed_memory_is_kept_until_it_is_given_back() -> None:
     assert large < PAGES // 10
     assert small < PAGES // 10
     (_, (large_after, _), (large_again, _)) = probe("keep", "give_back", "keep")
-    assert large_after > 9 * PAGES  # each of ten blocks anew
+    assert large_after > 9 * PAGES  # each of ten blocks again
     assert large_again < PAGES // 10
 
 

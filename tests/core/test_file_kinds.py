@@ -116,7 +116,7 @@ def test_the_first_bytes_tell_what_a_file_is_whatever_its_name(
 
 
 def test_every_format_of_the_table_is_tried() -> None:
-    untried = {"minc", "zstd", "7z", "rar"}  # no program at hand writes them
+    untried = {"minc", "zstd", "7z", "rar"}  # no program here writes them
     assert {kind.key for _, kind in file_kinds.KINDS} - untried == {file[2] for file in FILES} - {
         "damaged-gzip",
         "dangling",
@@ -125,7 +125,7 @@ def test_every_format_of_the_table_is_tried() -> None:
     }
 
 
-def test_the_voxels_of_a_pair_are_told_by_their_header(tmp_path: Path) -> None:
+def test_the_voxels_of_a_pair_are_found_by_their_header(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Pair(VOXELS * 0, np.eye(4)), tmp_path / "a.img")
     assert file_kinds.look(tmp_path / "a.img").kind.key == "nifti-1-pair"
     (tmp_path / "a.hdr").unlink()

@@ -110,7 +110,7 @@ def test_random_grids_are_resampled_as_monai_does() -> None:
     assert differing < 0.01 * voxels
 
 
-def test_every_prepared_voxel_lies_where_its_affine_says() -> None:
+def test_every_prepared_voxel_is_where_its_affine_says() -> None:
     """The world coordinates of the original voxels, as three images: interpolated linearly, they are exact."""
     for seed in range(100):
         _, where = random_geometry(seed)
@@ -215,7 +215,7 @@ def test_inputs_are_left_as_they_were() -> None:
 
 @pytest.mark.parametrize("degrees", [0.0, 5.0, 37.0])
 @pytest.mark.parametrize(("slices", "expected"), [(34, 84), (35, 86), (36, 88), (37, 91)])
-def test_an_extent_that_ends_half_way_is_even_however_the_scan_lies(
+def test_an_extent_that_ends_half_way_is_even_however_the_scan_is_oriented(
     slices: int, expected: int, degrees: float
 ) -> None:
     """5 mm slices to 2 mm: (34 - 1) * 2.5 + 1 = 83.5 voxels."""

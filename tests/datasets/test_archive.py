@@ -323,7 +323,7 @@ AROUND = {"README.md": b"beside", "licence/LICENSE": b"beside"}
         pytest.param("Task99_Zoo/", {"dataset.json": b"of another kind"}, id="A1 another dataset.json"),
     ],
 )
-def test_a_data_set_is_found_in_its_archive_and_files_beside_it_are_left_out_and_named(
+def test_a_data_set_is_found_in_its_archive_and_files_next_to_it_are_left_out_and_named(
     tmp_path: Path, suffix: str, top: str, others: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     members = sound("", others)[2:] + sound(top, FILES | JUNK)
@@ -358,7 +358,7 @@ def test_an_archive_of_several_data_sets_or_of_none_is_refused(tmp_path: Path) -
         ("a.zip", b"Rar!\x1a\x07\x01\0" + bytes(99), "`source: folder`"),
     ],
 )
-def test_a_file_that_is_not_the_archive_that_its_name_says_is_told_with_the_way(
+def test_a_file_that_is_not_the_archive_that_its_name_says_is_reported_with_the_way(
     tmp_path: Path, name: str, content: str | bytes, text: str
 ) -> None:
     if isinstance(content, str):

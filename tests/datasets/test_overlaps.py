@@ -1,4 +1,4 @@
-"""An image that is another one, or a part of it, however it is stored, is found wherever it lies."""
+"""An image that is another one, or a part of it, however it is stored, is found wherever it is."""
 
 import itertools
 from collections.abc import Callable

@@ -33,7 +33,7 @@ INCOMING = Path("data/incoming") / NAME
 
 @pytest.fixture
 def study(tmp_path: Path, params: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with params.yaml to stand in; a sound data set lies in zoo/."""
+    """A folder with params.yaml to work in; a sound data set is in zoo/."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CONTEXT_FBR_ARCHIVE_ZOO", raising=False)
     Dataset.make(tmp_path / "zoo")
@@ -166,7 +166,7 @@ def swap(dataset: Dataset) -> None:
     ids=["cut", "swapped", "NaN", "label 7", "no dataset.json", "three at once"],
 )  # fmt: skip
 @pytest.mark.parametrize("source", ["archive", "folder"])
-def test_everything_wrong_with_a_data_set_is_told_at_once_and_the_mended_one_works(
+def test_everything_wrong_with_a_data_set_is_reported_at_once_and_the_repaired_one_works(
     study: Path, source: str, damage: Callable[[Dataset], object], expected: list[str]
 ) -> None:
     shutil.copytree("zoo", "sound")
@@ -294,13 +294,13 @@ def test_a_folder_of_the_same_name_elsewhere_and_that_of_another_task_are_taken(
         assert files(RAW) == files(Path("zoo"))
 
 
-def test_a_folder_that_cannot_be_found_is_told_with_its_line(study: Path) -> None:
+def test_a_folder_that_cannot_be_found_is_reported_with_its_line(study: Path) -> None:
     task(folder="~nobody_of_this_name/zoo")
     (problem,) = refused()
     assert "tasks.zoo.raw.folder: ~nobody_of_this_name/zoo cannot be found: " in problem
 
 
-def test_a_file_that_cannot_be_read_while_it_is_copied_is_not_told_as_a_write_error(study: Path) -> None:
+def test_a_file_that_cannot_be_read_while_it_is_copied_is_not_reported_as_a_write_error(study: Path) -> None:
     unreadable = Path("/proc/self/mem")  # a regular file whose first bytes give an input/output error
     if not unreadable.exists():
         pytest.skip("only Linux has /proc/self/mem")

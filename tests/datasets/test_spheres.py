@@ -35,7 +35,7 @@ def test_a_volume_depends_on_seed_set_and_number_alone(raw: SpheresRaw) -> None:
     assert not any(np.array_equal(image, other) for other, _ in others)
 
 
-def test_the_sphere_is_every_voxel_within_the_radius_and_lies_inside_of_the_cube(raw: SpheresRaw) -> None:
+def test_the_sphere_is_every_voxel_within_the_radius_and_is_inside_of_the_cube(raw: SpheresRaw) -> None:
     """Brute force over the whole cube; the published check values r = 25 and 34 at 96^3."""
     expected = {25: 0.07377, 34: 0.18595}
     for radius, ratio in expected.items():

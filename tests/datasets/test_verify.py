@@ -77,7 +77,7 @@ def test_a_valid_data_set_has_no_problems(dataset: Dataset) -> None:
 
 
 def qform(path: Path, affine: np.ndarray, **fields: float) -> None:
-    """Give a file a qform beside its sform."""
+    """Give a file a qform next to its sform."""
     volume = nibabel.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes()))
     volume.header.set_qform(affine, code=1)
     for name, value in fields.items():
@@ -108,7 +108,7 @@ def nifti_2(path: Path) -> None:
 
 
 def as_nii(path: Path) -> None:
-    """Leave the unpacked file beside the other, as a case that nothing lists."""
+    """Leave the unpacked file next to the other, as a case that nothing lists."""
     path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
 
 
@@ -256,7 +256,7 @@ def test_the_remedy_of_a_newer_format_repairs_it(dataset: Dataset) -> None:
     assert problems(dataset) == []
 
 
-def test_a_label_that_is_scaled_to_almost_whole_numbers_is_told_how_to_mend(dataset: Dataset) -> None:
+def test_a_label_that_is_scaled_to_almost_whole_numbers_is_reported_with_its_repair(dataset: Dataset) -> None:
     path = dataset.path / LABEL
     volume = nibabel.Nifti1Image(dataset.voxels("labelsTr", "b"), AFFINE)
     content = bytearray(volume.to_bytes())
@@ -271,7 +271,7 @@ def test_a_label_that_is_scaled_to_almost_whole_numbers_is_told_how_to_mend(data
 
 
 @needs_proc
-def test_a_file_that_the_disk_does_not_give_is_told_as_such(dataset: Dataset) -> None:
+def test_a_file_that_the_disk_does_not_give_is_reported_as_such(dataset: Dataset) -> None:
     (dataset.path / IMAGE).unlink()
     (dataset.path / IMAGE).symlink_to(UNREADABLE)
     (problem,) = verify(dataset.path, workers=1).problems
@@ -344,7 +344,7 @@ def test_nothing_that_nibabel_says_of_a_header_reaches_the_terminal(dataset: Dat
     nifti_2(dataset.file("imagesTr", "a"))
     (dataset.path / IMAGE).write_bytes(gzip.compress(bytes(1000)))
     content = bytearray(gzip.decompress(dataset.file("imagesTr", "c").read_bytes()))
-    content[76:80] = np.float32(0.5).tobytes()  # pixdim[0], which nibabel mends aloud
+    content[76:80] = np.float32(0.5).tobytes()  # pixdim[0], which nibabel repairs aloud
     dataset.file("imagesTr", "c").write_bytes(gzip.compress(content))
     done = context_fbr(dataset.path.parent, "verify", dataset.path.name)
     assert done.returncode == 1
@@ -352,7 +352,7 @@ def test_nothing_that_nibabel_says_of_a_header_reaches_the_terminal(dataset: Dat
     assert [line for line in done.stderr.splitlines() if not line.startswith("verify ")] == []
 
 
-def test_the_dataset_json_of_nnunet_is_told_in_one_sentence_with_what_to_write(dataset: Dataset) -> None:
+def test_the_dataset_json_of_nnunet_is_reported_in_one_sentence_with_what_to_write(dataset: Dataset) -> None:
     nnunet = {
         "channel_names": {"0": "CT"},
         "labels": {"background": 0, "spleen": 1},
@@ -403,7 +403,7 @@ def test_missing_and_unlisted_files_are_reported(dataset: Dataset) -> None:
     ]
 
 
-def test_what_dcm2niix_writes_beside_an_image_is_passed_over_and_other_files_are_not(
+def test_what_dcm2niix_writes_next_to_an_image_is_passed_over_and_other_files_are_not(
     dataset: Dataset,
 ) -> None:
     for name in ("a.json", "b.json", "a.bval", "a.bvec", "z.json", "a.txt"):
@@ -457,7 +457,7 @@ def test_the_hidden_files_of_macos_are_ignored_and_that_is_said(dataset: Dataset
         ('{"labels": {"0": "b", "1": "s"}, "training": [{"image": "imagesTr/a.nii.gz"}]}', "training.0.label: is missing"),
     ],
 )  # fmt: skip
-def test_without_a_sound_dataset_json_the_files_are_verified_all_the_same(
+def test_without_a_sound_dataset_json_the_files_are_verified_nevertheless(
     dataset: Dataset, content: str | None, text: str
 ) -> None:
     description = dataset.path / "dataset.json"

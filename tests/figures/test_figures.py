@@ -1,4 +1,4 @@
-"""Figures: what is drawn, where it stands, and the same bytes twice."""
+"""Figures: what is drawn, where it is, and the same bytes twice."""
 
 import itertools
 
@@ -111,7 +111,7 @@ def test_names_at_the_ends_of_lines_do_not_overlap(values: tuple[float, ...]) ->
         assert text.get_position()[1] <= value
 
 
-def test_legends_stand_outside_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_legends_are_outside_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = study()
     for module, draw in (
         (ranges_figure, lambda: ranges_figure.training_ranges(evidence, "t")),

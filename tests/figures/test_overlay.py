@@ -41,14 +41,14 @@ def test_a_task_of_which_no_test_case_has_a_dice_is_one_error_that_names_it(stud
     assert not (study / "plots").exists()
 
 
-def test_a_task_that_is_not_in_the_grid_is_told_with_those_that_are(study: Path) -> None:
+def test_a_task_that_is_not_in_the_grid_is_reported_with_those_that_are(study: Path) -> None:
     with pytest.raises(
         UserError, match=r"params.yaml:2: grid.tasks: lacks 'sphere'; did you mean spheres\? allowed: spheres"
     ):
         overlay.main(["sphere"])
 
 
-def test_a_score_of_a_case_that_is_no_longer_prepared_is_told(study: Path) -> None:
+def test_a_score_of_a_case_that_is_no_longer_prepared_is_reported(study: Path) -> None:
     folder = study / "data/prepared/spheres"
     folder.mkdir(parents=True)
     (folder / "cases.json").write_text(

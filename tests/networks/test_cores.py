@@ -60,7 +60,7 @@ def test_each_core_is_read_from_the_window_around_it(
     assert network.windows == passed
 
 
-def test_a_window_that_serves_several_cores_is_passed_once() -> None:
+def test_a_window_that_has_several_cores_is_passed_once() -> None:
     network = Positions()
     sliding_window(network, torch.zeros((16, 16, 16)), 16, SETTINGS, core=4)
     assert network.windows == 1

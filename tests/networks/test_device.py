@@ -91,7 +91,7 @@ def test_each_process_takes_another_device_of_the_list_and_says_which(
 
 
 def test_every_gpu_counts_where_none_is_named(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fake list of devices stands for the GPUs that this machine may lack."""
+    """A fake list of devices represents the GPUs that this machine may lack."""
     monkeypatch.delenv("CONTEXT_FBR_DEVICE", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(

@@ -242,7 +242,7 @@ def test_dvc_draws_the_plots_by_model_and_patch_size(finished: Workspace, tmp_pa
 
 
 def test_a_cell_that_fails_is_reported_and_the_others_run(finished: Workspace, tmp_path: Path) -> None:
-    """One network is given weights that no float holds; the other trains anew on its own change."""
+    """One network is given weights that no float holds; the other trains again on its own change."""
     workspace = finished.copy(tmp_path / "failing")
     workspace.edit("params.yaml", "    num_res_units: 2", "    num_res_units: 1")
     workspace.edit(

@@ -263,7 +263,7 @@ def test_a_reader_of_dvc_lock_gives_up_while_dvc_holds_it(
         lockfile.stages()
 
 
-def test_where_dvc_s_folder_cannot_be_written_dvc_lock_is_read_all_the_same(
+def test_where_dvc_s_folder_cannot_be_written_dvc_lock_is_read_nevertheless(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock_of({"a": ["x"]})
@@ -358,7 +358,7 @@ def test_an_interrupted_dvc_is_waited_for(
     assert process.STOPPING in capfd.readouterr().out
 
 
-def test_a_line_beside_the_table_is_printed_on_a_terminal_as_well() -> None:
+def test_a_line_next_to_the_table_is_printed_on_a_terminal_as_well() -> None:
     from rich.console import Console
 
     console = Console(file=io.StringIO(), force_terminal=True, width=90, height=20)
@@ -445,7 +445,7 @@ def test_a_copy_with_the_variables_of_git_set_is_whole(
 def test_a_git_of_another_repository_has_no_variable_of_a_hook(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """G2; `git rev-parse --local-env-vars` is git's own list, of which `git -c` shall go on."""
+    """G2; `git rev-parse --local-env-vars` is git's own list, of which `git -c` has to continue."""
     names = {*shell("git", "rev-parse", "--local-env-vars").split()}
     names -= {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}
     assert names <= git.OF_ONE_REPOSITORY

@@ -34,7 +34,7 @@ TEST = ["twins_002", "twins_002_exchanged", "twins_003", "twins_003_exchanged"]
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, settings: str) -> tuple[prepared.Case, ...]:
-    """Prepare twins with these settings beside the split, and return the test cases."""
+    """Prepare twins with these settings next to the split, and return the test cases."""
     monkeypatch.chdir(folder)
     if not Path("data").exists():
         write_twins(RAW, "twins", Path("data/raw/twins"))

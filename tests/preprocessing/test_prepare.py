@@ -357,7 +357,7 @@ def warnings_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line.removeprefix("warning: ") for line in said if line.startswith("warning: ")]
 
 
-def test_foreground_that_the_crop_leaves_out_is_told_by_case_with_its_share(
+def test_foreground_that_the_crop_leaves_out_is_reported_by_case_with_its_share(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = workspace / "data" / "raw" / "spheres"

@@ -32,7 +32,7 @@ def test_the_structure_and_a_voxel_around_it_stay_and_all_cuts_are_drawn() -> No
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "ASR", "PIL"])
-def test_the_part_lies_in_the_scan_where_its_voxels_were(codes: str) -> None:
+def test_the_part_is_in_the_scan_where_its_voxels_were(codes: str) -> None:
     scan = nibabel.Nifti1Image(
         np.arange(11 * 9 * 8, dtype=np.float32).reshape(11, 9, 8), np.diag([1.0, 2.0, 3.0, 1.0])
     )

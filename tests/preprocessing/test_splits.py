@@ -90,7 +90,7 @@ def test_lists_are_taken_in_their_own_order(tmp_path: Path) -> None:
     assert names(raw, folder) == {"train": ["d", "a"], "validation": ["c"], "test": ["x"]}
 
 
-def test_unknown_names_are_told_together_with_what_was_meant(tmp_path: Path) -> None:
+def test_unknown_names_are_reported_together_with_what_was_meant(tmp_path: Path) -> None:
     raw = data_set(tmp_path / "spleen", ["spleen_10", "spleen_12", "spleen_2"])
     found = problems(raw, Split(train=("spleen_10",), validation=("spleen12",), test=("spleen_2", "liver")))
     where = "params.yaml: tasks.spleen.prepare.split"
@@ -112,7 +112,7 @@ def test_more_cases_than_there_are_names_the_parameter(tmp_path: Path, test: int
     ]
 
 
-def test_all_images_without_label_and_labels_without_image_are_told_together(tmp_path: Path) -> None:
+def test_all_images_without_label_and_labels_without_image_are_reported_together(tmp_path: Path) -> None:
     raw = data_set(tmp_path, ["a", "b", "c", "d"])
     for file in ("labelsTr/a", "labelsTr/c", "imagesTr/d"):
         (raw / f"{file}.nii.gz").unlink()
@@ -131,7 +131,7 @@ def test_the_test_folder_s_images_without_label_count_only_where_it_is_asked_for
     assert len(problems(raw, Split(train=1, validation=1, test="imagesTs"))) == 2
 
 
-def test_a_test_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_test_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
     raw = data_set(tmp_path, ["a", "b"])
     (problem,) = problems(raw, Split(train=1, validation=1, test="imagesTs"))
     assert problem.startswith(f"{raw / 'imagesTs'}: no test volumes, but the split says `test: imagesTs`")
@@ -158,7 +158,7 @@ def test_shadow_files_of_macos_and_other_files_are_no_cases(tmp_path: Path) -> N
     }
 
 
-def test_two_files_of_one_case_are_told(tmp_path: Path) -> None:
+def test_two_files_of_one_case_are_reported(tmp_path: Path) -> None:
     raw = data_set(tmp_path, ["a", "b"])
     for kind in ("images", "labels"):
         (raw / f"{kind}Tr" / "a.nii").touch()
@@ -167,7 +167,7 @@ def test_two_files_of_one_case_are_told(tmp_path: Path) -> None:
     ]
 
 
-def test_a_test_case_that_has_the_name_of_a_training_case_is_told(tmp_path: Path) -> None:
+def test_a_test_case_that_has_the_name_of_a_training_case_is_reported(tmp_path: Path) -> None:
     raw = data_set(tmp_path, ["a", "b"], ["x", "b"])
     (problem,) = problems(raw, Split(train=1, validation=1, test="imagesTs"))
     assert problem.startswith(f"{raw / 'imagesTs/b.nii.gz'}: b is a training case too")

@@ -82,7 +82,7 @@ def msd_pair(folder: Path, case: str, axes: str, margin: int | None = 50) -> dic
 def compare_with_monai(files: dict[str, Path]) -> tuple[Geometry, int]:
     """Compare a prepared case with the published chain.
 
-    The same shape, affine and image; the same label but where a voxel lies exactly half-way between two.
+    The same shape, affine and image; the same label but where a voxel is exactly half-way between two.
 
     Returns:
         The geometry, and how many voxels of the label differ.
@@ -132,7 +132,7 @@ def test_a_real_ct_is_prepared_as_monai_does() -> None:
         pytest.skip("the real CT is not at hand")
     where, differing = compare_with_monai(files)
     assert where.original_spacing_mm == pytest.approx((3, 3, 3))
-    assert differing < 1e-3 * np.prod(where.shape)  # 3 mm to 1.5 mm: every second voxel lies half-way
+    assert differing < 1e-3 * np.prod(where.shape)  # 3 mm to 1.5 mm: every second voxel is half-way
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_chosen_label_values_become_one_class() -> None:
 @pytest.mark.parametrize(
     ("value", "told"), [(4, r"\[4.0\]"), (0.5, r"\[0.5\]"), (-1, r"\[-1.0\]"), (np.nan, r"\[nan\]")]
 )
-def test_a_label_value_that_dataset_json_does_not_know_is_told(value: float, told: str) -> None:
+def test_a_label_value_that_dataset_json_does_not_know_is_reported(value: float, told: str) -> None:
     values = np.zeros((3, 3, 3))
     values[1, 1, 1] = value
     with pytest.raises(

@@ -95,7 +95,7 @@ def rooms() -> list[Path]:
 
 @pytest.mark.parametrize("room", rooms(), ids=lambda room: room.relative_to(ROOT / "src").as_posix())
 def test_a_room_has_few_entries(room: Path) -> None:
-    """Files and folders beside `__init__.py`, on the floor of the study files alone."""
+    """Files and folders next to `__init__.py`, on the floor of the study files alone."""
     entries = [path for path in room.iterdir() if path.name not in ("__init__.py", "__pycache__")]
     if room.name == STUDY:
         assert len([path for path in entries if path.is_file()]) <= 9

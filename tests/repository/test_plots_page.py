@@ -127,7 +127,7 @@ def test_both_revisions_are_drawn_without_a_network_and_without_a_complaint(
     assert seen.width == 1440  # nothing sticks out
 
 
-def test_images_stand_side_by_side_under_their_revision(compared: Workspace, difference: Seen) -> None:
+def test_images_are_side_by_side_under_their_revision(compared: Workspace, difference: Seen) -> None:
     tracked = compared.run("git", "ls-files", "plots/*.png", "plots/**/*.png").stdout.split()
     of_main_task = {path for path in tracked if not path.startswith("plots/spheres_wide/")}
     assert set(difference.images) >= of_main_task - {"plots/spheres/learning_curves.png"}

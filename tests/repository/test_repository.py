@@ -96,7 +96,7 @@ def test_the_pages_numbers_of_cells_and_cases_and_its_rules_are_in_files() -> No
 
 
 @pytest.mark.usefixtures("_desk_study")
-def test_what_is_drawn_is_in_the_tables_beside_the_figures() -> None:
+def test_what_is_drawn_is_in_the_tables_next_to_the_figures() -> None:
     lines = pd.read_csv("plots/spheres/dice_by_patch_size.csv")
     summary = json.loads(Path("metrics/spheres/summary.json").read_text())
     for row in lines.itertuples():

@@ -130,7 +130,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace.edit("params.yaml", "      epochs: 2", "      epochs: 4000")
     for other in ("60", "61"):  # of tasks that do not run
         workspace.edit("params.yaml", f"      epochs: {other}", "      epochs: 4000")
-    # Rarely validated is rarely printed: a print into a pipe that nobody reads any more would end it, too.
+    # Rarely validated is rarely printed: a print into a pipe that no one reads any more would end it, too.
     workspace.edit("params.yaml", "  validate_every_epochs: 1", "  validate_every_epochs: 4000")
     workspace.edit("params.yaml", "save_every_minutes: 1", "save_every_minutes: 0")
     workspace.repro("raw@spheres", "prepare@spheres", "code")

@@ -46,7 +46,7 @@ def arguments_of(cell: Cell) -> list[str]:
 
 @dataclass(frozen=True)
 class Study:
-    """A prepared tiny study, and what its cells come to when nobody interrupts them."""
+    """A prepared tiny study, and what its cells come to when no one interrupts them."""
 
     server: StageServer
     known: dict[str, dict[str, str]]
@@ -55,7 +55,7 @@ class Study:
     """Of a stage and a model, saving after every step."""
 
     def truth(self, model: str) -> dict[str, str]:
-        """Hash of every result of a model's cell that nobody interrupted, with and without saving."""
+        """Hash of every result of a model's cell that no one interrupted, with and without saving."""
         if model not in self.known:
             for setting in (SELDOM, OFTEN):
                 self.forget()
@@ -115,7 +115,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
         assert before in text
         text = text.replace(before, after)
     (folder / "params.yaml").write_text(text)
-    code = folder / "src"  # a copy: somebody who edits the code while tests run changes no digest
+    code = folder / "src"  # a copy: someone who edits the code while tests run changes no digest
     shutil.copytree(ROOT / "src", code, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     with serve(folder, PYTHONPATH=str(code)) as server:
         for stage in ("raw", "prepare"):
@@ -141,7 +141,7 @@ def finish(study: Study, stage: str, model: str) -> str:
 def kill_at_random(study: Study, model: str, stages: tuple[str, ...], kills: int, seed: int) -> None:
     """Kill runs of a cell at uniformly random times and start them again.
 
-    A cell that ends before it is killed is held against the truth and run anew. By chance no training may
+    A cell that ends before it is killed is held against the truth and run again. By chance no training may
     resume, so there is one more kill, in a later save.
     """
     study.truth(model)

@@ -306,7 +306,7 @@ def test_a_variable_that_chooses_kernels_is_part_of_the_device_s_identity(
     assert (before.digest != after.digest) is differs
 
 
-def test_cpus_of_one_name_with_other_instructions_or_caches_are_told_apart(
+def test_cpus_of_one_name_with_other_instructions_or_caches_are_distinguished(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     facts = {

@@ -1,4 +1,4 @@
-"""A project with results, and what lies beside it, for commands that read hostile files in it."""
+"""A project with results, and what is next to it, for commands that read hostile files in it."""
 
 import hashlib
 import io

@@ -38,7 +38,7 @@ SPHERES = (
     ("unet_core32", 48, 32),
 )
 Told = Callable[[str, int, int, int], float]
-"""From model, patch, core and distance to the share of volumes in which the two balls are told apart."""
+"""From model, patch, core and distance to the share of volumes in which the two balls are distinguished."""
 
 
 def seen(model: str, patch_size: int, core: int, distance: int) -> float:
@@ -56,7 +56,7 @@ def half(model: str, patch_size: int, core: int, distance: int) -> float:
 
 
 def nothing_told(*_: object) -> float:
-    """Return 0: no volume's balls are told apart."""
+    """Return 0: no volume's balls are distinguished."""
     return 0.0
 
 

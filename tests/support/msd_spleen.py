@@ -133,7 +133,7 @@ def _member(name: Path, kind: bytes, size: int) -> tarfile.TarInfo:
 
 
 def main(arguments: list[str]) -> None:
-    """Write a data set beside the archive, pack it, remove it."""
+    """Write a data set next to the archive, pack it, remove it."""
     parser = argparse.ArgumentParser(
         prog="python tests/support/msd_spleen.py", description=__doc__.splitlines()[0]
     )

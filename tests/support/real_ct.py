@@ -15,7 +15,7 @@ from context_fbr.datasets.dataset_json import NAME
 
 FILE = "ct_3mm.nii.gz"
 WHOLE: Box = ((0, 122), (0, 101), (0, 112))
-BOXES: tuple[Box, ...] = (  # voxels of the CT; the spleen lies in 10..43, 21..57, 82..111
+BOXES: tuple[Box, ...] = (  # voxels of the CT; the spleen is in 10..43, 21..57, 82..111
     ((2, 58), (8, 72), (60, 112)),
     ((0, 50), (14, 78), (72, 112)),
     ((6, 70), (4, 60), (64, 108)),
@@ -23,7 +23,7 @@ BOXES: tuple[Box, ...] = (  # voxels of the CT; the spleen lies in 10..43, 21..5
     ((8, 64), (0, 48), (76, 112)),
     ((0, 122), (0, 101), (78, 112)),
 )
-"""Of ct_0 to ct_5, which have labels; they overlap, so that only the plumbing can be tested on them. None lies
+"""Of ct_0 to ct_5, which have labels; they overlap, so that only the plumbing can be tested on them. None is
 within another, which `verify` refuses."""
 UNLABELLED: Box = ((4, 60), (10, 66), (58, 106))
 """Of ct_6, in imagesTs."""
@@ -64,7 +64,7 @@ def make(source: Path, folder: Path) -> None:
 
 
 def cut(volume: nibabel.Nifti1Image, box: Box) -> nibabel.Nifti1Image:
-    """The part of a volume in a box, where it lies in the world, with the rest of the header as it was."""
+    """The part of a volume in a box, where it is in the world, with the rest of the header as it was."""
     part = volume.slicer[tuple(slice(start, stop) for start, stop in box)]
     part.set_qform(part.affine, int(volume.header["qform_code"]))
     part.set_sform(part.affine, int(volume.header["sform_code"]))

@@ -31,7 +31,7 @@ WHY_NOT = (
 NODES = ("n1", "n2")
 SITE = "time_minutes: 10\nmemory_gb: 1.5\ngpus: 0\nsave_seconds: 20\n"
 """slurm.yaml for it."""
-# A job that is queued again waits until its credentials have expired: two minutes, if nobody says otherwise.
+# A job that is queued again waits until its credentials have expired: two minutes, if no one says otherwise.
 CONFIGURATION = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -107,7 +107,7 @@ class Cluster:
         running = [process for process in psutil.process_iter() if self._runs_on(process, name)]
         keepers = {p for process in running for p in process.parents() if "slurmstepd" in p.name()}
         self._end(name, signal.SIGKILL)
-        # All of them stand still first: whoever saw another one end would tell the controller.
+        # All of them stand still first: one that saw another one end would tell the controller.
         for act in (psutil.Process.suspend, psutil.Process.kill):
             for process in [*keepers, *running]:
                 with suppress(psutil.NoSuchProcess):

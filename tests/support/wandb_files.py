@@ -16,7 +16,7 @@ TRAIN = (sys.executable, "-m", "context_fbr.train", "spheres", "unet", "16", "1"
 
 @dataclass
 class Told:
-    """One of W&B's folders: what it was told of a run by one process."""
+    """One of W&B's folders: what one process reported of a run."""
 
     folder: Path
     run: Any = None
@@ -34,15 +34,15 @@ class Told:
 
     @property
     def steps(self) -> list[int]:
-        """In the order in which it was told of them."""
+        """In the order in which they were reported."""
         return [row["_step"] for row in self.rows]
 
     def values(self, name: str) -> dict[int, Any]:
-        """What it was told under a name, by step."""
+        """Values that were reported under a name, by step."""
         return {row["_step"]: row[name] for row in self.rows if name in row}
 
     def table(self, name: str) -> dict[str, Any]:
-        """The table that it was told under a name, whose pictures lie in an artifact with it."""
+        """The table that was reported under a name, whose pictures lie in an artifact with it."""
         found = [
             entry.local_path
             for artifact in self.artifacts
@@ -55,7 +55,7 @@ class Told:
 
 
 def read(home: Path) -> dict[str, Told]:
-    """What each run below a folder was told, by its name; a run has one folder."""
+    """Reports of each run below a folder, by its name; a run has one folder."""
     found: dict[str, Told] = {}
     for path in home.glob("wandb/offline-run-*/*.wandb"):
         told = _read(path)

@@ -42,7 +42,7 @@ class WandbServer:
     rows: list[dict[str, Any]] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
-    """Ids of all that it was told of."""
+    """Ids of everything that was reported."""
     summary: dict[str, Any] = field(default_factory=dict)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     """W&B's input for each: artifactTypeName, digest, metadata."""

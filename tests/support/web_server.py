@@ -61,7 +61,7 @@ class Server:
         body = self.content[start:]
         stall_s = self.stall_s if self.cuts else 0.0
         body = body[: self.cuts.pop(0)] if self.cuts else body
-        self.served.append(len(body))  # first: the client may be done before this thread goes on
+        self.served.append(len(body))  # first: the client may be done before this thread continues
         handler.wfile.write(body)
         time.sleep(stall_s)
 

@@ -17,7 +17,7 @@ from context_fbr_tools.dvc.project_copy import copy_project
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "support" / "overlays" / "tiny.yaml"
 PATIENCE_S = 400
-"""Several times what the longest command of a test takes; one that hangs shall not take all others with it."""
+"""Several times what the longest command of a test takes; one that hangs must not take all others with it."""
 GIT_IDENTITY = {
     f"GIT_{role}_{field}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -110,7 +110,7 @@ class Workspace:
             file.write(f"\n{text}\n")
 
     def edit(self, name: str, before: str, after: str) -> None:
-        """Replace a text that stands once in a file."""
+        """Replace a text that occurs once in a file."""
         path = self.path / name
         text = path.read_text()
         assert text.count(before) == 1, (name, before, text.count(before))

@@ -246,7 +246,7 @@ def stop_at(pause: int, saved: Path) -> Callable[[Callable[[], TrainingState]], 
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_training_that_goes_on_from_any_of_its_pauses_ends_with_the_same_bits(
+def test_a_training_that_continues_from_any_of_its_pauses_ends_with_the_same_bits(
     document: Document, volumes: list[Volume], model: str, tmp_path: Path
 ) -> None:
     """Pauses: before the first step, after each of two steps, after each of two validated volumes."""
@@ -426,7 +426,7 @@ def test_a_step_is_finite_if_both_of_its_numbers_are(loss: float, norm: float, f
     assert step(loss, norm).is_finite is finite
 
 
-def test_the_first_bad_step_is_told_with_the_eight_losses_before_it() -> None:
+def test_the_first_bad_step_is_reported_with_the_eight_losses_before_it() -> None:
     good = [step(n / 10) for n in range(1, 11)]
     steps.check([], 1, [])
     steps.check(good, 1, [])
@@ -458,7 +458,9 @@ def test_the_mean_loss_is_that_of_the_steps_that_were_not_skipped() -> None:
         steps.mean_loss([step(np.nan, skipped=True)] * 2, 4)
 
 
-def test_an_epoch_goes_on_after_the_batches_that_are_done(document: Document, volumes: list[Volume]) -> None:
+def test_an_epoch_continues_after_the_batches_that_are_done(
+    document: Document, volumes: list[Volume]
+) -> None:
     plan = protocol(document)
     whole = list(batches.batches(volumes, plan, 2))
     order = sampling.epoch_order(plan.seed, 2, 4)

@@ -31,7 +31,7 @@ def saved(network: torch.nn.Module) -> bytes:
 
 @pytest.fixture
 def network(params: Path, monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
-    """The network of a cell that is on disk as if it were trained; beside it another cell of other weights."""
+    """The network of a cell that is on disk as if it were trained; next to it another cell of other weights."""
     monkeypatch.chdir(params.parent)
     document = Document.read()
     for cell in (OTHER, CELL):

@@ -75,7 +75,7 @@ def test_the_limits_are_those_of_seeds_and_designed_cases(table: pd.DataFrame) -
     assert (random.low, random.high) != pytest.approx((found.low, found.high))
 
 
-def test_variants_stand_beside_the_same_volumes_as_drawn() -> None:
+def test_variants_are_next_to_the_same_volumes_as_drawn() -> None:
     cells = CELLS.query("task == 'twins'")
     found = variant_table(cells, core_cells(MADE.variants, CORES), 0.95)
     assert len(found) == 3 * len(TWINS)

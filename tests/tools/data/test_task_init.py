@@ -193,7 +193,7 @@ def test_the_block_of_an_mri_is_valid_and_says_what_the_files_say(
     assert task.train.epochs == 260  # x 3 steps = 780
 
 
-def test_the_first_label_that_a_case_has_is_proposed_and_rare_ones_are_told(
+def test_the_first_label_that_a_case_has_is_proposed_and_rare_ones_are_reported(
     mri: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for case in CASES:
@@ -233,7 +233,7 @@ def test_labelled_test_images_are_the_test_set(dataset: Dataset, capsys: pytest.
     assert len(assign_splits(dataset.path, split)) == 4
 
 
-def test_a_data_set_of_unknown_modality_is_told_of_the_window(
+def test_a_data_set_of_unknown_modality_is_reported_with_the_window(
     dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset.describe({key: value for key, value in dataset.description().items() if key != "modality"})
@@ -296,7 +296,7 @@ def test_write_puts_the_block_behind_the_last_task_and_changes_nothing_else(
     assert {cell.task for cell in read_study(Document.read(params)).cells} == {"spheres", "zoo"}
 
 
-def test_the_report_of_verify_is_beside_the_block(mri: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_of_verify_is_next_to_the_block(mri: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     init("mri", "--foreground", "2")
     streams = capsys.readouterr()
     assert list(YAML(typ="safe").load(streams.out)) == ["knee_mr_3t"]

@@ -114,7 +114,7 @@ def test_a_seed_that_one_side_lacks_counts_in_the_mean_and_not_in_the_difference
 
 
 def test_trainings_under_other_numbers_are_no_change() -> None:
-    """Seed 3 is another training on either side: it alone would tell of a change that there is not."""
+    """Seed 3 is another training on either side: it alone would report a change that there is not."""
     levels = (LEVELS - 0.1, LEVELS, LEVELS + 0.1)
     before, after = (
         pd.concat([scores(level, (seed,)) for level, seed in zip(levels, seeds, strict=True)])
@@ -140,7 +140,7 @@ def test_a_prediction_that_became_empty_is_counted_and_leaves_the_distance_of_bo
     assert found.dice.difference.estimate == pytest.approx(-0.9 / 6)
 
 
-def test_a_change_is_told_from_its_parameters_to_its_figures(
+def test_a_change_is_reported_from_its_parameters_to_its_figures(
     repository: Repository, change: Callable[[str, str], object]
 ) -> None:
     path = repository.path
@@ -281,7 +281,7 @@ def test_what_is_worse_beyond_the_limits_is_a_regression(
     repository.diff(base, "HEAD")  # exits with 0 unless asked to judge
 
 
-def test_what_may_be_chance_is_told_apart_from_a_regression(repository: Repository) -> None:
+def test_what_may_be_chance_is_distinguished_from_a_regression(repository: Repository) -> None:
     base = repository.commit(scores(LEVELS))
     repository.commit(scores(LEVELS - 0.03 + np.array([-0.1, 0.1, -0.1, 0.1, -0.1, 0.1])))
     text = repository.diff(base, "HEAD", "--fail-on-regression").stdout
@@ -572,7 +572,7 @@ def test_a_new_file_that_git_ignores_is_no_difference(repository: Repository) ->
         (-0.1, 0.1, "not decided", "not decided"),
     ],
 )
-def test_a_change_is_decided_by_an_interval_beside_0(
+def test_a_change_is_decided_by_an_interval_next_to_0(
     low: float, high: float, dice: str, hausdorff: str
 ) -> None:
     found = Interval((low + high) / 2, low, high)

@@ -95,7 +95,7 @@ def results(converged: dict[int, bool]) -> Results:
     return Results(pd.DataFrame(rows, columns=["task", "model", "patch_size", "seed"]), cells, ())
 
 
-def test_cells_are_told_by_what_they_were_and_are() -> None:
+def test_cells_are_reported_by_what_they_were_and_are() -> None:
     before = {1: True, 2: False, 3: True, 4: False, 5: True}
     after = {1: False, 2: True, 3: True, 4: False, 6: False, 7: True}
     found = report._cells(results(before), results(after))

@@ -243,7 +243,7 @@ def test_memory_for_fewer_cells_than_would_run_is_a_warning_with_the_number_that
         ("12.8", [], "570.1", WARNING),
     ],
 )
-def test_a_build_of_pytorch_that_finds_no_gpu_beside_a_driver_is_a_warning(
+def test_a_build_of_pytorch_that_finds_no_gpu_next_to_a_driver_is_a_warning(
     cuda: str | None, gpus: list[str], driver: str | None, status: Status
 ) -> None:
     assert machine.build_result(cuda, gpus, driver).status is status
@@ -307,7 +307,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace.dvc("init", "-q")
     (workspace.path / "dvc.yaml").write_text(DVC_YAML)
     workspace.repro()
-    workspace.dvc("remote", "add", "-d", "shelf", "../shelf")  # beside the copies as well
+    workspace.dvc("remote", "add", "-d", "shelf", "../shelf")  # next to the copies as well
     workspace.dvc("push")
     return workspace
 

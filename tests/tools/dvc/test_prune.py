@@ -86,8 +86,8 @@ def place(cell: Cell, name: str, age_s: int) -> Path:
     return folder
 
 
-def test_unfinished_work_goes_that_nobody_will_go_on_with() -> None:
-    """Of a stage and a cell the newest stays, and where somebody works."""
+def test_unfinished_work_goes_that_no_one_will_continue_with() -> None:
+    """Of a stage and a cell the newest stays, and where someone works."""
     kept = [place(KEPT, f"evaluate-{'b' * 16}.0", 50)]
     working = place(KEPT, f"train-{'c' * 16}.0", 10)
     gone = [place(KEPT, f"train-{'d' * 16}.0", 1), place(GONE, f"train-{'a' * 16}.0", 1)]
@@ -105,7 +105,7 @@ def test_unfinished_work_goes_that_nobody_will_go_on_with() -> None:
     assert prune(GRID) == [str(working)]
 
 
-def test_unfinished_work_goes_whose_stage_came_to_its_end_since() -> None:
+def test_unfinished_work_goes_whose_stage_ended_since() -> None:
     old, newer = place(KEPT, f"train-{'a' * 16}.0", 60), place(KEPT, f"evaluate-{'a' * 16}.0", 60)
     for stage, started in (("train", 1_700_000_000 - 30), ("evaluate", 1_700_000_000 - 90)):
         path = KEPT.provenance(stage)

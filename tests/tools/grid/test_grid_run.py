@@ -376,7 +376,7 @@ SAID = f"{UNET.key}: epoch 4/24, loss 0.5, validation Dice 0.875 (best 0.875 at 
 
 
 def test_a_log_gets_plain_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")  # as on CI, where a log is no terminal all the same
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on CI, where a log is not a terminal
     with Board([UNET.key, "b", "c"]) as board:
         for key in (UNET.key, "b", "c"):
             board.started(key)
@@ -499,7 +499,7 @@ def test_the_expected_time_counts_trainings_and_evaluations_by_other_seeds_too_a
 def test_chosen_cells_run_alone_and_a_second_run_finds_them_up_to_date(
     finished: Workspace, tmp_path: Path
 ) -> None:
-    """A new seed of one of two networks; once more; then a cell that left dvc.lock but not the run-cache."""
+    """A new seed of one of two networks; again; then a cell that left dvc.lock but not the run-cache."""
     workspace = finished.copy(tmp_path / "chosen")
     workspace.edit("params.yaml", "seeds: [1]", "seeds: [1, 2]")
     before = workspace.lock()

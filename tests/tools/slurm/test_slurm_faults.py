@@ -45,7 +45,7 @@ def train(cell, *arguments):
 def base(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A study of two cells whose trainings are saved after every step; its data are prepared, no cell was run.
 
-    While a file `slow` is beside it, an epoch takes four seconds: there is time to disturb a training. While
+    While a file `slow` is next to it, an epoch takes four seconds: there is time to disturb a training. While
     there is a file `hold`, no evaluation begins.
     """
     made = Workspace.make(tmp_path_factory.mktemp("slurm") / "base", TINY)

@@ -111,7 +111,7 @@ def test_a_job_of_which_slurm_knows_nothing_is_lost_but_not_if_slurm_does_not_an
     assert not silent.to_submit
 
 
-def test_a_lost_cell_is_submitted_again_twice_and_then_somebody_has_to_look(tmp_path: Path) -> None:
+def test_a_lost_cell_is_submitted_again_twice_and_then_someone_has_to_look(tmp_path: Path) -> None:
     known: list[Batch] = []
     for number in range(1, 4):
         known.insert(0, batch_at(tmp_path, number))
@@ -119,7 +119,7 @@ def test_a_lost_cell_is_submitted_again_twice_and_then_somebody_has_to_look(tmp_
         assert standing.lost == number
         assert standing.to_submit == (number < 3)
     assert f"grid submit {CELL.key}" in standing.note
-    known[1].write_end(CELL, "cancelled")  # somebody was here: counted anew
+    known[1].write_end(CELL, "cancelled")  # someone was here: counted again
     assert stands(known, []).lost == 1
 
 
@@ -245,7 +245,9 @@ def test_a_program_of_slurm_that_does_not_answer_is_given_up(
         (MINIMAL + "account: [\n", "slurm.yaml:5: is not valid YAML"),
     ],
 )
-def test_what_is_wrong_in_slurm_yaml_is_told_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+def test_what_is_wrong_in_slurm_yaml_is_reported_with_its_line(
+    tmp_path: Path, text: str, expected: str
+) -> None:
     path = tmp_path / "slurm.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=expected):
@@ -316,7 +318,7 @@ def test_of_two_starts_of_a_cell_only_the_newest_may_say_that_it_failed(
         assert batch.end(CELL) == batches.End("failed", f"broken (log: {batch.log(CELL)})")
 
 
-def test_a_job_that_ends_well_while_somebody_looks_does_not_seem_to_be_lost(
+def test_a_job_that_ends_well_while_someone_looks_does_not_seem_to_be_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

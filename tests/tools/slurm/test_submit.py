@@ -126,5 +126,5 @@ def test_a_cell_is_submitted_again_only_after_a_minute_in_which_it_was_lost_at_e
     assert lost.ripe(look(first), 200) == [first]  # the second one's file came late
     assert lost.ripe(look(second), 219) == []
     assert lost.ripe(look(second), 279) == [second]
-    assert lost.ripe(look(second, times=3), 300) == []  # somebody has to look
+    assert lost.ripe(look(second, times=3), 300) == []  # someone has to look
     assert lost.since == {}

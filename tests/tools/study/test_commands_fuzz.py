@@ -59,7 +59,7 @@ class Command:
 
 @dataclass
 class Bench:
-    """A server, and a world for its commands that is made anew for each example."""
+    """A server, and a world for its commands that is made again for each example."""
 
     server: CommandServer
     pristine: Path

@@ -54,7 +54,7 @@ def test_a_network_without_the_effect_is_named_with_its_verdict(
     assert "not supported for Attention-UNet, batch norm" in context_blocks.context_findings()
 
 
-def test_the_published_recipe_stands_beside_the_observer(
+def test_the_published_recipe_is_next_to_the_observer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -46,7 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def study(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it to stand in."""
+    """A copy of it to work in."""
     folder = Path(shutil.copytree(trained, tmp_path / "study"))
     monkeypatch.chdir(folder)
     return folder
@@ -187,7 +187,7 @@ def test_a_cell_that_is_not_trained_or_of_another_version_says_what_to_run(
         run(sorted(TEST.iterdir())[0])
 
 
-def test_a_folder_stands_for_the_nifti_files_in_it(study: Path) -> None:
+def test_a_folder_represents_the_nifti_files_in_it(study: Path) -> None:
     good = sorted(TEST.iterdir())[0]
     for name in ("b.nii.gz", "a.nii.gz", "._a.nii.gz", "a.nii.gz.bak", "deeper/c.nii.gz"):
         path = Path("scans") / name
@@ -266,7 +266,7 @@ def test_names_with_control_characters_stay_on_one_line(
     assert Path("masks/two\nlines.nii.gz").is_file()
 
 
-def test_a_link_to_nothing_and_a_folder_of_another_format_are_told_with_what_to_do(study: Path) -> None:
+def test_a_link_to_nothing_and_a_folder_of_another_format_are_reported_with_what_to_do(study: Path) -> None:
     Path("scan.nii.gz").symlink_to(".git/annex/objects/a/b/SHA256E-s1")
     with pytest.raises(UserError, match=r"^scan\.nii\.gz: is a pointer of git-annex.*`git annex get`"):
         run("scan.nii.gz")
@@ -276,7 +276,7 @@ def test_a_link_to_nothing_and_a_folder_of_another_format_are_told_with_what_to_
         run("series")
 
 
-def test_a_mask_is_not_put_beside_an_unpacked_file_that_itk_would_read_in_its_place(study: Path) -> None:
+def test_a_mask_is_not_put_next_to_an_unpacked_file_that_itk_would_read_in_its_place(study: Path) -> None:
     voxels = np.asarray(nibabel.load(sorted(TEST.iterdir())[0]).dataobj)
     Path("scans").mkdir()
     write_scan(Path("scans/a.nii"), voxels, np.eye(4))
@@ -286,7 +286,7 @@ def test_a_mask_is_not_put_beside_an_unpacked_file_that_itk_would_read_in_its_pl
     assert SimpleITK.GetArrayFromImage(SimpleITK.ReadImage("scans/a.nii.gz")).any()  # so it is
 
 
-def test_a_file_where_the_masks_should_go_is_told_at_once(study: Path) -> None:
+def test_a_file_where_the_masks_should_go_is_reported_at_once(study: Path) -> None:
     Path("masks").write_text("mine")
     with pytest.raises(UserError, match="masks: is a file, expected a folder for the masks"):
         run(sorted(TEST.iterdir())[0])
@@ -356,7 +356,7 @@ def command(key: str, image: str = "a.nii.gz") -> Namespace:
         ("spheres-unet-24-1", "is neither in the grid of params.yaml nor trained"),
     ],
 )
-def test_a_key_of_no_cell_is_told_in_one_sentence_with_the_nearest_of_the_grid(
+def test_a_key_of_no_cell_is_reported_in_one_sentence_with_the_nearest_of_the_grid(
     study: Path, key: str, told: str
 ) -> None:
     options = command(key)

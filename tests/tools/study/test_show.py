@@ -33,7 +33,7 @@ def folder(written: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(written, tmp_path / "metrics"))
 
 
-def test_each_network_has_a_row_each_patch_size_a_column_and_baselines_stand_beside(folder: Path) -> None:
+def test_each_network_has_a_row_each_patch_size_a_column_and_baselines_are_next_to_them(folder: Path) -> None:
     lines = show.render(folder, markdown=False).splitlines()
     first = lines.index("t: mean test Dice, with its 95% interval")
     assert lines[first + 2].split() == ["network", "patch", "16", "patch", "32", "patch", "48"]
@@ -110,7 +110,7 @@ def test_a_table_with_a_field_without_end_is_one_error(folder: Path) -> None:
         show.render(folder, markdown=False)
 
 
-def test_other_scores_stand_beside_dice_where_the_summary_has_them(folder: Path) -> None:
+def test_other_scores_are_next_to_dice_where_the_summary_has_them(folder: Path) -> None:
     assert "means of other scores" not in show.render(folder, markdown=False)  # of an earlier version
     path = folder / "summary.json"
     tree = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Weights & Biases is told everything, once: its offline files, read back by its own reader."""
+"""Everything is reported to Weights & Biases once: its offline files, read back by its own reader."""
 
 import csv
 import hashlib
@@ -24,7 +24,7 @@ BATCH = 4  # patches a step
 
 @pytest.fixture(scope="module")
 def mirrored(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The tiny study with a cell that was computed again, of which W&B was told offline."""
+    """The tiny study with a cell that was computed again and reported to W&B offline."""
     made = finished.copy(tmp_path_factory.mktemp("mirrored") / "study")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_MODE", "offline")
@@ -40,7 +40,7 @@ def told(mirrored: Workspace) -> dict[str, Told]:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """W&B is told offline."""
+    """The reports are offline files."""
     monkeypatch.setenv("WANDB_MODE", "offline")
 
 
@@ -116,7 +116,7 @@ def test_curves_are_those_of_the_tables_on_one_axis_of_steps(
     assert (own.summary["best_dice"], own.summary["best_epoch"]) == best
 
 
-def test_weights_and_gradients_are_told_after_each_validation(told: dict[str, Told]) -> None:
+def test_weights_and_gradients_are_reported_after_each_validation(told: dict[str, Told]) -> None:
     validated = [row for row in told[UNET].rows if "validation/dice" in row]
     assert len(validated) == 2
     for row in validated:
@@ -187,13 +187,13 @@ def test_test_cases_are_a_table_with_the_published_columns_and_a_picture_a_row(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("offline")
-def test_what_is_computed_again_is_told_only_once(
+def test_what_is_computed_again_is_reported_only_once(
     mirrored: Workspace, told: dict[str, Told], tmp_path: Path
 ) -> None:
     again = mirrored.copy(tmp_path / "study")
     again.dvc("repro", "-f", "-s", f"train@{UNET}", f"evaluate@{UNET}")
     found = wandb_files.read(again.path)[UNET]
-    assert found.folder.name != told[UNET].folder.name  # it was told, in the place of the one before
+    assert found.folder.name != told[UNET].folder.name  # it was reported in the place of the one before
     assert found.run.run_id == told[UNET].run.run_id
     assert found.steps == told[UNET].steps
     assert [a.type for a in found.artifacts] == [a.type for a in told[UNET].artifacts]
@@ -201,7 +201,7 @@ def test_what_is_computed_again_is_told_only_once(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("offline")
-def test_finished_cells_are_told_from_their_files_alone_as_the_live_mirror_would_have(
+def test_finished_cells_are_reported_from_their_files_alone_as_the_live_mirror_would_have(
     finished: Workspace, told: dict[str, Told], tmp_path: Path
 ) -> None:
     made = finished.copy(tmp_path / "study")
@@ -228,7 +228,7 @@ def test_finished_cells_are_told_from_their_files_alone_as_the_live_mirror_would
 
 
 @pytest.mark.usefixtures("offline")
-def test_an_evaluation_tells_of_a_training_that_nobody_was_told_of(
+def test_an_evaluation_reports_a_training_that_was_not_reported(
     finished: Workspace, told: dict[str, Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = finished.copy(tmp_path / "study")
