@@ -123,7 +123,12 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("cells", nargs="*", metavar="CELL", help="of the paper profile, after all else")
+    parser.add_argument(
+        "cells",
+        nargs="*",
+        metavar="CELL",
+        help="of the paper profile, after all else (default: six at patch 32)",
+    )
     parser.add_argument("--device", default="cuda", help="cuda (default), cuda:1, cpu")
     parser.add_argument("--minutes", type=float, default=8.0, help="time for everything (default 8)")
     parser.add_argument(
@@ -134,6 +139,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--repeats", type=int, default=gpu_speed.REPEATS, metavar="N")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options = parser.parse_args(arguments)
+    cells = options.cells or CELLS
     start = time.monotonic()
     end = start + 60 * options.minutes
     os.environ[DEVICE_VARIABLE] = options.device
@@ -142,10 +148,9 @@ def main(arguments: list[str]) -> int:
     device = prepare_device(study.train.threads)
     request = Request(document, "spheres", device, "float32", options.repeats)
     networks = options.network or list(study.study_cells.grid.models)
-    # Half of the time at most for measurements, if there are cells.
-    until = start + 30 * options.minutes if options.cells else end
+    until = start + 30 * options.minutes  # half of the time at most for measurements
     left = run_parts(request, parts(request, networks, options.patch_size, not options.no_compile), until)
-    left += run_cells(options.cells, end)
+    left += run_cells(cells, end)
     for name in left:
         print(f"not done: {name}", flush=True)
     print(f"{RESULTS.path}: {time.monotonic() - start:.0f} s", flush=True)

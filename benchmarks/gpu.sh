@@ -31,8 +31,5 @@ if [ -n "$missing" ]; then
   # shellcheck disable=SC2086 # several names
   "$python" -m pip install --quiet --no-index --find-links wheels $missing
 fi
-if [ $# -eq 0 ]; then
-  set -- spheres-attention_unet_batch-32-1 spheres-unetr_batch-32-1 spheres-unet_instance-32-1
-fi
 # shellcheck disable=SC2086 # several options
 PYTHONPATH=src exec "$python" -m benchmarks.gpu --minutes "$minutes" ${GPU_OPTIONS:-} "$@"

@@ -129,6 +129,7 @@ def test_an_unchanged_report_is_accepted_and_its_counts_are_not_zero(
         (r'("rows":\[\["unet",16,1,"[^"]+",0\.\d*)(\d)', "digit", "cases.csv: row 1 "),
         (r"(patch )16(; raises|, mean of UNet; Attention)", r"\g<1>17\g<2>", "line "),
         (r"()a mark is one test case", "", "line "),
+        (r"(<li>UNet: <button.*</button> )supported", r"\g<1>contradicted", "line "),
     ],
 )  # fmt: skip
 def test_one_changed_digit_or_word_is_named(

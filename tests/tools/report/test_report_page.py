@@ -52,7 +52,7 @@ def test_a_click_on_a_case_draws_its_volume(opened: Page) -> None:
     for number in ("1", "2"):
         opened.locator(f"#viewer input[data-volume='{number}']").uncheck()
     grey = pixels(canvas.screenshot())
-    assert colourful(both) > 50 * max(colourful(grey), 1) / 10
+    assert colourful(both) > 5 * max(colourful(grey), 1)
     opened.keyboard.press("Escape")
     assert not canvas.is_visible()
 

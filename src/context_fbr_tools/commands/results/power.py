@@ -32,7 +32,7 @@ def run(options: Namespace) -> None:
     found = report.as_table(detections, options.target)
     print(report.as_text(found, options.target, terminal_width()))
     if options.out is not None:
-        atomic.write_text(options.out / "power.csv", report.csv_text(found))
+        atomic.write_text(options.out / "power.csv", found.to_csv(index=False, lineterminator="\n"))
         atomic.write_bytes(options.out / "power.png", report.as_figure(detections, options.target))
 
 

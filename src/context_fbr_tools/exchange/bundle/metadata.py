@@ -9,8 +9,6 @@ from context_fbr.training.weights import Training
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 )
-REQUIRED = ("nibabel", "pytorch-ignite")
-"""Packages that the configurations need besides MONAI, PyTorch and NumPy."""
 IGNITE = "0.4.11"
 """Version of pytorch-ignite that MONAI asks for at least."""
 

@@ -168,12 +168,11 @@ def _findings(
     found = []
     for entry in tree["findings"]:
         key, place = f"{file}/{entry['id']}", ("findings", entry["id"])
-        tables = [f"{METRICS}/{task}/cases.csv" for task in {entry["task"]}]
         origins[key] = Origin(
             entry["statistic"],
             f"{entry['cells']} cells, {entry['not_converged'] or 0} of them not steady at their end",
             f"dvc repro {stage}",
-            _hashes(root, file, *tables),
+            _hashes(root, file, f"{METRICS}/{entry['task']}/cases.csv"),
             _inputs(lock, stage),
         )
         parts = (

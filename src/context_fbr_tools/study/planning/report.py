@@ -1,6 +1,5 @@
 """Table and figure of what a study can detect."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,10 +145,3 @@ def as_figure(detections: list[Detection], target: float) -> bytes:
         axis.legend(loc="upper left", bbox_to_anchor=(1.02, 1), title="typical pair of")
         figure.tight_layout()
         return png(figure)
-
-
-def csv_text(found: pd.DataFrame) -> str:
-    """Return the table as a CSV file."""
-    stream = io.StringIO()
-    found.to_csv(stream, index=False, lineterminator="\n")
-    return stream.getvalue()
