@@ -5,8 +5,9 @@ from importlib.metadata import version
 from types import ModuleType
 
 from context_fbr.runtime.entry import run_command
-from context_fbr_tools.commands.data import bundle, predict, task_convert, task_init, verify
+from context_fbr_tools.commands.data import advise, bundle, predict, task_convert, task_init, verify
 from context_fbr_tools.commands.results import (
+    cost,
     diff,
     docs,
     experiments,
@@ -26,6 +27,7 @@ from context_fbr_tools.commands.study import (
     doctor,
     grid_run,
     new,
+    plan,
     profile,
     prune,
 )
@@ -33,9 +35,9 @@ from context_fbr_tools.study import project
 from context_fbr_tools.study.command_line import CommandLine
 
 GROUPS: Mapping[str, tuple[ModuleType, ...]] = {
-    "study": (check, profile, grid_run, check_lock, prune, new, copy, doctor, completion),
-    "data": (verify, task_init, task_convert, predict, bundle),
-    "results": (show, experiments, diff, power, report, verify_report, published, wandb_push, docs),
+    "study": (check, profile, plan, grid_run, check_lock, prune, new, copy, doctor, completion),
+    "data": (verify, task_init, task_convert, advise, predict, bundle),
+    "results": (show, cost, experiments, diff, power, report, verify_report, published, wandb_push, docs),
     "grid on a Slurm cluster": (submit, status, logs, cancel, collect),
 }
 """Every command: a module with `add_parser` and `run`, by group of the help."""

@@ -29,6 +29,15 @@ WHY_NOT = (
 )
 """Why there can be no cluster here; empty if there can."""
 NODES = ("n1", "n2")
+BROKEN_UNET = """
+whole_cell = train
+def train(cell, *arguments):
+    from context_fbr.core.errors import UserError
+    if cell.model == "unet":
+        raise UserError("broken by a test")
+    whole_cell(cell, *arguments)
+"""
+"""Code at the end of training/cell.py, with which cells of unet fail."""
 SITE = "time_minutes: 10\nmemory_gb: 1.5\ngpus: 0\nsave_seconds: 20\n"
 """slurm.yaml for it."""
 # A job that is queued again waits until its credentials have expired: two minutes, if no one says otherwise.

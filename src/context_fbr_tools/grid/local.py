@@ -5,6 +5,7 @@ the same workspace, so that DVC stays the truth of what is done: results and has
 `dvc repro`.
 """
 
+import time
 from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,8 @@ from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, CELL_STAGES, INPUT
 from context_fbr_tools.grid import ending, folders, order, tasks_here
 from context_fbr_tools.grid.pool import run_cells
 from context_fbr_tools.grid.tasks_here import FOLLOWING, computed_elsewhere, last_stages
+from context_fbr_tools.study.planning.forecast import forecast
+from context_fbr_tools.study.planning.forecast.report import duration
 
 DATA = (*INPUT_STAGES, "baseline")
 
@@ -64,9 +67,15 @@ def run(
     waiting = order.by_task(order.longest_first(waiting, study, measured), of_cells)
     current = len(cells) - len(waiting)
     print(f"{len(waiting)} cells to run, {jobs} at once; {current} are up to date or cannot run", flush=True)
+    forecast_s = forecast.wall_seconds(study, waiting, jobs)
     if waiting:
-        print(f"{len(waiting)} cells: {order.expected(waiting, measured, jobs)}", flush=True)
+        text = f"{duration(forecast_s)}, by `context-fbr plan`" if forecast_s else None
+        print(f"{len(waiting)} cells: {text or order.expected(waiting, measured, jobs)}", flush=True)
+    begun = time.monotonic()
     outcomes = run_cells(waiting, jobs, environment, FOLLOWING if chosen is None else ())
+    if forecast_s and waiting:
+        took = duration(time.monotonic() - begun)
+        print(f"{len(waiting)} cells took {took}; the forecast was {duration(forecast_s)}", flush=True)
     problems += [f"{o.cell.key} failed after {o.seconds:.0f} s: {o.problem}" for o in outcomes if o.problem]
     if chosen is not None:
         succeeded = {outcome.cell for outcome in outcomes if outcome.problem is None}

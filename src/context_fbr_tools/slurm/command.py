@@ -26,7 +26,7 @@ LATE_FILES_S = 60.0
 """Seconds in which a network file system may not show yet what a node has written."""
 
 
-def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool) -> int:
+def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool, probe: bool = False) -> int:
     """Submit the cells that are not done and of which no job is alive.
 
     Args:
@@ -34,18 +34,21 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool)
         site: the cluster.
         named: only these, and also those that failed or were lost too often; if empty, all of the study.
         watched: stay, show how they get on, and submit again what is lost.
+        probe: first submit the shortest cell that is not done, and the others only if it succeeds.
 
     Returns:
         Exit status: 1 if some cell that was watched did not come to be done.
 
     Raises:
-        UserError: if there is nothing that could be submitted, or Slurm does not take it.
+        UserError: if there is nothing that could be submitted, Slurm does not take it, or the probe fails.
     """
     revision = submit.commit()
     squeue.check()
     tasks = submit.bring_data(study, site)
     cells = [cell for cell in named or study.cells if cell.task in tasks]
     raise_problems([f"{cell.key}: its task has no data here" for cell in named if cell.task not in tasks])
+    if probe:
+        _try_shortest(study, site, cells, revision)
     standings = _submit_missing(study, site, cells, revision, force=bool(named))
     if not watched:
         return 0
@@ -66,6 +69,18 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool)
 
     standings = monitor.watch(cells, Console(), again)
     return _report(standings)
+
+
+def _try_shortest(study: Study, site: Site, cells: Sequence[Cell], revision: str) -> None:
+    """Submit the shortest cell that is not done, and wait for it; raises UserError if it fails."""
+    left = [s.work.cell for s in monitor.look(cells, site.remote) if s.state is not State.DONE]
+    if not left:
+        return
+    cell = order.longest_first(left, study, order.measurements(study.cells))[-1]
+    print(f"probe: {cell.key}", flush=True)
+    _submit_missing(study, site, [cell], revision, force=True)
+    problems = states.undone(monitor.watch([cell], Console()))
+    raise_problems([f"probe: {problem}; the other cells were not submitted" for problem in problems])
 
 
 class _Lost:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import wandb_files
-from slurm_cluster import SITE, Cluster, wait_for
+from slurm_cluster import BROKEN_UNET, SITE, Cluster, wait_for
 from workspace import TINY, Workspace
 
 
@@ -46,3 +46,20 @@ def test_a_study_is_computed_on_the_cluster_and_collected_without_executing_a_ce
     assert set(told) == {"spheres-unet-16-1", "spheres-attention_unet-16-1"}
     assert {each.exit_code for each in told.values()} == {0}
     assert all("test/cases" in each.rows[-1] for each in told.values())
+
+
+@pytest.mark.slow
+def test_a_probe_that_fails_leaves_the_other_cells_alone_and_one_that_passes_submits_them(
+    slurm: Cluster, workspace: Workspace
+) -> None:
+    workspace.append("src/context_fbr/training/cell.py", BROKEN_UNET)
+    workspace.commit("Broken")
+    failed = workspace.context_fbr("grid", "submit", "--probe", expect=1)
+    assert "probe: spheres-unet-16-1\n" in failed.stdout
+    assert "error: probe: spheres-unet-16-1: FAILED: broken by a test" in failed.stderr
+    assert failed.stderr.rstrip().endswith("the other cells were not submitted")
+    assert len(slurm.ask("squeue", "-h", "-t", "all", "-o", "%i").split()) == 1
+    workspace.run("git", "revert", "--no-edit", "HEAD")
+    passed = workspace.context_fbr("grid", "submit", "--probe", "--watch").stdout
+    assert passed.count("1 cells to submit") == 2
+    assert "all cells are done" in passed

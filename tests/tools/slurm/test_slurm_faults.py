@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from slurm_cluster import SITE, Cluster, wait_for
+from slurm_cluster import BROKEN_UNET, SITE, Cluster, wait_for
 from workspace import TINY, Workspace
 
 pytestmark = pytest.mark.slow
@@ -30,14 +30,6 @@ def evaluate(*arguments):
     while os.path.exists({0!r}):
         time.sleep(0.1)
     whole_evaluation(*arguments)
-"""
-BROKEN_UNET = """
-whole_cell = train
-def train(cell, *arguments):
-    from context_fbr.core.errors import UserError
-    if cell.model == "unet":
-        raise UserError("broken by a test")
-    whole_cell(cell, *arguments)
 """
 
 

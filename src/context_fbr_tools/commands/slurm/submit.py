@@ -19,6 +19,9 @@ def add_parser(line: CommandLine) -> None:
     )
     command.add_argument("cells", nargs="*", metavar="CELL", help="only these; those that failed, too")
     command.add_argument(
+        "--probe", action="store_true", help="first the shortest cell, and the others only if it succeeds"
+    )
+    command.add_argument(
         "--watch", action="store_true", help="stay until they have ended, submit again what is lost"
     )
 
@@ -31,4 +34,4 @@ def run(options: Namespace) -> int:
     study = read_study(Document.read())
     check_networks(study)
     chosen = select_cells.chosen(options.cells, study.cells)
-    return command.submit_cells(study, where, chosen, options.watch)
+    return command.submit_cells(study, where, chosen, options.watch, options.probe)

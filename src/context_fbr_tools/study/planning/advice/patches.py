@@ -1,0 +1,109 @@
+"""What the training patches of each size hold, by the labels alone: drawn as the training draws them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from context_fbr.config.training import Training
+from context_fbr.core.padding import padded
+from context_fbr.training import sampling
+
+DRAWS = 64
+"""Patches of a case that are looked at."""
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A prepared case as far as the draw of patches needs it."""
+
+    name: str
+    label: np.ndarray
+    """(x, y, z) uint8, the number of a structure or 0."""
+    tissue: np.ndarray
+    """(x, y, z) bool: where a patch may be centred on background."""
+    is_test: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the patches of a size hold, over all cases and draws."""
+
+    size: int
+    ratios: np.ndarray
+    """Foreground voxels / all voxels of each patch."""
+    whole: float
+    """Share of the patches that hold every foreground voxel of their case."""
+    held: float
+    """Mean share of the case's foreground in a patch that is centred on foreground."""
+    every_structure: float
+    """Share of the patches that hold a voxel of each structure of their case."""
+    at_border: float
+    """Share of the patches that touch the border of their volume."""
+    padded: int
+    """Number of cases that are smaller than the patch."""
+    outside: int
+    """Number of test cases whose own ratio is not strictly within the range of the patches'."""
+
+
+def facts(cases: Sequence[Labelled], size: int, settings: Training, structures: int) -> Facts:
+    """Draw patches of a size in the training cases and return what they hold.
+
+    Args:
+        cases: of the task; patches are drawn in those of the training.
+        size: edge of a patch in voxels.
+        settings: of the training, which decide the centres.
+        structures: number of classes but the background.
+    """
+    rows = [row for case in cases if not case.is_test for row in _patches(case, size, settings, structures)]
+    ratios, shares, every, border = (np.array(column) for column in zip(*rows, strict=True))
+    tests = np.array([np.count_nonzero(case.label) / case.label.size for case in cases if case.is_test])
+    outside = int(((tests <= ratios.min()) | (tests >= ratios.max())).sum())
+    centred = shares[shares > 0]
+    small = sum(min(case.label.shape) < size for case in cases)
+    return Facts(
+        size,
+        ratios,
+        float((shares == 1).mean()),
+        float(centred.mean()) if len(centred) else 0.0,
+        float(every.mean()),
+        float(border.mean()),
+        small,
+        outside,
+    )
+
+
+def _patches(
+    case: Labelled, size: int, settings: Training, structures: int
+) -> Iterator[tuple[float, float, bool, bool]]:
+    """Yield of each patch: its ratio, its share of the foreground, has every structure, is at the border."""
+    label = padded(case.label, size, 0)
+    tissue = padded(case.tissue.astype(np.float32), size, 0.0)
+    where = sampling.candidates(case.name, tissue, label)
+    centres = settings.centres or settings.foreground_patch_probability
+    corners = sampling.core_corners(where, size, DRAWS, centres, SEED, 1)
+    counts = np.stack([boxes(label == number, corners, size) for number in range(1, structures + 1)])
+    there = np.array([(label == number).any() for number in range(1, structures + 1)])
+    whole = int(np.count_nonzero(label))
+    voxels = size**3
+    ends = (corners == 0) | (corners + size == np.array(label.shape))
+    for place, count in enumerate(counts.sum(axis=0).tolist()):
+        every = bool((counts[there, place] > 0).all() and there.any())
+        yield count / voxels, count / whole if whole else 0.0, every, bool(ends[place].any())
+
+
+def boxes(mask: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
+    """Count the voxels of a mask in cubes, from its summed table: (n) int64.
+
+    Args:
+        mask: (x, y, z) bool.
+        corners: (n, 3) lowest corners, of cubes inside of the volume.
+        size: edge of the cubes in voxels.
+    """
+    table = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1).cumsum(2), ((1, 0),) * 3)
+    total = np.zeros(len(corners), np.int64)
+    for ends in np.ndindex(2, 2, 2):  # inclusion and exclusion at the eight corners
+        x, y, z = (corners + size * np.array(ends)).T
+        total += (-1) ** (3 - sum(ends)) * table[x, y, z]
+    return total

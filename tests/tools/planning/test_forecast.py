@@ -1,0 +1,141 @@
+"""The forecast of a study: its arithmetic, and a whole one against the run."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from workspace import TINY, Workspace
+
+from context_fbr.config.cell import Cell
+from context_fbr.config.document import Document
+from context_fbr.config.study import Study, read_study
+from context_fbr.config.training import SlidingWindow
+from context_fbr.networks.sliding_window import sliding_window
+from context_fbr_tools.study.planning.forecast import report
+from context_fbr_tools.study.planning.forecast.costs import Costs, costs, started, wall_time
+from context_fbr_tools.study.planning.forecast.forecast import Forecast
+from context_fbr_tools.study.planning.forecast.measure import Parts, _spread
+from context_fbr_tools.study.planning.forecast.passes import count
+
+PARTS = Parts(
+    load=2.0, step=0.5, steps=8, validation=3.0, evaluation=10.0, memory=800_000_000, gpu_memory=0,
+    weights=1_000_000, predictions=200_000,
+)  # fmt: skip
+
+
+@pytest.fixture
+def study(params: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    monkeypatch.chdir(params.parent)
+    return read_study(Document.read(params))
+
+
+class Counted(torch.nn.Module):
+    """Counts the windows that pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed = 0
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        self.passed += len(windows)
+        return torch.cat([windows, windows], dim=1)
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 16), (40, 17, 33), (9, 50, 16)])
+@pytest.mark.parametrize("core", [None, 8])
+def test_as_many_windows_are_counted_as_pass_the_network(
+    shape: tuple[int, int, int], core: int | None
+) -> None:
+    network = Counted()
+    settings = SlidingWindow(overlap=0.25, voxels_per_batch=3 * 16**3, precision="float32")
+    sliding_window(network, torch.zeros(shape), 16, settings, core=core)
+    assert network.passed == count(shape, (16, 16, 16), core, 0.25)
+
+
+def test_costs_are_the_sum_of_the_parts(study: Study) -> None:
+    found = costs(Cell("spheres", "unet", 32, 1), study, PARTS)
+    epochs = study.tasks["spheres"].train.epochs
+    assert found.train_s == 2.0 + epochs * 8 * 0.5 + math.ceil(epochs / 4) * 3.0
+    assert found.evaluate_s == 10.0
+    assert found.disk == 1_200_000
+    assert found.seconds > found.train_s + found.evaluate_s
+
+
+def earliest(seconds: Sequence[float], places: int) -> float:
+    """Simulate in small ticks: whoever is free takes the next."""
+    waiting, running, clock = [round(s) for s in seconds], [0] * places, 0
+    while waiting or any(running):
+        for place in range(places):
+            if not running[place] and waiting:
+                running[place] = waiting.pop(0)
+        running = [max(left - 1, 0) for left in running]
+        clock += 1
+    return float(clock)
+
+
+@pytest.mark.parametrize("places", [1, 2, 3, 7])
+def test_the_time_of_cells_side_by_side_is_that_of_a_simulation(places: int) -> None:
+    for seed in range(20):
+        seconds = np.random.default_rng(seed).integers(1, 40, 12).astype(float).tolist()
+        assert wall_time(seconds, places) == earliest(seconds, places)
+    assert wall_time([], places) == 0
+
+
+def test_cells_start_task_by_task_the_longest_first() -> None:
+    cells = {
+        Cell(task, "unet", 16, seed): Costs(float(seconds), 0.0, 0, 0, 0)
+        for task, seed, seconds in (("b", 1, 5), ("a", 1, 1), ("a", 2, 9), ("b", 2, 50))
+    }
+    assert [round(s) for s in started(cells, ["a", "b"])] == [11, 3, 52, 7]
+
+
+def test_volumes_are_chosen_evenly_from_first_to_last() -> None:
+    assert _spread(list(range(9)), 3) == [1, 4, 7]  # type: ignore[type-var]
+    assert _spread([1, 2], 3) == [1, 2]  # type: ignore[type-var]
+
+
+def test_too_little_memory_and_what_is_left_out_are_named(study: Study) -> None:
+    cells = {
+        Cell("spheres", "unet", 32, seed): costs(Cell("spheres", "unet", 32, 1), study, PARTS)
+        for seed in (1, 2)
+    }
+    found = Forecast(cells, {"hippocampus": "its data are not prepared"})
+    text = report.as_text(found, study, 4, memory=2_000_000_000)
+    assert "up to 3.2 GB of 2.0 GB that are free, which is too much: run 2 at once (--jobs 2)" in text
+    assert "not in the forecast: hippocampus: its data are not prepared" in text
+    assert "does not fit" in report.as_text(found, study, 1, memory=1000)
+    tree = report.as_json(found, study, [1, 2], "CPU")
+    assert tree["wall_s"]["1"] == pytest.approx(tree["total_s"])
+    assert tree["cells"]["spheres-unet-32-2"]["memory_bytes"] == 800_000_000
+
+
+@pytest.mark.slow
+def test_a_plan_measures_each_network_once_and_the_run_says_how_long_it_took(tmp_path: Path) -> None:
+    workspace = Workspace.make(tmp_path / "study", TINY)
+    workspace.edit("params.yaml", "  seeds: [1]", "  seeds: [1, 2]")
+    none = workspace.context_fbr("plan", expect=1)
+    assert "not in the forecast: spheres: its data are not prepared" in none.stdout
+    workspace.repro("prepare")
+    first = workspace.context_fbr("plan", "--jobs", "2", "--json", "plan.json", "--array", "4").stdout
+    assert first.count("a step takes") == 2  # two networks, two seeds
+    assert "4 cells: " in first
+    assert "4 at once on such machines: " in first
+    tree = json.loads((workspace.path / "plan.json").read_text())
+    assert set(tree["cells"]) == {f"spheres-{m}-16-{s}" for m in ("unet", "attention_unet") for s in (1, 2)}
+    assert all(1e8 < cell["memory_bytes"] < 4e9 for cell in tree["cells"].values())
+    assert tree["wall_s"]["2"] <= tree["wall_s"]["1"]
+    assert "a step takes" not in workspace.context_fbr("plan").stdout
+    ran = workspace.context_fbr("grid", "run", "--jobs", "2").stdout
+    assert "4 cells: " in ran
+    assert "by `context-fbr plan`" in ran
+    assert "4 cells took " in ran
+    weights = (workspace.path / "models/spheres-unet-16-1/weights.pt").stat().st_size
+    files = list((workspace.path / "data/predictions/spheres/spheres-unet-16-1").iterdir())
+    expected = weights + sum(path.stat().st_size for path in files)
+    assert tree["cells"]["spheres-unet-16-1"]["disk_bytes"] == pytest.approx(
+        expected, abs=60_000
+    )  # a file of weights has a frame
