@@ -18,6 +18,7 @@ from context_fbr.metrics.columns import CELL_SCHEMA
 from context_fbr_tools.exchange.metadata import crate, questions
 from context_fbr_tools.study import findings_text, show
 from context_fbr_tools.study.blocks import (
+    abstract,
     context_blocks,
     reference_blocks,
     registry_block,
@@ -162,7 +163,11 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
 }
 
 
-FILES: Mapping[Path, Callable[[], str]] = {questions.FILE: questions.text, crate.FILE: crate.text}
+FILES: Mapping[Path, Callable[[], str]] = {
+    questions.FILE: questions.text,
+    crate.FILE: crate.text,
+    abstract.FILE: abstract.text,
+}
 """Files that are generated as a whole, with the function that returns their text."""
 
 
