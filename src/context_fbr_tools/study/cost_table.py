@@ -1,4 +1,4 @@
-"""Cost of the cells of a study beside their Dice, from metrics/provenance and metrics/TASK/cells.csv."""
+"""Cost of the cells of a study next to their Dice, from metrics/provenance and metrics/TASK/cells.csv."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Cost of cells beside their Dice, from records as the stages write them."""
+"""Cost of cells next to their Dice, from records as the stages write them."""
 
 import json
 from pathlib import Path

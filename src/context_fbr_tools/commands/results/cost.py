@@ -1,4 +1,4 @@
-"""`context-fbr cost`: time, core-hours, memory and energy of the cells, beside their Dice."""
+"""`context-fbr cost`: time, core-hours, memory and energy of the cells, next to their Dice."""
 
 from argparse import Namespace
 
@@ -10,7 +10,7 @@ from context_fbr_tools.study.command_line import CommandLine
 
 def add_parser(line: CommandLine) -> None:
     """Add the command."""
-    text = "print what the cells have cost, beside their Dice"
+    text = "print what the cells have cost, next to their Dice"
     command = line.add("cost", text, "context-fbr cost 'hippocampus-*'", run)
     command.add_argument(
         "cells", nargs="*", metavar="CELLS", help="only these: keys, or patterns (default: the whole study)"
