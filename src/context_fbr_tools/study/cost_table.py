@@ -25,7 +25,7 @@ class Cost:
     dice: float | None
     """Mean test Dice."""
     seconds: Mapping[str, float]
-    """By stage."""
+    """Seconds by stage."""
     core_hours: float
     memory: int | None
     """Bytes, at most."""

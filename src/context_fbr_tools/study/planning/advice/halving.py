@@ -49,7 +49,7 @@ def halve(
         at: epochs of the rounds, ascending.
         look: trains cells up to an epoch and returns their best validation Dice so far; those that it could
             not train in time are missing, and the comparison ends there.
-        kept: one of so many candidates goes on.
+        kept: one of so many candidates is trained further.
 
     Returns:
         The complete rounds.

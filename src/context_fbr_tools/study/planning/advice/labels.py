@@ -26,7 +26,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class DataSet:
-    """What is looked at."""
+    """Cases of a data set, as far as they are looked at."""
 
     name: str
     cases: tuple[Labelled, ...]

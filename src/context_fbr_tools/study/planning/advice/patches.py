@@ -1,4 +1,4 @@
-"""What the training patches of each size hold, by the labels alone: drawn as the training draws them."""
+"""Content of the training patches of each size by the labels alone, drawn as the training draws them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the patches of a size hold, over all cases and draws."""
+    """Content of the patches of a size, over all cases and draws."""
 
     size: int
     ratios: np.ndarray

@@ -14,7 +14,7 @@ OVERHEAD_S = 2.0
 
 @dataclass(frozen=True)
 class Costs:
-    """What a cell takes on a machine."""
+    """Costs of a cell on a machine."""
 
     train_s: float
     evaluate_s: float

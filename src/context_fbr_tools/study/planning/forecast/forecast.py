@@ -27,7 +27,7 @@ from context_fbr_tools.study.planning.forecast.measure import Parts
 
 CACHE = Path(".dvc/tmp/context-fbr/plan")
 LAST_LINES = 3
-"""Of what a measurement has printed, in a message."""
+"""Number of lines of what a measurement has printed, in a message."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Forecast:
     """Costs of the cells of a study on this machine."""
 
     cells: Mapping[Cell, Costs]
-    """In the order of the study."""
+    """Costs by cell, in the order of the study."""
     left_out: Mapping[str, str]
     """Reason by cell or task."""
 
@@ -46,7 +46,7 @@ def forecast(
     places: int,
     environment: Mapping[str, str],
     again: bool = False,
-    told: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Forecast:
     """Measure what is not known of the cells, several at once as the study would run them.
 
@@ -56,7 +56,7 @@ def forecast(
         places: cells at once; as many are measured side by side.
         environment: what the processes get besides this one's, such as the GPUs to take.
         again: measure also what is known.
-        told: called with a line for each measurement.
+        report: called with a line for each measurement.
     """
     left_out: dict[str, str] = {}
     ready = [cell for cell in cells if cell.task not in left_out and _has_data(cell.task, left_out)]
@@ -70,10 +70,10 @@ def forecast(
             found[key] = _measure(cell, environment)
         except UserError as error:
             left_out[cell.key] = str(error)
-            told(f"{cell.key}: could not be measured: {error}")
+            report(f"{cell.key}: could not be measured: {error}")
             return
         atomic.write_text(CACHE / f"{key}.json", json.dumps(asdict(found[key])) + "\n")
-        told(f"{cell.key}: a step takes {found[key].step * 1000:.0f} ms")
+        report(f"{cell.key}: a step takes {found[key].step * 1000:.0f} ms")
 
     with ThreadPoolExecutor(max(places, 1)) as pool:
         list(pool.map(one, wanted.items()))

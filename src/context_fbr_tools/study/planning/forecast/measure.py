@@ -49,22 +49,22 @@ class Parts:
     """Measured seconds of the parts of a cell, and sizes in bytes."""
 
     load: float
-    """Of all volumes of the training."""
+    """Seconds until all volumes of the training are in memory."""
     step: float
     """Mean of a training step."""
     steps: int
     """Number in an epoch."""
     validation: float
-    """Of one validation of all volumes."""
+    """Seconds of one validation of all volumes."""
     evaluation: float
-    """Of all test cases in all windows, with reading, scoring and writing."""
+    """Seconds of all test cases in all windows, with reading, scoring and writing."""
     memory: int
-    """Of the process, at most."""
+    """Greatest memory of the process."""
     gpu_memory: int
-    """Of the tensors on a GPU, at most; 0 on a CPU."""
+    """Greatest memory of the tensors on a GPU; 0 on a CPU."""
     weights: int
     predictions: int
-    """Of the files of all cases."""
+    """Size of the files of all cases."""
 
 
 def measure(cell: Cell, document: Document) -> Parts:
