@@ -14,13 +14,16 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro smoke test test-slow lint bench mutants clean
+.PHONY: help repro report smoke test test-slow lint bench mutants clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 repro: $(READY) ## the study of params.yaml, cells side by side; one task of it: make repro TASKS=spheres
 	context-fbr grid run $(if $(JOBS),--jobs $(JOBS)) $(if $(TASKS),--tasks $(TASKS))
+
+report: $(READY) ## report.html, one file with findings, figures, cases and origins, for a colleague
+	context-fbr report --out report.html
 
 smoke: $(READY) ## the whole pipeline in miniature, in the folder smoke/
 	rm -rf smoke
