@@ -1,6 +1,7 @@
 """Advice on patches, by the labels, and on networks, by a pilot of short trainings."""
 
 import itertools
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -151,21 +152,19 @@ def test_the_replayed_pilots_are_those_of_the_committed_results(monkeypatch: pyt
 def test_a_pilot_stops_trainings_early_and_the_study_continues_them(tmp_path: Path) -> None:
     workspace = Workspace.make(tmp_path / "study", TINY)
     workspace.edit("params.yaml", "      epochs: 2\n", "      epochs: 7\n")
-    workspace.repro("prepare")
-    told = workspace.context_fbr("advise", "spheres", "--pilot", "5", "--jobs", "2").stdout
+    workspace.repro("code", "prepare")
+    command = ("advise", "spheres", "--pilot", "5", "--jobs", "2", "--patch-size", "8", "16")
+    told = workspace.context_fbr(*command).stdout
+    assert [line.split()[0] for line in told.splitlines()[3:5]] == ["8", "16"]
     assert "2 trainings up to epoch 1\n" in told
     assert "1 trainings up to epoch 3\n" not in told  # the best third of two is one: it is chosen
     ranked = next(line for line in told.splitlines() if line.startswith("after 1 epochs: "))
     assert all(f"{model} 16: 0." in ranked for model in ("unet", "attention_unet"))
     assert "has the best validation Dice after 1 epochs" in told
     assert not list(workspace.path.glob("models/*/weights.pt"))
-    ran = workspace.context_fbr("grid", "run", "--jobs", "1").stdout
-    log = "".join(path.read_text() for path in workspace.path.glob(".dvc/tmp/context-fbr/logs/*"))
-    assert "resumes in epoch 2" in log + ran
-    again = workspace.context_fbr("advise", "spheres", "--pilot", "5").stdout  # what is trained costs nothing
-    assert "2 trainings up to epoch 1\n" in again
-    short = workspace.context_fbr("advise", "spheres", "--pilot", "5", "--patch-size", "8", "16").stdout
-    assert [line.split()[0] for line in short.splitlines()[3:5]] == ["8", "16"]
+    trained = workspace.run(sys.executable, "-m", "context_fbr.train", "spheres", "unet", "16", "1").stdout
+    assert "spheres-unet-16-1: resumes in epoch 2" in trained
+    assert "epoch 7/7" in trained
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from context_fbr.config.document import Document
 from context_fbr.config.study import Study, read_study
 from context_fbr.config.training import SlidingWindow
 from context_fbr.networks.sliding_window import sliding_window
-from context_fbr_tools.study.planning.forecast import report
+from context_fbr_tools.study.planning.forecast import forecast, report
 from context_fbr_tools.study.planning.forecast.costs import Costs, costs, started, wall_time
 from context_fbr_tools.study.planning.forecast.forecast import Forecast
 from context_fbr_tools.study.planning.forecast.measure import Parts, _spread
@@ -117,8 +117,6 @@ def test_too_little_memory_and_what_is_left_out_are_named(study: Study) -> None:
 def test_a_plan_measures_each_network_once_and_the_run_says_how_long_it_took(tmp_path: Path) -> None:
     workspace = Workspace.make(tmp_path / "study", TINY)
     workspace.edit("params.yaml", "  seeds: [1]", "  seeds: [1, 2]")
-    none = workspace.context_fbr("plan", expect=1)
-    assert "not in the forecast: spheres: its data are not prepared" in none.stdout
     workspace.repro("prepare")
     first = workspace.context_fbr("plan", "--jobs", "2", "--json", "plan.json", "--array", "4").stdout
     assert first.count("a step takes") == 2  # two networks, two seeds
@@ -139,3 +137,11 @@ def test_a_plan_measures_each_network_once_and_the_run_says_how_long_it_took(tmp
     assert tree["cells"]["spheres-unet-16-1"]["disk_bytes"] == pytest.approx(
         expected, abs=60_000
     )  # a file of weights has a frame
+
+
+def test_a_task_without_prepared_data_is_left_out_with_the_reason(study: Study) -> None:
+    found = forecast.forecast(study, study.cells[:2], 1, {})
+    assert dict(found.cells) == {}
+    assert found.left_out["spheres"].startswith("its data are not prepared (data/prepared/spheres/cases.json")
+    assert forecast.known(study, study.cells) == {}
+    assert forecast.wall_seconds(study, study.cells, 2) is None
