@@ -22,7 +22,7 @@ from context_fbr_tools.dvc.stages import CACHED_INPUT_STAGES, CELL_STAGES, INPUT
 from context_fbr_tools.grid import ending, folders, order, tasks_here
 from context_fbr_tools.grid.pool import run_cells
 from context_fbr_tools.grid.tasks_here import FOLLOWING, computed_elsewhere, last_stages
-from context_fbr_tools.study.planning.forecast import forecast
+from context_fbr_tools.study.planning.forecast import forecast, overhead
 from context_fbr_tools.study.planning.forecast.report import duration
 
 DATA = (*INPUT_STAGES, "baseline")
@@ -71,8 +71,9 @@ def run(
     if waiting:
         text = f"{duration(forecast_s)}, by `context-fbr plan`" if forecast_s else None
         print(f"{len(waiting)} cells: {text or order.expected(waiting, measured, jobs)}", flush=True)
-    begun = time.monotonic()
+    begun, since = time.monotonic(), time.time()
     outcomes = run_cells(waiting, jobs, environment, FOLLOWING if chosen is None else ())
+    overhead.note({o.cell: o.seconds for o in outcomes if o.problem is None}, since)
     if forecast_s and waiting:
         took = duration(time.monotonic() - begun)
         print(f"{len(waiting)} cells took {took}; the forecast was {duration(forecast_s)}", flush=True)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from context_fbr.config.document import Document
 from context_fbr.config.study import Study, read_study
 from context_fbr.config.training import SlidingWindow
 from context_fbr.networks.sliding_window import sliding_window
-from context_fbr_tools.study.planning.forecast import forecast, report
+from context_fbr_tools.study.planning.forecast import forecast, overhead, report
 from context_fbr_tools.study.planning.forecast.costs import Costs, costs, started, wall_time
 from context_fbr_tools.study.planning.forecast.forecast import Forecast
 from context_fbr_tools.study.planning.forecast.measure import Parts, _spread
@@ -57,12 +58,12 @@ def test_as_many_windows_are_counted_as_pass_the_network(
 
 
 def test_costs_are_the_sum_of_the_parts(study: Study) -> None:
-    found = costs(Cell("spheres", "unet", 32, 1), study, PARTS)
+    found = costs(Cell("spheres", "unet", 32, 1), study, PARTS, 7.0)
     epochs = study.tasks["spheres"].train.epochs
     assert found.train_s == 2.0 + epochs * 8 * 0.5 + math.ceil(epochs / 4) * 3.0
     assert found.evaluate_s == 10.0
     assert found.disk == 1_200_000
-    assert found.seconds > found.train_s + found.evaluate_s
+    assert found.seconds == found.train_s + found.evaluate_s + 7.0
 
 
 def earliest(seconds: Sequence[float], places: int) -> float:
@@ -90,7 +91,7 @@ def test_cells_start_task_by_task_the_longest_first() -> None:
         Cell(task, "unet", 16, seed): Costs(float(seconds), 0.0, 0, 0, 0)
         for task, seed, seconds in (("b", 1, 5), ("a", 1, 1), ("a", 2, 9), ("b", 2, 50))
     }
-    assert [round(s) for s in started(cells, ["a", "b"])] == [11, 3, 52, 7]
+    assert started(cells, ["a", "b"]) == [9, 1, 50, 5]
 
 
 def test_volumes_are_chosen_evenly_from_first_to_last() -> None:
@@ -100,7 +101,7 @@ def test_volumes_are_chosen_evenly_from_first_to_last() -> None:
 
 def test_too_little_memory_and_what_is_left_out_are_named(study: Study) -> None:
     cells = {
-        Cell("spheres", "unet", 32, seed): costs(Cell("spheres", "unet", 32, 1), study, PARTS)
+        Cell("spheres", "unet", 32, seed): costs(Cell("spheres", "unet", 32, 1), study, PARTS, 0.0)
         for seed in (1, 2)
     }
     found = Forecast(cells, {"hippocampus": "its data are not prepared"})
@@ -145,3 +146,27 @@ def test_a_task_without_prepared_data_is_left_out_with_the_reason(study: Study) 
     assert found.left_out["spheres"].startswith("its data are not prepared (data/prepared/spheres/cases.json")
     assert forecast.known(study, study.cells) == {}
     assert forecast.wall_seconds(study, study.cells, 2) is None
+
+
+def test_the_overhead_of_cells_is_noted_for_the_next_forecast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert overhead.seconds() == overhead.USUAL_S
+    cells = [Cell("spheres", "unet", 16, seed) for seed in (1, 2, 3, 4)]
+    for cell, train, resumed in zip(
+        cells, (10.0, 20.0, 30.0, 40.0), (False, False, False, True), strict=True
+    ):
+        for stage, seconds in (("train", train), ("evaluate", 5.0)):
+            path = cell.provenance(stage)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"seconds": seconds, "resumed": resumed}))
+    old = cells[2].provenance("train")
+    os.utime(old, (1000, 1000))  # of an earlier run
+    taken = {cells[0]: 18.0, cells[1]: 29.0, cells[2]: 99.0, cells[3]: 999.0}
+    overhead.note(taken, since=2000)
+    assert overhead.seconds() == 3.5  # the median of 3 and 4
+    overhead.note({cells[2]: 99.0}, since=2000)
+    assert overhead.seconds() == 3.5
+    overhead.FILE.write_text("{}")
+    assert overhead.seconds() == overhead.USUAL_S

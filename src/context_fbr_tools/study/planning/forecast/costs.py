@@ -8,9 +8,6 @@ from context_fbr.config.cell import Cell
 from context_fbr.config.study import Study
 from context_fbr_tools.study.planning.forecast.measure import Parts
 
-OVERHEAD_S = 2.0
-"""Seconds of a cell outside of its two stages in `context-fbr grid run`: DVC, and the start of processes."""
-
 
 @dataclass(frozen=True)
 class Costs:
@@ -24,19 +21,24 @@ class Costs:
     """Bytes of a GPU, at most; 0 on a CPU."""
     disk: int
     """Bytes of weights and predictions."""
+    overhead_s: float = 0.0
+    """Seconds outside of the stages."""
 
     @property
     def seconds(self) -> float:
         """Seconds of the whole cell."""
-        return self.train_s + self.evaluate_s + OVERHEAD_S
+        return self.train_s + self.evaluate_s + self.overhead_s
 
 
-def costs(cell: Cell, study: Study, parts: Parts) -> Costs:
-    """Return the costs of a cell whose parts were measured, or those of another seed."""
+def costs(cell: Cell, study: Study, parts: Parts, overhead_s: float) -> Costs:
+    """Return the costs of a cell whose parts were measured, or those of another seed.
+
+    `overhead_s` is what a cell takes outside of its stages, see overhead.py.
+    """
     epochs, every = study.tasks[cell.task].train.epochs, study.training_of(cell).validate_every_epochs
     train_s = parts.load + epochs * parts.steps * parts.step + math.ceil(epochs / every) * parts.validation
     disk = parts.weights + parts.predictions
-    return Costs(train_s, parts.evaluation, parts.memory, parts.gpu_memory, disk)
+    return Costs(train_s, parts.evaluation, parts.memory, parts.gpu_memory, disk, overhead_s)
 
 
 def started(cells: Mapping[Cell, Costs], tasks: Sequence[str]) -> list[float]:

@@ -22,6 +22,7 @@ from context_fbr.core.errors import UserError
 from context_fbr.networks.device import identify, prepare_device
 from context_fbr.preprocessing import prepared
 from context_fbr.runtime.code_digest import code_of
+from context_fbr_tools.study.planning.forecast import overhead
 from context_fbr_tools.study.planning.forecast.costs import Costs, costs, started, wall_time
 from context_fbr_tools.study.planning.forecast.measure import Parts
 
@@ -67,7 +68,7 @@ def forecast(
     def one(item: tuple[str, Cell]) -> None:
         key, cell = item
         try:
-            found[key] = _measure(cell, environment)
+            found[key] = measured(cell, environment)
         except UserError as error:
             left_out[cell.key] = str(error)
             report(f"{cell.key}: could not be measured: {error}")
@@ -77,8 +78,10 @@ def forecast(
 
     with ThreadPoolExecutor(max(places, 1)) as pool:
         list(pool.map(one, wanted.items()))
+    overhead_s = overhead.seconds()
     return Forecast(
-        {cell: costs(cell, study, found[keys[cell]]) for cell in ready if keys[cell] in found}, left_out
+        {cell: costs(cell, study, found[keys[cell]], overhead_s) for cell in ready if keys[cell] in found},
+        left_out,
     )
 
 
@@ -86,11 +89,12 @@ def known(study: Study, cells: Iterable[Cell]) -> dict[Cell, Costs]:
     """Return the costs of the cells whose parts this machine has measured before."""
     found = {}
     left_out: dict[str, str] = {}
+    overhead_s = overhead.seconds()
     for cell in cells:
         if cell.task in left_out or not _has_data(cell.task, left_out):
             continue
         if parts := _read(key_of(cell, study)):
-            found[cell] = costs(cell, study, parts)
+            found[cell] = costs(cell, study, parts, overhead_s)
     return found
 
 
@@ -145,7 +149,7 @@ def _read(key: str) -> Parts | None:
         return None
 
 
-def _measure(cell: Cell, environment: Mapping[str, str]) -> Parts:
+def measured(cell: Cell, environment: Mapping[str, str]) -> Parts:
     """Measure a cell in a process of its own; UserError with the end of what it printed."""
     command = [sys.executable, "-m", "context_fbr_tools.study.planning.forecast.measure", cell.key]
     done = subprocess.run(
