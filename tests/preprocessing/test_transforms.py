@@ -262,7 +262,7 @@ def sheared(degrees: float) -> np.ndarray:
         (np.full((3, 3, 3), -np.inf), np.eye(4), CT, "a.nii.gz: 27 voxels are NaN or infinite"),
         (np.full((3, 3, 3), -1000.0), np.eye(4), CT, "no voxel is above the low end of the window, -57"),
         (np.zeros((3, 3, 3)), np.eye(4), Preparation(crop=True), "no voxel is above 0"),
-        (np.full((3, 3, 3), 7.0), np.eye(4), Preparation(z_score=True), "are all the same"),
+        (np.full((3, 3, 3), 7.0), np.eye(4), Preparation(z_score=True), "are equal"),
         (
             np.zeros((3, 3, 3)),
             np.eye(4),

@@ -24,7 +24,7 @@ class TaskEvaluation(Section):
     def _unique(cls, values: tuple[Window, ...]) -> tuple[Window, ...]:
         twice = [value for value, times in Counter(values).items() if times > 1]
         if twice:
-            raise ValueError(f"must hold each value once; {twice} stand more than once")
+            raise ValueError(f"must hold each value once; {twice} occur more than once")
         return values
 
 

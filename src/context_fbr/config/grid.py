@@ -31,7 +31,7 @@ class Product(Section):
     def _unique(cls, values: tuple[str | int, ...]) -> tuple[str | int, ...]:
         twice = sorted(value for value, times in Counter(values).items() if times > 1)
         if twice:
-            raise ValueError(f"must hold each value once; {twice} stand more than once")
+            raise ValueError(f"must hold each value once; {twice} occur more than once")
         return values
 
     def cells_of(self, arm: str) -> tuple[Cell, ...]:
@@ -185,7 +185,7 @@ def _unused(document: Document, listed: tuple[str, ...], used: tuple[str, ...]) 
         for i, name in enumerate(listed)
         if name not in used
     ] + [
-        document.problem(("study", "tasks", i), f"{name!r} stands more than once")
+        document.problem(("study", "tasks", i), f"{name!r} occurs more than once")
         for i, name in enumerate(listed)
         if name in listed[:i]
     ]

@@ -82,7 +82,7 @@ def _z_score(voxels: np.ndarray, where: Geometry, name: Path | str) -> tuple[np.
     """Return voxels (i, j, k) with mean 0 and deviation 1 of those above 0 in the box, and what 0 becomes.
 
     Raises:
-        UserError: if no voxel is above 0, or all are the same.
+        UserError: if no voxel is above 0, or all are equal.
     """
     box_voxels = voxels[tuple(slice(start, stop) for start, stop in where.box)]
     tissue = box_voxels[box_voxels > 0].astype(np.float64)
@@ -90,7 +90,7 @@ def _z_score(voxels: np.ndarray, where: Geometry, name: Path | str) -> tuple[np.
         raise UserError(f"{name}: no voxel is above 0: there is nothing to take a z-score of")
     deviation = float(tissue.std())
     if not deviation:
-        raise UserError(f"{name}: the voxels above 0 are all the same: there is no z-score")
+        raise UserError(f"{name}: the voxels above 0 are equal, so they have no z-score")
     mean, scale = np.float32(tissue.mean()), np.float32(deviation)
     background = float((np.float32(0) - mean) / scale)  # to the last bit what a voxel of 0 becomes
     return (voxels - mean) / scale, background
