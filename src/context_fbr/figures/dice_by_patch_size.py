@@ -1,7 +1,6 @@
 """The answer: mean test Dice against patch size by network and norm."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,6 +9,7 @@ from matplotlib.axes import Axes
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.observations import Evidence, is_baseline
 from context_fbr.analysis.results import CELL_COLUMNS
+from context_fbr.figures.norms import NO_NORMS, compared, norm_style
 from context_fbr.figures.style import (
     GREY,
     SIZE_LABEL,
@@ -17,19 +17,11 @@ from context_fbr.figures.style import (
     drawing,
     family,
     label_lines,
-    line_style,
     png,
     subplots,
 )
 
 BASELINE_LINES: Mapping[str, Any] = {"threshold": ":", "everything": (0, (1, 4))}
-BATCH, INSTANCE = "batch norm", "instance norm"
-NORM_LOOKS: Mapping[str, Mapping[str, Any]] = {
-    BATCH: {"marker": "o", "linestyle": "-"},
-    INSTANCE: {"marker": "o", "linestyle": "--", "markerfacecolor": "white"},
-}
-"""Filled marks and full lines: batch norm; hollow marks and dashes: instance norm."""
-NO_NORMS: Mapping[str, str] = MappingProxyType({})
 
 
 def tables(means: pd.DataFrame, evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -51,11 +43,6 @@ def tables(means: pd.DataFrame, evidence: Evidence) -> tuple[pd.DataFrame, pd.Da
     keys = dots[CELL_COLUMNS].itertuples(index=False, name=None)
     dots["converged"] = pd.array([known.get(key) for key in keys], dtype="boolean")
     return lines, dots
-
-
-def norms_of(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Return the norm of each model of pairs [batch, instance]."""
-    return {model: norm for pair in pairs for model, norm in zip(pair, (BATCH, INSTANCE), strict=True)}
 
 
 def dice_by_patch_size(
@@ -129,10 +116,8 @@ def _panel(
     """
     labels: dict[str, tuple[float, str]] = {}
     models = list(means["model"].unique())
-    for model in [model for model in models if model in norms] or models:
-        style = line_style(model) | dict(NORM_LOOKS.get(norms.get(model, ""), {}))
-        if norms.get(model) == BATCH:
-            style.pop("markerfacecolor", None)
+    for model in compared(models, norms):
+        style = norm_style(model, norms)
         own = means[means["model"] == model].sort_values("patch_size")
         line = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.3}
         axis.plot(own["patch_size"].map(places), own["dice"], **line, alpha=0.8)

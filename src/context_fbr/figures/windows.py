@@ -1,29 +1,34 @@
 """Mean test Dice against the window of inference, a line for each patch size of the training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from context_fbr.analysis.display_names import name_of
-from context_fbr.analysis.results import CELL_COLUMNS
+from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS
 from context_fbr.analysis.tables.windows import VOLUME, name_windows
+from context_fbr.figures.norms import NO_NORMS, compared
 from context_fbr.figures.style import COLOURS, DASHES, GREY, MARKERS, dice_limits, drawing, png, subplots
 
-ACROSS = 3  # panels side by side
+ACROSS = 4
+"""Panels side by side."""
 
 
-def windows(scores: pd.DataFrame) -> bytes:
-    """A panel for each task and network: means over seeds as lines, single seeds as small marks.
+def windows(scores: pd.DataFrame, norms: Mapping[str, str] = NO_NORMS, title: str = "") -> bytes:
+    """Draw a panel for each task and network: means over seeds as lines, single seeds as small marks.
 
     Args:
         scores: as `Results.windows`.
+        norms: as of `norms.norms_of`; they leave other variants to the tables.
+        title: the finding that the figure shows.
     """
-    named = pd.concat([name_windows(rows) for _, rows in scores.groupby(CELL_COLUMNS[:3], sort=False)])
+    named = pd.concat([name_windows(rows) for _, rows in scores.groupby(CONFIG_COLUMNS, sort=False)])
     means = named.groupby([*CELL_COLUMNS, "window"], sort=False)["dsc"].mean().rename("dice").reset_index()
-    several = means.groupby(["task", "model"])["window"].transform("nunique") > 1
+    several = means.groupby(CONFIG_COLUMNS)["window"].transform("nunique") > 1
     means = means[several] if several.any() else means  # one point says nothing about windows
+    means = means[means["model"].isin(compared(means["model"].unique(), norms))]
     panels = list(means[["task", "model"]].drop_duplicates().itertuples(index=False))
     sizes = sorted(means["patch_size"].unique())
     edges = sorted(set(means["window"]) - {VOLUME}, key=int) + [VOLUME] * (VOLUME in set(means["window"]))
@@ -31,7 +36,7 @@ def windows(scores: pd.DataFrame) -> bytes:
     down = -(-len(panels) // across)
     with drawing():
         figure, axes = subplots(
-            down, across, figsize=(1.6 + 3.3 * across, 0.7 + 2.7 * down), sharey=True, squeeze=False
+            down, across, figsize=(1.6 + 2.8 * across, 0.9 + 2.7 * down), sharey=True, squeeze=False
         )
         for axis in axes.flat[len(panels) :]:
             axis.set_axis_off()
@@ -50,6 +55,7 @@ def windows(scores: pd.DataFrame) -> bytes:
             legend.plot([], [], **_style(number), label=f"trained with patch {size}")
         legend.scatter([], [], s=10, color=GREY, label="one seed")
         legend.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
+        figure.suptitle(title, fontsize=11)
         figure.tight_layout()
         return png(figure)
 

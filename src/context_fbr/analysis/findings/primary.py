@@ -8,7 +8,7 @@ from context_fbr.analysis.findings.hypothesis import PRIMARY, Claim, Hypothesis,
 from context_fbr.analysis.findings.task_scores import Pair, TaskScores, enough, listed, scaled
 
 NO_PAIR = "no pair of models with exchanged norm"
-NORM_AT_SMALLEST_PATCH = "norm_at_smallest_patch"
+NORM_AT_SMALLEST_PATCH, LOSS_OUTSIDE_BY_NORM = "norm_at_smallest_patch", "loss_outside_by_norm"
 
 
 def primary(task: TaskScores) -> list[Hypothesis]:
@@ -39,13 +39,13 @@ def loss_outside_by_norm(task: TaskScores) -> Hypothesis:
     sizes = with_outside(task, *models)
     if not sizes:
         reason = "no patch size has test cases within and outside" if models else NO_PAIR
-        return Hypothesis("loss_outside_by_norm", PRIMARY, statement, "", missing=reason)
+        return Hypothesis(LOSS_OUTSIDE_BY_NORM, PRIMARY, statement, "", missing=reason)
     terms = {
         (batch, instance): [*loss(task, instance, sizes), *scaled(loss(task, batch, sizes), -1)]
         for batch, instance in task.pairs
     }
     return Hypothesis(
-        "loss_outside_by_norm",
+        LOSS_OUTSIDE_BY_NORM,
         PRIMARY,
         statement,
         f"(mean Dice within minus outside) with instance norm minus batch norm, mean of {listed(sizes)} and "

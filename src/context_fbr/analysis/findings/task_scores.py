@@ -1,5 +1,6 @@
 """Scores of a task, and the pairs of models that hypotheses compare."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,6 +81,14 @@ def tasks(evidence: Evidence, settings: Analysis) -> list[TaskScores]:
 def listed(sizes: Sequence[int]) -> str:
     """Return `patch 16, 32`."""
     return f"patch {', '.join(map(str, sizes))}"
+
+
+def slope_weights(sizes: Sequence[int]) -> list[float]:
+    """Return the weights of means at patch sizes whose sum is their least-squares slope over log2(size)."""
+    places = [math.log2(size) for size in sizes]
+    middle = math.fsum(places) / len(places)
+    squares = math.fsum((place - middle) ** 2 for place in places)
+    return [(place - middle) / squares for place in places]
 
 
 def scaled(terms: Sequence[Term], factor: float) -> list[Term]:
