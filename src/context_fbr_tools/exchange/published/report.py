@@ -11,13 +11,8 @@ from context_fbr.analysis.findings.magnitudes import magnitudes
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.config.analysis import Analysis
-<<<<<<< HEAD:src/context_fbr_tools/exchange/published/report.py
-from context_fbr.figures.dice_by_patch_size import BATCH, INSTANCE
-from context_fbr_tools.exchange.published import tables
-=======
 from context_fbr.figures.norms import BATCH, INSTANCE
-from context_fbr_tools.published import tables
->>>>>>> 935c9b3 (Figures of windows, ratios and curves show a finding; shell completion; parts alone in the table of structures):src/context_fbr_tools/published/report.py
+from context_fbr_tools.exchange.published import tables
 
 PAIRS = (("unet", "attention_unet"), ("unet", "unetr"))
 """UNet has batch norm, the others instance norm before their output; nothing was exchanged."""
