@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.observations import Evidence, is_baseline
+from context_fbr.analysis.result_files import sizes
 from context_fbr.analysis.results import CELL_COLUMNS
+from context_fbr.core.patch_size import PatchSize
 from context_fbr.figures.norms import NO_NORMS, compared, norm_style
 from context_fbr.figures.style import (
     GREY,
@@ -36,7 +38,8 @@ def tables(means: pd.DataFrame, evidence: Evidence) -> tuple[pd.DataFrame, pd.Da
     """
     lines = means.rename(columns={"dice_mean": "dice", "dice_mean_low": "low", "dice_mean_high": "high"})
     lines = lines[["task", "model", "patch_size", "dice", "low", "high", "not_converged"]]
-    lines["patch_size"] = lines["patch_size"].where(~lines["model"].map(is_baseline)).astype("Int64")
+    known = lines["patch_size"].where(~lines["model"].map(is_baseline))
+    lines["patch_size"] = sizes(known, nullable=True)
     seeds = evidence.cells.groupby(CELL_COLUMNS, sort=False)["dsc"].mean()
     dots = seeds.rename("dice").reset_index()
     known = evidence.converged or {}
@@ -105,7 +108,11 @@ def dice_by_patch_size(
 
 
 def _panel(
-    axis: Axes, means: pd.DataFrame, seeds: pd.DataFrame, places: Mapping[int, int], norms: Mapping[str, str]
+    axis: Axes,
+    means: pd.DataFrame,
+    seeds: pd.DataFrame,
+    places: Mapping[PatchSize, int],
+    norms: Mapping[str, str],
 ) -> dict[str, tuple[float, str]]:
     """Draw the variants of a network: seeds, and a line through their means.
 
@@ -129,7 +136,7 @@ def _panel(
         failed = trained["converged"].eq(False).fillna(False)
         axis.scatter(x[failed], trained["dice"][failed], s=46, marker="x", color=GREY, zorder=4)
         labels[_label(model, norms)] = float(own["dice"].iloc[-1]), style["color"]
-    axis.set_xticks(range(len(places)), [str(int(size)) for size in places])
+    axis.set_xticks(range(len(places)), [str(size) for size in places])
     return labels if len(models) > 1 or models[0] in norms else {}
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS
 from context_fbr.analysis.tables.windows import VOLUME, name_windows
+from context_fbr.core.patch_size import PatchSize, parse
 from context_fbr.figures.norms import NO_NORMS, compared
 from context_fbr.figures.style import COLOURS, DASHES, GREY, MARKERS, dice_limits, drawing, png, subplots
 
@@ -31,7 +32,8 @@ def windows(scores: pd.DataFrame, norms: Mapping[str, str] = NO_NORMS, title: st
     means = means[means["model"].isin(compared(means["model"].unique(), norms))]
     panels = list(means[["task", "model"]].drop_duplicates().itertuples(index=False))
     sizes = sorted(means["patch_size"].unique())
-    edges = sorted(set(means["window"]) - {VOLUME}, key=int) + [VOLUME] * (VOLUME in set(means["window"]))
+    named_sizes = set(means["window"]) - {VOLUME}
+    edges = sorted(named_sizes, key=parse) + [VOLUME] * (VOLUME in set(means["window"]))
     across = min(ACROSS, len(panels))
     down = -(-len(panels) // across)
     with drawing():
@@ -42,8 +44,8 @@ def windows(scores: pd.DataFrame, norms: Mapping[str, str] = NO_NORMS, title: st
             axis.set_axis_off()
         for axis, (task, model) in zip(axes.flat, panels, strict=False):
             _panel(axis, means[(means["task"] == task) & (means["model"] == model)], sizes, edges)
-            title = f"{task}, {name_of(model)}" if means["task"].nunique() > 1 else name_of(model)
-            axis.set_title(title, fontsize=9)
+            name = f"{task}, {name_of(model)}" if means["task"].nunique() > 1 else name_of(model)
+            axis.set_title(name, fontsize=9)
         axes.flat[0].set_ylim(*dice_limits(means["dice"]))
         for place, axis in enumerate(axes.flat[: len(panels)]):
             if place % across == 0:
@@ -70,7 +72,7 @@ def _style(number: int) -> dict[str, Any]:
     }
 
 
-def _panel(axis: Axes, means: pd.DataFrame, sizes: Sequence[int], edges: Sequence[str]) -> None:
+def _panel(axis: Axes, means: pd.DataFrame, sizes: Sequence[PatchSize], edges: Sequence[str]) -> None:
     """Draw the lines of a network, the patch sizes a little apart."""
     places = {edge: place for place, edge in enumerate(edges)}
     for number, size in enumerate(sizes):

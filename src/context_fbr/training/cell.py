@@ -42,7 +42,7 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
     device = prepare_device(config.train.threads)
     task = prepared.read_task(cell.task)
     network = _build(cell, config, stage, 1 + task.structures, task.channels).to(device)
-    data = load_inputs(cell, device, config.train.core_edge(cell.patch_size))
+    data = load_inputs(cell, device, config.train.core_size(cell.patch_size))
     if data.padded:
         print(f"{cell.key}: {_padded_text(data.padded)}")
     inputs = resume.inputs_of(config.identity(cell), data.digest, device, code)

@@ -15,7 +15,7 @@ from context_fbr.runtime import git, resume
 from context_fbr_tools.dvc import lockfile
 from context_fbr_tools.dvc.stages import CELL_STAGES, TASK_STAGES, kind_of
 
-KEY = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-\d+-\d+")
+KEY = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-\d+(x\d+x\d+)?-\d+")
 WRITTEN = {
     "raw": ("data/raw/{}",),
     "prepare": ("data/prepared/{}",),

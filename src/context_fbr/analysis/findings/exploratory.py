@@ -15,7 +15,15 @@ from context_fbr.analysis.findings.primary import (
     over_pairs,
     pairs_text,
 )
-from context_fbr.analysis.findings.task_scores import TaskScores, enough, listed, scaled, slope_weights
+from context_fbr.analysis.findings.task_scores import (
+    TaskScores,
+    enough,
+    have_slope,
+    listed,
+    scaled,
+    slope_weights,
+)
+from context_fbr.core.patch_size import PatchSize, plain
 
 WINDOW = "window"
 """Id of a finding."""
@@ -38,7 +46,7 @@ def exploratory(task: TaskScores) -> list[Hypothesis]:
 def _slope_by_norm(task: TaskScores) -> Hypothesis:
     statement = "Larger patches raise Dice more with instance norm than with batch norm"
     sizes = task.sizes(*(model for pair in task.pairs for model in pair))
-    if len(sizes) < 2:
+    if not have_slope(sizes):
         reason = "one patch size only" if sizes else NO_PAIR
         return Hypothesis("slope_by_norm", EXPLORATORY, statement, "", missing=reason)
     mean, claim, value, _ = over_pairs(
@@ -65,7 +73,7 @@ def _small_slope(task: TaskScores) -> Hypothesis:
     name = name_of(REFERENCE)
     statement = f"{name} as published hardly depends on the patch size"
     sizes = task.sizes(REFERENCE)
-    if len(sizes) < 2:
+    if not have_slope(sizes):
         reason = "one patch size only" if sizes else f"no {name}"
         return Hypothesis("small_slope", EXPLORATORY, statement, "", missing=reason)
     return Hypothesis(
@@ -79,7 +87,7 @@ def _small_slope(task: TaskScores) -> Hypothesis:
     )
 
 
-def slope(task: TaskScores, model: str, sizes: Sequence[int]) -> list[Term]:
+def slope(task: TaskScores, model: str, sizes: Sequence[PatchSize]) -> list[Term]:
     """Return the slope of the least-squares line through the means of the patch sizes, per doubling."""
     weights = slope_weights(sizes)
     return [Term(weight, task.of(model, size)) for weight, size in zip(weights, sizes, strict=True)]
@@ -93,7 +101,7 @@ def _window(task: TaskScores) -> Hypothesis:
         return Hypothesis(
             WINDOW, EXPLORATORY, statement, "", missing="one window a training" if models else NO_PAIR
         )
-    size = int(rows["patch_size"].min())
+    size = plain(rows["patch_size"].min())
     rows = rows[rows["patch_size"] == size]
     # A network of fixed input size, as UNETR, has one window.
     several = rows.groupby("model")["window"].transform("nunique") > 1

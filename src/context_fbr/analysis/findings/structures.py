@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from context_fbr.analysis.confidence_intervals import Term
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.findings.hypothesis import PRIMARY, Claim, Hypothesis, Part
-from context_fbr.analysis.findings.task_scores import TaskScores, listed, scaled, slope_weights
+from context_fbr.analysis.findings.task_scores import TaskScores, have_slope, listed, scaled, slope_weights
 from context_fbr.config.prepare.preprocessing import WHOLE
 
 ID = "parts_need_more_context"
@@ -20,7 +20,7 @@ def structures(task: TaskScores) -> list[Hypothesis]:
     if task.structures.empty:
         return []
     statement = "Dice of a part rises more with the patch than Dice of the whole, in every structure"
-    models = [model for model in task.models if len(task.sizes(model)) > 1]
+    models = [model for model in task.models if have_slope(task.sizes(model))]
     names = [name for name in task.structures["structure"].unique() if name != WHOLE]
     if not models:
         return [Hypothesis(ID, PRIMARY, statement, "", missing="no network with several patch sizes")]
