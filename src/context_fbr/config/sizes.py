@@ -4,13 +4,14 @@ from typing import Annotated
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from context_fbr.core.patch_size import Edges, parse
+from context_fbr.core.patch_size import THREE, Edges, parse
 
 
 def _three_edges(value: object) -> Edges:
-    size = parse(value)
-    if not isinstance(size, Edges):  # pydantic has a better text for a whole number
+    if not (isinstance(value, str) and THREE.fullmatch(value)):
         raise ValueError(f"is {value!r}, but should be three different edges such as 32x32x16")
+    size = parse(value)
+    assert isinstance(size, Edges)  # a cube is an error of `parse`
     return size
 
 

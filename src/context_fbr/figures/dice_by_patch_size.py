@@ -10,7 +10,7 @@ from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.observations import Evidence, is_baseline
 from context_fbr.analysis.result_files import sizes
 from context_fbr.analysis.results import CELL_COLUMNS
-from context_fbr.core.patch_size import PatchSize
+from context_fbr.core.patch_size import Edges, PatchSize
 from context_fbr.figures.norms import NO_NORMS, compared, norm_style
 from context_fbr.figures.style import (
     GREY,
@@ -98,7 +98,8 @@ def dice_by_patch_size(
                 axis.set_title(name_of(name) if len(tasks) == 1 else f"{task}, {name_of(name)}", fontsize=11)
             row[0].set_ylabel("mean test Dice")
         for axis in axes[-1]:
-            axis.set_xlabel(SIZE_LABEL if len(families) < 3 else "patch size (voxels)")
+            cubes = len(families) < 3 and not any(isinstance(size, Edges) for size in places)
+            axis.set_xlabel(SIZE_LABEL if cubes else "patch size (voxels)")
         crossed = seeds["converged"].eq(False) & (seeds["model"].isin(norms) | (not norms))
         if crossed.any():
             figure.text(0.995, 0.005, "x: one seed, not converged", ha="right", fontsize=8, color=GREY)

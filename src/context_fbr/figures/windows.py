@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS
 from context_fbr.analysis.tables.windows import VOLUME, name_windows
-from context_fbr.core.patch_size import PatchSize, parse
+from context_fbr.core.patch_size import Edges, PatchSize, parse
 from context_fbr.figures.norms import NO_NORMS, compared
 from context_fbr.figures.style import COLOURS, DASHES, GREY, MARKERS, dice_limits, drawing, png, subplots
 
@@ -38,7 +38,7 @@ def windows(scores: pd.DataFrame, norms: Mapping[str, str] = NO_NORMS, title: st
     down = -(-len(panels) // across)
     with drawing():
         figure, axes = subplots(
-            down, across, figsize=(1.6 + 2.8 * across, 0.9 + 2.7 * down), sharey=True, squeeze=False
+            down, across, figsize=(2.4 + 2.8 * across, 0.9 + 2.7 * down), sharey=True, squeeze=False
         )
         for axis in axes.flat[len(panels) :]:
             axis.set_axis_off()
@@ -85,4 +85,5 @@ def _panel(axis: Axes, means: pd.DataFrame, sizes: Sequence[PatchSize], edges: S
         x = own["window"].map(places) + shift + 0.06
         axis.scatter(x, own["dice"], s=9, color=style["color"], alpha=0.7, zorder=3, linewidths=0)
     axis.set_xlim(-0.5, len(edges) - 0.5)
-    axis.set_xticks(range(len(edges)), list(edges))
+    boxes = any(isinstance(parse(edge), Edges) for edge in edges if edge != VOLUME)  # long names
+    axis.set_xticks(range(len(edges)), list(edges), rotation=30 if boxes else 0)

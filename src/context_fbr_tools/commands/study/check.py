@@ -11,7 +11,7 @@ from context_fbr.config.raw.source import folder_warnings
 from context_fbr.config.study import Study, read_study
 from context_fbr.config.training import Window
 from context_fbr.core.errors import UserError, raise_problems
-from context_fbr.core.patch_size import PatchSize, parse
+from context_fbr.core.patch_size import PatchSize
 from context_fbr.runtime.stop_signals import handle_signals
 from context_fbr_tools.dvc import arm_stages
 from context_fbr_tools.study.command_line import CommandLine
@@ -90,8 +90,8 @@ def check_windows(study: Study) -> None:
                     text = f"models.{model} takes windows of its patch size alone; add `patch`"
                     problems[document.problem(key, text)] = None
         for place, value in places:
-            if value not in ("patch", "volume") and (
-                failure := factory.size_problem(document, model, parse(value), "window", "it")
+            if not isinstance(value, str) and (
+                failure := factory.size_problem(document, model, value, "window", "it")
             ):
                 problems[document.problem(place, f"models.{model}: {failure}")] = None
     raise_problems(list(problems))
