@@ -10,7 +10,7 @@ from functools import total_ordering
 
 THREE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 EXPECTED = "a whole number from 1 on, or three different edges such as 32x32x16"
-"""What a size is, for messages."""
+"""Text of messages: what a size is."""
 
 
 @total_ordering

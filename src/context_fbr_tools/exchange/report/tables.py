@@ -9,7 +9,7 @@ from context_fbr.core.patch_size import Edges, PatchSize, parse
 
 Value = str | float | None
 SIZE = -1
-"""In place of a number of decimals: a patch size, a number or three edges as text."""
+"""Value in place of a number of decimals: a patch size, a number or three edges as text."""
 
 
 @dataclass(frozen=True)
