@@ -8,11 +8,10 @@ from collections.abc import Mapping
 import torch
 from monai.networks import nets
 
+from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document
 from context_fbr.config.training import Model
-from context_fbr.config.yaml.complaints import suggestion
 from context_fbr.core.errors import UserError
-from context_fbr.core.patch_size import PatchSize, edges_of, mean_edge
 from context_fbr.networks import normalisation, passing
 from context_fbr.networks.convolutions import guard
 from context_fbr.networks.windows import CHANNELS
@@ -24,14 +23,9 @@ LOADS = re.compile(r"pretrained.*|(.*_)?(url|path|filename|weights)|path_or_.*")
 
 
 def build(
-    document: Document,
-    model: str,
-    patch_size: PatchSize,
-    seed: int,
-    classes: int = CLASSES,
-    channels: int = 1,
+    document: Document, model: str, patch_size: int, seed: int, classes: int = CLASSES, channels: int = 1
 ) -> torch.nn.Module:
-    """Build `models.<model>`: (batch, channels, *patch) -> (batch, classes, *patch).
+    """Build `models.<model>`: (batch, channels, p, p, p) -> (batch, classes, p, p, p).
 
     The weights are drawn from `seed`; the global random state is left as it was.
 
@@ -43,12 +37,7 @@ def build(
 
 
 def rebuild(
-    document: Document,
-    model: str,
-    patch_size: PatchSize,
-    seed: int,
-    classes: int = CLASSES,
-    channels: int = 1,
+    document: Document, model: str, patch_size: int, seed: int, classes: int = CLASSES, channels: int = 1
 ) -> torch.nn.Module:
     """Build a network that was trained, and checked then: the check costs two seconds of imports.
 
@@ -69,9 +58,7 @@ def rebuild(
     return network
 
 
-def check(
-    document: Document, model: str, patch_size: PatchSize, classes: int = CLASSES, channels: int = 1
-) -> None:
+def check(document: Document, model: str, patch_size: int, classes: int = CLASSES, channels: int = 1) -> None:
     """Check without computing anything that `build` will work.
 
     Raises:
@@ -85,7 +72,7 @@ def check(
 def size_problem(
     document: Document,
     model: str,
-    size: PatchSize,
+    size: int,
     kind: str,
     key: str,
     classes: int = CLASSES,
@@ -103,8 +90,8 @@ def size_problem(
         raise UserError(document.problem(("models", model), text)) from None
     if failure is None:
         return None
-    taken = [edge for edge in range(8, 129, 8) if passing.failure(constructor, arguments, edge) is None]
-    near = sorted(sorted(taken, key=lambda edge: abs(edge - mean_edge(size)))[:4])
+    taken = [size for size in range(8, 129, 8) if passing.failure(constructor, arguments, size) is None]
+    near = sorted(sorted(taken, key=lambda other: abs(other - size))[:4])
     if near:
         remedy = f"it takes for example {', '.join(map(str, near))}: change {key}"
     else:
@@ -113,7 +100,7 @@ def size_problem(
 
 
 def _arguments(
-    document: Document, model: str, patch_size: PatchSize, classes: int, channels: int
+    document: Document, model: str, patch_size: int, classes: int, channels: int
 ) -> tuple[type[torch.nn.Module], dict[str, object]]:
     """The class of a network and all its arguments."""
     spec = document.section(("models", model), Model)
@@ -122,14 +109,14 @@ def _arguments(
 
 
 def _provided(
-    constructor: type, patch_size: PatchSize, classes: int = CLASSES, channels: int = 1
+    constructor: type, patch_size: int, classes: int = CLASSES, channels: int = 1
 ) -> dict[str, object]:
     """Return the arguments that this program adds, as far as the class takes them."""
     known = {
         "spatial_dims": 3,
         "in_channels": channels,
         "out_channels": classes,
-        "img_size": edges_of(patch_size),
+        "img_size": (patch_size,) * 3,
     }
     accepted = inspect.signature(constructor).parameters
     return {name: value for name, value in known.items() if name in accepted}

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from context_fbr.core.errors import UserError
-from context_fbr.core.patch_size import voxels as voxels_of
 from context_fbr.metrics.overlap import dice
 from context_fbr.networks import windows
 from context_fbr.networks.precision import Precision, autocast
@@ -125,7 +124,7 @@ def train(
             weights = {name: tensor.cpu().clone() for name, tensor in network.state_dict().items()}
         mean_loss = steps.mean_loss(done, number)
         ratios = tuple(
-            (case, voxels / voxels_of(protocol.core))
+            (case, voxels / protocol.core**3)
             for step in done
             for case, voxels in zip(step.cases, step.foreground_voxels, strict=True)
         )

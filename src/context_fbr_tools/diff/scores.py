@@ -9,7 +9,6 @@ from context_fbr.analysis.confidence_intervals import Interval, Term, defined_pa
 from context_fbr.analysis.foreground_ranges import BOUNDS, SCORES
 from context_fbr.analysis.observations import is_baseline
 from context_fbr.analysis.results import CONFIG_COLUMNS
-from context_fbr.core.patch_size import PatchSize, plain
 from context_fbr.metrics.columns import STRUCTURE
 
 UNCHANGED, BETTER, WORSE, UNDECIDED = "unchanged", "better", "worse", "not decided"
@@ -50,7 +49,7 @@ class Configuration:
 
     task: str
     model: str
-    patch_size: PatchSize | None
+    patch_size: int | None
     """None for a baseline."""
     seeds: int
     """Number of seeds that both have; 0 for a baseline."""
@@ -96,7 +95,7 @@ def compare_structures(before: pd.DataFrame, after: pd.DataFrame, confidence: fl
 
 
 def _configuration(
-    key: tuple[str, str, PatchSize], before: pd.DataFrame, after: pd.DataFrame, confidence: float
+    key: tuple[str, str, int], before: pd.DataFrame, after: pd.DataFrame, confidence: float
 ) -> Configuration:
     task, model, size = key
     # Each side is a configuration of its own to the intervals, or equal seed numbers would be one training.
@@ -114,7 +113,7 @@ def _configuration(
     return Configuration(
         task,
         model,
-        None if is_baseline(model) else plain(size),
+        None if is_baseline(model) else int(size),
         len(seeds),
         after["filename"].nunique(),
         after.loc[same, "filename"].nunique(),

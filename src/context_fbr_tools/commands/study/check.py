@@ -11,7 +11,6 @@ from context_fbr.config.raw.source import folder_warnings
 from context_fbr.config.study import Study, read_study
 from context_fbr.config.training import Window
 from context_fbr.core.errors import UserError, raise_problems
-from context_fbr.core.patch_size import PatchSize
 from context_fbr.runtime.stop_signals import handle_signals
 from context_fbr_tools.dvc import arm_stages
 from context_fbr_tools.study.command_line import CommandLine
@@ -46,7 +45,7 @@ def check_networks(study: Study) -> None:
     from context_fbr.networks import factory  # imports torch and monai, which takes seconds
 
     problems: list[str] = []
-    patch_sizes: dict[str, dict[PatchSize, None]] = {}
+    patch_sizes: dict[str, dict[int, None]] = {}
     for cell in study.cells:
         patch_sizes.setdefault(cell.model, {})[cell.patch_size] = None
     for model, sizes in patch_sizes.items():
@@ -90,7 +89,7 @@ def check_windows(study: Study) -> None:
                     text = f"models.{model} takes windows of its patch size alone; add `patch`"
                     problems[document.problem(key, text)] = None
         for place, value in places:
-            if not isinstance(value, str) and (
+            if isinstance(value, int) and (
                 failure := factory.size_problem(document, model, value, "window", "it")
             ):
                 problems[document.problem(place, f"models.{model}: {failure}")] = None
