@@ -67,7 +67,7 @@ def run(
     waiting = order.by_task(order.longest_first(waiting, study, measured), of_cells)
     current = len(cells) - len(waiting)
     print(f"{len(waiting)} cells to run, {jobs} at once; {current} are up to date or cannot run", flush=True)
-    forecast_s = forecast.wall_seconds(study, waiting, jobs)
+    forecast_s = forecast.wall_seconds(study, waiting, jobs, environment)
     if waiting:
         text = f"{duration(forecast_s)}, by `context-fbr plan`" if forecast_s else None
         print(f"{len(waiting)} cells: {text or order.expected(waiting, measured, jobs)}", flush=True)

@@ -100,11 +100,12 @@ def _numbers(own: Sequence[Cost]) -> list[str]:
         known = [value / unit for value in values if value is not None]
         return f"{sum(known) / len(known):.{digits}f}" if known else ""
 
+    memory = [cost.memory for cost in own if cost.memory is not None]
     return [
         mean([cost.dice for cost in own], 3),
         *(mean([cost.seconds[stage] for cost in own], 1, 60) for stage in STAGES),
         mean([cost.core_hours for cost in own], 3),
-        mean([max((c.memory or 0 for c in own), default=0) or None], 2, 1e9),
+        f"{max(memory) / 1e9:.2f}" if memory else "",
         mean([cost.joules for cost in own], 1, 1e3),
     ]
 

@@ -15,11 +15,15 @@ from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.config.study import read_study
 from context_fbr.config.training import Training
-from context_fbr_tools.study.planning.advice import report
+from context_fbr.core.errors import UserError
+from context_fbr.runtime import provenance
+from context_fbr_tools.study.planning.advice import pilot, report
 from context_fbr_tools.study.planning.advice.halving import Round, halve, rungs
 from context_fbr_tools.study.planning.advice.labels import DataSet
 from context_fbr_tools.study.planning.advice.patches import Labelled, boxes, facts
 from context_fbr_tools.study.planning.advice.pilot import Recommendation
+
+CELL = Cell("spheres", "unet", 16, 1)
 
 
 @pytest.fixture
@@ -143,6 +147,16 @@ def test_the_replayed_pilots_are_those_of_the_committed_results(monkeypatch: pyt
             assert row.regret == pytest.approx(max(means.values()) - means[model, int(size)], abs=1e-4)
             assert row.regret <= 0.01
             assert row.cost <= 0.26
+    trained = {cell: provenance.read(cell.provenance("train"))["seconds"] for cell in study.cells}
+    of_task = {cell: float(s) for cell, s in trained.items() if cell.task == "hippocampus"}
+    for row in table[table["task"] == "hippocampus"].itertuples():  # one round: half of the epochs
+        history = pd.read_csv("metrics/hippocampus/history.csv").query("epoch == 4 and seed == @row.seed")
+        ranked = history.sort_values("validation_dice", ascending=False)[["model", "patch_size"]].head(2)
+        two = [Cell("hippocampus", model, size, row.seed) for model, size in ranked.itertuples(index=False)]
+        spent = sum(s for cell, s in of_task.items() if cell.seed == row.seed) / 2
+        spent += sum(of_task[cell] for cell in two) / 2
+        assert row.chosen == f"{two[0].model} {two[0].patch_size}"
+        assert row.cost == pytest.approx(spent / sum(of_task.values()), abs=6e-4)
     assert [str(row["chosen"]) for row in advise.replay("hippocampus", study)] == list(
         table.loc[table["task"] == "hippocampus", "chosen"]
     )
@@ -156,8 +170,9 @@ def test_a_pilot_stops_trainings_early_and_the_study_continues_them(tmp_path: Pa
     command = ("advise", "spheres", "--pilot", "5", "--jobs", "2", "--patch-size", "8", "16")
     told = workspace.context_fbr(*command).stdout
     assert [line.split()[0] for line in told.splitlines()[3:5]] == ["8", "16"]
-    assert "2 trainings up to epoch 1\n" in told
-    assert "1 trainings up to epoch 3\n" not in told  # the best third of two is one: it is chosen
+    assert told.count("2 trainings up to epoch 1\n") == 2  # the second time with another seed
+    assert "trainings up to epoch 3\n" not in told  # the best third of two is one: it is chosen
+    assert "another seed changes them by up to " in told
     ranked = next(line for line in told.splitlines() if line.startswith("after 1 epochs: "))
     assert all(f"{model} 16: 0." in ranked for model in ("unet", "attention_unet"))
     assert "has the best validation Dice after 1 epochs" in told
@@ -165,6 +180,14 @@ def test_a_pilot_stops_trainings_early_and_the_study_continues_them(tmp_path: Pa
     trained = workspace.run(sys.executable, "-m", "context_fbr.train", "spheres", "unet", "16", "1").stdout
     assert "spheres-unet-16-1: resumes in epoch 2" in trained
     assert "epoch 7/7" in trained
+
+
+def test_a_training_that_fails_is_no_lack_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pilot.dvc, "changed_stages", lambda: {CELL.stage("train")})
+    with pytest.raises(UserError, match="spheres-unet-16-1: its training ended before epoch 4: error: "):
+        pilot.Pilot(1, minutes=5)._look([CELL], 4)  # there is no params.yaml
+    assert pilot.Pilot(1, minutes=0)._look([CELL], 4) == {}
 
 
 @pytest.mark.slow

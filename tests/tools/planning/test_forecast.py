@@ -16,10 +16,11 @@ from context_fbr.config.document import Document
 from context_fbr.config.study import Study, read_study
 from context_fbr.config.training import SlidingWindow
 from context_fbr.networks.sliding_window import sliding_window
+from context_fbr_tools.study.planning.evenly import evenly
 from context_fbr_tools.study.planning.forecast import forecast, overhead, report
 from context_fbr_tools.study.planning.forecast.costs import Costs, costs, started, wall_time
 from context_fbr_tools.study.planning.forecast.forecast import Forecast
-from context_fbr_tools.study.planning.forecast.measure import Parts, _spread
+from context_fbr_tools.study.planning.forecast.measure import Parts
 from context_fbr_tools.study.planning.forecast.passes import count
 
 PARTS = Parts(
@@ -95,8 +96,8 @@ def test_cells_start_task_by_task_the_longest_first() -> None:
 
 
 def test_volumes_are_chosen_evenly_from_first_to_last() -> None:
-    assert _spread(list(range(9)), 3) == [1, 4, 7]  # type: ignore[type-var]
-    assert _spread([1, 2], 3) == [1, 2]  # type: ignore[type-var]
+    assert evenly(range(9), 3) == [1, 4, 7]
+    assert evenly([1, 2], 3) == [1, 2]
 
 
 def test_too_little_memory_and_what_is_left_out_are_named(study: Study) -> None:
@@ -127,7 +128,9 @@ def test_a_plan_measures_each_network_once_and_the_run_says_how_long_it_took(tmp
     assert set(tree["cells"]) == {f"spheres-{m}-16-{s}" for m in ("unet", "attention_unet") for s in (1, 2)}
     assert all(1e8 < cell["memory_bytes"] < 4e9 for cell in tree["cells"].values())
     assert tree["wall_s"]["2"] <= tree["wall_s"]["1"]
-    assert "a step takes" not in workspace.context_fbr("plan").stdout
+    assert "a step takes" not in workspace.context_fbr("plan", "--jobs", "2").stdout
+    # Cells slow one another down: alone they are measured again.
+    assert "a step takes" in workspace.context_fbr("plan", "--jobs", "1", "spheres-unet-16-1").stdout
     ran = workspace.context_fbr("grid", "run", "--jobs", "2").stdout
     assert "4 cells: " in ran
     assert "by `context-fbr plan`" in ran
@@ -144,8 +147,8 @@ def test_a_task_without_prepared_data_is_left_out_with_the_reason(study: Study) 
     found = forecast.forecast(study, study.cells[:2], 1, {})
     assert dict(found.cells) == {}
     assert found.left_out["spheres"].startswith("its data are not prepared (data/prepared/spheres/cases.json")
-    assert forecast.known(study, study.cells) == {}
-    assert forecast.wall_seconds(study, study.cells, 2) is None
+    assert forecast.known(study, study.cells, 2, {}) == {}
+    assert forecast.wall_seconds(study, study.cells, 2, {}) is None
 
 
 def test_the_overhead_of_cells_is_noted_for_the_next_forecast(

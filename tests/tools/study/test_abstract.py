@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from workspace import ROOT
 
@@ -41,3 +42,13 @@ def test_another_dice_and_another_difference_are_another_drawing(copy: Path) -> 
     ]
     parts.write_text("\n".join(changed) + "\n")
     assert abstract.text() != committed
+
+
+def test_the_titles_of_the_drawing_are_true_of_the_committed_results() -> None:
+    tree = json.loads((ROOT / SOURCES[1]).read_text())["spheres"]
+    for _, batch, instance in abstract.NETWORKS:
+        assert tree[batch]["16"]["dice_mean"] - tree[instance]["16"]["dice_mean"] > 0.2
+    parts = pd.read_csv(ROOT / SOURCES[2]).query("task == 'twins' and network == 'unet' and score == 'dice'")
+    difference = parts.set_index("part")["difference"]
+    assert difference["context"] > abs(difference["ratio"])
+    assert difference["context"] + difference["ratio"] == pytest.approx(difference["published"], abs=2e-6)

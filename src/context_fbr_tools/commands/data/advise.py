@@ -39,6 +39,7 @@ def add_parser(line: CommandLine) -> None:
 def run(options: Namespace) -> None:
     """Print the facts, and the recommendation of a pilot."""
     from context_fbr.core.errors import UserError
+    from context_fbr_tools.grid import gpus
     from context_fbr_tools.study.planning.advice import labels, patches, report
     from context_fbr_tools.study.planning.forecast import forecast
     from context_fbr_tools.study.text_tables import terminal_width
@@ -58,20 +59,22 @@ def run(options: Namespace) -> None:
             )
         data = labels.of_folder(Path(options.data), study, options.foreground, options.structures)
     cells = [cell for cell in study.cells if cell.task == options.data]
+    if options.pilot is not None and not cells:
+        raise UserError(f"--pilot: {options.data} has no cells; add it to grid.tasks or to an arm")
     sizes = sorted({*(options.patch_size or [cell.patch_size for cell in cells] or study.grid.patch_sizes)})
     settings = study.training_of(cells[0]) if cells else study.train
     found = [patches.facts(data.cases, size, settings, data.structures) for size in sizes]
-    known = forecast.known(study, cells)
+    places = gpus.places(study, options.jobs, None, None)
+    known = forecast.known(study, cells, places.jobs, places.environment)
     costs = {size: [own for cell, own in known.items() if cell.patch_size == size] for size in sizes}
     print(report.as_text(data, found, {s: c for s, c in costs.items() if c}, terminal_width()))
     if options.pilot is not None:
-        _pilot(study, cells, options.pilot, options.jobs)
+        _pilot(study, cells, options.pilot, places.jobs)
 
 
-def _pilot(study: Study, cells: Sequence[Cell], minutes: float, jobs: int | None) -> None:
+def _pilot(study: Study, cells: Sequence[Cell], minutes: float, jobs: int) -> None:
     """Train a pilot and print what it recommends; raises UserError if not even one round ended in time."""
     from context_fbr.core.errors import UserError
-    from context_fbr_tools.grid import gpus
     from context_fbr_tools.grid.one_run import one_run
     from context_fbr_tools.study.planning.advice.halving import rungs
     from context_fbr_tools.study.planning.advice.pilot import Pilot
@@ -82,8 +85,7 @@ def _pilot(study: Study, cells: Sequence[Cell], minutes: float, jobs: int | None
     task = study.tasks[cells[0].task]
     every = max(study.training_of(cell).validate_every_epochs for cell in candidates)
     with one_run():
-        places = gpus.places(study, jobs, None, None)
-        found = Pilot(places.jobs, minutes).run(candidates, another, rungs(task.train.epochs, every))
+        found = Pilot(jobs, minutes).run(candidates, another, rungs(task.train.epochs, every))
     if found is None:
         raise UserError(f"--pilot {minutes:g}: not even the first round ended in time; give it more minutes")
     for one in found.rounds:

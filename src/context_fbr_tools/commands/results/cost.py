@@ -1,4 +1,4 @@
-"""`context-fbr cost`: time, core-hours, memory and energy of the cells, next to their Dice."""
+"""`context-fbr cost`: time and core-hours of the cells, next to their Dice."""
 
 from argparse import Namespace
 

@@ -33,25 +33,27 @@ def run(options: Namespace) -> None:
     study = read_study(Document.read())
     cells = select_cells.chosen(options.cells, study.cells) if options.cells else study.cells
     import json
+    import os
+    from functools import partial
 
     from context_fbr.core import atomic
     from context_fbr.core.errors import UserError
     from context_fbr.core.resources import usable_memory
-    from context_fbr.networks.device import describe, prepare_device
+    from context_fbr.networks.device import describe
     from context_fbr_tools.grid import gpus
     from context_fbr_tools.study.planning.forecast import forecast, report
     from context_fbr_tools.study.planning.forecast.costs import started, wall_time
     from context_fbr_tools.study.text_tables import terminal_width
 
     places = gpus.places(study, options.jobs, options.gpus, options.per_gpu)
-    tell = lambda text: print(text, flush=True)  # noqa: E731
-    found = forecast.forecast(study, cells, places.jobs, places.environment, options.again, tell)
+    report_line = partial(print, flush=True)
+    found = forecast.forecast(study, cells, places.jobs, places.environment, options.again, report_line)
     print(report.as_text(found, study, places.jobs, usable_memory(), terminal_width()))
     if options.array and found.cells:
         seconds = wall_time(started(found.cells, study.study_cells.tasks), options.array)
         print(f"{options.array} at once on such machines: {report.duration(seconds)}")
     if options.json is not None:
-        device = describe(prepare_device(study.train.threads))
+        device = describe(forecast.device({**os.environ, **places.environment}))
         numbers = sorted({1, places.jobs, *([options.array] if options.array else [])})
         tree = report.as_json(found, study, numbers, device)
         atomic.write_text(options.json, json.dumps(tree, indent=1) + "\n")

@@ -1,9 +1,7 @@
 """Cases of a prepared task, or of a data set in MSD layout that is prepared in memory."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -18,10 +16,10 @@ from context_fbr.preprocessing.splits import assign_splits
 from context_fbr.training import sampling
 from context_fbr_tools.data import task_init
 from context_fbr_tools.study.planning.advice.patches import Labelled
+from context_fbr_tools.study.planning.evenly import evenly
 
 MOST = 40
 """Cases of each split that are looked at, evenly from first to last."""
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,8 @@ def of_task(task: str) -> DataSet:
     every = prepared.read_task(task)
     found, left_out = [], 0
     for split in ("train", "test"):
-        cases = [case for case in every.split(split) if not getattr(case, "variant", None)]
-        chosen = _spread(cases)
+        cases = [case for case in every.split(split) if not case.variant]
+        chosen = evenly(cases, MOST)
         left_out += len(cases) - len(chosen)
         for case in progress(chosen, len(chosen), f"read {task}", "case"):
             image, label = prepared.read_volume(task, case)
@@ -62,7 +60,7 @@ def of_folder(folder: Path, study: Study, foreground: tuple[int, ...] | None, st
     found, left_out = [], 0
     for split in ("train", "test"):
         own = [source for source in sources if source.split == split]
-        chosen = _spread(own)
+        chosen = evenly(own, MOST)
         left_out += len(own) - len(chosen)
         for source in progress(chosen, len(chosen), f"prepare {name}", "case"):
             case, image, label, _ = prepare_case(source, folder, settings, classes)
@@ -75,8 +73,3 @@ def _labelled(
 ) -> Labelled:
     whole, nothing = sampling.above(image, background)
     return Labelled(name, label, whole > nothing, is_test)
-
-
-def _spread(items: Sequence[Item]) -> list[Item]:
-    step = max(len(items) / MOST, 1.0)
-    return [items[int(place * step)] for place in range(min(len(items), MOST))]

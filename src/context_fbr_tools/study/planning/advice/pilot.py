@@ -5,18 +5,21 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-import pandas as pd
-
+from context_fbr.analysis.result_files import HISTORY, read_table
 from context_fbr.config.cell import Cell
+from context_fbr.core.errors import UserError, raise_problems
 from context_fbr_tools.dvc import process as dvc
 from context_fbr_tools.grid.log_lines import progress
 from context_fbr_tools.study.planning.advice.halving import Round, halve
 
 BEST = re.compile(r"\(best (\d\.\d+|nan) at \d+\)")
+LAST_LINES = 3
+"""Number of lines of a training that failed, in a message."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Pilot:
 
     def __init__(self, places: int, minutes: float) -> None:
         self._places, self._deadline = places, time.monotonic() + 60 * minutes
-        self._trained = dvc.changed_stages()
+        self._changed = dvc.changed_stages()
 
     def run(self, cells: Sequence[Cell], seed: int, at: Sequence[int]) -> Recommendation | None:
         """Halve the candidates, then train the two best with another seed.
@@ -88,21 +91,28 @@ class Pilot:
         return Recommendation(tuple(rounds), again if len(again) == len(twice) else {})
 
     def _look(self, cells: Sequence[Cell], epochs: int) -> dict[Cell, float]:
-        """Train cells up to an epoch, and return their best validation Dice; some lack it if time is up."""
+        """Train cells up to an epoch, and return their best validation Dice; some lack it if time is up.
+
+        Raises:
+            UserError: if a training fails.
+        """
         print(f"{len(cells)} trainings up to epoch {epochs}", flush=True)
         with ThreadPoolExecutor(self._places) as pool:
             found = pool.map(lambda cell: self._train(cell, epochs), cells)
             return {cell: dice for cell, dice in zip(cells, found, strict=True) if dice is not None}
 
     def _train(self, cell: Cell, epochs: int) -> float | None:
-        if cell.stage("train") not in self._trained and cell.history.is_file():
-            history = pd.read_csv(cell.history)  # it is trained already
+        if cell.stage("train") not in self._changed and cell.history.is_file():  # it is trained
+            problems: list[str] = []
+            history = read_table(cell.history, HISTORY, problems)
+            raise_problems(problems)
             return float(history.loc[history["epoch"] <= epochs, "validation_dice"].max())
         left = self._deadline - time.monotonic()
         if left <= 0:
             return None
         command = [sys.executable, "-m", "context_fbr.train", *cell.item.values()]
         best: float | None = None
+        last: deque[str] = deque(maxlen=LAST_LINES)
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
@@ -111,12 +121,15 @@ class Pilot:
             reached = False
             assert process.stdout is not None
             for line in process.stdout:
+                last.append(line.strip())
                 seen = progress(line, cell.key)
                 if seen is not None and not reached and (value := BEST.search(line)):
                     best, reached = float(value[1]), seen.epoch >= epochs
                     if reached:
                         process.terminate()  # it saves its state and ends
             limit.cancel()
+        if not reached and time.monotonic() < self._deadline:
+            raise UserError(f"{cell.key}: its training ended before epoch {epochs}: {' / '.join(last)}")
         if not reached:
             return None
         print(f"  {cell.key}: {best:.3f}", flush=True)

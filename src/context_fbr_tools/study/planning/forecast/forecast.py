@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import context_fbr
 from context_fbr.config.cell import Cell
@@ -19,8 +21,9 @@ from context_fbr.config.study import Study
 from context_fbr.config.training import TrainConfig
 from context_fbr.core import atomic, bounded
 from context_fbr.core.errors import UserError
-from context_fbr.networks.device import identify, prepare_device
+from context_fbr.networks.device import DEVICE_VARIABLE, identify
 from context_fbr.preprocessing import prepared
+from context_fbr.preprocessing.prepared import PreparedTask
 from context_fbr.runtime.code_digest import code_of
 from context_fbr_tools.study.planning.forecast import overhead
 from context_fbr_tools.study.planning.forecast.costs import Costs, costs, started, wall_time
@@ -60,8 +63,7 @@ def forecast(
         report: called with a line for each measurement.
     """
     left_out: dict[str, str] = {}
-    ready = [cell for cell in cells if cell.task not in left_out and _has_data(cell.task, left_out)]
-    keys = {cell: key_of(cell, study) for cell in ready}
+    keys = _keys(study, cells, places, environment, left_out)
     found = {} if again else {key: parts for key in {*keys.values()} if (parts := _read(key))}
     wanted = {key: cell for cell, key in reversed(keys.items()) if key not in found}
 
@@ -80,46 +82,81 @@ def forecast(
         list(pool.map(one, wanted.items()))
     overhead_s = overhead.seconds()
     return Forecast(
-        {cell: costs(cell, study, found[keys[cell]], overhead_s) for cell in ready if keys[cell] in found},
+        {cell: costs(cell, study, found[key], overhead_s) for cell, key in keys.items() if key in found},
         left_out,
     )
 
 
-def known(study: Study, cells: Iterable[Cell]) -> dict[Cell, Costs]:
-    """Return the costs of the cells whose parts this machine has measured before."""
-    found = {}
-    left_out: dict[str, str] = {}
+def known(
+    study: Study, cells: Sequence[Cell], places: int, environment: Mapping[str, str]
+) -> dict[Cell, Costs]:
+    """Return the costs of the cells whose parts were measured before, with so many side by side."""
+    if not CACHE.is_dir():
+        return {}
     overhead_s = overhead.seconds()
-    for cell in cells:
-        if cell.task in left_out or not _has_data(cell.task, left_out):
-            continue
-        if parts := _read(key_of(cell, study)):
-            found[cell] = costs(cell, study, parts, overhead_s)
-    return found
+    keys = _keys(study, cells, places, environment, {})
+    found = {key: _read(key) for key in {*keys.values()}}
+    return {
+        cell: costs(cell, study, parts, overhead_s) for cell, key in keys.items() if (parts := found[key])
+    }
 
 
-def wall_seconds(study: Study, cells: Sequence[Cell], places: int) -> float | None:
+def wall_seconds(
+    study: Study, cells: Sequence[Cell], places: int, environment: Mapping[str, str]
+) -> float | None:
     """Return the time of cells, so many at once; None if this machine has not measured all of them."""
-    found = known(study, cells) if CACHE.is_dir() else {}
-    if not cells or any(cell not in found for cell in cells):
+    found = known(study, cells, places, environment)
+    if not cells or len(found) < len(cells):
         return None
     return wall_time(started(found, study.study_cells.tasks), places)
 
 
-def key_of(cell: Cell, study: Study) -> str:
-    """Return a name for the parts of a cell: of its parameters but the seed, its cases, code and device."""
-    document = study.document
-    task = prepared.read_task(cell.task)
-    parameters: dict[str, Any] = {
-        "train": {**TrainConfig.read(document, cell).identity(cell), "cell": _without_seed(cell)},
-        "evaluate": {**EvaluateConfig.read(document, cell).identity(cell), "cell": _without_seed(cell)},
-        "shapes": {
-            name: [case.shape for case in task.split(name)] for name in ("train", "validation", "test")
-        },
-        "code": _code(),
-        "device": identify(prepare_device(study.train.threads)),
+def _keys(
+    study: Study,
+    cells: Sequence[Cell],
+    places: int,
+    environment: Mapping[str, str],
+    left_out: dict[str, str],
+) -> dict[Cell, str]:
+    """Return the name of the parts of each cell, as far as its data are prepared; `left_out` gets reasons.
+
+    It depends on the cell's parameters but the seed, its cases, the code, the device, and how many are
+    measured side by side.
+    """
+    tasks: dict[str, PreparedTask] = {}
+    for name in dict.fromkeys(cell.task for cell in cells):
+        try:
+            tasks[name] = prepared.read_task(name)
+        except UserError as error:
+            left_out[name] = f"its data are not prepared ({error})"
+    machine = {"places": places, "code": _code(), "device": identify(device({**os.environ, **environment}))}
+    shapes = {
+        name: [[case.shape for case in task.split(split)] for split in ("train", "validation", "test")]
+        for name, task in tasks.items()
     }
-    return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:32]
+    return {
+        cell: _digest({**machine, "shapes": shapes[cell.task], **_parameters(study, cell)})
+        for cell in cells
+        if cell.task in tasks
+    }
+
+
+def _parameters(study: Study, cell: Cell) -> dict[str, Any]:
+    without_seed = {"cell": cell.key.rpartition("-")[0]}
+    return {
+        "train": TrainConfig.read(study.document, cell).identity(cell) | without_seed,
+        "evaluate": EvaluateConfig.read(study.document, cell).identity(cell) | without_seed,
+    }
+
+
+def _digest(tree: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def device(environment: Mapping[str, str]) -> torch.device:
+    """Return a device that cells would run on, without taking a share of it as a cell does."""
+    wanted = environment.get(DEVICE_VARIABLE, "").partition(",")[0].strip()
+    return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 @cache
@@ -127,19 +164,6 @@ def _code() -> str:
     """Return the SHA-256 of the package's code, without comments."""
     files = sorted(Path(context_fbr.__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"".join(code_of(path.read_bytes()) for path in files)).hexdigest()
-
-
-def _without_seed(cell: Cell) -> str:
-    return cell.key.rpartition("-")[0]
-
-
-def _has_data(task: str, left_out: dict[str, str]) -> bool:
-    try:
-        prepared.read_task(task)
-    except UserError as error:
-        left_out[task] = f"its data are not prepared ({error})"
-        return False
-    return True
 
 
 def _read(key: str) -> Parts | None:

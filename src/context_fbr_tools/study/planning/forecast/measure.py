@@ -3,8 +3,8 @@
 python -m context_fbr_tools.study.planning.forecast.measure CELL
 
 The cell's volumes are loaded as its training loads them, then some steps are trained, some volumes are
-validated, and some test cases are segmented and scored. Nothing is written. The greatest memory of the
-process is that of the training, so what is measured afterwards must not hold more.
+validated, and some test cases are segmented and scored. Nothing is written. The greatest memory is read
+before the test cases: an evaluation holds no volumes of the training.
 """
 
 import json
@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice, pairwise
-from typing import TypeVar
 
 import torch
 
@@ -29,11 +28,12 @@ from context_fbr.networks import factory, windows
 from context_fbr.networks.device import prepare_device
 from context_fbr.networks.sliding_window import segment
 from context_fbr.preprocessing import originals, prepared
-from context_fbr.preprocessing.prepared import Case, PreparedTask
+from context_fbr.preprocessing.prepared import PreparedTask
 from context_fbr.runtime.entry import run_command
 from context_fbr.training import loop
 from context_fbr.training.batches import Protocol, Volume
 from context_fbr.training.inputs import load_volumes
+from context_fbr_tools.study.planning.evenly import evenly
 from context_fbr_tools.study.planning.forecast.passes import count
 
 STEPS, LEAST_S, WARM_UP = 8, 4.0, 2
@@ -41,7 +41,6 @@ STEPS, LEAST_S, WARM_UP = 8, 4.0, 2
 MOST_STEPS = 200
 VALIDATED, TESTED = 3, 2
 """Volumes that are validated, and test cases that are evaluated."""
-Item = TypeVar("Item", Volume, Case)
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def measure(cell: Cell, document: Document) -> Parts:
         config.train, config.window, 1, cell.patch_size, cell.seed, structures=task.structures
     )
     step = _step(network, training, validation[:1], protocol, device)
-    some = _spread(sorted(validation, key=lambda volume: tuple(volume.label.shape)), VALIDATED)
+    some = evenly(sorted(validation, key=lambda volume: tuple(volume.label.shape)), VALIDATED)
     taken = _seconds(lambda: loop.validate(network, some, protocol), device)
     share = sum(_passes(network, v, protocol) for v in validation) / sum(
         _passes(network, v, protocol) for v in some
@@ -150,7 +149,7 @@ def _evaluation(
     names = windows.resolve(config.scoring.windows, cell.patch_size, windows.has_fixed_size(network))
     shapes = windows.shapes_of(network, names, [case.shape for case in cases])
     core, overlap = settings.inner_core(cell.patch_size), config.window.overlap
-    chosen = _spread(sorted(cases, key=lambda case: math.prod(case.shape)), TESTED)
+    chosen = evenly(sorted(cases, key=lambda case: math.prod(case.shape)), TESTED)
     others, sizes = 0.0, 0
     passing = [0.0] * len(names)
     for case in chosen:
@@ -175,13 +174,6 @@ def _evaluation(
         )
         seconds += own * every / some
     return seconds, round(sizes * share)
-
-
-def _spread(items: Sequence[Item], number: int) -> list[Item]:
-    """Return so many items, evenly from first to last."""
-    if len(items) <= number:
-        return list(items)
-    return [items[(2 * place + 1) * len(items) // (2 * number)] for place in range(number)]
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
