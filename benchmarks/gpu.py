@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks import gpu_checks, gpu_speed, table
@@ -29,6 +30,7 @@ from context_fbr.runtime.entry import run_command
 KEY = ("device", "part", "network", "patch_size", "value_of")
 RESULTS = Table(FOLDER / "gpu.csv", (*KEY, "value", "unit", "versions", *STAMP), KEY)
 PACKAGES = ("torch", "monai")
+PARTS = ("check", "step", "volume", "together", "variants")
 SMALL, LARGE = 32, 96
 CELLS = (
     *("spheres-attention_unet_batch-32-1", "spheres-unetr_batch-32-1", "spheres-unet_instance-32-1"),
@@ -69,10 +71,19 @@ def parts(request: Request, networks: Sequence[str], sizes: Sequence[int], compi
     return planned
 
 
-def run_parts(request: Request, planned: Sequence[Part], end: float) -> list[str]:
-    """Measure until the time is over and write each value; return the names of what is left out."""
+def run_parts(
+    request: Request, planned: Sequence[Part], end: float, revision: str | None = None
+) -> list[str]:
+    """Measure until the time is over and write each value; return the names of what is left out.
+
+    Args:
+        request: what is measured.
+        planned: in this order.
+        end: of the time, by `time.monotonic`.
+        revision: of the code, where git cannot tell.
+    """
     versions = " ".join(f"{name} {version}" for name, version in git.versions(PACKAGES).items())
-    stamp = table.stamp(request.device) | {"versions": versions}
+    stamp = table.stamp(request.device) | {"versions": versions} | ({"commit": revision} if revision else {})
     left = []
     for part, model, size, values in planned:
         name = f"{part} {model} {size}"
@@ -99,23 +110,29 @@ def run_parts(request: Request, planned: Sequence[Part], end: float) -> list[str
     return left
 
 
-def run_cells(cells: Sequence[str], end: float) -> list[str]:
-    """Run cells of the paper profile in turn until the time is over; return those not finished."""
-    left = []
-    for cell in cells:
+def run_cells(cells: Sequence[str], end: float, jobs: int = 1, options: Sequence[str] = ()) -> list[str]:
+    """Run cells of the paper profile until the time is over; return those not finished.
+
+    Args:
+        cells: by name, the most important first.
+        end: of the time, by `time.monotonic`.
+        jobs: cells at once.
+        options: of paper_cells.py.
+    """
+
+    def run(cell: str) -> str | None:
         rest = end - time.monotonic()
         if rest < LEAST_S:
-            left.append(cell)
-            continue
-        command = [sys.executable, str(FOLDER / "paper_cells.py"), cell]
+            return cell
+        command = [sys.executable, str(FOLDER / "paper_cells.py"), *options, cell]
         try:
             done = subprocess.run(command, check=False, timeout=rest)
         except subprocess.TimeoutExpired:  # its checkpoint is kept
-            left.append(cell)
-            continue
-        if done.returncode:
-            left.append(f"{cell} (failed)")
-    return left
+            return cell
+        return f"{cell} (failed)" if done.returncode else None
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return [left for left in pool.map(run, cells) if left is not None]
 
 
 def main(arguments: list[str]) -> int:
@@ -127,7 +144,7 @@ def main(arguments: list[str]) -> int:
         "cells",
         nargs="*",
         metavar="CELL",
-        help="of the paper profile, after all else (default: six at patch 32)",
+        help="of the paper profile, after all else (default: six at patch 32; with --part none)",
     )
     parser.add_argument("--device", default="cuda", help="cuda (default), cuda:1, cpu")
     parser.add_argument("--minutes", type=float, default=8.0, help="time for everything (default 8)")
@@ -136,10 +153,13 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--network", nargs="+", metavar="NAME", help="default: all of the document")
     parser.add_argument("--patch-size", nargs="+", type=int, default=[SMALL, LARGE], metavar="N")
+    parser.add_argument("--part", nargs="+", choices=PARTS, metavar="NAME", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--repeats", type=int, default=gpu_speed.REPEATS, metavar="N")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at once (default 1)")
+    parser.add_argument("--revision", metavar="COMMIT", help="of the code, where git cannot tell")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options = parser.parse_args(arguments)
-    cells = options.cells or CELLS
+    cells = options.cells or (() if options.part else CELLS)
     start = time.monotonic()
     end = start + 60 * options.minutes
     os.environ[DEVICE_VARIABLE] = options.device
@@ -149,8 +169,11 @@ def main(arguments: list[str]) -> int:
     request = Request(document, "spheres", device, "float32", options.repeats)
     networks = options.network or list(study.study_cells.grid.models)
     until = start + 30 * options.minutes  # half of the time at most for measurements
-    left = run_parts(request, parts(request, networks, options.patch_size, not options.no_compile), until)
-    left += run_cells(cells, end)
+    planned = parts(request, networks, options.patch_size, not options.no_compile)
+    wanted = [part for part in planned if not options.part or part[0] in options.part]
+    left = run_parts(request, wanted, until, options.revision)
+    named = ["--revision", options.revision] if options.revision else []
+    left += run_cells(cells, end, options.jobs, named)
     for name in left:
         print(f"not done: {name}", flush=True)
     print(f"{RESULTS.path}: {time.monotonic() - start:.0f} s", flush=True)
