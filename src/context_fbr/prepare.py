@@ -65,8 +65,8 @@ def prepare_case(
     if lost:
         warnings.append(
             f"{paths[1]}: the crop leaves out {lost} of {drawn} foreground voxels ({lost / drawn:.1%}): out "
-            f"there no voxel is above {settings.window[0] if settings.window else 0:g}; correct the label, "
-            "or change window or crop"
+            f"there no voxel is above {settings.windows[0][0] if settings.windows else 0:g}; correct the "
+            "label, or change window or crop"
         )
     mask = to_prepared(mask, where, linear=False)
     count = int(np.count_nonzero(mask))

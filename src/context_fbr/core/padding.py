@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from context_fbr.core.patch_size import PatchSize, edges_of
+
 Margins = tuple[tuple[int, int], ...]
 Background = float | tuple[float, ...]
 """Intensity of nothing, of an image with several channels one of each."""
@@ -15,15 +17,15 @@ def margins(shape: Sequence[int], sizes: Sequence[int]) -> Margins:
     return tuple((m // 2, m - m // 2) for m in missing)
 
 
-def padded(voxels: np.ndarray, size: int, value: Background) -> np.ndarray:
-    """A volume with no axis shorter than `size`; itself, if it is large enough.
+def padded(voxels: np.ndarray, size: PatchSize, value: Background) -> np.ndarray:
+    """Return a volume with no axis shorter than that of `size`; itself, if it is large enough.
 
     Args:
         voxels: (x, y, z), or (channels, x, y, z).
-        size: least edge in voxels.
+        size: least edges in voxels.
         value: of what is added, of several channels one of each.
     """
-    added = margins(voxels.shape[-3:], [size] * 3)
+    added = margins(voxels.shape[-3:], edges_of(size))
     if not any(map(any, added)):
         return voxels
     if isinstance(value, tuple):

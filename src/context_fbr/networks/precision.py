@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr.networks import gradient_check
 from context_fbr.networks.gradient_check import Layer
 
@@ -23,7 +24,9 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-def check(network: torch.nn.Module, name: str, precision: Precision, batch: int, patch_size: int) -> None:
+def check(
+    network: torch.nn.Module, name: str, precision: Precision, batch: int, patch_size: PatchSize
+) -> None:
     """Check that this device computes the gradients of a network in a precision; float32 is not doubted.
 
     Args:
@@ -31,7 +34,7 @@ def check(network: torch.nn.Module, name: str, precision: Precision, batch: int,
         name: what to call it, `models.unet`.
         precision: of the training.
         batch: patches in it.
-        patch_size: edge of a patch in voxels.
+        patch_size: size of a patch in voxels.
 
     Raises:
         UserError: naming every shape of a convolution with a wrong gradient.
@@ -51,9 +54,9 @@ def check(network: torch.nn.Module, name: str, precision: Precision, batch: int,
         )
 
 
-def layers_of(network: torch.nn.Module, batch: int, patch_size: int) -> list[Layer]:
+def layers_of(network: torch.nn.Module, batch: int, patch_size: PatchSize) -> list[Layer]:
     """The convolutions to test, of a large map two samples only: their gradients in float64 take memory."""
-    found = gradient_check.layers(network, [(batch, 1, patch_size, patch_size, patch_size)])
+    found = gradient_check.layers(network, [(batch, 1, *edges_of(patch_size))])
     return [
         replace(layer, shape=(min(batch, 2), *layer.shape[1:])) if max(layer.shape[2:]) > LARGE else layer
         for layer in found

@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 from context_fbr.config.training import SlidingWindow
 from context_fbr.core.errors import UserError
 from context_fbr.core.padding import Background, Margins, margins, window_corners, windows_around
+from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr.networks.precision import autocast
 from context_fbr.networks.windows import Shape
 
@@ -25,7 +26,7 @@ Corner = tuple[int, ...]
 def sliding_window(
     network: torch.nn.Module,
     image: torch.Tensor,
-    window: int | Shape,
+    window: PatchSize | Shape,
     settings: SlidingWindow,
     background: Background = 0.0,
     core: int | None = None,
@@ -36,7 +37,7 @@ def sliding_window(
         network: (batch, channels, *window) -> (batch, classes, *window), in eval mode, on the image's device.
         image: (x, y, z) float32, or (channels, x, y, z); a volume smaller than the window is padded on both
             sides.
-        window: edges of the window in voxels, one number for a cube.
+        window: size of the window in voxels, or its edges.
         settings: overlap, batch size and precision.
         background: the intensity to pad with, of several channels one of each.
         core: edge of the cube in the centre of a window whose logits are used; None: all of them.
@@ -44,7 +45,7 @@ def sliding_window(
     Returns:
         (classes, x, y, z) float32.
     """
-    edges = (window,) * 3 if isinstance(window, int) else window
+    edges = window if isinstance(window, tuple) else edges_of(window)
     whole = image.shape[-3:]
     added = margins(whole, edges)
     padded = _padded(image if image.ndim == 4 else image[None], added, background)
@@ -110,9 +111,9 @@ def _covered(starts: Sequence[int], edge: int, window: int) -> torch.Tensor:
     return counts
 
 
-def too_large(image: torch.Tensor, window: int | Shape) -> UserError:
+def too_large(image: torch.Tensor, window: PatchSize | Shape) -> UserError:
     """Return the error of a device with too little memory for a volume."""
-    edges = (window,) if isinstance(window, int) else window
+    edges = window if isinstance(window, tuple) else edges_of(window)
     shown = " x ".join(map(str, edges if len(set(edges)) > 1 else edges[:1]))
     return UserError(
         f"{image.device} has too little memory for {' x '.join(map(str, image.shape[-3:]))} voxels and "
@@ -140,7 +141,7 @@ def mask(logits: torch.Tensor) -> torch.Tensor:
 def segment(
     network: torch.nn.Module,
     image: torch.Tensor,
-    window: int | Shape,
+    window: PatchSize | Shape,
     settings: SlidingWindow,
     background: Background = 0.0,
     core: int | None = None,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import voxels as voxels_of
 from context_fbr.metrics.overlap import dice
 from context_fbr.networks import windows
 from context_fbr.networks.precision import Precision, autocast
@@ -124,7 +125,7 @@ def train(
             weights = {name: tensor.cpu().clone() for name, tensor in network.state_dict().items()}
         mean_loss = steps.mean_loss(done, number)
         ratios = tuple(
-            (case, voxels / protocol.core**3)
+            (case, voxels / voxels_of(protocol.core))
             for step in done
             for case, voxels in zip(step.cases, step.foreground_voxels, strict=True)
         )

@@ -21,6 +21,7 @@ from context_fbr.config.document import Document
 from context_fbr.config.training import Model
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import edges_of
 from context_fbr.networks import factory
 from context_fbr.preprocessing.recipe import Recipe, from_json
 from context_fbr.runtime import fetching
@@ -68,7 +69,9 @@ def read_training(cell: Cell) -> Training:
         if not isinstance(network, dict) or not isinstance(weights, str):
             raise ValueError("network or weights_sha256 is missing")
         core = content["core"]
-        if core is not None and not (type(core) is int and 1 <= core < cell.patch_size):
+        if core is not None and not (
+            type(core) is int and 1 <= core <= min(edges_of(cell.patch_size)) and core != cell.patch_size
+        ):
             raise ValueError(f"core is {core!r}")
         spacing = content["training_spacing_mm"]
         spacings = np.array([spacing["least"], spacing["greatest"]], dtype=np.float64)

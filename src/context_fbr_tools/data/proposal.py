@@ -11,6 +11,7 @@ idea, too, here widened to full tens of HU. Everything else: z-score of the voxe
 """
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +21,7 @@ import numpy as np
 from context_fbr.config.study import Study
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.core.geometry import Shape, geometry
+from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr_tools.data.survey import Survey
 
 PUBLISHED_SPLIT = (26, 5, 10)
@@ -162,9 +164,11 @@ def propose_steps(training_cases: int, study: Study) -> Steps:
     return Steps(max(math.ceil(epochs / every), 1) * every, per_epoch, reference, steps[reference])
 
 
-def padded_cases(shapes: Sequence[Shape], patch_sizes: Sequence[int]) -> Mapping[int, int]:
+def padded_cases(shapes: Sequence[Shape], patch_sizes: Sequence[PatchSize]) -> Mapping[PatchSize, int]:
     """Return the number of volumes that are smaller than a patch along any axis, by patch size."""
-    counts = {size: sum(min(shape) < size for shape in shapes) for size in patch_sizes}
+    counts = {
+        size: sum(any(map(operator.lt, shape, edges_of(size))) for shape in shapes) for size in patch_sizes
+    }
     return {size: count for size, count in counts.items() if count}
 
 

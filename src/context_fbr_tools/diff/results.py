@@ -12,6 +12,7 @@ from context_fbr.config.analysis import Analysis
 from context_fbr.config.cell import Cell
 from context_fbr.config.prepare.preprocessing import WHOLE
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import plain
 from context_fbr.metrics.columns import DESIGN, SCORES, STRUCTURE
 from context_fbr_tools.diff.snapshot import Snapshot
 
@@ -96,4 +97,4 @@ def _read(snapshot: Snapshot, path: str, text: str, columns: list[str]) -> pd.Da
 
 def _cells(frame: pd.DataFrame) -> list[Cell]:
     keys = frame[CELL_COLUMNS].itertuples(index=False, name=None)
-    return [Cell(task, model, int(size), int(seed)) for task, model, size, seed in keys]
+    return [Cell(task, model, plain(size), int(seed)) for task, model, size, seed in keys]

@@ -9,6 +9,7 @@ from context_fbr.analysis.confidence_intervals import Interval, Term, defined_pa
 from context_fbr.analysis.foreground_ranges import BOUNDS, SCORES
 from context_fbr.analysis.observations import is_baseline
 from context_fbr.analysis.results import CONFIG_COLUMNS
+from context_fbr.core.patch_size import PatchSize, plain
 from context_fbr.metrics.columns import STRUCTURE
 
 UNCHANGED, BETTER, WORSE, UNDECIDED = "unchanged", "better", "worse", "not decided"
@@ -49,7 +50,7 @@ class Configuration:
 
     task: str
     model: str
-    patch_size: int | None
+    patch_size: PatchSize | None
     """None for a baseline."""
     seeds: int
     """Number of seeds that both have; 0 for a baseline."""
@@ -95,7 +96,7 @@ def compare_structures(before: pd.DataFrame, after: pd.DataFrame, confidence: fl
 
 
 def _configuration(
-    key: tuple[str, str, int], before: pd.DataFrame, after: pd.DataFrame, confidence: float
+    key: tuple[str, str, PatchSize], before: pd.DataFrame, after: pd.DataFrame, confidence: float
 ) -> Configuration:
     task, model, size = key
     # Each side is a configuration of its own to the intervals, or equal seed numbers would be one training.
@@ -113,7 +114,7 @@ def _configuration(
     return Configuration(
         task,
         model,
-        None if is_baseline(model) else int(size),
+        None if is_baseline(model) else plain(size),
         len(seeds),
         after["filename"].nunique(),
         after.loc[same, "filename"].nunique(),

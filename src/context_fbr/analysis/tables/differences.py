@@ -9,6 +9,7 @@ from context_fbr.analysis.confidence_intervals import Term, defined_pairs, inter
 from context_fbr.analysis.foreground_ranges import SCORES, columns
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.results import CONFIG_COLUMNS
+from context_fbr.core.patch_size import PatchSize
 
 
 def difference_table(evidence: Evidence, confidence: float) -> pd.DataFrame:
@@ -43,7 +44,7 @@ def difference_table(evidence: Evidence, confidence: float) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-Key = tuple[str, str, int]
+Key = tuple[str, str, PatchSize]
 
 
 def _pairs(keys: list[Key]) -> Iterator[tuple[str, Key, Key]]:

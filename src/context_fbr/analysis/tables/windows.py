@@ -37,7 +37,7 @@ def window_table(scores: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 
 def name_windows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a configuration with windows as text: edges in voxels that all cases share, or `volume`.
+    """The rows of a configuration with windows as text: sizes in voxels that all cases share, or `volume`.
 
     A window that covers each volume has an edge for each. Where that is the edge of another window, the case
     was scored once: its row of the greatest window is also that of `volume`.

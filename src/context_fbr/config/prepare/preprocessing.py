@@ -10,6 +10,7 @@ from context_fbr.config.prepare.split import Split
 
 Count = Annotated[int, Field(ge=1)]
 Spacing = Annotated[float, Field(gt=0)]
+Window = tuple[float, float]
 LabelValues = Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(min_length=1)]
 """Values of a label; masks are written as uint8."""
 StructureName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -26,14 +27,26 @@ class Preparation(Section):
     """Label values by the name of a structure, in place of `foreground`: a class of the networks each."""
     distractor: tuple[Count, ...] = ()
     """Label values of background that is easily taken for foreground: what is found of it is scored, too."""
-    window: tuple[float, float] | None = None
-    """Intensities from low to high become 0 to 1, others are clipped: for CT, in HU."""
+    window: Window | Annotated[tuple[Window, ...], Field(min_length=1)] | None = None
+    """Intensities from low to high become 0 to 1, others are clipped: for CT, in HU. Of several channels one
+    [low, high] for all, or a list with one of each."""
     z_score: bool = False
     """True: the voxels above 0 get the mean 0 and the standard deviation 1, for MRI."""
     crop: bool = False
     """True: the image is cropped to the box of the voxels above 0, after the window."""
     spacing_mm: tuple[Spacing, Spacing, Spacing] | None = None
     """Edges of a voxel after resampling, towards right, anterior and superior."""
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """Window of all channels, or one of each; none if there is none."""
+        match self.window:
+            case None:
+                return ()
+            case (float(low), float(high)):
+                return ((low, high),)
+            case pairs:
+                return tuple((low, high) for low, high in pairs)
 
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:
@@ -76,8 +89,9 @@ class Preparation(Section):
             raise InconsistentError("distractor", f"{both} are foreground, too")
         if self.window is not None and self.z_score:
             raise InconsistentError("z_score", "goes without a window: after one, intensities are 0 to 1")
-        if self.window is not None and self.window[0] >= self.window[1]:
-            raise InconsistentError("window", f"must be [low, high], not {list(self.window)}")
+        for low, high in self.windows:
+            if low >= high:
+                raise InconsistentError("window", f"must be [low, high], not {[low, high]}")
         return self
 
 

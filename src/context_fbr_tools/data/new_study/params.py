@@ -10,6 +10,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from context_fbr.config import profiles
 from context_fbr.config.document import Document, parse
 from context_fbr.config.study import read_study
+from context_fbr.core.patch_size import Edges, PatchSize
 
 MODELS = ("unet", "attention_unet")
 SEEDS = (1, 2, 3)
@@ -26,7 +27,7 @@ TEXTS = {
 """Comments about what a new study does not have, and blank lines that leave with what was above them."""
 
 
-def params(document: Document, task: str, block: str | None, patch_sizes: Sequence[int]) -> str:
+def params(document: Document, task: str, block: str | None, patch_sizes: Sequence[PatchSize]) -> str:
     """Return the text of params.yaml, comments kept.
 
     Args:
@@ -44,7 +45,7 @@ def params(document: Document, task: str, block: str | None, patch_sizes: Sequen
     for key, values in (
         ("tasks", [task]),
         ("models", MODELS),
-        ("patch_sizes", patch_sizes),
+        ("patch_sizes", [str(size) if isinstance(size, Edges) else size for size in patch_sizes]),
         ("seeds", SEEDS),
     ):
         _set(root["grid"], key, values)

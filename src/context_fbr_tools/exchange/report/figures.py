@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from context_fbr.analysis.display_names import name_of
+from context_fbr.core.patch_size import PatchSize
 from context_fbr.figures.style import line_style
+from context_fbr_tools.exchange.report.tables import written
 
 SHAPES = {
     "o": "circle",
@@ -53,7 +55,7 @@ def dice_by_patch_size(models: Sequence[str]) -> dict[str, Any]:
     )
 
 
-def dice_by_foreground_ratio(models: Sequence[str], sizes: Sequence[int]) -> dict[str, Any]:
+def dice_by_foreground_ratio(models: Sequence[str], sizes: Sequence[PatchSize]) -> dict[str, Any]:
     """Return the figure of Dice by foreground ratio: a mark for each test case of each training.
 
     Args:
@@ -62,8 +64,8 @@ def dice_by_foreground_ratio(models: Sequence[str], sizes: Sequence[int]) -> dic
     """
     choice = {
         "name": "patch",
-        "value": min(sizes),
-        "bind": {"input": "select", "options": list(sizes), "name": "patch size "},
+        "value": written(min(sizes)),
+        "bind": {"input": "select", "options": [*map(written, sizes)], "name": "patch size "},
     }
     encoding = {
         "x": {

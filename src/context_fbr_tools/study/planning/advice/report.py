@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from context_fbr.core.patch_size import PatchSize
 from context_fbr_tools.study.planning.advice.labels import DataSet
 from context_fbr_tools.study.planning.advice.patches import Facts
 from context_fbr_tools.study.planning.forecast.costs import Costs
@@ -15,7 +16,10 @@ MOST = 0.9
 
 
 def as_text(
-    data: DataSet, found: Sequence[Facts], costs: Mapping[int, Sequence[Costs]], width: int | None = None
+    data: DataSet,
+    found: Sequence[Facts],
+    costs: Mapping[PatchSize, Sequence[Costs]],
+    width: int | None = None,
 ) -> str:
     """Return the table and what it says.
 

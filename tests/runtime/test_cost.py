@@ -1,0 +1,45 @@
+"""Cost of a stage: what the counters say, and what a machine without them leaves out."""
+
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from context_fbr.runtime import cost
+
+
+def counters(folder: Path, **values: int) -> Path:
+    """Write counters in microjoules, such as those of the system."""
+    for name, value in values.items():
+        path = folder / name.replace("_", ":")
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "energy_uj").write_text(f"{value}\n")
+        (path / "max_energy_range_uj").write_text("10000000\n")
+    return folder
+
+
+def test_time_and_memory_are_those_of_the_process(tmp_path: Path) -> None:
+    meter = cost.start(tmp_path)
+    block = np.ones(40_000_000)  # 320 MB, written
+    work = sum(range(3_000_000))
+    found = cost.read(meter)
+    del block
+    assert work
+    assert 0 <= found["cpu_seconds"] <= found["seconds"] * (psutil.cpu_count() or 1) + 0.2
+    assert psutil.Process().memory_info().rss <= found["peak_memory_bytes"] <= psutil.virtual_memory().total
+    assert found["peak_memory_bytes"] > 320e6
+    assert "energy_joules" not in found
+    assert "peak_gpu_memory_bytes" not in found
+
+
+def test_energy_is_the_sum_over_processors_also_where_a_counter_starts_again(tmp_path: Path) -> None:
+    folder = {"intel-rapl_0": 4_000_000, "intel-rapl_1": 9_000_000, "intel-rapl_0_0": 1_000_000}
+    meter = cost.start(counters(tmp_path, **folder))
+    counters(tmp_path, **{**folder, "intel-rapl_0": 6_500_000, "intel-rapl_1": 500_000})
+    assert cost.read(meter)["energy_joules"] == 2.5 + 1.5
+
+
+def test_a_counter_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    counters(tmp_path, **{"intel-rapl_0": 1})
+    (tmp_path / "intel-rapl:0/energy_uj").write_text("denied")
+    assert "energy_joules" not in cost.read(cost.start(tmp_path))
