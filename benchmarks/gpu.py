@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks import gpu_checks, gpu_speed, table
@@ -99,23 +100,29 @@ def run_parts(request: Request, planned: Sequence[Part], end: float) -> list[str
     return left
 
 
-def run_cells(cells: Sequence[str], end: float) -> list[str]:
-    """Run cells of the paper profile in turn until the time is over; return those not finished."""
-    left = []
-    for cell in cells:
+def run_cells(cells: Sequence[str], end: float, jobs: int = 1, options: Sequence[str] = ()) -> list[str]:
+    """Run cells of the paper profile until the time is over; return those not finished.
+
+    Args:
+        cells: by name, the most important first.
+        end: of the time, by `time.monotonic`.
+        jobs: cells at once.
+        options: of paper_cells.py.
+    """
+
+    def run(cell: str) -> str | None:
         rest = end - time.monotonic()
         if rest < LEAST_S:
-            left.append(cell)
-            continue
-        command = [sys.executable, str(FOLDER / "paper_cells.py"), cell]
+            return cell
+        command = [sys.executable, str(FOLDER / "paper_cells.py"), *options, cell]
         try:
             done = subprocess.run(command, check=False, timeout=rest)
         except subprocess.TimeoutExpired:  # its checkpoint is kept
-            left.append(cell)
-            continue
-        if done.returncode:
-            left.append(f"{cell} (failed)")
-    return left
+            return cell
+        return f"{cell} (failed)" if done.returncode else None
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return [left for left in pool.map(run, cells) if left is not None]
 
 
 def main(arguments: list[str]) -> int:
@@ -137,6 +144,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--network", nargs="+", metavar="NAME", help="default: all of the document")
     parser.add_argument("--patch-size", nargs="+", type=int, default=[SMALL, LARGE], metavar="N")
     parser.add_argument("--repeats", type=int, default=gpu_speed.REPEATS, metavar="N")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at once (default 1)")
+    parser.add_argument("--revision", metavar="COMMIT", help="of the code, where git cannot tell")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options = parser.parse_args(arguments)
     cells = options.cells or CELLS
@@ -150,7 +159,8 @@ def main(arguments: list[str]) -> int:
     networks = options.network or list(study.study_cells.grid.models)
     until = start + 30 * options.minutes  # half of the time at most for measurements
     left = run_parts(request, parts(request, networks, options.patch_size, not options.no_compile), until)
-    left += run_cells(cells, end)
+    named = ["--revision", options.revision] if options.revision else []
+    left += run_cells(cells, end, options.jobs, named)
     for name in left:
         print(f"not done: {name}", flush=True)
     print(f"{RESULTS.path}: {time.monotonic() - start:.0f} s", flush=True)

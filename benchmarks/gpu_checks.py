@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -67,6 +68,11 @@ def check(request: Request, model: str, size: int) -> Iterator[Value]:
     differences = [abs(own - theirs) for own, theirs in zip(losses, on_cpu, strict=True)]
     yield "loss, first step, device minus CPU", differences[0], "Dice loss"
     yield f"loss, greatest of {STEPS} steps, device minus CPU", max(differences), "Dice loss"
+    if device.type == "cuda":
+        with without_tf32():
+            _, exact, _ = train(request, device, model, size)
+        differences = [abs(own - theirs) for own, theirs in zip(exact, on_cpu, strict=True)]
+        yield f"loss, greatest of {STEPS} steps, without TF32", max(differences), "Dice loss"
     again, losses_again, _ = train(request, device, model, size)
     yield "two equal runs", float(losses == losses_again and equal(network, again)), "1: the same bits"
     assert state is not None
@@ -76,6 +82,17 @@ def check(request: Request, model: str, size: int) -> Iterator[Value]:
     own = segment(network.eval(), image.to(device), size, request.window).cpu().numpy()
     theirs = segment(network.cpu(), image, size, request.window).numpy()
     yield "masks of one volume, device and CPU", float(np.mean(own != theirs)), "share of voxels that differ"
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Convolve in full float32; PyTorch's default on a GPU rounds the factors to 10 bits (TF32)."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def equal(a: torch.nn.Module, b: torch.nn.Module) -> bool:

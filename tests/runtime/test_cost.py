@@ -1,9 +1,13 @@
 """Cost of a stage: what the counters say, and what a machine without them leaves out."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
+import pytest
+import torch
 
 from context_fbr.runtime import cost
 
@@ -37,6 +41,32 @@ def test_energy_is_the_sum_over_processors_also_where_a_counter_starts_again(tmp
     meter = cost.start(counters(tmp_path, **folder))
     counters(tmp_path, **{**folder, "intel-rapl_0": 6_500_000, "intel-rapl_1": 500_000})
     assert cost.read(meter)["energy_joules"] == 2.5 + 1.5
+
+
+def test_energy_of_the_gpu_that_was_used_is_read_by_its_uuid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two GPUs in another order than PyTorch's; the second of PyTorch was used."""
+    counters = {"GPU-a": 1_000, "GPU-b": 50_000}
+    nvml = SimpleNamespace(
+        NVMLError=RuntimeError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: len(counters),
+        nvmlDeviceGetHandleByIndex=lambda index: list(counters)[index],
+        nvmlDeviceGetUUID=lambda handle: handle,
+        nvmlDeviceGetTotalEnergyConsumption=lambda handle: counters[handle],
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", [0, 7].__getitem__)
+    names = [SimpleNamespace(uuid="b"), SimpleNamespace(uuid="a")]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", names.__getitem__)
+    meter = cost.start(tmp_path)
+    counters.update({"GPU-a": 3_500, "GPU-b": 90_000})
+    found = cost.read(meter)
+    assert found["gpu_energy_joules"] == 2.5
+    assert found["peak_gpu_memory_bytes"] == 7
 
 
 def test_a_counter_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:

@@ -22,19 +22,21 @@ class Meter:
     """Seconds of CPU time of this process."""
     energy: Mapping[Path, int]
     """Microjoules by counter of a processor; none where they cannot be read."""
+    gpu_energy: Mapping[str, int]
+    """Millijoules by UUID of a GPU; none where they cannot be read."""
 
 
 def start(packages: Path = PACKAGES) -> Meter:
     """Read the counters (`packages`: for tests)."""
-    return Meter(time.monotonic(), time.process_time(), _energy(packages))
+    return Meter(time.monotonic(), time.process_time(), _energy(packages), _gpu_energy())
 
 
 def read(meter: Meter) -> dict[str, float | int]:
     """Return what a stage has taken since `start`.
 
     `seconds` and `cpu_seconds`; `peak_memory_bytes` of the process, where the system counts it, and
-    `peak_gpu_memory_bytes` of its tensors on a GPU; `energy_joules` of the machine's processors meanwhile,
-    whatever else ran there.
+    `peak_gpu_memory_bytes` of its tensors on a GPU; `energy_joules` of the machine's processors and
+    `gpu_energy_joules` of the GPU that it used meanwhile, whatever else ran there.
     """
     found: dict[str, float | int] = {
         "seconds": round(time.monotonic() - meter.clock, 1),
@@ -43,7 +45,14 @@ def read(meter: Meter) -> dict[str, float | int]:
     if (memory := peak_memory()) is not None:
         found["peak_memory_bytes"] = memory
     if torch.cuda.is_initialized():
-        found["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated()
+        memory_of = {
+            index: torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count())
+        }
+        used = max(memory_of, key=lambda index: memory_of[index])
+        found["peak_gpu_memory_bytes"] = memory_of[used]
+        name = f"GPU-{torch.cuda.get_device_properties(used).uuid}"  # as NVML writes it
+        if name in meter.gpu_energy and name in (now := _gpu_energy()):
+            found["gpu_energy_joules"] = round((now[name] - meter.gpu_energy[name]) / 1e3, 1)
     if meter.energy:
         found["energy_joules"] = round(sum(_taken(path, old) for path, old in meter.energy.items()) / 1e6, 1)
     return found
@@ -69,6 +78,23 @@ def _energy(packages: Path) -> dict[Path, int]:
             except (OSError, ValueError):
                 return {}
     return found
+
+
+def _gpu_energy() -> dict[str, int]:
+    """Return the counters of NVIDIA's GPUs; nothing without their driver or the package nvidia-ml-py."""
+    try:
+        import pynvml
+    except ImportError:
+        return {}
+    try:
+        pynvml.nvmlInit()
+        devices = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return {
+            str(pynvml.nvmlDeviceGetUUID(device)): int(pynvml.nvmlDeviceGetTotalEnergyConsumption(device))
+            for device in devices
+        }
+    except pynvml.NVMLError:  # no driver, or a GPU older than Volta
+        return {}
 
 
 def _taken(path: Path, before: int) -> int:
