@@ -30,6 +30,7 @@ from context_fbr.runtime.entry import run_command
 KEY = ("device", "part", "network", "patch_size", "value_of")
 RESULTS = Table(FOLDER / "gpu.csv", (*KEY, "value", "unit", "versions", *STAMP), KEY)
 PACKAGES = ("torch", "monai")
+PARTS = ("check", "step", "volume", "together", "variants")
 SMALL, LARGE = 32, 96
 CELLS = (
     *("spheres-attention_unet_batch-32-1", "spheres-unetr_batch-32-1", "spheres-unet_instance-32-1"),
@@ -143,6 +144,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--network", nargs="+", metavar="NAME", help="default: all of the document")
     parser.add_argument("--patch-size", nargs="+", type=int, default=[SMALL, LARGE], metavar="N")
+    parser.add_argument("--part", nargs="+", choices=PARTS, metavar="NAME", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--repeats", type=int, default=gpu_speed.REPEATS, metavar="N")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at once (default 1)")
     parser.add_argument("--revision", metavar="COMMIT", help="of the code, where git cannot tell")
@@ -158,7 +160,9 @@ def main(arguments: list[str]) -> int:
     request = Request(document, "spheres", device, "float32", options.repeats)
     networks = options.network or list(study.study_cells.grid.models)
     until = start + 30 * options.minutes  # half of the time at most for measurements
-    left = run_parts(request, parts(request, networks, options.patch_size, not options.no_compile), until)
+    planned = parts(request, networks, options.patch_size, not options.no_compile)
+    wanted = [part for part in planned if not options.part or part[0] in options.part]
+    left = run_parts(request, wanted, until)
     named = ["--revision", options.revision] if options.revision else []
     left += run_cells(cells, end, options.jobs, named)
     for name in left:

@@ -1,9 +1,13 @@
 """Speed and memory of a device: steps our way and the original's, variants of a step, whole volumes."""
 
+import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from queue import Empty
 from statistics import median
 
 import torch
@@ -17,10 +21,12 @@ from benchmarks.request import Request
 from context_fbr.datasets import spheres
 from context_fbr.networks import factory, sliding_window
 from context_fbr.networks.convolutions import unguard
+from context_fbr.networks.device import prepare_device
+from context_fbr.networks.memory_format import memory_format
 
 REPEATS, WARM_UP = 9, 3
-TOGETHER = 4
-"""Cells on one device at once."""
+TOGETHER, START_S = 4, 120
+"""Cells on one device at once, and seconds until they have started, at most."""
 
 
 def step(request: Request, model: str, size: int) -> Iterator[Value]:
@@ -117,7 +123,7 @@ def whole_volume(request: Request, model: str, size: int) -> Iterator[Value]:
     """Yield seconds of the sliding window over one test volume, and its memory."""
     image = torch.from_numpy(volume(request, spheres.TEST, 0)[0]).to(request.device)
     network = factory.build(request.document, model, size, SEED).to(request.device).eval()
-    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network.to(memory_format=memory_format(network))  # type: ignore[call-overload]
     peak_start(request.device)
 
     def work() -> object:
@@ -133,27 +139,60 @@ def whole_volume(request: Request, model: str, size: int) -> Iterator[Value]:
 
 
 def several(request: Request, model: str, size: int) -> Iterator[Value]:
-    """Yield how many times as many steps several cells at once make on one device, in threads."""
-    repeats = request.repeats or REPEATS
-    works = [our_step(request, model, size, WARM_UP + 2 * repeats) for _ in range(TOGETHER)]
-    for work in works:
-        for _ in range(WARM_UP):
-            work()
+    """Yield how many times as many steps several cells at once make on one device, each a process of its own.
 
-    def run(work: Callable[[], object]) -> None:
-        for _ in range(repeats):
-            work()
+    Raises:
+        RuntimeError: if one of them ends early.
+    """
+    context = multiprocessing.get_context("spawn")
+    ready, alone = context.Barrier(TOGETHER), context.Barrier(TOGETHER)
+    answers = context.Queue()
+    shared = (request.document.path.resolve(), request, model, size, ready, alone, answers)
+    workers = [context.Process(target=_steps, args=(*shared, not number)) for number in range(TOGETHER)]
+    for worker in workers:
+        worker.start()
+    try:
+        taken = [answers.get(timeout=START_S) for _ in range(TOGETHER + 1)]
+    except Empty:
+        raise RuntimeError(f"{TOGETHER} processes did not answer within {START_S} s") from None
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+    single = next(seconds for name, seconds in taken if name == "alone")
+    together = max(seconds for name, seconds in taken if name == "together")
+    yield f"steps of {TOGETHER} cells at once over one", TOGETHER * single / together, "ratio"
 
-    start = time.perf_counter()
-    run(works[0])
-    synchronise(request.device)
-    alone = time.perf_counter() - start
-    start = time.perf_counter()
-    with ThreadPoolExecutor(TOGETHER) as pool:
-        list(pool.map(run, works[1:]))
-    synchronise(request.device)
-    together = time.perf_counter() - start
-    yield f"steps of {TOGETHER - 1} cells at once over one", (TOGETHER - 1) * alone / together, "ratio"
+
+def _steps(
+    path: Path,
+    request: Request,
+    model: str,
+    size: int,
+    ready: Barrier,
+    alone: Barrier,
+    answers: "multiprocessing.Queue[tuple[str, float]]",
+    first: bool,
+) -> None:
+    """Time steps in a process: the first one alone, then all at once."""
+    os.chdir(path.parent)
+    prepare_device(request.training.threads)
+    steps = 4 * (request.repeats or REPEATS)
+    work = our_step(request, model, size, WARM_UP + 2 * steps)
+
+    def run(count: int) -> float:
+        start = time.perf_counter()
+        for _ in range(count):
+            work()
+        synchronise(request.device)
+        return time.perf_counter() - start
+
+    run(WARM_UP)
+    ready.wait(START_S)
+    if first:
+        answers.put(("alone", run(steps)))
+    alone.wait(START_S)
+    answers.put(("together", run(steps)))
 
 
 def peak_start(device: torch.device) -> None:

@@ -16,6 +16,7 @@ from context_fbr.config.training import SlidingWindow
 from context_fbr.core.errors import UserError
 from context_fbr.core.padding import Background, Margins, margins, window_corners, windows_around
 from context_fbr.core.patch_size import PatchSize, edges_of
+from context_fbr.networks.memory_format import memory_format
 from context_fbr.networks.precision import autocast
 from context_fbr.networks.windows import Shape
 
@@ -56,12 +57,12 @@ def sliding_window(
     served = _windows(starts, inner, edges, shape)
     logits: torch.Tensor | None = None  # (x, y, z, classes), as the networks' channels last
     together = max(settings.voxels_per_batch // math.prod(edges), 1)
-    windows_of = [*served.items()]
+    windows_of, layout = [*served.items()], memory_format(network)
     for first in range(0, len(windows_of), together):
         batch = windows_of[first : first + together]
         windows = torch.stack([padded[(slice(None), *_box(corner, edges))] for corner, _ in batch])
         with autocast(image.device, settings.precision):
-            outputs = network(windows.contiguous(memory_format=torch.channels_last_3d)).float()
+            outputs = network(windows.contiguous(memory_format=layout)).float()
         if logits is None:
             logits = torch.zeros((*shape, outputs.shape[1]), device=image.device)
         for (corner, cores), output in zip(batch, outputs.movedim(1, -1), strict=True):

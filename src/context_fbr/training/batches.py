@@ -206,7 +206,7 @@ def _cut(
             inside = augmentation.flipped(start - corner, core, size, change)
             places.append((len(images) - 1, _box(inside, core)))
     return Patches(
-        torch.stack(images).contiguous(memory_format=torch.channels_last_3d),
+        torch.stack(images),
         torch.stack(labels)[:, None],
         tuple(names),
         copies,

@@ -23,6 +23,7 @@ from context_fbr.core import bounded
 from context_fbr.core.errors import UserError
 from context_fbr.core.patch_size import edges_of
 from context_fbr.networks import factory
+from context_fbr.networks.memory_format import memory_format
 from context_fbr.preprocessing.recipe import Recipe, from_json
 from context_fbr.runtime import fetching
 
@@ -145,7 +146,8 @@ def load_network(training: Training, device: torch.device) -> torch.nn.Module:
             f"{path}: {', '.join(broken[:3])}{' and others' if len(broken) > 3 else ''}: hold NaN or "
             f"infinite weights, with which every prediction is empty; {training.remedy}"
         )
-    return network.to(device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+    network.to(device)
+    return network.to(memory_format=memory_format(network)).eval()  # type: ignore[call-overload]
 
 
 def _check_archive(content: bytes, network: torch.nn.Module) -> None:
