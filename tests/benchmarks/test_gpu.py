@@ -66,6 +66,29 @@ def test_what_there_is_no_time_for_is_named_and_a_failing_part_stops_no_other(
     assert gpu.run_cells(["spheres-unet-32-1"], 0.0) == ["spheres-unet-32-1"]
 
 
+def test_the_tables_of_the_page_are_those_of_the_measurements() -> None:
+    with (ROOT / gpu.RESULTS.path).open(newline="") as lines:
+        table = {
+            (row["network"], row["patch_size"], row["value_of"]): float(row["value"])
+            for row in csv.DictReader(lines)
+        }
+    names = {"UNet": "unet", "Attention-UNet": "attention_unet", "UNETR": "unetr"}
+    checked = 0
+    for line in (ROOT / "docs/explanation/gpu.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] in names:
+            size = cells[1]
+            for what, text in zip(("original", "ours", "original over ours"), cells[2:], strict=True):
+                value = table[names[cells[0]], size, f"step, {what}"]
+                assert text == (f"{value:.2f}" if "over" in what else f"{1e3 * value:.1f}")
+                checked += 1
+        elif cells[0].endswith(("float32", "bf16")):
+            for model, text in zip(names.values(), cells[1:], strict=True):
+                assert text == f"{1e3 * table[model, '96', f'plain step: {cells[0]}']:.1f}"
+                checked += 1
+    assert checked == 6 * 3 + 4 * 3
+
+
 def test_the_script_is_valid_shell_and_names_its_packages() -> None:
     script = ROOT / "benchmarks/gpu.sh"
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
