@@ -40,7 +40,7 @@ def places(study: Study, jobs: int | None, gpus: str | None, per_gpu: int | None
     Raises:
         UserError: if a GPU does not exist, or the numbers contradict one another.
     """
-    devices = _default_gpus() if gpus is None else [f"cuda:{index}" for index in _indices(gpus)]
+    devices = chosen(gpus)
     if per_gpu is not None and not devices:
         reason = _wanted() and f"{DEVICE_VARIABLE}={_wanted()} names none"
         raise UserError(f"--per-gpu {per_gpu}: {reason or 'PyTorch finds no CUDA device here'}; leave it out")
@@ -52,6 +52,11 @@ def places(study: Study, jobs: int | None, gpus: str | None, per_gpu: int | None
     of_gpus = len(devices) * (per_gpu or 1)
     environment = {} if gpus is None else {DEVICE_VARIABLE: ",".join(devices)}
     return Places(jobs or of_gpus or max(usable_cores() // study.train.threads, 1), environment)
+
+
+def chosen(gpus: str | None) -> list[str]:
+    """Return the names of the GPUs that `gpus` names as in `places`; none where there is none."""
+    return _default_gpus() if gpus is None else [f"cuda:{index}" for index in _indices(gpus)]
 
 
 def _wanted() -> str:

@@ -41,10 +41,12 @@ def read_json(path: Path) -> Any:
 def findings_of(folder: Path, task: str, context: bool = False) -> dict[str, Any]:
     """Return findings.json of a folder for a task, with the findings that compare it with other tasks.
 
-    With `context`, those about context and foreground ratio come after them.
+    With `context`, those about context and foreground ratio come after them. The published results are
+    compared with nothing: what compares tasks is of this study.
     """
     names = ("findings.json", *(("context.json",) if context else ()))
-    others = [folder.parent / COMPARE / name for name in names]
+    compared = [folder.parent / COMPARE / name for name in names]
+    others = [] if folder.name == PUBLISHED else compared
     trees = [read_json(folder / "findings.json"), *(read_json(path) for path in others if path.is_file())]
     kinds = {
         kind: {entry["id"]: entry for tree in trees for entry in tree[kind] if entry["task"] == task}

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,13 +107,23 @@ def test_too_little_memory_and_what_is_left_out_are_named(study: Study) -> None:
         for seed in (1, 2)
     }
     found = Forecast(cells, {"hippocampus": "its data are not prepared"})
-    text = report.as_text(found, study, 4, memory=2_000_000_000)
+    text = report.as_text(found, study, report.Room(4, 2_000_000_000))
     assert "up to 3.2 GB of 2.0 GB that are free, which is too much: run 2 at once (--jobs 2)" in text
     assert "not in the forecast: hippocampus: its data are not prepared" in text
-    assert "does not fit" in report.as_text(found, study, 1, memory=1000)
+    assert "does not fit" in report.as_text(found, study, report.Room(1, 1000))
     tree = report.as_json(found, study, [1, 2], "CPU")
     assert tree["wall_s"]["1"] == pytest.approx(tree["total_s"])
     assert tree["cells"]["spheres-unet-32-2"]["memory_bytes"] == 800_000_000
+
+
+def test_the_memory_of_a_gpu_is_that_of_the_cells_that_share_it(study: Study) -> None:
+    cell = Cell("spheres", "unet", 32, 1)
+    found = Forecast({cell: costs(cell, study, replace(PARTS, gpu_memory=10_000_000_000), 0.0)}, {})
+    room = report.Room(places=5, memory=100_000_000_000, gpus=2, gpu_memory=40_000_000_000)
+    assert "memory of a GPU: up to 30.0 GB of 40.0 GB\n" in report.as_text(found, study, room)
+    room = replace(room, gpu_memory=25_000_000_000)
+    assert "of 25.0 GB, which is too much: run 2 at once (--per-gpu 2)" in report.as_text(found, study, room)
+    assert "of a GPU" not in report.as_text(found, study, replace(room, gpus=0))
 
 
 @pytest.mark.slow

@@ -18,7 +18,8 @@ def add_parser(line: CommandLine) -> None:
         "context-fbr completion bash",
         partial(run, line),
         in_project=False,
-        epilog='Write `eval "$(context-fbr completion bash)"` into ~/.bashrc.',
+        epilog="Write it to a file once, and `source` that file in ~/.bashrc: "
+        "`context-fbr completion bash > ~/.context-fbr.bash`.",
     )
     command.add_argument("shell", choices=SHELLS, help="the shell that reads it")
 

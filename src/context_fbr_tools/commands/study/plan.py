@@ -36,6 +36,8 @@ def run(options: Namespace) -> None:
     import os
     from functools import partial
 
+    import torch
+
     from context_fbr.core import atomic
     from context_fbr.core.errors import UserError
     from context_fbr.core.resources import usable_memory
@@ -48,7 +50,10 @@ def run(options: Namespace) -> None:
     places = gpus.places(study, options.jobs, options.gpus, options.per_gpu)
     report_line = partial(print, flush=True)
     found = forecast.forecast(study, cells, places.jobs, places.environment, options.again, report_line)
-    print(report.as_text(found, study, places.jobs, usable_memory(), terminal_width()))
+    devices = gpus.chosen(options.gpus)
+    gpu_memory = min((torch.cuda.get_device_properties(name).total_memory for name in devices), default=0)
+    room = report.Room(places.jobs, usable_memory(), len(devices), gpu_memory)
+    print(report.as_text(found, study, room, terminal_width()))
     if options.array and found.cells:
         seconds = wall_time(started(found.cells, study.study_cells.tasks), options.array)
         print(f"{options.array} at once on such machines: {report.duration(seconds)}")

@@ -12,7 +12,8 @@ from context_fbr.config.document import Document, parse
 from context_fbr.config.study import read_study
 from context_fbr.core.patch_size import Edges, PatchSize
 
-MODELS = ("unet", "attention_unet")
+MODELS = ("unet", "attention_unet_batch")
+"""Both with batch norm: with different norms, their difference would not be that of the architectures."""
 SEEDS = (1, 2, 3)
 EMPTY = ("modern_recipe", "supervised_cores", "distance_groups")
 """Keys of `analysis` that name models or distances of the project's own arms and tasks."""

@@ -84,7 +84,7 @@ def _norm(axis: Axes) -> None:
     axis.legend(loc="lower right", bbox_to_anchor=(1.0, 0.12), fontsize=9)
     axis.set(xlim=(-0.45, 2.6), ylim=(0.3, 1.02), xticks=[])
     axis.set_ylabel(f"mean test Dice, spheres, patch {SIZES[0]}")
-    axis.set_title("Most of what looked like architecture\nis the normalisation layer", fontsize=11)
+    axis.set_title("Batch norm in place of instance norm\nraises Dice in every network", fontsize=11)
 
 
 def _context(axis: Axes) -> None:

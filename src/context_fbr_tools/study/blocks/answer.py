@@ -86,14 +86,23 @@ def _at_published_scale() -> str:
     means = pd.read_csv(METRICS / "paper_means.csv").query("task == @TASK")
     means = means.assign(patch_size=pd.to_numeric(means["patch_size"], errors="coerce"))  # baselines: all
     smallest = int(means["patch_size"].min())
+    own = means[means["patch_size"] == smallest].set_index("model")
     texts = []
     for pair in PAIRS:
-        for model in pair:
-            for row in means[means["model"] == model].itertuples():
-                if row.patch_size == smallest:
-                    seeds = f"{row.seeds} seed{'s' if row.seeds > 1 else ''}"
-                    texts.append(f"{name_of(model)} {row.dice_mean:.3f} ({seeds})")
-    return f"**At the published scale** (paper profile, patch {smallest}): {', '.join(texts)}."
+        norms = []
+        for norm, model in zip(("batch", "instance"), pair, strict=True):
+            if model in own.index:
+                row = own.loc[model]
+                norms.append(f"{norm} {row['dice_mean']:.3f} ({_seeds(int(row['seeds']))})")
+            else:
+                norms.append(f"{norm} not run here")
+        name = name_of(next(model for model in pair if model in AS_PUBLISHED))
+        texts.append(f"{name}: {', '.join(norms)}")
+    return f"**At the published scale** (paper profile, patch {smallest}), mean Dice by norm: {'; '.join(texts)}."
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' if count > 1 else ''}"
 
 
 def _by_network(finding: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ ABSENT = "There are no results yet: run `dvc repro`."
 
 
 def context() -> str:
-    """Return two sentences for README.md: context at equal supervised voxels, where needed and where not."""
+    """Return a paragraph for README.md: context at equal supervised voxels, where needed and where not."""
     found = {(f["task"], f["id"]): f for f in _tree()["findings"]}
     first = found.get((TASK, "context_at_equal_core"))
     if first is None:
@@ -30,15 +30,16 @@ def context() -> str:
     large, small = re.findall(r"patch (\d+) minus (\d+)", first["statistic"])[0]
     grows = "" if dose is None else f"; that it adds more where the context is farther is {dose['verdict']}"
     lines = [
-        f"**Context, at a fixed foreground ratio.** In the task `{TASK}` only a shell at a known distance "
-        "tells the right ball from an equal wrong one. With the same supervised voxels, windows of "
-        f"{large} instead of {small} voxels change *right ball found - wrong ball found* by {_text(first)} "
+        f"**Context, at a fixed foreground ratio.** In the task `{TASK}` two equal balls differ only in a "
+        "shell around each, which says which ball is foreground. The score is the share of the right ball "
+        "that is labelled minus that of the wrong ball: 1 is perfect, 0 is a guess. With the same supervised "
+        f"voxels, windows of {large} instead of {small} voxels change it by {_text(first)} "
         f"({_by_part(first)}){grows}."
     ]
     if plain is not None:
         lines.append(
-            f"On `{PLAIN}`, where no context is needed, the same exchange changes Dice by {_text(plain)} "
-            f"(that this is little is {plain['verdict']})."
+            f"On `{PLAIN}`, which needs no context, the same change of windows alters Dice by "
+            f"{_text(plain)}; whether that is little: {plain['verdict']}."
         )
     return " ".join(lines)
 

@@ -35,9 +35,9 @@ MARKED = re.compile(
 )
 
 
-def _results(number: int) -> str:
-    """One of the tables that `context-fbr show --markdown` prints."""
-    blocks = show.render(METRICS, markdown=True).split("\n\n")
+def _table_of(folder: Path, number: int) -> str:
+    """Return one of the tables that `context-fbr show --markdown` prints of a folder."""
+    blocks = show.render(folder, markdown=True).split("\n\n")
     return [block for block in blocks if block.startswith("|")][number]
 
 
@@ -141,11 +141,11 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "context_findings": context_blocks.context_findings,
     "context_parts": context_blocks.context_parts,
     "published_recipe": context_blocks.published_recipe,
-    "results": lambda: _results(0),
+    "results": lambda: _table_of(METRICS / TASK, 0),
     "findings": lambda: _findings(METRICS / TASK),
     "published": _published,
     "published_findings": lambda: _findings(PUBLISHED),
-    "paper_cells": lambda: _results(-1),
+    "paper_cells": lambda: _table_of(METRICS, -1),
     "parameters": reference_blocks.parameters,
     "stage_files": reference_blocks.stage_files,
     "table_columns": reference_blocks.table_columns,

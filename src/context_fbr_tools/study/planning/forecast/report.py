@@ -1,6 +1,8 @@
 """The forecast as text and as JSON."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from context_fbr.analysis.display_names import name_of
@@ -12,14 +14,26 @@ from context_fbr_tools.study.text_tables import Row, table
 GB = 1e9
 
 
-def as_text(found: Forecast, study: Study, places: int, memory: int, width: int | None = None) -> str:
+@dataclass(frozen=True)
+class Room:
+    """Cells at once, and the memory that they share."""
+
+    places: int
+    """Cells at once."""
+    memory: int
+    """Bytes that are free on this machine."""
+    gpus: int = 0
+    gpu_memory: int = 0
+    """Bytes of the smallest of the GPUs."""
+
+
+def as_text(found: Forecast, study: Study, room: Room, width: int | None = None) -> str:
     """Return a row for each configuration, then the whole.
 
     Args:
         found: of the study.
         study: the parameters.
-        places: cells at once.
-        memory: bytes that are free on this machine.
+        room: for the cells.
         width: of the terminal.
     """
     rows: list[Row] = [("task", "network", "patch", "seeds", "train", "evaluate", "memory", "disk")]
@@ -40,32 +54,48 @@ def as_text(found: Forecast, study: Study, places: int, memory: int, width: int 
                 f"{one.disk / 1e6:.1f} MB",
             )
         )
-    lines = [table(rows, markdown=False, width=width), "", *_whole(found, study, places, memory)]
+    lines = [table(rows, markdown=False, width=width), "", *_whole(found, study, room)]
     lines += [f"not in the forecast: {name}: {reason}" for name, reason in found.left_out.items()]
     return "\n".join(lines)
 
 
-def _whole(found: Forecast, study: Study, places: int, memory: int) -> list[str]:
+def _whole(found: Forecast, study: Study, room: Room) -> list[str]:
     if not found.cells:
         return ["no cell could be measured"]
     total = sum(own.seconds for own in found.cells.values())
-    wall = wall_time(started(found.cells, study.study_cells.tasks), places)
+    wall = wall_time(started(found.cells, study.study_cells.tasks), room.places)
     disk = sum(own.disk for own in found.cells.values())
     longest = max(found.cells, key=lambda cell: found.cells[cell].seconds)
-    largest = max(found.cells, key=lambda cell: found.cells[cell].memory)
-    each = found.cells[largest].memory
-    memory_line = f"memory: up to {each * places / GB:.1f} GB of {memory / GB:.1f} GB that are free"
-    if each * places > memory:
-        fitting = memory // each
-        remedy = f"run {fitting} at once (--jobs {fitting})" if fitting else f"{largest.key} does not fit"
-        memory_line += f", which is too much: {remedy}"
     return [
-        f"{len(found.cells)} cells: {duration(total)} one after the other, {duration(wall)} with {places} "
-        "at once",
+        f"{len(found.cells)} cells: {duration(total)} one after the other, {duration(wall)} with "
+        f"{room.places} at once",
         f"the longest: {longest.key}, {duration(found.cells[longest].seconds)}",
-        memory_line,
+        *_memory(found, room),
         f"disk: {disk / GB:.2f} GB of weights and predictions",
     ]
+
+
+def _memory(found: Forecast, room: Room) -> list[str]:
+    """Return a line for the machine's memory and one for that of a GPU, each for the largest cells at once."""
+    largest = max(found.cells, key=lambda cell: found.cells[cell].memory)
+    each = found.cells[largest].memory
+    line = f"memory: up to {each * room.places / GB:.1f} GB of {room.memory / GB:.1f} GB that are free"
+    lines = [line + _too_much(each, room.places, room.memory, "--jobs", largest.key)]
+    if room.gpus:
+        largest = max(found.cells, key=lambda cell: found.cells[cell].gpu_memory)
+        each, share = found.cells[largest].gpu_memory, math.ceil(room.places / room.gpus)
+        line = f"memory of a GPU: up to {each * share / GB:.1f} GB of {room.gpu_memory / GB:.1f} GB"
+        lines.append(line + _too_much(each, share, room.gpu_memory, "--per-gpu", largest.key))
+    return lines
+
+
+def _too_much(each: int, count: int, memory: int, option: str, largest: str) -> str:
+    """Return the end of a line where cells at once need more memory than there is."""
+    if each * count <= memory:
+        return ""
+    fitting = memory // each
+    remedy = f"run {fitting} at once ({option} {fitting})" if fitting else f"{largest} does not fit"
+    return f", which is too much: {remedy}"
 
 
 def as_json(found: Forecast, study: Study, places: Sequence[int], device: str) -> dict[str, Any]:
