@@ -63,7 +63,7 @@ def test_the_repository_s_study_is_valid_and_frozen() -> None:
         ("[16, 32, 48]", "[16, 32, 64]", "grid.patch_sizes.2", "larger than tasks.spheres.raw.edge, 48"),
         ("[16, 32, 48]", "[16, 16x16x64]", "grid.patch_sizes.1", "16x16x64 is larger than tasks.spheres.raw.edge, 48"),
         ("[16, 32, 48]", "[16, 16x16x16]", "grid.patch_sizes.1", "is a cube: write 16"),
-        ("[16, 32, 48]", "[16, 16x16]", "grid.patch_sizes.1", "three different edges such as 32x32x16"),
+        ("[16, 32, 48]", "[16, 16x16]", "grid.patch_sizes.1", "three edges, not all equal, such as 32x32x16"),
         ("[16, 32, 48]", "[16x16x8, 16, 16x16x8]", "grid.patch_sizes", "16x16x8 occurs more than once"),
         ("split: {train: 16,", "split: {train: 17,", "tasks.spheres.prepare.split", "asks for 21 volumes"),
         ("train: 26, validation", "train: [a, b], validation", "tasks.spleen.prepare.split.validation", "train lists cases"),

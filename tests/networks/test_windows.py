@@ -85,8 +85,5 @@ def test_a_window_over_the_volume_is_one_pass_of_the_padded_volume(
     assert torch.equal(ours, whole[(slice(None), *inside)])
 
 
-def test_a_window_is_named_by_its_greatest_edge_and_a_box_by_all_three() -> None:
-    assert windows.name_of("volume", (40, 56, 16)) == 56
-    assert windows.name_of(16, (16, 16, 16)) == 16
-    assert windows.name_of(THICK, (16, 16, 8)) == "16x16x8"
+def test_a_window_of_three_edges_has_their_shape() -> None:
     assert windows.shape_of(Even(), THICK, (99, 99, 99)) == (16, 16, 8)

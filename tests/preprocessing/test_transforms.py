@@ -248,7 +248,7 @@ def test_windows_that_are_not_one_for_each_channel_are_refused() -> None:
     windows = Preparation(window=((0.0, 1.0), (0.0, 2.0)))
     with pytest.raises(UserError, match=r"a\.nii\.gz: 3 channels, but prepare\.window of params\.yaml has 2"):
         prepared(np.zeros((2, 2, 2, 3), np.float32), windows)
-    with pytest.raises(UserError, match="1 channels"):
+    with pytest.raises(UserError, match="1 channel, but"):
         prepared(np.zeros((2, 2, 2), np.float32), windows)
     for wrong in (((0.0, 1.0), (2.0, 1.0)), ((3.0, 3.0),), (3.0, 3.0)):
         with pytest.raises(ValidationError, match="low, high"):

@@ -1,6 +1,7 @@
 """Cost of a stage: what the counters say, and what a machine without them leaves out."""
 
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ def counters(folder: Path, **values: int) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         (path / "energy_uj").write_text(f"{value}\n")
         (path / "max_energy_range_uj").write_text("10000000\n")
+        (path / "name").write_text("core\n" if name.count("_") > 1 else f"package-{name[-1]}\n")
     return folder
 
 
@@ -69,7 +71,43 @@ def test_energy_of_the_gpu_that_was_used_is_read_by_its_uuid(
     assert found["peak_gpu_memory_bytes"] == 7
 
 
-def test_a_counter_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+def test_a_counter_that_starts_again_several_times_is_read_in_between(tmp_path: Path) -> None:
+    """10 J a turn: 35 J are three turns and a half, which the ends alone do not show."""
+    energy = cost.Energy(counters(tmp_path, **{"intel-rapl_0": 0}), every_s=3600)
+    for joules in range(5, 36, 5):
+        counters(tmp_path, **{"intel-rapl_0": joules % 10 * 1_000_000})
+        found = energy.joules()
+    assert found == 35
+
+
+def test_a_thread_reads_the_counters_meanwhile(tmp_path: Path) -> None:
+    energy = cost.Energy(counters(tmp_path, **{"intel-rapl_0": 0}), every_s=0.01)
+    end = time.monotonic() + 10
+    while energy._joules < 9 and time.monotonic() < end:
+        counters(tmp_path, **{"intel-rapl_0": 9_000_000})
+        time.sleep(0.01)
+    assert energy._joules == 9
+
+
+def test_the_counter_of_the_whole_machine_is_not_added_to_that_of_its_processor(tmp_path: Path) -> None:
+    counters(tmp_path, **{"intel-rapl_0": 0, "intel-rapl_1": 0})
+    (tmp_path / "intel-rapl:1/name").write_text("psys\n")
+    energy = cost.Energy(tmp_path, every_s=3600)
+    counters(tmp_path, **{"intel-rapl_0": 2_000_000})
+    (tmp_path / "intel-rapl:1/name").write_text("psys\n")
+    (tmp_path / "intel-rapl:1/energy_uj").write_text("3000000\n")
+    assert energy.joules() == 2
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_counter_that_cannot_be_read_is_left_out(tmp_path: Path, before: bool) -> None:
+    """From the beginning, or from some time on."""
     counters(tmp_path, **{"intel-rapl_0": 1})
-    (tmp_path / "intel-rapl:0/energy_uj").write_text("denied")
-    assert "energy_joules" not in cost.read(cost.start(tmp_path))
+    path = tmp_path / "intel-rapl:0/energy_uj"
+    if before:
+        path.write_text("denied")
+    meter = cost.start(tmp_path)
+    path.unlink()
+    assert "energy_joules" not in cost.read(meter)
+    counters(tmp_path, **{"intel-rapl_0": 2})
+    assert "energy_joules" not in cost.read(meter)  # what was taken meanwhile is not known

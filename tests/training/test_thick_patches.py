@@ -1,4 +1,4 @@
-"""Patches with three different edges: places, flips, cores and the ratio of their foreground."""
+"""Patches with three edges, not all equal: places, flips, cores and the ratio of their foreground."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -162,14 +162,14 @@ def _series(column: Column, values: list[object], lines: list[int]) -> pd.Series
 
 
 def sizes(values: pd.Series, nullable: bool = False) -> pd.Series:
-    """Return patch sizes in the type of their column: whole numbers, or objects if there are `Edges`.
+    """Return sizes in the type of their column: whole numbers, or objects if there are `Edges` or words.
 
     Args:
         values: sizes; missing ones if `nullable`, as of baselines.
         nullable: return pandas' own type of whole numbers, which knows missing ones.
     """
-    if any(isinstance(value, Edges) for value in values):
-        known = [pd.NA if pd.isna(value) else plain(value) for value in values]
+    if any(isinstance(value, Edges | str) for value in values):
+        known = [pd.NA if pd.isna(v) else v if isinstance(v, str) else plain(v) for v in values]
         return pd.Series(known, values.index, object, name=values.name)
     return values.astype("Int64" if nullable else "int64")
 
@@ -188,6 +188,8 @@ def _value(column: Column, text: str, undefined: Collection[str]) -> object:
         return text
     if column.nullable and text.strip().lower() in undefined:
         return None
+    if text in column.words:
+        return text
     if column.kind == "size" and "x" in text:
         try:
             return parse(text)

@@ -9,7 +9,7 @@ from context_fbr.core.patch_size import THREE, Edges, parse
 
 def _three_edges(value: object) -> Edges:
     if not (isinstance(value, str) and THREE.fullmatch(value)):
-        raise ValueError(f"is {value!r}, but should be three different edges such as 32x32x16")
+        raise ValueError(f"is {value!r}, but should be three edges, not all equal, such as 32x32x16")
     size = parse(value)
     assert isinstance(size, Edges)  # a cube is an error of `parse`
     return size

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import total_ordering
 
 THREE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
-EXPECTED = "a whole number from 1 on, or three different edges such as 32x32x16"
+EXPECTED = "a whole number from 1 on, or three edges, not all equal, such as 32x32x16"
 """Text of messages: what a size is."""
 
 
@@ -60,6 +60,11 @@ def parse(text: object) -> PatchSize:
 def plain(value: object) -> PatchSize:
     """Return a size of a table without the number types of NumPy and pandas."""
     return value if isinstance(value, Edges) else int(value)  # type: ignore[call-overload]
+
+
+def written(size: "PatchSize | str") -> int | str:
+    """Return a size as tables and JSON have it: a number, or three edges as text."""
+    return str(size) if isinstance(size, Edges) else size
 
 
 def edges_of(size: PatchSize) -> tuple[int, int, int]:

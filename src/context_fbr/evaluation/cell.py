@@ -17,7 +17,8 @@ from context_fbr.config.evaluation import EvaluateConfig
 from context_fbr.core import atomic, nifti
 from context_fbr.core.csv_text import csv_text
 from context_fbr.core.errors import UserError, raise_problems
-from context_fbr.core.patch_size import PatchSize, edges_of
+from context_fbr.core.padding import is_smaller
+from context_fbr.core.patch_size import PatchSize, edges_of, written
 from context_fbr.core.progress import progress
 from context_fbr.evaluation import case_cache, case_scores
 from context_fbr.evaluation.case_cache import CaseResult
@@ -197,24 +198,26 @@ def _segment(run: _Evaluation, loaded: _Loaded) -> Callable[[], CaseResult]:
     """Segment a case on the device; the returned function scores it on the CPU."""
     case, config = loaded.case, run.config
     voxels = torch.from_numpy(loaded.image).to(run.device)
-    masks: dict[int | str, tuple[np.ndarray, int]] = {}
-    """Mask (x, y, z) by the name of its window, and 1 if the volume was padded."""
-    for window, shape in zip(run.windows, run.shapes[tuple(case.shape)], strict=True):
-        name = windows.name_of(window, shape)
-        if name not in masks:  # one window over the whole volume can be one of the others
-            mask = segment(run.network, voxels, shape, config.window, case.background, run.core)
-            padded = any(edge < size for edge, size in zip(case.shape, shape, strict=True))
-            masks[name] = mask.cpu().numpy(), int(padded)
+    shapes = run.shapes[tuple(case.shape)]
+    masks: dict[Shape, np.ndarray] = {}
+    """Mask (x, y, z) by the shape of its window: one over the whole volume can be that of another."""
+    for shape in dict.fromkeys(shapes):
+        mask = segment(run.network, voxels, shape, config.window, case.background, run.core)
+        masks[shape] = mask.cpu().numpy()
 
     def score() -> CaseResult:
-        rows, masks_of_scan = [], []
-        for window, (mask, padded) in masks.items():
-            own, mask_of_scan = case_scores.score_structures(
-                mask, loaded.label, case, loaded.original, config.scoring.surface_tolerance_mm
-            )
-            rows += [columns.with_window(row, padded, window) for row in own]
-            masks_of_scan.append(mask_of_scan)
-        return CaseResult(tuple(rows), nifti.encode_mask(_values(masks_of_scan[0], case), loaded.scan))
+        tolerance = config.scoring.surface_tolerance_mm
+        scored = {
+            shape: case_scores.score_structures(mask, loaded.label, case, loaded.original, tolerance)
+            for shape, mask in masks.items()
+        }
+        rows = [
+            columns.with_window(row, int(is_smaller(case.shape, shape)), written(window))
+            for window, shape in zip(run.windows, shapes, strict=True)
+            for row in scored[shape][0]
+        ]
+        primary = scored[shapes[0]][1]
+        return CaseResult(tuple(rows), nifti.encode_mask(_values(primary, case), loaded.scan))
 
     return score
 

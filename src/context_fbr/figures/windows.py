@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS
-from context_fbr.analysis.tables.windows import VOLUME, name_windows
+from context_fbr.analysis.tables.windows import name_windows
 from context_fbr.core.patch_size import Edges, PatchSize, parse
 from context_fbr.figures.norms import NO_NORMS, compared
 from context_fbr.figures.style import COLOURS, DASHES, GREY, MARKERS, dice_limits, drawing, png, subplots
+from context_fbr.metrics.columns import VOLUME
 
 ACROSS = 4
 """Panels side by side."""

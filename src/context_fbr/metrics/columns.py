@@ -28,6 +28,8 @@ class Column:
     """Greatest value; nothing is infinite."""
     nullable: bool = False
     """True if a value can be undefined: an empty field."""
+    words: tuple[str, ...] = ()
+    """Text that a size can be, too."""
 
 
 def _number(name: str, meaning: str, low: float = 0.0, high: float = math.inf) -> Column:
@@ -67,7 +69,11 @@ DISTRACTOR = (
 """Columns of scores on the grid of the original scan; none: the task has no distractor."""
 VARIANT = Column("variant", "str", "change of another test case; none: a case as drawn", nullable=True)
 PADDED = Column("padded", "int64", "1 if the volume was smaller than the window, and padded", 0, 1)
-WINDOW = Column("window", "size", "inference window: its greatest edge in voxels, or three edges", 1)
+VOLUME = "volume"
+"""Name of the window that covers a volume."""
+WINDOW = Column(
+    "window", "size", "inference window: edge in voxels, three edges, or `volume`", 1, words=(VOLUME,)
+)
 
 STRUCTURE = Column("structure", "str", "of the scores; whole: the union of all")
 

@@ -14,6 +14,8 @@ from context_fbr.core.errors import UserError
 from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr.networks import gradient_check
 from context_fbr.networks.gradient_check import Layer
+from context_fbr.networks.memory_format import memory_format
+from context_fbr.networks.windows import CHANNELS
 
 Precision = Literal["float32", "bf16"]
 LARGE = 32  # voxels an edge
@@ -41,11 +43,12 @@ def check(
     """
     if precision == "float32":
         return
-    device = next(network.parameters()).device
+    device, layout = next(network.parameters()).device, memory_format(network)
+    limit = gradient_check.LIMITS[torch.bfloat16]
     wrong = [
         layer
         for layer in layers_of(network, batch, patch_size)
-        if gradient_check.error(layer, device, torch.bfloat16) > gradient_check.LIMITS[torch.bfloat16]
+        if gradient_check.error(layer, device, torch.bfloat16, layout) > limit
     ]
     if wrong:
         raise UserError(
@@ -56,7 +59,8 @@ def check(
 
 def layers_of(network: torch.nn.Module, batch: int, patch_size: PatchSize) -> list[Layer]:
     """The convolutions to test, of a large map two samples only: their gradients in float64 take memory."""
-    found = gradient_check.layers(network, [(batch, 1, *edges_of(patch_size))])
+    channels = getattr(network, CHANNELS, 1)
+    found = gradient_check.layers(network, [(batch, channels, *edges_of(patch_size))])
     return [
         replace(layer, shape=(min(batch, 2), *layer.shape[1:])) if max(layer.shape[2:]) > LARGE else layer
         for layer in found

@@ -11,7 +11,7 @@ import torch
 
 from context_fbr.config.training import Window
 from context_fbr.core.errors import UserError
-from context_fbr.core.patch_size import Edges, PatchSize, edges_of
+from context_fbr.core.patch_size import PatchSize, edges_of
 
 Shape = tuple[int, int, int]
 """Edges of a window in voxels."""
@@ -36,11 +36,6 @@ def resolve(
     """
     sizes = (patch_size if window == "patch" else window for window in windows)
     return tuple(size for size in dict.fromkeys(sizes) if not fixed_size or size == patch_size)
-
-
-def name_of(window: PatchSize | str, shape: Shape) -> int | str:
-    """Return a window of `resolve` in tables: three edges as text, else the greatest edge of its shape."""
-    return str(window) if isinstance(window, Edges) else max(shape)
 
 
 def shapes_of(

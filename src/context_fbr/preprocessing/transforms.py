@@ -87,8 +87,8 @@ def _windowed(voxels: np.ndarray, windows: Sequence[Window], path: Path) -> np.n
     channels = voxels.shape[3] if voxels.ndim == 4 else 1
     if len(windows) not in (1, channels):
         raise UserError(
-            f"{path}: {channels} channels, but prepare.window of params.yaml has {len(windows)} of "
-            "[low, high]; give one for all channels, or one for each"
+            f"{path}: {channels} channel{'s' * (channels > 1)}, but prepare.window of params.yaml has "
+            f"{len(windows)} of [low, high]; give one for all channels, or one for each"
         )
     low, width = (np.array(ends, np.float32) for ends in zip(*((a, b - a) for a, b in windows), strict=True))
     if len(windows) == 1:

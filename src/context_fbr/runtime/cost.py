@@ -1,8 +1,10 @@
 """Cost of a stage: time by the clock and of the CPU, greatest memory and, where it can be read, energy."""
 
 import sys
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,39 @@ import torch
 
 PACKAGES = Path("/sys/class/powercap")
 """Counters of Intel's RAPL, of AMD's processors too; most systems let only root read them."""
+EVERY_S = 20.0
+"""Seconds between readings: a counter of 65 kJ starts again after two minutes at 500 W."""
+
+
+class Energy:
+    """Energy that the machine's processors take from now on; a thread reads their counters, if any."""
+
+    def __init__(self, packages: Path, every_s: float = EVERY_S) -> None:
+        self._packages, self._joules, self._lock = packages, 0.0, threading.Lock()
+        self._last: Mapping[Path, int] | None = _counters(packages) or None
+        if self._last is not None:
+            threading.Thread(target=self._watch, args=(every_s,), daemon=True).start()
+
+    def _watch(self, every_s: float) -> None:
+        time.sleep(every_s)
+        while self.joules() is not None:
+            time.sleep(every_s)
+
+    def joules(self) -> float | None:
+        """Return the sum over the processors; None without counters, or since one could not be read."""
+        with self._lock:
+            if self._last is None:
+                return None
+            now = _counters(self._packages)
+            if now.keys() != self._last.keys():
+                self._last = None
+                return None
+            for path, value in now.items():
+                before = self._last[path]
+                # After its greatest value a counter starts again at 0.
+                self._joules += (value - before + (0 if value >= before else _greatest(path))) / 1e6
+            self._last = now
+            return self._joules
 
 
 @dataclass(frozen=True)
@@ -20,15 +55,15 @@ class Meter:
     """Seconds."""
     cpu: float
     """Seconds of CPU time of this process."""
-    energy: Mapping[Path, int]
-    """Microjoules by counter of a processor; none where they cannot be read."""
+    energy: Energy
+    """Of the processors."""
     gpu_energy: Mapping[str, int]
     """Millijoules by UUID of a GPU; none where they cannot be read."""
 
 
 def start(packages: Path = PACKAGES) -> Meter:
     """Read the counters (`packages`: for tests)."""
-    return Meter(time.monotonic(), time.process_time(), _energy(packages), _gpu_energy())
+    return Meter(time.monotonic(), time.process_time(), Energy(packages), _gpu_energy())
 
 
 def read(meter: Meter) -> dict[str, float | int]:
@@ -53,8 +88,8 @@ def read(meter: Meter) -> dict[str, float | int]:
         name = f"GPU-{torch.cuda.get_device_properties(used).uuid}"  # as NVML writes it
         if name in meter.gpu_energy and name in (now := _gpu_energy()):
             found["gpu_energy_joules"] = round((now[name] - meter.gpu_energy[name]) / 1e3, 1)
-    if meter.energy:
-        found["energy_joules"] = round(sum(_taken(path, old) for path, old in meter.energy.items()) / 1e6, 1)
+    if (joules := meter.energy.joules()) is not None:
+        found["energy_joules"] = round(joules, 1)
     return found
 
 
@@ -68,16 +103,26 @@ def peak_memory() -> int | None:
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
 
 
-def _energy(packages: Path) -> dict[Path, int]:
-    """Return the counters of whole processors; those of their parts have a further number."""
+def _counters(packages: Path) -> dict[Path, int]:
+    """Return microjoules by counter of a whole processor; nothing if one cannot be read.
+
+    Parts of a processor have counters of their own, and so has the whole machine (`psys`).
+    """
     found = {}
     for path in sorted(packages.glob("intel-rapl:*/energy_uj")):
-        if path.parent.name.count(":") == 1:
-            try:
+        try:
+            if path.with_name("name").read_text().startswith("package"):
                 found[path] = int(path.read_text())
-            except (OSError, ValueError):
-                return {}
+        except (OSError, ValueError):
+            return {}
     return found
+
+
+def _greatest(path: Path) -> int:
+    """Return the greatest value of a counter; 0 if it cannot be read."""
+    with suppress(OSError, ValueError):
+        return int(path.with_name("max_energy_range_uj").read_text())
+    return 0
 
 
 def _gpu_energy() -> dict[str, int]:
@@ -86,22 +131,12 @@ def _gpu_energy() -> dict[str, int]:
         import pynvml
     except ImportError:
         return {}
-    try:
+    found = {}
+    with suppress(pynvml.NVMLError):  # no driver
         pynvml.nvmlInit()
-        devices = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return {
-            str(pynvml.nvmlDeviceGetUUID(device)): int(pynvml.nvmlDeviceGetTotalEnergyConsumption(device))
-            for device in devices
-        }
-    except pynvml.NVMLError:  # no driver, or a GPU older than Volta
-        return {}
-
-
-def _taken(path: Path, before: int) -> int:
-    """Return the microjoules since a reading; a counter starts at 0 again after its greatest value."""
-    now = int(path.read_text())
-    return (
-        now - before
-        if now >= before
-        else now - before + int(path.with_name("max_energy_range_uj").read_text())
-    )
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            with suppress(pynvml.NVMLError):  # a GPU older than Volta
+                device = pynvml.nvmlDeviceGetHandleByIndex(index)
+                energy = int(pynvml.nvmlDeviceGetTotalEnergyConsumption(device))
+                found[str(pynvml.nvmlDeviceGetUUID(device))] = energy
+    return found

@@ -49,7 +49,7 @@ class Patches:
     """A batch that represents `batch_volumes` x `patches_per_volume` patches."""
 
     images: torch.Tensor
-    """(batch, channels, *patch) float32, channels last in memory."""
+    """(batch, channels, *patch) float32."""
     labels: torch.Tensor
     """(cores, 1, *core) uint8, of the cores."""
     names: tuple[str, ...]

@@ -41,7 +41,7 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
     origin, code = provenance.start(), resume.code_digest()
     device = prepare_device(config.train.threads)
     task = prepared.read_task(cell.task)
-    network = _build(cell, config, stage, 1 + task.structures, task.channels).to(device)
+    network = _build(cell, config, stage, device, 1 + task.structures, task.channels)
     data = load_inputs(cell, device, config.train.core_size(cell.patch_size))
     if data.padded:
         print(f"{cell.key}: {_padded_text(data.padded)}")
@@ -72,10 +72,11 @@ def _padded_text(cases: Sequence[str]) -> str:
 
 
 def _build(
-    cell: Cell, config: TrainConfig, stage: StageInputs, classes: int, channels: int
+    cell: Cell, config: TrainConfig, stage: StageInputs, device: torch.device, classes: int, channels: int
 ) -> torch.nn.Module:
-    """Build the network of a cell and check that its batch can be computed in the requested precision."""
+    """Build the network of a cell and check that the device computes its batch in the requested precision."""
     network = factory.build(stage.document, cell.model, cell.patch_size, cell.seed, classes, channels)
+    network.to(device)
     batch = config.train.batch_volumes * config.train.patches_of(cell.patch_size)
     precision.check(network, f"models.{cell.model}", config.train.precision, batch, cell.patch_size)
     return network

@@ -10,6 +10,7 @@ import torch
 
 from context_fbr.config.cell import Cell
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.core.padding import is_smaller
 from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr.preprocessing import prepared
 from context_fbr.preprocessing.prepared import Case
@@ -45,14 +46,12 @@ def load_inputs(cell: Cell, device: torch.device, core: PatchSize | None = None)
         training,
         validation,
         digest=training_digest + digest,
-        padded=tuple(case.name for own in cases for case in own if _is_smaller(case, cell)),
+        padded=tuple(
+            case.name for own in cases for case in own if is_smaller(case.shape, edges_of(cell.patch_size))
+        ),
         spacing_mm={"least": edges.min(axis=0).tolist(), "greatest": edges.max(axis=0).tolist()},
         recipe=task.recipe,
     )
-
-
-def _is_smaller(case: Case, cell: Cell) -> bool:
-    return any(edge < size for edge, size in zip(case.shape, edges_of(cell.patch_size), strict=True))
 
 
 def load_volumes(

@@ -11,7 +11,6 @@ idea, too, here widened to full tens of HU. Everything else: z-score of the voxe
 """
 
 import math
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +20,7 @@ import numpy as np
 from context_fbr.config.study import Study
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.core.geometry import Shape, geometry
+from context_fbr.core.padding import is_smaller
 from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr_tools.data.survey import Survey
 
@@ -166,9 +166,7 @@ def propose_steps(training_cases: int, study: Study) -> Steps:
 
 def padded_cases(shapes: Sequence[Shape], patch_sizes: Sequence[PatchSize]) -> Mapping[PatchSize, int]:
     """Return the number of volumes that are smaller than a patch along any axis, by patch size."""
-    counts = {
-        size: sum(any(map(operator.lt, shape, edges_of(size))) for shape in shapes) for size in patch_sizes
-    }
+    counts = {size: sum(is_smaller(shape, edges_of(size)) for shape in shapes) for size in patch_sizes}
     return {size: count for size, count in counts.items() if count}
 
 

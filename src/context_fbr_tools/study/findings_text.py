@@ -14,6 +14,8 @@ from context_fbr_tools.study.text_tables import Row, interval_text, table
 
 COMPARE = "compare"
 """Folder of metrics/ with the findings of several tasks."""
+PUBLISHED = "published"
+"""Folder of metrics/ with findings that are of no task of this study."""
 
 
 @contextmanager

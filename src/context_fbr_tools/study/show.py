@@ -12,11 +12,14 @@ from context_fbr.analysis.summary import ALL_SIZES
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError
 from context_fbr.core.patch_size import parse
-from context_fbr_tools.study.findings_text import findings_of, findings_table, of_this_version, read_json
+from context_fbr_tools.study.findings_text import (
+    PUBLISHED,
+    findings_of,
+    findings_table,
+    of_this_version,
+    read_json,
+)
 from context_fbr_tools.study.text_tables import Row, interval_text, table
-
-PUBLISHED = "published"
-"""Folder of metrics/ with findings that are of no task of this study."""
 
 
 def render(folder: Path, markdown: bool, width: int | None = None) -> str:

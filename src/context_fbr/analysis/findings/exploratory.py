@@ -24,6 +24,7 @@ from context_fbr.analysis.findings.task_scores import (
     slope_weights,
 )
 from context_fbr.core.patch_size import PatchSize, plain
+from context_fbr.metrics.columns import VOLUME
 
 WINDOW = "window"
 """Id of a finding."""
@@ -109,7 +110,7 @@ def _window(task: TaskScores) -> Hypothesis:
     if not models:
         return Hypothesis(WINDOW, EXPLORATORY, statement, "", missing="one window a training")
     shared = set.intersection(*(set(own["window"].dropna()) for _, own in rows.groupby("model", sort=False)))
-    largest = max(shared, default=size)
+    largest = VOLUME if VOLUME in shared else max(shared, default=size)
     if largest == size or size not in shared:
         return Hypothesis(WINDOW, EXPLORATORY, statement, "", missing="one window a training")
     terms = [

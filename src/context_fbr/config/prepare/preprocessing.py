@@ -3,12 +3,12 @@
 from collections import Counter
 from typing import Annotated, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from context_fbr.config.document import InconsistentError, Section
 from context_fbr.config.prepare.split import Split
+from context_fbr.config.sizes import Count
 
-Count = Annotated[int, Field(ge=1)]
 Spacing = Annotated[float, Field(gt=0)]
 Window = tuple[float, float]
 LabelValues = Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(min_length=1)]
@@ -16,6 +16,23 @@ LabelValues = Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(m
 StructureName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 WHOLE = "whole"
 """Name of the union of all structures in tables."""
+
+
+def _windows(value: object) -> object:
+    """Check the form of a window or of several, in one sentence for both."""
+    if value is None or _is_pair(value):
+        return value
+    if isinstance(value, list | tuple) and value and all(map(_is_pair, value)):
+        return value
+    raise ValueError(
+        f"is {value!r}, but should be [low, high], or a list with one [low, high] for each channel"
+    )
+
+
+def _is_pair(value: object) -> bool:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return False
+    return not any(isinstance(end, bool) or not isinstance(end, int | float) for end in value)
 
 
 class Preparation(Section):
@@ -27,7 +44,9 @@ class Preparation(Section):
     """Label values by the name of a structure, in place of `foreground`: a class of the networks each."""
     distractor: tuple[Count, ...] = ()
     """Label values of background that is easily taken for foreground: what is found of it is scored, too."""
-    window: Window | Annotated[tuple[Window, ...], Field(min_length=1)] | None = None
+    window: Annotated[
+        Window | Annotated[tuple[Window, ...], Field(min_length=1)] | None, BeforeValidator(_windows)
+    ] = None
     """Intensities from low to high become 0 to 1, others are clipped: for CT, in HU. Of several channels one
     [low, high] for all, or a list with one of each."""
     z_score: bool = False

@@ -98,7 +98,8 @@ def _at_published_scale() -> str:
                 norms.append(f"{norm} not run here")
         name = name_of(next(model for model in pair if model in AS_PUBLISHED))
         texts.append(f"{name}: {', '.join(norms)}")
-    return f"**At the published scale** (paper profile, patch {smallest}), mean Dice by norm: {'; '.join(texts)}."
+    where = f"paper profile, patch {smallest}"
+    return f"**At the published scale** ({where}), mean Dice by norm: {'; '.join(texts)}."
 
 
 def _seeds(count: int) -> str:

@@ -64,9 +64,9 @@ def structure_reference() -> str:
         f"Of {len(own)} configurations, the one with the highest test Dice of the {COMPARED} part has "
         f"{best['dice_mean']:.3f} [{best['dice_mean_low']:.3f}, {best['dice_mean_high']:.3f}] "
         f"({name_of(best['model'])}, patch {best['patch_size']}, {best['seeds']} seeds, {best['cases']} "
-        f"cases). The public mean of nnU-Net on these cases is {REFERENCE} (SD {REFERENCE_SD}); which part it "
-        f"belongs to is not stated. The difference, {-less:+.3f}, is {reached} the {CLOSE} that were set before "
-        "the run."
+        f"cases). The public mean of nnU-Net on these cases is {REFERENCE} (SD {REFERENCE_SD}); which part "
+        f"it belongs to is not stated. The difference, {-less:+.3f}, is {reached} the {CLOSE} that were set "
+        "before the run."
     )
 
 

@@ -1,13 +1,12 @@
 """Content of the training patches of each size by the labels alone, drawn as the training draws them."""
 
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from context_fbr.config.training import Training
-from context_fbr.core.padding import padded
+from context_fbr.core.padding import is_smaller, padded, voxels_in_boxes
 from context_fbr.core.patch_size import PatchSize, edges_of, voxels
 from context_fbr.training import sampling
 
@@ -63,7 +62,7 @@ def facts(cases: Sequence[Labelled], size: PatchSize, settings: Training, struct
     tests = np.array([np.count_nonzero(case.label) / case.label.size for case in cases if case.is_test])
     outside = int(((tests <= ratios.min()) | (tests >= ratios.max())).sum())
     centred = shares[shares > 0]
-    small = sum(any(map(operator.lt, case.label.shape, edges_of(size))) for case in cases)
+    small = sum(is_smaller(case.label.shape, edges_of(size)) for case in cases)
     return Facts(
         size,
         ratios,
@@ -85,26 +84,12 @@ def _patches(
     where = sampling.candidates(case.name, tissue, label)
     centres = settings.centres or settings.foreground_patch_probability
     corners = sampling.core_corners(where, size, DRAWS, centres, SEED, 1)
-    counts = np.stack([boxes(label == number, corners, size) for number in range(1, structures + 1)])
+    counts = np.stack(
+        [voxels_in_boxes(label == number, corners, edges_of(size)) for number in range(1, structures + 1)]
+    )
     there = np.array([(label == number).any() for number in range(1, structures + 1)])
     whole = int(np.count_nonzero(label))
     ends = (corners == 0) | (corners + edges_of(size) == np.array(label.shape))
     for place, count in enumerate(counts.sum(axis=0).tolist()):
         every = bool((counts[there, place] > 0).all() and there.any())
         yield count / voxels(size), count / whole if whole else 0.0, every, bool(ends[place].any())
-
-
-def boxes(mask: np.ndarray, corners: np.ndarray, size: PatchSize) -> np.ndarray:
-    """Count the voxels of a mask in boxes, from its summed table: (n) int64.
-
-    Args:
-        mask: (x, y, z) bool.
-        corners: (n, 3) lowest corners, of boxes inside of the volume.
-        size: of the boxes in voxels.
-    """
-    table = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1).cumsum(2), ((1, 0),) * 3)
-    total = np.zeros(len(corners), np.int64)
-    for ends in np.ndindex(2, 2, 2):  # inclusion and exclusion at the eight corners
-        x, y, z = (corners + np.array(edges_of(size)) * np.array(ends)).T
-        total += (-1) ** (3 - sum(ends)) * table[x, y, z]
-    return total

@@ -76,7 +76,7 @@ def _whole(found: Forecast, study: Study, room: Room) -> list[str]:
 
 
 def _memory(found: Forecast, room: Room) -> list[str]:
-    """Return a line for the machine's memory and one for that of a GPU, each for the largest cells at once."""
+    """Return a line for the machine's memory and one for that of a GPU, of the largest cells at once."""
     largest = max(found.cells, key=lambda cell: found.cells[cell].memory)
     each = found.cells[largest].memory
     line = f"memory: up to {each * room.places / GB:.1f} GB of {room.memory / GB:.1f} GB that are free"
