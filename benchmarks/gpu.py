@@ -71,10 +71,19 @@ def parts(request: Request, networks: Sequence[str], sizes: Sequence[int], compi
     return planned
 
 
-def run_parts(request: Request, planned: Sequence[Part], end: float) -> list[str]:
-    """Measure until the time is over and write each value; return the names of what is left out."""
+def run_parts(
+    request: Request, planned: Sequence[Part], end: float, revision: str | None = None
+) -> list[str]:
+    """Measure until the time is over and write each value; return the names of what is left out.
+
+    Args:
+        request: what is measured.
+        planned: in this order.
+        end: of the time, by `time.monotonic`.
+        revision: of the code, where git cannot tell.
+    """
     versions = " ".join(f"{name} {version}" for name, version in git.versions(PACKAGES).items())
-    stamp = table.stamp(request.device) | {"versions": versions}
+    stamp = table.stamp(request.device) | {"versions": versions} | ({"commit": revision} if revision else {})
     left = []
     for part, model, size, values in planned:
         name = f"{part} {model} {size}"
@@ -135,7 +144,7 @@ def main(arguments: list[str]) -> int:
         "cells",
         nargs="*",
         metavar="CELL",
-        help="of the paper profile, after all else (default: six at patch 32)",
+        help="of the paper profile, after all else (default: six at patch 32; with --part none)",
     )
     parser.add_argument("--device", default="cuda", help="cuda (default), cuda:1, cpu")
     parser.add_argument("--minutes", type=float, default=8.0, help="time for everything (default 8)")
@@ -150,7 +159,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--revision", metavar="COMMIT", help="of the code, where git cannot tell")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options = parser.parse_args(arguments)
-    cells = options.cells or CELLS
+    cells = options.cells or (() if options.part else CELLS)
     start = time.monotonic()
     end = start + 60 * options.minutes
     os.environ[DEVICE_VARIABLE] = options.device
@@ -162,7 +171,7 @@ def main(arguments: list[str]) -> int:
     until = start + 30 * options.minutes  # half of the time at most for measurements
     planned = parts(request, networks, options.patch_size, not options.no_compile)
     wanted = [part for part in planned if not options.part or part[0] in options.part]
-    left = run_parts(request, wanted, until)
+    left = run_parts(request, wanted, until, options.revision)
     named = ["--revision", options.revision] if options.revision else []
     left += run_cells(cells, end, options.jobs, named)
     for name in left:

@@ -11,7 +11,7 @@ from context_fbr.analysis.tables.ideal_observer import decided, observer_table
 from context_fbr.config.document import Document
 from context_fbr.config.raw.twins import TwinsRaw
 from context_fbr.core.padding import window_corners
-from context_fbr.core.patch_size import PatchSize, edges_of
+from context_fbr.core.patch_size import Edges, PatchSize, edges_of
 from context_fbr.datasets import twins
 
 RAW = Document.read(Path(ROOT / "params.yaml")).section(("tasks", "twins", "raw"), TwinsRaw)
@@ -41,10 +41,21 @@ def brute_force(shells: np.ndarray, patch_size: PatchSize, core: PatchSize, over
     return seen
 
 
-@pytest.mark.parametrize(("patch_size", "core"), [(8, 8), (12, 8), (12, 5), (24, 8), (24, 24)])
+@pytest.mark.parametrize(
+    ("patch_size", "core"),
+    [
+        (8, 8),
+        (12, 8),
+        (12, 5),
+        (24, 8),
+        (24, 24),
+        (Edges(12, 8, 10), 8),
+        (Edges(16, 12, 24), Edges(8, 8, 12)),
+    ],
+)
 @pytest.mark.parametrize("overlap", [0.25, 0.5])
 def test_decided_voxels_are_those_of_brute_force_over_windows(
-    patch_size: int, core: int, overlap: float
+    patch_size: PatchSize, core: PatchSize, overlap: float
 ) -> None:
     for index in range(SMALL.test.count):
         shells = twins.generate(SMALL, twins.TEST, index).shells > 0

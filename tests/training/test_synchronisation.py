@@ -1,4 +1,4 @@
-"""A training step as a GPU sees it: nothing is read back before its end, and nothing is copied to it."""
+"""A training step as a GPU sees it: nothing is read back before the end of the epoch."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ from context_fbr.training.batches import Protocol, Volume
 
 WAITS = ("item", "cpu", "tolist", "numpy", "__bool__", "__float__", "__int__", "__index__", "nonzero")
 """Methods of a tensor for which a GPU has to finish all that was asked of it."""
-ON_THE_CPU = ("torch/optim/optimizer.py", "monai/losses/dice.py")
-"""Files that read tensors which are on the CPU with a GPU, too: Adam's counts of steps, a list of axes."""
+ON_THE_CPU = {("torch/optim/optimizer.py", "_get_value"), ("monai/losses/dice.py", "forward")}
+"""Functions that read tensors which are on the CPU with a GPU, too: Adam's counts of steps, a list of axes."""
 CPU = torch.device("cpu")
 
 
@@ -36,7 +36,11 @@ def recorded(names: tuple[str, ...], into: list[str]) -> Iterator[None]:
                 _original: Callable[..., object] = original,
                 **options: object,
             ) -> object:
-                if not sys._getframe(1).f_code.co_filename.endswith(ON_THE_CPU):
+                code = sys._getframe(1).f_code
+                known = any(
+                    code.co_filename.endswith(file) and code.co_name == name for file, name in ON_THE_CPU
+                )
+                if not known:
                     into.append(_name)
                 return _original(self, *arguments, **options)
 

@@ -72,7 +72,12 @@ def _table(snapshot: Snapshot, name: str, columns: list[str]) -> pd.DataFrame | 
         for path in snapshot.tables(name)
         if (text := snapshot.text(path)) is not None
     ]
-    return pd.concat(frames, ignore_index=True) if frames else None
+    if not frames:
+        return None
+    table = pd.concat(frames, ignore_index=True)
+    # One type on both sides, or a first size of three edges would make all others look different.
+    known = [None if pd.isna(size) else plain(size) for size in table["patch_size"]]
+    return table.assign(patch_size=pd.Series(known, table.index, object))
 
 
 def _read(snapshot: Snapshot, path: str, text: str, columns: list[str]) -> pd.DataFrame:

@@ -51,4 +51,5 @@ def _window(text: str) -> Window:
     try:
         return parse(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r}: expected patch, volume, or {EXPECTED} ({error})") from None
+        cube = f" ({error})" if "is a cube" in str(error) else ""
+        raise ArgumentTypeError(f"{text!r}: expected patch, volume, or {EXPECTED}{cube}") from None

@@ -10,7 +10,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from context_fbr.config import profiles
 from context_fbr.config.document import Document, parse
 from context_fbr.config.study import read_study
-from context_fbr.core.patch_size import Edges, PatchSize
+from context_fbr.core.patch_size import PatchSize, written
 
 MODELS = ("unet", "attention_unet_batch")
 """Both with batch norm: with different norms, their difference would not be that of the architectures."""
@@ -46,7 +46,7 @@ def params(document: Document, task: str, block: str | None, patch_sizes: Sequen
     for key, values in (
         ("tasks", [task]),
         ("models", MODELS),
-        ("patch_sizes", [str(size) if isinstance(size, Edges) else size for size in patch_sizes]),
+        ("patch_sizes", [*map(written, patch_sizes)]),
         ("seeds", SEEDS),
     ):
         _set(root["grid"], key, values)

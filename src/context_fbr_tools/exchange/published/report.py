@@ -53,4 +53,5 @@ def write(evidence: Evidence, settings: Analysis, folder: Path, *, figures: bool
         return
     write_csv(folder / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
     for task in evidence.scores["task"].unique():
-        analyze.draw(evidence.of_task(task), means[means["task"] == task], folder / task, NORMS, found)
+        own = replace(found, findings=tuple(f for f in found.findings if f.task == task))
+        analyze.draw(evidence.of_task(task), means[means["task"] == task], folder / task, NORMS, own)

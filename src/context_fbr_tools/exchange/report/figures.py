@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from context_fbr.analysis.display_names import name_of
-from context_fbr.core.patch_size import PatchSize
+from context_fbr.core.patch_size import PatchSize, written
 from context_fbr.figures.style import line_style
-from context_fbr_tools.exchange.report.tables import written
 
 SHAPES = {
     "o": "circle",
@@ -22,14 +21,21 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 """Name of the version; nothing is fetched from there."""
 
 
-def dice_by_patch_size(models: Sequence[str]) -> dict[str, Any]:
+def dice_by_patch_size(models: Sequence[str], sizes: Sequence[PatchSize]) -> dict[str, Any]:
     """Return the figure of mean Dice by patch size: a mark for each training, a line through their means.
 
     Args:
         models: networks, in the order of the legend.
+        sizes: patch sizes, in the order of the axis.
     """
     encoding = {
-        "x": {"field": "patch", "type": "ordinal", "title": "patch size (voxels)", "axis": {"labelAngle": 0}},
+        "x": {
+            "field": "patch",
+            "type": "ordinal",
+            "title": "patch size (voxels)",
+            "axis": {"labelAngle": 0},
+            "sort": [*map(written, sizes)],
+        },
         "y": {
             "field": "mean Dice",
             "type": "quantitative",

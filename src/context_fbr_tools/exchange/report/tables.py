@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from context_fbr.core.errors import UserError
-from context_fbr.core.patch_size import Edges, PatchSize, parse
+from context_fbr.core.patch_size import parse, written
 
 Value = str | float | None
 SIZE = -1
@@ -91,11 +91,6 @@ def read_copy(root: Path, file: str, columns: tuple[Column, ...]) -> Copy:
 
 def _row(row: dict[str, str], columns: tuple[Column, ...]) -> tuple[Value, ...]:
     return tuple(_value(row[column.name], column.digits) for column in columns)
-
-
-def written(size: PatchSize) -> int | str:
-    """Return a size as the report's tables hold it."""
-    return str(size) if isinstance(size, Edges) else size
 
 
 def _value(text: str, digits: int | None) -> Value:

@@ -60,12 +60,22 @@ def _span(texts: Sequence[str]) -> str:
     return " to ".join(dict.fromkeys((texts[0], texts[-1]))) if texts else ""
 
 
+def _most(found: Sequence[Facts], holds: Sequence[bool]) -> str:
+    """Return the subject of a sentence about sizes of which most patches hold something; empty if none."""
+    sizes = [str(own.size) for own, does in zip(found, holds, strict=True) if does]
+    if not sizes:
+        return ""
+    if all(holds[holds.index(True) :]):
+        return f"From patch {sizes[0]} on, most patches"
+    return f"Most patches of {', '.join(sizes)}"  # flat ones are not ordered by what they hold
+
+
 def sentences(found: Sequence[Facts], cases: int, tests: int, several: bool) -> list[str]:
     """Return what the table says in words, of so many cases, of which some are for the test."""
     lines = []
-    holding = [own.size for own in found if own.whole >= MOST]
+    holding = _most(found, [own.whole >= MOST for own in found])
     if holding:
-        lines.append(f"From patch {holding[0]} on, most patches hold the whole object.")
+        lines.append(f"{holding} hold the whole object.")
     else:
         largest = found[-1]
         lines.append(
@@ -73,9 +83,9 @@ def sentences(found: Sequence[Facts], cases: int, tests: int, several: bool) -> 
             f"{largest.size} {largest.whole:.0%} of them do."
         )
     if several:
-        every = [own.size for own in found if own.every_structure >= MOST]
+        every = _most(found, [own.every_structure >= MOST for own in found])
         lines.append(
-            f"From patch {every[0]} on, most patches hold every structure: one can show where another is."
+            f"{every} hold every structure: one can show where another is."
             if every
             else "No patch size holds every structure in most patches: each is often seen without the others."
         )

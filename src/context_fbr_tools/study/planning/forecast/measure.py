@@ -92,7 +92,7 @@ def measure(cell: Cell, document: Document) -> Parts:
         _passes(network, v, protocol) for v in some
     )
     memory = peak_memory() or 0
-    gpu = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
+    gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
     evaluation, predictions = _evaluation(cell, task, network, scoring, config.train, device)
     weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     steps = math.ceil(len(training) / config.train.batch_volumes)
