@@ -1,11 +1,13 @@
 """Tables of README and docs that repeat files, between markers."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from workspace import ROOT
 
+from context_fbr.analysis.display_names import name_of
 from context_fbr.core.errors import UserError
 from context_fbr.metrics.columns import CELL_SCORES
 from context_fbr_tools import cli
@@ -67,3 +69,25 @@ def test_a_block_without_a_source_is_an_error(pages: Path) -> None:
 def test_the_columns_of_the_scores_are_shown_in_their_order() -> None:
     rows = doc_blocks.BLOCKS["score_columns"]().splitlines()[2:]
     assert [row.split("|")[1].strip(" `") for row in rows] == list(CELL_SCORES)
+
+
+def test_the_table_of_the_results_page_has_every_network_of_the_spheres_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    table = doc_blocks.BLOCKS["results"]()
+    known = json.loads(Path("metrics/spheres/summary.json").read_text())["spheres"]
+    assert [row.split(" | ")[0].strip("| ") for row in table.splitlines()[2:]] == [*map(name_of, known)]
+    dice = known["unet"]["16"]["dice_mean"]
+    assert f"| UNet | {dice:.3f} [" in table
+
+
+def test_the_published_results_have_no_finding_that_compares_tasks_of_this_study(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    ours = json.loads(Path("metrics/compare/findings.json").read_text())["findings"]
+    published = doc_blocks.BLOCKS["published_findings"]()
+    assert ours
+    assert not any(finding["statement"] in published for finding in ours)
+    assert ours[0]["statement"] in doc_blocks.BLOCKS["findings"]()

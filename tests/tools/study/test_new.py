@@ -44,7 +44,7 @@ def test_a_study_has_one_task_and_none_of_the_results(project: Path, tmp_path: P
     study = read_study(Document.read(folder / "params.yaml"))
     names = git(folder, "ls-files").split()
     assert study.study_cells.tasks == tuple(study.tasks) == ("zoo",)
-    assert {cell.model for cell in study.cells} == {"unet", "attention_unet"}
+    assert {cell.model for cell in study.cells} == {"unet", "attention_unet_batch"}
     assert study.study_cells.arms == {}
     assert [
         name for name in names if name.startswith(("metrics/", "plots/", "benchmarks/", "profiles/"))

@@ -50,7 +50,7 @@ def test_each_network_and_patch_has_its_dice_by_structure_with_the_range_of_seed
     )
 
 
-@pytest.mark.parametrize(("shift", "expected"), [(0.0, "-0.007, within"), (-0.1, "-0.107, not within")])
+@pytest.mark.parametrize(("shift", "expected"), [(0.0, "-0.007, is within"), (-0.1, "-0.107, is not within")])
 def test_the_reference_is_compared_with_the_best_mean_of_one_part(
     metrics: Path, shift: float, expected: str
 ) -> None:
