@@ -49,8 +49,8 @@ def parts(request: Request, networks: Sequence[str], sizes: Sequence[int], compi
     planned: list[Part] = []
     for name, work, chosen in (
         ("check", gpu_checks.check, [small]),
-        ("step", gpu_speed.step, [small, large]),
-        ("volume", gpu_speed.whole_volume, [small, large]),
+        ("step", gpu_speed.step, sizes),
+        ("volume", gpu_speed.whole_volume, sizes),
         ("together", gpu_speed.several, [small]),
     ):
         for size in dict.fromkeys(chosen):
