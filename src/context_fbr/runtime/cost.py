@@ -56,7 +56,7 @@ class Meter:
     cpu: float
     """Seconds of CPU time of this process."""
     energy: Energy
-    """Of the processors."""
+    """Energy of the processors."""
     gpu_energy: Mapping[str, int]
     """Millijoules by UUID of a GPU; none where they cannot be read."""
 
