@@ -8,6 +8,7 @@ from multiprocessing.synchronize import Barrier
 from queue import Empty
 from statistics import median
 
+import numpy as np
 import torch
 from monai.losses import DiceLoss
 
@@ -17,6 +18,7 @@ from benchmarks.network_parts import SEED, original_step, our_step, volume
 from benchmarks.pairs import seconds, synchronise, units
 from benchmarks.request import Request
 from context_fbr.datasets import spheres
+from context_fbr.metrics.overlap import score
 from context_fbr.networks import factory, sliding_window
 from context_fbr.networks.convolutions import unguard
 from context_fbr.networks.device import prepare_device
@@ -134,6 +136,10 @@ def whole_volume(request: Request, model: str, size: int) -> Iterator[Value]:
         "s",
     )
     yield from peak(request.device, "memory of a sliding window")
+    label = volume(request, spheres.TEST, 0)[1]
+    moved = np.roll(label, 2, axis=0)  # as a trained network's; surfaces of noise would take longer
+    took = median(seconds(lambda: score(moved, label), request.device) for _ in range(3))
+    yield "scoring of a case", took, "s"
 
 
 def several(request: Request, model: str, size: int) -> Iterator[Value]:
