@@ -207,6 +207,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     def build(path: Path) -> Workspace:
         workspace = Workspace.make(path, TINY)
         workspace.repro()
+        workspace.run("git", "gc", "-q", "--prune=now")  # one file in place of hundreds, in each copy
         return workspace
 
     return once(tmp_path_factory, "finished", build)
@@ -229,6 +230,7 @@ def changed(committed: Workspace, tmp_path_factory: pytest.TempPathFactory) -> W
         workspace.edit("params.yaml", "  learning_rate: 0.005", "  learning_rate: 0.00001")
         workspace.repro()
         workspace.commit("A worse learning rate")
+        workspace.run("git", "gc", "-q", "--prune=now")
         return workspace
 
     return once(tmp_path_factory, "changed", build)

@@ -10,6 +10,7 @@ from small_results import SETTINGS
 
 from context_fbr.analysis import confidence_intervals
 from context_fbr.analysis.confidence_intervals import Interval
+from context_fbr.analysis.findings import assembly
 from context_fbr.analysis.findings.assembly import findings, findings_across, verdicts
 from context_fbr.analysis.findings.finding import Finding, Findings
 from context_fbr.analysis.findings.hypothesis import Claim
@@ -19,8 +20,19 @@ from context_fbr.analysis.result_files import write_json
 from context_fbr.core.errors import UserError
 
 
-def by_id(evidence: Evidence, **settings: object) -> dict[str, Finding]:
-    found = findings(evidence, SETTINGS.model_copy(update=settings))
+def asked(
+    evidence: Evidence, published: object = None, *, influence: bool = False, **settings: object
+) -> Findings:
+    """Return the findings; without `influence`, no case is left out to see what depends on it: that is slow."""
+    more = () if published is None else (published,)
+    with pytest.MonkeyPatch.context() as patch:
+        if not influence:
+            patch.setattr(assembly, "deciding_case", lambda *_: "")
+        return findings(evidence, SETTINGS.model_copy(update=settings), *more)
+
+
+def by_id(evidence: Evidence, *, influence: bool = False, **settings: object) -> dict[str, Finding]:
+    found = asked(evidence, influence=influence, **settings)
     return {finding.id: finding for finding in found.findings}
 
 
@@ -59,7 +71,7 @@ def test_what_was_built_in_is_supported_and_what_was_not_is_contradicted(made: d
 
 
 def test_a_task_by_itself_has_at_most_eight_findings_two_of_them_primary() -> None:
-    found = findings(study(), SETTINGS)
+    found = asked(study())
     assert len(found.findings) + len(found.not_asked) == 8
     roles = [h.role for h in (*found.findings, *found.not_asked)]
     assert roles.count("primary") == 2
@@ -130,7 +142,7 @@ def test_a_primary_finding_is_supported_only_if_every_pair_is() -> None:
 def test_a_pair_that_the_study_lacks_is_left_out(made: dict[str, Finding]) -> None:
     pairs = (("unet", "attention_unet"), ("unet", "absent"), ("absent", "unet"))
     assert by_id(study(), exchanged_norms=pairs) == made
-    found = findings(study(), SETTINGS.model_copy(update={"exchanged_norms": (("unet", "absent"),)}))
+    found = asked(study(), exchanged_norms=(("unet", "absent"),))
     assert [finding.id for finding in found.findings] == ["small_slope", "small_objects"]
     assert reasons(found)["norm_at_smallest_patch"] == "no pair of models with exchanged norm"
     assert reasons(found)["loss_outside_by_norm"] == "no pair of models with exchanged norm"
@@ -139,7 +151,7 @@ def test_a_pair_that_the_study_lacks_is_left_out(made: dict[str, Finding]) -> No
 def test_one_patch_size_without_cases_outside_asks_neither_for_slopes_nor_for_losses() -> None:
     own = study()
     one = replace(own, scores=own.scores[own.scores["patch_size"].fillna(16) == 16])
-    found = reasons(findings(one, SETTINGS))
+    found = reasons(asked(one))
     assert found["slope_by_norm"] == found["small_slope"] == "one patch size only"
     assert found["loss_outside_by_norm"] == "no patch size has test cases within and outside"
 
@@ -215,7 +227,7 @@ def widened(shift: float) -> Finding:
     every = replace(own, scores=scores, ratios=pd.concat([own.ratios, ratios]), converged=None)
     (found,) = findings_across(every, SETTINGS).findings
     assert (found.task, found.id) == ("t", "wide_range")
-    assert "t_wide" not in {finding.task for finding in findings(every, SETTINGS).findings}
+    assert "t_wide" not in {finding.task for finding in asked(every).findings}
     return found
 
 
@@ -249,10 +261,12 @@ def test_a_verdict_that_depends_on_one_case_names_it() -> None:
     sway = 0.001 * np.random.default_rng(4).standard_normal(len(level))
     one = own.scores["filename"] == "case 3"
     scores = own.scores.assign(dsc=level + sway)
-    assert by_id(replace(own, scores=scores))["norm_at_smallest_patch"].depends_on_case is None
+    assert (
+        by_id(replace(own, scores=scores), influence=True)["norm_at_smallest_patch"].depends_on_case is None
+    )
     flat = scores.assign(dsc=np.where(one & (own.scores["model"] == "attention_unet"), 0.1, 0.9 + sway))
     # By the case alone: 0.04 on average, and 0 without it; a limit between the two is decided by it.
-    finding = by_id(replace(own, scores=flat), small_loss=0.039)["norm_at_smallest_patch"]
+    finding = by_id(replace(own, scores=flat), influence=True, small_loss=0.039)["norm_at_smallest_patch"]
     assert (finding.verdict, finding.depends_on_case) == ("not decided", "case 3")
 
 
@@ -281,7 +295,7 @@ def test_tasks_are_answered_in_the_order_of_the_results_each_from_its_own_rows()
         pd.concat([first.ratios.assign(task="z"), second.ratios.assign(task="a")], ignore_index=True),
         None,
     )
-    found = findings(both, SETTINGS).findings
+    found = asked(both).findings
     assert list(dict.fromkeys(f.task for f in found)) == ["z", "a"]
     assert {f.task: f.estimate for f in found if f.id == "slope_by_norm"}["a"] == 0.0
 
@@ -293,11 +307,7 @@ def test_with_test_sets_of_their_own_equal_names_pair_nothing() -> None:
     keys = paired.scores[["task", "model", "patch_size", "seed"]].astype(str).agg(" ".join, axis=1)
     renamed = replace(nested, scores=paired.scores.assign(filename=keys + paired.scores["filename"]))
     numbers = [
-        [
-            (f.id, f.estimate, f.low, f.verdict)
-            for f in findings(evidence, SETTINGS).findings
-            if f.id != "small_objects"
-        ]
+        [(f.id, f.estimate, f.low, f.verdict) for f in asked(evidence).findings if f.id != "small_objects"]
         for evidence in (nested, renamed, paired)
     ]
     assert numbers[0] == numbers[1] != numbers[2]
@@ -331,9 +341,9 @@ def test_published_magnitudes_come_back_and_are_next_to_the_findings(tmp_path: o
 
     path = Path(str(tmp_path)) / "magnitudes.json"
     assert published_magnitudes(path) == {}
-    own = findings(study(), SETTINGS)
+    own = asked(study())
     write_json(path, magnitudes(own))
-    for finding in findings(study(), SETTINGS, published_magnitudes(path)).findings:
+    for finding in asked(study(), published_magnitudes(path)).findings:
         assert finding.published_estimate == pytest.approx(finding.estimate, abs=1e-6)
         assert finding.published_statistic == finding.statistic
     path.write_text('{"t": {"small_slope": {"estimate": 1}}}')

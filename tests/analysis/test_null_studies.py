@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from mutations import TIMES
 from null_studies import PUBLISHED, Curves, draw, evidence, read_curves
 from scipy import stats
 from workspace import ROOT
@@ -66,7 +67,7 @@ def most(studies: int) -> int:
     return int(stats.binom.ppf(0.999, studies, 0.05))
 
 
-@pytest.mark.parametrize("studies", [25, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("studies", [10, pytest.param(120 * TIMES, marks=pytest.mark.slow)])
 def test_two_halves_of_the_same_seeds_are_not_found_to_differ(curves: Curves, studies: int) -> None:
     generator = np.random.default_rng(21)
     errors: Counter[str] = Counter()
@@ -94,7 +95,7 @@ def test_a_renamed_configuration_differs_from_itself_in_nothing(curves: Curves) 
     assert list(wrong(verdicts(same, settings()))) == []
 
 
-@pytest.mark.parametrize("studies", [25, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("studies", [10, pytest.param(120 * TIMES, marks=pytest.mark.slow)])
 def test_other_seeds_of_the_same_are_no_regression(curves: Curves, studies: int) -> None:
     """Of all nine configurations and both scores together, as `diff --fail-on-regression` judges them."""
     limits = Document.read(ROOT / "params.yaml").section(("regression",), Regression)

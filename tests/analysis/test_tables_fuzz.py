@@ -67,7 +67,7 @@ def names(error: UserError, *files: object) -> None:
         assert "\n" not in problem.strip(), problem
 
 
-@efforts(40, 300)
+@efforts(15, 300)
 @pytest.mark.parametrize("kind", ["history", "foreground_ratios", "scores", "baselines"])
 def test_a_result_table_is_read_or_refused_with_its_name(tables: Path, examples: int, kind: str) -> None:
     path = Path("metrics/baselines/spheres.csv") if kind == "baselines" else getattr(CELL, kind)
@@ -137,7 +137,7 @@ def test_a_table_cut_at_the_end_of_a_line_lacks_a_case_that_others_have(tables: 
         read_results(CELLS)
 
 
-@efforts(60, 2_000)
+@efforts(30, 2_000)
 def test_a_published_folder_is_read_as_far_as_it_goes_and_every_fault_named(
     tmp_path: Path,
     examples: int,
@@ -236,7 +236,7 @@ def test_a_lock_file_is_read_or_refused(study: Path, examples: int) -> None:
     )
 
 
-@efforts(60, 1_000)
+@efforts(30, 1_000)
 def test_what_diff_compares_is_read_or_refused_with_its_file(
     repository: Repository,
     monkeypatch: pytest.MonkeyPatch,

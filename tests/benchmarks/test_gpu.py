@@ -9,7 +9,7 @@ import pytest
 import torch
 from workspace import ROOT
 
-from benchmarks import gpu, gpu_checks
+from benchmarks import gpu, gpu_checks, gpu_speed
 from benchmarks.request import Request
 
 
@@ -38,16 +38,27 @@ def test_a_run_that_does_not_repeat_itself_is_seen(request_: Request) -> None:
 
 
 def test_every_part_is_measured_and_written_by_device(request_: Request, tmp_path: Path) -> None:
-    planned = gpu.parts(request_, ["unet"], [16], compiled=False)
+    every = gpu.parts(request_, ["unet"], [16], compiled=False)
+    planned = [part for part in every if part[0] != "together"]  # processes of its own, below
     (request_.document.path.parent / "benchmarks").mkdir(exist_ok=True)
     assert gpu.run_parts(request_, planned, time.monotonic() + 600) == []
     found = rows(request_.document.path.parent)
-    assert {row["part"] for row in found} == {"check", "step", "volume", "together", "variants"}
+    assert {row["part"] for row in found} == {"check", "step", "volume", "variants"}
     assert {row["device"] for row in found} == {"cpu"}
     assert all(float(row["value"]) >= 0 for row in found)
     assert all(row["versions"].startswith("torch ") for row in found)
     share = next(row for row in found if "outside" in row["value_of"])
     assert 0 < float(share["value"]) < 1
+
+
+@pytest.mark.slow
+def test_cells_at_once_are_processes_that_start_together(
+    request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_speed, "TOGETHER", 2)
+    ((what, ratio, unit),) = gpu_speed.several(request_, "unet", 16)
+    assert (what, unit) == ("steps of 2 cells at once over one", "ratio")
+    assert 0.2 < ratio < 2.5
 
 
 def test_what_there_is_no_time_for_is_named_and_a_failing_part_stops_no_other(

@@ -85,7 +85,7 @@ def check_to_predict(path: Path, modality: str) -> None:
     predict.check_image(nifti.read_volume(path), path, Recipe(KEPT, (modality,), -1000.0))
 
 
-@efforts(60, 5_000)
+@efforts(25, 1_000)
 @pytest.mark.parametrize(
     ("use", "content"),
     [

@@ -589,6 +589,7 @@ def test_the_real_ct_and_its_mask_have_no_problems(tmp_path: Path) -> None:
 
 
 @needs_data
+@pytest.mark.slow
 def test_all_41_real_labels_are_sound_and_lack_nothing_but_their_images() -> None:
     report = verify(DATA / "msd_spleen_labels")
     assert {problem.kind for problem in report.problems} == {"no image", "missing file"}

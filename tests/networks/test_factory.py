@@ -165,6 +165,9 @@ def test_an_argument_that_loads_nothing_is_accepted(change: Change, block: str) 
 
 def test_a_network_that_returns_no_single_tensor_of_the_patch_s_shape_is_refused(change: Change) -> None:
     """The classifier returns (batch, classes): no segmentation."""
-    document = change("  unetr:\n", "  vit: {network: DenseNet121}\n  unetr:\n")
+    document = change(
+        "  unetr:\n",
+        "  vit: {network: DenseNet, init_features: 4, growth_rate: 2, block_config: [1, 1]}\n  unetr:\n",
+    )
     with pytest.raises(UserError, match=r"returns the shape \(1, 2\)"):
         factory.build(document, "vit", 32, seed=1)

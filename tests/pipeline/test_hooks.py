@@ -23,6 +23,7 @@ def outcomes(text: str) -> dict[str, str]:
     return dict(re.findall(r"^(.*?)\.{3,}(?:\(.*?\))?(Passed|Failed|Skipped)$", text, re.MULTILINE))
 
 
+@pytest.mark.slow
 def test_the_hooks_pass_and_refuse_a_commit_of_code_without_its_results(workspace: Workspace) -> None:
     passed = pre_commit(workspace, "run", "--all-files")
     assert outcomes(passed.stdout) == {

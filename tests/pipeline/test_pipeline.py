@@ -83,15 +83,19 @@ def test_the_hashes_of_the_code_are_those_of_this_checkout() -> None:
         assert digests == found, f"{stage}: run `dvc repro code`, and the stages that follow"
 
 
-def test_a_changed_module_changes_the_files_of_the_stages_that_import_it(tmp_path: Path) -> None:
+def test_a_changed_module_changes_the_files_of_the_stages_that_import_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(ROOT / "src", tmp_path / "src")
+    monkeypatch.chdir(tmp_path)
 
     def digests() -> dict[str, dict[str, str]]:
-        command = [sys.executable, "-m", "context_fbr.runtime.code_digest"]
-        subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": "src"}, check=True)
-        return {path.stem: json.loads(path.read_text()) for path in (tmp_path / "data/code").glob("*.json")}
+        return {stage: json.loads(code_digest.text_of(stage)) for stage in code_digest.stages()}
 
     before = digests()
+    command = [sys.executable, "-m", "context_fbr.runtime.code_digest"]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": "src"}, check=True)
+    assert {path.stem: json.loads(path.read_text()) for path in Path("data/code").glob("*.json")} == before
 
     def differing(changed: str) -> set[str]:
         nonlocal before
@@ -241,6 +245,7 @@ def test_dvc_draws_the_plots_by_model_and_patch_size(finished: Workspace, tmp_pa
     assert len(images) == 9  # with two of twins, which this study lacks
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_reported_and_the_others_run(finished: Workspace, tmp_path: Path) -> None:
     """One network is given weights that no float holds; the other trains again on its own change."""
     workspace = finished.copy(tmp_path / "failing")

@@ -43,6 +43,7 @@ def pushed_and_pulled(workspace: Workspace, clone: Workspace, remote: list[list[
             assert (clone.path / path.relative_to(workspace.path)).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_clone_gets_everything_from_a_folder_and_has_nothing_to_run(
     committed: Workspace, tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def difference(browser: Browser, compared: Workspace) -> Seen:
     return look(browser, compared, "diff", "before", AFTER)
 
 
+@pytest.mark.slow
 def test_both_revisions_are_drawn_without_a_network_and_without_a_complaint(
     compared: Workspace, difference: Seen
 ) -> None:
@@ -127,6 +128,7 @@ def test_both_revisions_are_drawn_without_a_network_and_without_a_complaint(
     assert seen.width == 1440  # nothing sticks out
 
 
+@pytest.mark.slow
 def test_images_are_side_by_side_under_their_revision(compared: Workspace, difference: Seen) -> None:
     tracked = compared.run("git", "ls-files", "plots/*.png", "plots/**/*.png").stdout.split()
     of_main_task = {path for path in tracked if not path.startswith("plots/spheres_wide/")}
@@ -136,6 +138,7 @@ def test_images_are_side_by_side_under_their_revision(compared: Workspace, diffe
         assert all(width > 0 for _, width in images)
 
 
+@pytest.mark.slow
 def test_one_revision_is_drawn(browser: Browser, compared: Workspace) -> None:
     seen = look(browser, compared, "show")
     assert seen.complaints == []
@@ -145,6 +148,7 @@ def test_one_revision_is_drawn(browser: Browser, compared: Workspace) -> None:
     }
 
 
+@pytest.mark.slow
 def test_of_a_commit_without_some_files_and_columns_the_rest_is_drawn(
     browser: Browser, compared: Workspace
 ) -> None:

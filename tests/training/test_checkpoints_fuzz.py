@@ -90,7 +90,7 @@ def bomb(content: bytes) -> bytes:
         zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive,
         archive.open("archive/data/x", "w") as member,
     ):
-        for _ in range(1024):
+        for _ in range(64):
             member.write(bytes(1 << 20))
     return buffer.getvalue()
 

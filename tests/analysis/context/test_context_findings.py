@@ -7,6 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from made_twins import CONTEXT_SETTINGS, SPHERES, TWINS, Made, half, seen, study
+from mutations import TIMES
 from scipy import stats
 
 from context_fbr.analysis.findings import assembly
@@ -194,7 +195,7 @@ def most(studies: int) -> int:
     return int(stats.binom.ppf(0.999, studies, 0.05))
 
 
-@pytest.mark.parametrize("studies", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("studies", [8, pytest.param(80 * TIMES, marks=pytest.mark.slow)])
 def test_studies_in_which_patch_and_core_do_not_matter_find_no_effect(studies: int) -> None:
     errors: Counter[str] = Counter()
     wrong = {

@@ -228,6 +228,7 @@ def test_finished_cells_are_reported_from_their_files_alone_as_the_live_mirror_w
 
 
 @pytest.mark.usefixtures("offline")
+@pytest.mark.slow
 def test_an_evaluation_reports_a_training_that_was_not_reported(
     finished: Workspace, told: dict[str, Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +302,7 @@ def test_an_invalid_mode_or_folder_is_a_warning(
     assert f"warning: {UNET}: W&B: NotADirectoryError" in made.run(*TRAIN).stderr
 
 
+@pytest.mark.slow
 def test_without_wandb_mode_nothing_of_it_is_imported(finished: Workspace, tmp_path: Path) -> None:
     made = finished.copy(tmp_path / "study")
     script = (

@@ -79,7 +79,7 @@ def with_numbers(parts: Components, seeds: int, cases: int) -> Components:
 def seeds_for(parts: Components, difference: float, confidence: float) -> int | None:
     """Return the fewest seeds that detect a difference with the present cases; None if too many."""
     return _fewest(
-        lambda n: detectable(with_numbers(parts, n, parts.cases), confidence) <= difference, 2, MOST_SEEDS
+        lambda n: power(with_numbers(parts, n, parts.cases), difference, confidence) >= POWER, 2, MOST_SEEDS
     )
 
 
@@ -88,7 +88,7 @@ def cases_for(parts: Components, difference: float, confidence: float) -> int | 
     if parts.is_designed:
         return None
     return _fewest(
-        lambda n: detectable(with_numbers(parts, parts.seeds, n), confidence) <= difference, 2, MOST_CASES
+        lambda n: power(with_numbers(parts, parts.seeds, n), difference, confidence) >= POWER, 2, MOST_CASES
     )
 
 

@@ -1,5 +1,6 @@
 """Changed entries of dvc.lock alone: the bytes of DVC's own writer."""
 
+import re
 import subprocess
 import sys
 from collections import OrderedDict
@@ -53,7 +54,8 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], AbstractContextMana
     return dvcfile.modify_yaml
 
 
-COMMITTED = (ROOT / "dvc.lock").read_text(encoding="utf-8")
+COMMITTED = "".join(re.split(r"(?m)^(?=  \S)", (ROOT / "dvc.lock").read_text(encoding="utf-8"))[:31])
+"""The first thirty entries."""
 ODD = _yaml.dumps_yaml(AWKWARD)
 OTHER_FORMS = {
     "comments": ODD.replace("stages:", "# why\nstages:"),

@@ -1,6 +1,7 @@
 """DVC and the stages as forks of a process with imported libraries: the results and faults of new processes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,29 +36,47 @@ PIPELINE = """stages:
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a DVC project with a package of its own, which has the name of ours."""
-    package = tmp_path / "src/context_fbr"
+    path = tmp_path_factory.mktemp("project")
+    package = path / "src/context_fbr"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "word.py").write_text("WORD = 'its own'")
     (package / "stage.py").write_text(STAGE)
-    (tmp_path / "dvc.yaml").write_text(PIPELINE)
-    monkeypatch.chdir(tmp_path)
-    subprocess.run([*dvc.COMMAND, "init", "--no-scm", "-q"], check=True)
+    (path / "dvc.yaml").write_text(PIPELINE)
+    subprocess.run([*dvc.COMMAND, "init", "--no-scm", "-q"], cwd=path, check=True)
     # As in the project: DVC's own reports are processes, too.
-    (tmp_path / ".dvc/config").write_text(
+    (path / ".dvc/config").write_text(
         "[core]\n    analytics = false\n    check_update = false\n    no_scm = True\n"
     )
-    return tmp_path
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(project: Path) -> Iterator[processes.Start]:
+    """Yield a function that starts DVC by a server, one for all tests: its imports take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        with preloaded.starter(preloaded.MIN_CELLS, dvc.environment()) as given:
+            yield given
 
 
 @pytest.fixture
-def start(folder: Path) -> Iterator[processes.Start]:
-    """Yield a function that starts DVC by a server."""
-    with preloaded.starter(preloaded.MIN_CELLS, dvc.environment()) as given:
-        yield given
+def folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the project as it was at first: without results, run-cache, and locks of a killed process."""
+    monkeypatch.chdir(project)
+    for name in ("one", "shell", "waits", "dvc.lock"):
+        Path(name).unlink(missing_ok=True)
+    for name in ("cache", "tmp"):
+        shutil.rmtree(f".dvc/{name}", ignore_errors=True)
+    return project
+
+
+@pytest.fixture
+def start(server: processes.Start, folder: Path) -> processes.Start:
+    return server
 
 
 def run(start: processes.Start, *stages: str) -> tuple[int, str]:
@@ -125,8 +144,9 @@ def test_a_killed_process_has_the_status_of_the_signal(start: processes.Start) -
 
 
 def test_without_its_server_dvc_is_a_new_process(folder: Path) -> None:
+    before = set(psutil.Process().children())
     with preloaded.starter(preloaded.MIN_CELLS, dvc.environment()) as start:
-        for child in psutil.Process().children():
+        for child in set(psutil.Process().children()) - before:
             child.kill()
             child.wait()
 
