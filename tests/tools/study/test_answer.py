@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -73,3 +74,28 @@ def test_the_window_and_the_published_scale_are_read_from_their_tables() -> None
         assert f"{norm} {means['dice_mean'][model]:.3f}" in line.partition("; ")[0]
     assert "UNETR: batch" in line
     assert ("unetr" in means.index) == ("not run here" not in line)
+
+
+def test_the_headline_of_the_readme_is_true_of_the_committed_results() -> None:
+    """Its words are written by hand: verdicts by network, and the least mean Dice with batch norm."""
+    trees = [
+        json.loads(Path(f"metrics/{name}").read_text())
+        for name in ("spheres/findings.json", "compare/context.json")
+    ]
+    parts = {
+        (finding["task"], finding["id"], part["name"]): part["verdict"]
+        for tree in trees
+        for finding in tree["findings"]
+        for part in finding["parts"]
+    }
+    norm = {
+        name: verdict
+        for (task, identity, name), verdict in parts.items()
+        if (task, identity) == ("spheres", "norm_at_smallest_patch")
+    }
+    assert norm == {"UNet": "supported", "Attention-UNet": "supported", "UNETR": "not decided"}
+    assert parts["twins", "context_at_equal_core", "UNet"] == "supported"
+    assert parts["twins", "context_at_equal_core", "Attention-UNet, batch norm"] == "not decided"
+    tree = json.loads(Path("metrics/spheres/summary.json").read_text())["spheres"]
+    least = min(leaf["dice_mean"] for batch, _ in answer.PAIRS for leaf in tree[batch].values())
+    assert f"mean Dice is {least:.2f} or more at every patch size" in Path("README.md").read_text()
