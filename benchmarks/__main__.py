@@ -18,8 +18,8 @@ from benchmarks.floor import floor
 from benchmarks.request import Measurement, Request
 from benchmarks.table import FOLDER, STAMP, Table
 from context_fbr.analysis.run_records import paper_document
-from context_fbr.config.complaints import suggestion
 from context_fbr.config.study import read_study
+from context_fbr.config.yaml.complaints import suggestion
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.networks import factory

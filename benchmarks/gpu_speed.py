@@ -8,6 +8,7 @@ from multiprocessing.synchronize import Barrier
 from queue import Empty
 from statistics import median
 
+import numpy as np
 import torch
 from monai.losses import DiceLoss
 
@@ -17,9 +18,11 @@ from benchmarks.network_parts import SEED, original_step, our_step, volume
 from benchmarks.pairs import seconds, synchronise, units
 from benchmarks.request import Request
 from context_fbr.datasets import spheres
+from context_fbr.metrics.overlap import score
 from context_fbr.networks import factory, sliding_window
 from context_fbr.networks.convolutions import unguard
 from context_fbr.networks.device import prepare_device
+from context_fbr.networks.memory_format import memory_format
 
 REPEATS, WARM_UP = 9, 3
 TOGETHER = 4
@@ -120,7 +123,7 @@ def whole_volume(request: Request, model: str, size: int) -> Iterator[Value]:
     """Yield seconds of the sliding window over one test volume, and its memory."""
     image = torch.from_numpy(volume(request, spheres.TEST, 0)[0]).to(request.device)
     network = factory.build(request.document, model, size, SEED).to(request.device).eval()
-    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network.to(memory_format=memory_format(network))  # type: ignore[call-overload]
     peak_start(request.device)
 
     def work() -> object:
@@ -133,6 +136,10 @@ def whole_volume(request: Request, model: str, size: int) -> Iterator[Value]:
         "s",
     )
     yield from peak(request.device, "memory of a sliding window")
+    label = volume(request, spheres.TEST, 0)[1]
+    moved = np.roll(label, 2, axis=0)  # as a trained network's; surfaces of noise would take longer
+    took = median(seconds(lambda: score(moved, label), request.device) for _ in range(3))
+    yield "scoring of a case", took, "s"
 
 
 def several(request: Request, model: str, size: int) -> Iterator[Value]:

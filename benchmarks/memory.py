@@ -20,9 +20,8 @@ from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.config.study import read_study
 from context_fbr.config.training import SlidingWindow, Training
-from context_fbr.core import allocator
 from context_fbr.core.errors import UserError
-from context_fbr.networks import factory
+from context_fbr.networks import allocator, factory
 from context_fbr.networks.device import prepare_device
 from context_fbr.preprocessing import prepared
 from context_fbr.runtime.entry import run_command

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmarks import table
 from benchmarks.table import FOLDER, Table
-from context_fbr.config.complaints import suggestion
+from context_fbr.config.yaml.complaints import suggestion
 from context_fbr.core.errors import UserError
 from context_fbr.runtime import git
 from context_fbr.runtime.entry import run_command

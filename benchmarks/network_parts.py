@@ -21,6 +21,7 @@ from context_fbr.metrics.overlap import score as score_masks
 from context_fbr.networks import factory, precision
 from context_fbr.networks import sliding_window as inference
 from context_fbr.networks.convolutions import unguard
+from context_fbr.networks.memory_format import memory_format
 from context_fbr.training import batches, loop
 from context_fbr.training.batches import Protocol, Volume
 from context_fbr.training.history import Epoch
@@ -119,7 +120,7 @@ def sliding_window(request: Request) -> Iterator[Measurement]:
             factory.build(request.document, model, size, SEED).to(request.device).eval() for _ in range(2)
         )
         unguard(theirs)
-        own.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as after a training
+        own.to(memory_format=memory_format(own))  # type: ignore[call-overload]  # as after a training
 
         def original(network: torch.nn.Module = theirs, window: int = size) -> torch.Tensor:
             return evaluation.logits(network, image[None, None], window, request.window)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from context_fbr.core import allocator
 from context_fbr.core.progress import progress
+from context_fbr.networks import allocator
 
 Work = Callable[[], object]
 

@@ -11,9 +11,10 @@ import pandas as pd
 from context_fbr.analysis import foreground_ranges, summary
 from context_fbr.analysis.findings.across_tasks import is_widened
 from context_fbr.analysis.findings.assembly import findings
+from context_fbr.analysis.findings.exploratory import WINDOW
 from context_fbr.analysis.findings.finding import Findings
 from context_fbr.analysis.findings.magnitudes import published_magnitudes
-from context_fbr.analysis.findings.primary import NORM_AT_SMALLEST_PATCH
+from context_fbr.analysis.findings.primary import LOSS_OUTSIDE_BY_NORM, NORM_AT_SMALLEST_PATCH
 from context_fbr.analysis.findings.structures import ID as PARTS_NEED_MORE_CONTEXT
 from context_fbr.analysis.observations import Evidence, from_results
 from context_fbr.analysis.result_files import write_csv, write_json
@@ -25,6 +26,7 @@ from context_fbr.analysis.tables.shifted_crops import shifted_table
 from context_fbr.analysis.tables.structures import structure_table
 from context_fbr.analysis.tables.windows import window_table
 from context_fbr.config.analysis import Analysis, AnalyzeConfig
+from context_fbr.config.prepare.preprocessing import WHOLE
 from context_fbr.config.raw.twins import TwinsRaw
 from context_fbr.core import atomic
 from context_fbr.figures import (
@@ -36,10 +38,14 @@ from context_fbr.figures import (
     windows,
 )
 from context_fbr.figures.context import task_report
+from context_fbr.figures.norms import norms_of
+from context_fbr.metrics.columns import SCORES, STRUCTURE
 from context_fbr.preprocessing import shifted_crops
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command, task_argument
 
+PART_SCORES = ("recall", "surface_dice")
+"""Scores of a part in structure_cases.csv, after the published ones."""
 METRICS, PLOTS, HEADLINE = Path("metrics"), Path("plots"), Path("metrics/headline")
 
 
@@ -82,9 +88,6 @@ def write_task(
     atomic.write_text(metrics / "history.csv", results.history.to_csv(index=False, lineterminator="\n"))
     write_json(metrics / "baselines.json", {"threshold": summary.thresholds(results.baselines)})
     write_csv(metrics / "sizes.csv", size_table(evidence))
-    if results.windows is not None:
-        write_csv(metrics / "windows.csv", window_table(results.windows, settings.confidence))
-        atomic.write_bytes(plots / "windows.png", windows.windows(results.windows))
     drawn, changed = results.scores, results.variants
     if len(results.structures):
         drawn, changed = results.structures, results.structure_variants
@@ -94,19 +97,22 @@ def write_task(
     if len(results.structures):
         title = found.title_of(PARTS_NEED_MORE_CONTEXT)
         write_structures(results.structures, settings.confidence, title, metrics, plots)
+    norms = norms_of(settings.exchanged_norms)
+    if results.windows is not None:
+        write_csv(metrics / "windows.csv", window_table(results.windows, settings.confidence))
+        drawn_windows = windows.windows(results.windows, norms, found.title_of(WINDOW))
+        atomic.write_bytes(plots / "windows.png", drawn_windows)
     means = write_tables(evidence, found, settings.confidence, metrics)
     write_csv(metrics / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
-    norms = dice_by_patch_size.norms_of(settings.exchanged_norms)
     # A core smaller than the patch is another question, with figures of its own.
     cored = {core for _, core, _ in settings.supervised_cores}
-    draw(
-        evidence.without(cored),
-        means[~means["model"].isin(cored)],
-        plots,
-        norms,
-        found.title_of(NORM_AT_SMALLEST_PATCH),
+    draw(evidence.without(cored), means[~means["model"].isin(cored)], plots, norms, found)
+    title = (
+        f"{cells['converged'].sum()} of {len(cells)} trainings are steady at their end, "
+        f"{cells['low_validation_dice'].sum()} have a low validation Dice"
     )
-    atomic.write_bytes(plots / "learning_curves.png", learning_curves.learning_curves(results.history))
+    curves = learning_curves.learning_curves(results.history, title)
+    atomic.write_bytes(plots / "learning_curves.png", curves)
     return means
 
 
@@ -116,8 +122,9 @@ def write_structures(
     """Write tables and figure, which has a title, of the structures of a task, as in `Results`."""
     table = structure_table(structures, confidence)
     write_csv(metrics / "structures.csv", table)
-    every = structures.drop(columns=["padded", "window", "variant"])
-    atomic.write_text(metrics / "structure_cases.csv", every.to_csv(index=False, lineterminator="\n"))
+    # The union is in cases.csv with every digit; what `diff` compares of a part is enough for git.
+    parts = structures[structures[STRUCTURE.name] != WHOLE]
+    write_csv(metrics / "structure_cases.csv", parts[[*CELL_COLUMNS, *SCORES, *PART_SCORES, STRUCTURE.name]])
     cells = structures.groupby([*CELL_COLUMNS, "structure"], sort=False)["dsc"].mean()
     drawn = dice_by_structure.dice_by_structure(table, cells.rename("dice").reset_index(), title)
     atomic.write_bytes(plots / "dice_by_structure.png", drawn)
@@ -138,7 +145,7 @@ def write_tables(evidence: Evidence, found: Findings, confidence: float, tables:
 
 
 def draw(
-    evidence: Evidence, means: pd.DataFrame, plots: Path, norms: Mapping[str, str], title: str = ""
+    evidence: Evidence, means: pd.DataFrame, plots: Path, norms: Mapping[str, str], found: Findings
 ) -> None:
     """Draw the figures of the scores of one task, each with the table that it shows.
 
@@ -146,12 +153,13 @@ def draw(
         evidence: of the task.
         means: as of `summary.summarise`.
         plots: folder of the figures.
-        norms: as of `dice_by_patch_size.norms_of`.
-        title: the finding that the first figure shows.
+        norms: as of `norms.norms_of`.
+        found: the findings, which are titles of figures.
     """
     lines, dots = dice_by_patch_size.tables(means, evidence)
     write_csv(plots / "dice_by_patch_size.csv", lines)
     write_csv(plots / "dice_by_cell.csv", dots)
+    title = found.title_of(NORM_AT_SMALLEST_PATCH)
     drawn = dice_by_patch_size.dice_by_patch_size(lines, dots, norms, title)
     atomic.write_bytes(plots / "dice_by_patch_size.png", drawn)
 
@@ -160,7 +168,8 @@ def draw(
     spans = foreground_ranges.shown_ranges(evidence.ratios, CONFIG_COLUMNS)
     write_csv(plots / "scores_by_foreground_ratio.csv", cases)
     write_csv(plots / "training_foreground_ratios.csv", histogram)
-    drawn = scores_by_foreground_ratio.scores_by_foreground_ratio(cases, histogram, spans)
+    title = found.title_of(LOSS_OUTSIDE_BY_NORM)
+    drawn = scores_by_foreground_ratio.scores_by_foreground_ratio(cases, histogram, spans, norms, title)
     atomic.write_bytes(plots / "scores_by_foreground_ratio.png", drawn)
     if len(spans):
         table, drawn = training_ranges.training_ranges(evidence, str(cases["task"].iloc[0]))

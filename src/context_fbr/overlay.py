@@ -6,9 +6,10 @@ Of the seeds the one with the median mean Dice is shown, on the original image, 
 from the feet, the patient's right on the left. Writes plots/overlays/TASK.png, and its data as TASK.csv.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import nibabel
 import numpy as np
 import pandas as pd
 from nibabel.affines import voxel_sizes
@@ -16,12 +17,14 @@ from nibabel.affines import voxel_sizes
 from context_fbr.analysis.results import read_scores
 from context_fbr.config.analysis import OverlayConfig
 from context_fbr.config.cell import Cell
-from context_fbr.core import atomic, bounded, nifti
+from context_fbr.core import atomic, bounded
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.core.patch_size import plain
 from context_fbr.datasets import dataset_json
+from context_fbr.evaluation.predictions import read_view
 from context_fbr.figures.overlays import Panel, overlays
-from context_fbr.preprocessing import originals, prepared
-from context_fbr.preprocessing.transforms import class_map
+from context_fbr.preprocessing import prepared
+from context_fbr.preprocessing.prepared import Case
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command, task_argument
 from context_fbr.runtime.stage_inputs import StageInputs
@@ -74,6 +77,39 @@ def slice_of(image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> tu
     return z, [volume[:, :, z].T for volume in (image, label, prediction)]
 
 
+def panel_of(
+    cell: Cell, case: Case, row: Mapping[str, Any], window: tuple[float, float] | None
+) -> tuple[int, Panel]:
+    """Return the slice (z) that is shown of a case, and its panel.
+
+    Args:
+        cell: that has predicted it.
+        case: of the prediction.
+        row: place, dsc and hausdorff, as of `choose`.
+        window: intensities that are drawn black and white; None: those of the slice.
+
+    Raises:
+        UserError: if a file is missing or damaged.
+    """
+    view = read_view(cell, case)
+    z, (shown, truth, mask) = slice_of(view.image.get_fdata(dtype=np.float32), view.label, view.prediction)
+    width, height, _ = voxel_sizes(view.image.affine)
+    panel = Panel(
+        cell.model,
+        cell.patch_size,
+        row["place"],
+        case.name,
+        row["dsc"],
+        row["hausdorff"],
+        shown,
+        truth,
+        mask,
+        height / width,
+        window or (float(shown.min()), float(np.percentile(shown, 99.5))),
+    )
+    return z, panel
+
+
 def credit(task: str) -> str:
     """Return the source and the licence of a data set's images, by its dataset.json; empty if generated."""
     path = Path("data/raw") / task / dataset_json.NAME
@@ -119,35 +155,10 @@ def draw(task: str, inputs: StageInputs) -> None:
     )
     panels, slices = [], []
     for row in chosen.itertuples():
-        cell, case = Cell(task, row.model, row.patch_size, row.seed), cases[row.filename]
-        image = nibabel.as_closest_canonical(originals.read_image(task, case))
-        written = np.asarray(nifti.read(cell.predictions / f"{row.filename}.nii.gz").dataobj)
-        label, prediction = (
-            np.asarray(nibabel.as_closest_canonical(nibabel.Nifti1Image(mask, image_affine)).dataobj)
-            for image_affine in [np.array(case.geometry.original_affine)]
-            for mask in (
-                originals.read_masks(task, case).label,
-                class_map(written, case.groups) if case.structures else written,
-            )
-        )
-        z, (shown, truth, mask) = slice_of(image.get_fdata(dtype=np.float32), label, prediction)
+        cell = Cell(task, row.model, plain(row.patch_size), int(row.seed))
+        z, panel = panel_of(cell, cases[row.filename], row._asdict(), config.window)
         slices.append(z)
-        width, height, _ = voxel_sizes(image.affine)
-        panels.append(
-            Panel(
-                row.model,
-                row.patch_size,
-                row.place,
-                row.filename,
-                row.dsc,
-                row.hausdorff,
-                shown,
-                truth,
-                mask,
-                height / width,
-                config.window or (float(shown.min()), float(np.percentile(shown, 99.5))),
-            )
-        )
+        panels.append(panel)
     folder = Path("plots/overlays")
     columns = ["model", "patch_size", "seed", "place", "filename", "dsc", "hausdorff", "fg_ratio", "slice"]
     table = chosen.assign(slice=slices)[columns].round(6)

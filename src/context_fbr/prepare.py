@@ -63,10 +63,11 @@ def prepare_case(
     drawn = np.count_nonzero(mask)
     lost = drawn - np.count_nonzero(mask[tuple(slice(start, stop) for start, stop in where.box)])
     if lost:
+        lows = ", ".join(f"{low:g}" for low, _ in settings.windows) or "0"
+        least = lows if len(settings.windows) < 2 else f"the low end of its window ({lows} by channel)"
         warnings.append(
             f"{paths[1]}: the crop leaves out {lost} of {drawn} foreground voxels ({lost / drawn:.1%}): out "
-            f"there no voxel is above {settings.window[0] if settings.window else 0:g}; correct the label, "
-            "or change window or crop"
+            f"there no voxel is above {least}; correct the label, or change window or crop"
         )
     mask = to_prepared(mask, where, linear=False)
     count = int(np.count_nonzero(mask))

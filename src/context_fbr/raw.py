@@ -12,12 +12,13 @@ import numpy as np
 from context_fbr.config.raw.source import ArchiveRaw, FolderRaw, read_raw
 from context_fbr.config.raw.spheres import SpheresRaw
 from context_fbr.config.raw.twins import TwinsRaw
-from context_fbr.core import allocator, atomic, nifti
+from context_fbr.core import atomic, nifti
 from context_fbr.core.errors import UnavailableDataError
 from context_fbr.core.progress import progress
 from context_fbr.datasets import spheres, twins
 from context_fbr.datasets.archive import record, unavailable
 from context_fbr.datasets.archive.acquire import acquire
+from context_fbr.networks import allocator
 from context_fbr.runtime import stage_inputs
 from context_fbr.runtime.entry import run_command, task_argument
 

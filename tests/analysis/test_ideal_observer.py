@@ -11,6 +11,7 @@ from context_fbr.analysis.tables.ideal_observer import decided, observer_table
 from context_fbr.config.document import Document
 from context_fbr.config.raw.twins import TwinsRaw
 from context_fbr.core.padding import window_corners
+from context_fbr.core.patch_size import Edges, PatchSize, edges_of
 from context_fbr.datasets import twins
 
 RAW = Document.read(Path(ROOT / "params.yaml")).section(("tasks", "twins", "raw"), TwinsRaw)
@@ -24,24 +25,37 @@ SMALL = RAW.model_copy(
 )
 
 
-def brute_force(shells: np.ndarray, patch_size: int, core: int, overlap: float) -> np.ndarray:
+def brute_force(shells: np.ndarray, patch_size: PatchSize, core: PatchSize, overlap: float) -> np.ndarray:
     """Every core of the sliding window, each looked at through its own window."""
     seen = np.zeros(shells.shape, bool)
-    for corner in itertools.product(*(window_corners(edge, core, overlap) for edge in shells.shape)):
+    inner, patch = edges_of(core), edges_of(patch_size)
+    axes = zip(shells.shape, inner, strict=True)
+    for corner in itertools.product(*(window_corners(edge, own, overlap) for edge, own in axes)):
         window = []
-        for start, edge in zip(corner, shells.shape, strict=True):
-            first = start - (patch_size - core) // 2
-            first = min(max(first, 0), edge - patch_size)
-            window.append(slice(first, first + patch_size))
+        for start, edge, outer, own in zip(corner, shells.shape, patch, inner, strict=True):
+            first = start - (outer - own) // 2
+            first = min(max(first, 0), edge - outer)
+            window.append(slice(first, first + outer))
         if shells[tuple(window)].any():
-            seen[tuple(slice(start, start + core) for start in corner)] = True
+            seen[tuple(slice(start, start + own) for start, own in zip(corner, inner, strict=True))] = True
     return seen
 
 
-@pytest.mark.parametrize(("patch_size", "core"), [(8, 8), (12, 8), (12, 5), (24, 8), (24, 24)])
+@pytest.mark.parametrize(
+    ("patch_size", "core"),
+    [
+        (8, 8),
+        (12, 8),
+        (12, 5),
+        (24, 8),
+        (24, 24),
+        (Edges(12, 8, 10), 8),
+        (Edges(16, 12, 24), Edges(8, 8, 12)),
+    ],
+)
 @pytest.mark.parametrize("overlap", [0.25, 0.5])
 def test_decided_voxels_are_those_of_brute_force_over_windows(
-    patch_size: int, core: int, overlap: float
+    patch_size: PatchSize, core: PatchSize, overlap: float
 ) -> None:
     for index in range(SMALL.test.count):
         shells = twins.generate(SMALL, twins.TEST, index).shells > 0

@@ -1,5 +1,6 @@
 """Tables by inference window and by object size, from tables of cells made by hand."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -70,18 +71,29 @@ def test_every_number_of_a_window_s_row_is_the_one_by_hand(tables: Path) -> None
     assert (other["surface_dice_mean"], other["recall_mean"]) == (0.25, 0.5)
 
 
-def test_windows_that_differ_by_case_are_the_volume_s() -> None:
-    rows = pd.DataFrame(
-        [(seed, case, window) for seed in (1, 2) for case, own in
-         {"a": (16, 32, 40), "b": (16, 32, 56), "c": (16, 32)}.items() for window in own],
-        columns=["seed", "filename", "window"],
-    )  # fmt: skip
-    named = name_windows(rows.assign(value=rows["window"]))
-    volume = named[named["window"] == "volume"]
-    assert sorted(zip(volume["filename"], volume["value"], strict=True)) == sorted(
-        [("a", 40), ("b", 56), ("c", 32)] * 2
-    )
-    assert len(named) == 2 * 3 * 3
+def test_the_window_over_the_volume_has_rows_and_a_place_of_its_own(
+    tables: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_windows(48)
+    for cell in CELLS:
+        cell.scores.write_text(re.sub(r",48$", ",volume", cell.scores.read_text(), flags=re.MULTILINE))
+    add_windows(32)
+    results = read_results(CELLS)
+    assert results.windows is not None
+    assert set(name_windows(results.windows)["window"]) == {"16", "32", "volume"}
+    table = window_table(results.windows, 0.9).set_index(["model", "patch_size", "window"])
+    assert table.loc[("unet", 8, "volume"), "dice_mean"] == pytest.approx(1 / 48)
+    kept: list = []
+    monkeypatch.setattr(figure, "png", lambda drawn: kept.append(drawn) or b"")
+    figure.windows(results.windows)
+    assert [label.get_text() for label in kept[0].axes[0].get_xticklabels()][-2:] == ["32", "volume"]
+
+
+def test_another_word_than_volume_is_no_window(tables: Path) -> None:
+    path = CELLS[0].scores
+    path.write_text(re.sub(r",(8|16)$", ",whole", path.read_text(), count=1, flags=re.MULTILINE))
+    with pytest.raises(UserError, match="window is 'whole', expected a number"):
+        read_results(CELLS)
 
 
 def test_a_table_without_the_last_rows_of_a_window_is_damaged(tables: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_model_overrides_its_task_which_overrides_train(tmp_path: Path) -> Non
 def test_cores_and_numbers_of_patches_by_core(tmp_path: Path) -> None:
     changed = document(tmp_path, of_unet("{core: 16, patches_per_volume: {16: 12, 48: 1}}"))
     training = read_training(changed, "spheres", "unet")
-    assert [training.core_edge(size) for size in (16, 32, 48)] == [16, 16, 16]
+    assert [training.core_size(size) for size in (16, 32, 48)] == [16, 16, 16]
     assert [training.inner_core(size) for size in (16, 32, 48)] == [None, 16, 16]
     assert training.patches_of(48) == 12
     plain = read_training(
@@ -102,6 +102,6 @@ def test_an_override_of_a_task_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_the_stage_refuses_a_core_that_its_patch_does_not_hold(tmp_path: Path) -> None:
     changed = document(tmp_path, of_unet("{core: 32}"))
-    assert TrainConfig.read(changed, Cell("spheres", "unet", 48, 1)).train.core_edge(48) == 32
+    assert TrainConfig.read(changed, Cell("spheres", "unet", 48, 1)).train.core_size(48) == 32
     with pytest.raises(UserError, match=r"models\.unet\.train\.core: spheres-unet-16-1: 32 is larger"):
         TrainConfig.read(changed, Cell("spheres", "unet", 16, 1))

@@ -55,12 +55,25 @@ def test_patches_of_a_padded_volume_fit_and_none_is_centred_on_padding(shape: tu
         assert volume.image[0][place].shape == (16, 16, 16)
 
 
+class Convolved(torch.nn.Module):
+    """Adds the window's mean to a convolution."""
+
+    def __init__(self, convolution: torch.nn.Module) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        mean = windows.mean(dim=(2, 3, 4), keepdim=True)
+        outputs: torch.Tensor = self.convolution(windows) + mean
+        return outputs
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_window_over_a_padded_volume_is_monai_s(shape: tuple[int, int, int]) -> None:
     """A network that sees the padding: 3x3x3 convolutions, and the window's mean."""
     torch.manual_seed(0)
     convolution = torch.nn.Conv3d(1, 2, 3, padding=1)
-    network = lambda x: convolution(x) + x.mean(dim=(2, 3, 4), keepdim=True)  # noqa: E731
+    network = Convolved(convolution)
     image = torch.from_numpy(image_and_label(shape)[0])
     with torch.no_grad():
         theirs = sliding_window_inference(

@@ -260,7 +260,7 @@ def test_check_warns_of_a_folder_that_other_machines_may_not_have(
         ("./data/../data/raw/zoo/", "is"),
         ("HERE/data/raw/zoo", "is"),
         ("linked", "is"),
-        ("data/raw/zoo/Task99_Zoo", "lies in"),
+        ("data/raw/zoo/Task99_Zoo", "is inside"),
         ("data/raw", "holds"),
         (".", "holds"),
     ],

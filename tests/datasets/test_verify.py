@@ -160,7 +160,7 @@ ZOO: list[tuple[str, Callable[[Dataset], object], tuple[str, str, str], str]] = 
     ("an image scaled to 0..1", lambda d: d.image(lambda v: (v + 1024) / 1724), ("error", "not HU", IMAGE), "0 to 1 are not HU"),
     ("a z-score", lambda d: d.image(lambda v: (v - v.mean()) / v.std()), ("error", "not HU", IMAGE), "nothing reaches 100"),
     ("a constant", lambda d: d.image(lambda v: v * 0 - 1024), ("error", "not HU", IMAGE), "-1024 to -1024"),
-    ("40,000 HU", lambda d: d.image(lambda v: with_one(v, 40_000)), ("error", "not HU", IMAGE), "a CT lies in -32768 to 32767"),
+    ("40,000 HU", lambda d: d.image(lambda v: with_one(v, 40_000)), ("error", "not HU", IMAGE), "a CT has -32768 to 32767"),
     ("a crop without air", lambda d: d.image(lambda v: np.maximum(v, -150)), ("warning", "no air", IMAGE), "clipped to a window"),
     ("the same image", lambda d: shutil.copy(d.path / "imagesTr/a.nii.gz", d.path / IMAGE), ("error", "duplicate image", IMAGE), "the same voxels as imagesTr/a.nii.gz"),
     ("the same image in another type", lambda d: d.write("imagesTr", "b", d.voxels("imagesTr", "a").astype(np.float64)), ("error", "duplicate image", IMAGE), "imagesTr/a.nii.gz"),

@@ -110,7 +110,7 @@ def test_a_request_to_stop_keeps_the_cases_that_wait_for_their_scores(
 def test_several_windows_are_scored_at_once_and_the_first_makes_the_predictions(
     finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows of 16 voxels are the patch's and the volume's, too: they are computed once."""
+    """Windows of 16 voxels are the patch's and the volume's, too: they are computed once and named apart."""
     workspace = finished.copy(tmp_path / "study")
     monkeypatch.chdir(workspace.path)
     published, tables, masks = CELL.scores.read_text().splitlines(), {}, {}
@@ -123,10 +123,12 @@ def test_several_windows_are_scored_at_once_and_the_first_makes_the_predictions(
     both, turned, alone = tables.values()
     count = len(published)
     assert both[:count] == published
-    assert {row.rsplit(",", 1)[1] for row in both[count:]} == {"8"}
-    assert len(both) == len(turned) == 2 * count - 1
+    assert [row.rsplit(",", 1)[1] for row in both[count:]] == ["8"] * (count - 1) + ["volume"] * (count - 1)
+    volume = [row.rpartition(",")[0] for row in both[-(count - 1) :]]
+    assert volume == [row.rpartition(",")[0] for row in published[1:]]
+    assert len(turned) == 2 * count - 1
     assert turned[:count] == alone
-    assert {*turned} == {*both}
+    assert {*turned} == {row for row in both if not row.endswith(",volume")}
     first, second, third = masks.values()
     assert second == third != first
 

@@ -12,6 +12,7 @@ from context_fbr.analysis.foreground_ranges import training_ranges
 from context_fbr.analysis.results import CONFIG_COLUMNS
 from context_fbr.figures import dice_by_patch_size, overlays, scores_by_foreground_ratio, style
 from context_fbr.figures import training_ranges as ranges_figure
+from context_fbr.figures.norms import norms_of
 from context_fbr.figures.overlays import Panel
 from context_fbr.overlay import choose, slice_of
 
@@ -90,7 +91,7 @@ def test_norms_decide_marks_and_names_and_leave_other_variants_to_the_tables(
     means, seeds = with_variant(*means_and_seeds())
     means = pd.concat([means, means.iloc[:2].assign(model="unet_other", dice=0.2)])
     kept = drawn(monkeypatch, dice_by_patch_size)
-    norms = dice_by_patch_size.norms_of([("unet", "unet_instance")])
+    norms = norms_of([("unet", "unet_instance")])
     dice_by_patch_size.dice_by_patch_size(means, seeds, norms)
     unet = kept[0].axes[0]
     assert texts(unet) == ["intensity threshold", "batch norm,\nas published", "instance norm"]

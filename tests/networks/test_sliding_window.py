@@ -7,6 +7,7 @@ from monai.inferers import sliding_window_inference
 from context_fbr.config.document import Document
 from context_fbr.config.training import SlidingWindow
 from context_fbr.core.padding import window_corners
+from context_fbr.core.patch_size import Edges
 from context_fbr.networks import factory
 from context_fbr.networks import sliding_window as inference
 from context_fbr.networks.sliding_window import segment, sliding_window
@@ -28,6 +29,19 @@ def test_the_sliding_window_is_monai_s(params: Path, model: str, shape: tuple[in
     ours = sliding_window(network, image, 16, SETTINGS)
     assert ours.shape == (2, *shape)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [Edges(16, 16, 8), Edges(8, 24, 16)])
+@pytest.mark.parametrize("shape", [(16, 16, 16), (40, 16, 21), (10, 30, 5)])
+def test_a_window_of_three_edges_is_monai_s(params: Path, size: Edges, shape: tuple[int, int, int]) -> None:
+    network = factory.build(Document.read(params), "unet", size, seed=1).eval()
+    image, edges = random_image(*shape), (size.x, size.y, size.z)
+    with torch.no_grad():
+        theirs = sliding_window_inference(
+            image[None, None], edges, 4, network, overlap=0.25, mode="constant"
+        )[0]
+    torch.testing.assert_close(sliding_window(network, image, size, SETTINGS), theirs, atol=1e-5, rtol=0)
+    torch.testing.assert_close(sliding_window(network, image, edges, SETTINGS), theirs, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.9])

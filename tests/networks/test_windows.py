@@ -8,10 +8,14 @@ import torch
 from context_fbr.config.document import Document
 from context_fbr.config.training import SlidingWindow
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import Edges
 from context_fbr.networks import factory, windows
 from context_fbr.networks.sliding_window import sliding_window
 
 SETTINGS = SlidingWindow(overlap=0.25, voxels_per_batch=4 * 16**3, precision="float32")
+
+
+THICK = Edges(16, 16, 8)
 
 
 class Even(torch.nn.Module):
@@ -36,6 +40,8 @@ def test_windows_are_resolved_in_order_and_once() -> None:
     assert windows.resolve(["patch", 16, 32, "volume"], 32, False) == (32, 16, "volume")
     assert windows.resolve([16, "volume", "patch"], 16, True) == (16,)
     assert windows.resolve(["volume", 32], 16, True) == ()
+    assert windows.resolve(["patch", THICK, 16, "volume"], THICK, False) == (THICK, 16, "volume")
+    assert windows.resolve([THICK, "patch", 16], THICK, True) == (THICK,)
     assert windows.has_fixed_size(Fixed)
     assert windows.has_fixed_size(Fixed(3))
     assert not windows.has_fixed_size(Even())
@@ -77,3 +83,7 @@ def test_a_window_over_the_volume_is_one_pass_of_the_padded_volume(
         whole = network(padded[None, None].contiguous(memory_format=torch.channels_last_3d))[0]
     ours = sliding_window(network, image, window, SETTINGS, background=-1.5)
     assert torch.equal(ours, whole[(slice(None), *inside)])
+
+
+def test_a_window_of_three_edges_has_their_shape() -> None:
+    assert windows.shape_of(Even(), THICK, (99, 99, 99)) == (16, 16, 8)

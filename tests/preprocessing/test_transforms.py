@@ -11,9 +11,11 @@ from monai.transforms import (
     EnsureChannelFirstd,
     LoadImaged,
     Orientationd,
+    ScaleIntensityRange,
     ScaleIntensityRanged,
     Spacingd,
 )
+from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter
 from workspace import ROOT
 
@@ -229,6 +231,30 @@ def test_a_window_gives_0_to_1_and_what_is_outside_is_clipped() -> None:
     assert background == 0
 
 
+def test_each_channel_has_its_own_window_as_monai_scales_it() -> None:
+    voxels = np.random.default_rng(2).uniform(-200, 400, (4, 5, 6, 3)).astype(np.float32)
+    windows = ((-57.0, 164.0), (0.0, 100.0), (-150.0, 250.0))
+    ours, _, background = prepared(voxels, Preparation(window=windows))
+    for own, (low, high), channel in zip(ours, windows, np.moveaxis(voxels, 3, 0), strict=True):
+        theirs = ScaleIntensityRange(low, high, 0.0, 1.0, clip=True)(channel)
+        np.testing.assert_allclose(own, theirs, atol=1e-6)
+    assert background == (0, 0, 0)
+    same, _, _ = prepared(voxels, Preparation(window=(windows[0],) * 3))
+    one, _, _ = prepared(voxels, Preparation(window=windows[0]))
+    np.testing.assert_array_equal(same, one)
+
+
+def test_windows_that_are_not_one_for_each_channel_are_refused() -> None:
+    windows = Preparation(window=((0.0, 1.0), (0.0, 2.0)))
+    with pytest.raises(UserError, match=r"a\.nii\.gz: 3 channels, but prepare\.window of params\.yaml has 2"):
+        prepared(np.zeros((2, 2, 2, 3), np.float32), windows)
+    with pytest.raises(UserError, match="1 channel, but"):
+        prepared(np.zeros((2, 2, 2), np.float32), windows)
+    for wrong in (((0.0, 1.0), (2.0, 1.0)), ((3.0, 3.0),), (3.0, 3.0)):
+        with pytest.raises(ValidationError, match="low, high"):
+            Preparation(window=wrong)
+
+
 def test_without_settings_an_image_is_what_it_was() -> None:
     voxels = brain() - 100
     ours, where, background = prepared(voxels, Preparation())
@@ -262,7 +288,7 @@ def sheared(degrees: float) -> np.ndarray:
         (np.full((3, 3, 3), -np.inf), np.eye(4), CT, "a.nii.gz: 27 voxels are NaN or infinite"),
         (np.full((3, 3, 3), -1000.0), np.eye(4), CT, "no voxel is above the low end of the window, -57"),
         (np.zeros((3, 3, 3)), np.eye(4), Preparation(crop=True), "no voxel is above 0"),
-        (np.full((3, 3, 3), 7.0), np.eye(4), Preparation(z_score=True), "are all the same"),
+        (np.full((3, 3, 3), 7.0), np.eye(4), Preparation(z_score=True), "are equal"),
         (
             np.zeros((3, 3, 3)),
             np.eye(4),

@@ -16,7 +16,7 @@ from workspace import ROOT, TINY, Workspace
 from context_fbr.runtime import orphans
 
 PATIENCE_S = 6.0
-"""A process prints for a second, and a write that it has begun, to a busy disk, ends first."""
+"""A process has one second; on a busy machine the system takes some more to start it and to end it."""
 
 
 class Ancestor:
@@ -74,11 +74,19 @@ def outlived(processes: list[psutil.Process], seconds: float = PATIENCE_S) -> li
     return [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
+def started_by_dvc(folder: Path, code: str) -> subprocess.Popen[bytes]:
+    """Start a script named dvc, which starts a shell, which starts a Python: the chain without DVC's seconds."""
+    (folder / "stage.py").write_text(code)
+    script = folder / "dvc"
+    script.write_text(f"import subprocess\nsubprocess.run('{sys.executable} stage.py; true', shell=True)\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.Popen([sys.executable, str(script)], cwd=folder, env=environment)
+
+
 @pytest.mark.parametrize(("victim", "hears"), [("dvc", True), ("dvc", False), ("shell", True)])
 def test_a_stage_ends_when_its_shell_or_the_dvc_above_it_is_killed(
     tmp_path: Path, victim: str, hears: bool
 ) -> None:
-    """A script named dvc starts a shell, the shell a Python: the same chain without DVC's seconds."""
     code = (
         "import signal, sys, time; from pathlib import Path; from context_fbr.runtime import orphans\n"
         "def hear(*_): Path('heard').touch()\n"
@@ -86,17 +94,62 @@ def test_a_stage_ends_when_its_shell_or_the_dvc_above_it_is_killed(
         "orphans.exit_with_parent(); Path('ready').touch()\n"
         "while True: time.sleep(0.01)\n"
     )
-    (tmp_path / "stage.py").write_text(code)
-    script = tmp_path / "dvc"
-    script.write_text(f"import subprocess\nsubprocess.run('{sys.executable} stage.py; true', shell=True)\n")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    with subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, env=environment) as dvc:
+    with started_by_dvc(tmp_path, code) as dvc:
         wait_for((tmp_path / "ready").exists, "stage")
         below = psutil.Process(dvc.pid).children(recursive=True)
         assert len(below) == 2
         (dvc if victim == "dvc" else below[0]).kill()
     assert outlived(below) == []
     assert (tmp_path / "heard").exists() == hears
+
+
+BUSY = {
+    "in Python": "while True: pass",
+    "in C, with the interpreter's lock": "sum(range(10**15))",
+}
+
+
+@pytest.mark.parametrize("busy", BUSY)
+def test_a_stage_that_does_not_end_after_sigterm_is_ended_by_the_system(tmp_path: Path, busy: str) -> None:
+    code = (
+        "import signal, time; from pathlib import Path; from context_fbr.runtime import orphans\n"
+        "def hear(*_):\n"
+        "    Path('heard').touch()\n"
+        f"    {BUSY[busy]}\n"
+        "signal.signal(signal.SIGTERM, hear)\n"
+        "orphans.exit_with_parent(); Path('ready').touch()\n"
+        "while True: time.sleep(0.01)\n"
+    )
+    with started_by_dvc(tmp_path, code) as dvc:
+        wait_for((tmp_path / "ready").exists, "stage")
+        below = psutil.Process(dvc.pid).children(recursive=True)
+        dvc.kill()
+    assert outlived(below) == []
+    assert (tmp_path / "heard").exists()
+
+
+def test_the_thread_that_watches_ends_before_the_interpreter_does(tmp_path: Path) -> None:
+    """Functions of atexit run in the reverse order: this one sees what the watch has left."""
+    code = (
+        "import atexit, threading; from pathlib import Path; from context_fbr.runtime import orphans\n"
+        "atexit.register(lambda: Path('after').write_text(str(threading.active_count())))\n"
+        "orphans.exit_with_parent(); Path('during').write_text(str(threading.active_count()))\n"
+    )
+    with started_by_dvc(tmp_path, code) as dvc:
+        assert dvc.wait(60) == 0
+    assert [(tmp_path / name).read_text() for name in ("during", "after")] == ["2", "1"]
+
+
+def test_a_fork_of_a_watched_process_ends_like_any_other(tmp_path: Path) -> None:
+    code = (
+        "import os; from pathlib import Path; from context_fbr.runtime import orphans\n"
+        "orphans.exit_with_parent()\n"
+        "if child := os.fork():\n"
+        "    Path('status').write_text(str(os.waitpid(child, 0)[1]))\n"
+    )
+    with started_by_dvc(tmp_path, code) as dvc:
+        assert dvc.wait(60) == 0
+    assert (tmp_path / "status").read_text() == "0"
 
 
 def stages(folder: Path) -> list[psutil.Process]:

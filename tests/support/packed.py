@@ -44,15 +44,15 @@ def pack(path: Path, members: list[Member]) -> Path:
 
 
 HOSTILE = {
-    "../outside": (member("../outside", content=b"x"), "../outside lies outside"),
-    "deep ..": (member("Task99_Zoo/a/../../../outside", content=b"x"), "outside lies outside"),
-    "absolute": (member("/tmp/outside", content=b"x"), "/tmp/outside lies outside"),
-    "backslash": (member("..\\outside", content=b"x"), "outside lies outside"),
+    "../outside": (member("../outside", content=b"x"), "../outside is outside"),
+    "deep ..": (member("Task99_Zoo/a/../../../outside", content=b"x"), "outside is outside"),
+    "absolute": (member("/tmp/outside", content=b"x"), "/tmp/outside is outside"),
+    "backslash": (member("..\\outside", content=b"x"), "outside is outside"),
     "symbolic link": (member("Task99_Zoo/link", tarfile.SYMTYPE, "/etc/passwd"), "link is a symbolic link"),
     "link inside": (member("Task99_Zoo/link", tarfile.SYMTYPE, "dataset.json"), "link is a symbolic link"),
     "hard link": (member("Task99_Zoo/link", tarfile.LNKTYPE, "/etc/passwd"), "link is a hard link"),
     "character device": (member("Task99_Zoo/null", tarfile.CHRTYPE), "null is a device"),
     "block device": (member("Task99_Zoo/disk", tarfile.BLKTYPE), "disk is a device"),
     "fifo": (member("Task99_Zoo/pipe", tarfile.FIFOTYPE), "pipe is a device"),
-    "twice": (member("Task99_Zoo/dataset.json", content=b"x"), "Task99_Zoo/dataset.json stands 2 times"),
+    "twice": (member("Task99_Zoo/dataset.json", content=b"x"), "Task99_Zoo/dataset.json occurs 2 times"),
 }

@@ -450,7 +450,7 @@ def test_an_epoch_continues_after_the_batches_that_are_done(
     batch = whole[0]
     assert (batch.images.shape, batch.labels.shape) == ((4, 1, 16, 16, 16), (4, 1, 16, 16, 16))
     assert (batch.images.dtype, batch.labels.dtype) == (torch.float32, torch.uint8)
-    assert batch.images.is_contiguous(memory_format=torch.channels_last_3d)
+    assert batch.images.is_contiguous()
 
 
 def test_a_volume_that_is_smaller_than_a_patch_is_padded_with_its_background() -> None:

@@ -21,7 +21,7 @@ Where every training has test cases of its own (nested), the seeds' variance hol
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -105,24 +105,26 @@ def interval(
         no rows.
     """
     estimate = 0.0
-    influences, random, counts, designed = [], [], [], []
+    trainings: dict[tuple[object, ...], dict[object, list[float]]] = {}
+    random: list[dict[str, float]] = []
+    designed: list[Mapping[str, float] | None] = []
     for term in terms:
-        rows = term.rows[term.rows[value].notna()]
+        known = term.rows[value].notna()
+        rows = term.rows if known.all() else term.rows[known]
         if rows.empty:
             return UNDEFINED
         values = rows[value].to_numpy(float)
         mean = math.fsum(values) / len(values)
         estimate += term.coefficient * mean
-        influence = term.coefficient * (values - mean) / len(values)
-        influences.append(rows[[*CONFIG_COLUMNS, "seed", "filename"]].assign(influence=influence))
+        influences = (term.coefficient * (values - mean) / len(values)).tolist()
+        _add_trainings(trainings, rows, influences)
         if designed_cases.is_designed(rows):
             designed.append(designed_cases.residuals(rows, value, term.coefficient))
         else:
-            random.append(influences[-1])
-            counts.append(rows["filename"].nunique())
-    sources = [_seeds(pd.concat(influences, ignore_index=True))]
+            random.append(_sums(zip(rows["filename"].tolist(), influences, strict=True)))
+    sources = [_seeds(trainings)]
     if not nested:
-        sources += [_cases(random, counts)] if random else []
+        sources += [_cases(random)] if random else []
         sources += [_designed(designed)] if designed else []
     reaches = [source.reach(confidence) for source in sources if source is not None]
     if len(reaches) < len(sources):
@@ -142,39 +144,59 @@ def defined_pairs(a: pd.DataFrame, b: pd.DataFrame, value: str) -> tuple[pd.Data
     return a[~a["filename"].isin(undefined)], b[~b["filename"].isin(undefined)]
 
 
-def _seeds(rows: pd.DataFrame) -> _Source | None:
+def _sums(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Return the sum of the numbers of each name."""
+    found: dict[str, list[float]] = {}
+    for name, number in pairs:
+        found.setdefault(name, []).append(number)
+    return {name: math.fsum(numbers) for name, numbers in found.items()}
+
+
+def _add_trainings(
+    trainings: dict[tuple[object, ...], dict[object, list[float]]],
+    rows: pd.DataFrame,
+    influences: Sequence[float],
+) -> None:
+    """Add the influences of rows to those of their trainings, by configuration and seed."""
+    keys = zip(*(rows[name].tolist() for name in CONFIG_COLUMNS), strict=True)
+    seeds, random = rows["seed"].tolist(), rows["seed"].notna().tolist()
+    for key, seed, is_random, influence in zip(keys, seeds, random, influences, strict=True):
+        if is_random:
+            trainings.setdefault(key, {}).setdefault(seed, []).append(influence)
+
+
+def _seeds(trainings: Mapping[tuple[object, ...], Mapping[object, Sequence[float]]]) -> _Source | None:
     """Return the part of the trainings; None if a configuration was trained only once."""
-    random = rows[rows["seed"].notna()]
     variances, freedoms = [], []
-    for _, own in random.groupby(CONFIG_COLUMNS, sort=False):
-        sums = own.groupby("seed", sort=False)["influence"].sum().to_numpy()
-        if len(sums) < 2:
+    for own in trainings.values():
+        if len(own) < 2:
             return None
-        variances.append(len(sums) / (len(sums) - 1) * math.fsum(sums**2))
-        freedoms.append(len(sums) - 1)
+        variances.append(len(own) / (len(own) - 1) * math.fsum(math.fsum(one) ** 2 for one in own.values()))
+        freedoms.append(len(own) - 1)
     return _Source(math.fsum(variances), _satterthwaite(variances, freedoms))
 
 
-def _cases(parts: Sequence[pd.DataFrame], counts: Sequence[int]) -> _Source | None:
-    """Return the part of the cases; None if a term has a single one.
+def _cases(parts: Sequence[Mapping[str, float]]) -> _Source | None:
+    """Return the part of the cases, from the influence of each on each term; None if a term has a single one.
 
     Degrees of freedom are those of the terms, as if these were independent, but no more than the largest has:
     for a paired difference the number of pairs - 1, for two groups of cases close to Welch's.
     """
+    counts = [len(part) for part in parts]
     if min(counts) < 2:
         return None
     scaled = [
-        part.assign(influence=part["influence"] * math.sqrt(count / (count - 1)))
-        for part, count in zip(parts, counts, strict=True)
+        {name: own * math.sqrt(len(part) / (len(part) - 1)) for name, own in part.items()} for part in parts
     ]
-    own = [math.fsum(part.groupby("filename")["influence"].sum() ** 2) for part in scaled]
+    own = [math.fsum(number**2 for number in part.values()) for part in scaled]
     freedom = min(_satterthwaite(own, [count - 1 for count in counts]), max(counts) - 1)
-    sums = pd.concat(scaled).groupby("filename", sort=False)["influence"].sum().to_numpy()
-    variance = math.fsum(sums**2)
-    return _Source(variance, freedom, math.fsum(sums**3) / variance**1.5 if variance else 0.0)
+    sums = _sums(pair for part in scaled for pair in part.items()).values()
+    variance = math.fsum(number**2 for number in sums)
+    third = math.fsum(number**3 for number in sums)
+    return _Source(variance, freedom, third / variance**1.5 if variance else 0.0)
 
 
-def _designed(parts: Sequence[pd.Series | None]) -> _Source | None:
+def _designed(parts: Sequence[Mapping[str, float] | None]) -> _Source | None:
     """Return the variance of designed cases; None if a term has a single one."""
     known = [part for part in parts if part is not None]
     return _Source(*designed_cases.variance(known)) if len(known) == len(parts) else None

@@ -14,7 +14,7 @@ first and the last d2 count again for these cases, with 5/6 of their square.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,8 @@ def is_designed(rows: pd.DataFrame) -> bool:
     return DESIGN.name in rows and bool(rows[DESIGN.name].notna().all())
 
 
-def residuals(rows: pd.DataFrame, value: str, coefficient: float) -> pd.Series | None:
-    """Weighted noise of each case in `coefficient` times the mean of a value; the index is filename.
+def residuals(rows: pd.DataFrame, value: str, coefficient: float) -> Mapping[str, float] | None:
+    """Return the weighted noise of each case in `coefficient` times the mean of a value, by its filename.
 
     A case is compared with the line between its two neighbours among the rows, at whatever distance: cases
     without a value, and cases of other groups, leave gaps. The first and the last case have the distance of
@@ -43,11 +43,19 @@ def residuals(rows: pd.DataFrame, value: str, coefficient: float) -> pd.Series |
     Returns:
         Values whose sum of squares estimates the variance; None for a single case, which has no neighbour.
     """
-    cases = rows.groupby([DESIGN.name, "filename"])[value].agg(["mean", "size"])  # sorted by the design
+    scores: dict[tuple[float, str], list[float]] = {}
+    columns = (rows[name].tolist() for name in (DESIGN.name, "filename", value))
+    for design, name, score in zip(*columns, strict=True):
+        scores.setdefault((design, name), []).append(score)
+    cases = sorted(scores)  # by the design
     count = len(cases)
     if count < 2:
         return None
-    x, y = cases.index.get_level_values(0).to_numpy(float), cases["mean"].to_numpy(float)
+    sizes = np.array([len(scores[case]) for case in cases])
+    x, y = (
+        np.array([case[0] for case in cases]),
+        np.array([math.fsum(scores[case]) for case in cases]) / sizes,
+    )
     noise = np.zeros(count)
     if count == 2:
         noise[1] = y[1] - y[0]
@@ -59,20 +67,24 @@ def residuals(rows: pd.DataFrame, value: str, coefficient: float) -> pd.Series |
         distance = y[1:-1] - near * y[:-2] - (1 - near) * y[2:]
         noise[1:-1] = distance / np.sqrt(1 + near**2 + (1 - near) ** 2)
         noise[[0, -1]] = -math.sqrt(5) * noise[[1, -2]]  # on the other side of the line
-    weights = coefficient * cases["size"].to_numpy() / len(rows)
-    return pd.Series(weights * noise, index=cases.index.get_level_values(1))
+    weighted = (coefficient * sizes / len(rows) * noise).tolist()
+    return {name: own for (_, name), own in zip(cases, weighted, strict=True)}
 
 
-def variance(parts: Sequence[pd.Series]) -> tuple[float, float]:
-    """Variance of a sum of terms over the cases, and its degrees of freedom, from their `residuals`.
+def variance(parts: Sequence[Mapping[str, float]]) -> tuple[float, float]:
+    """Return the variance of a sum of terms over the cases, and its degrees of freedom, from `residuals`.
 
     The residuals of one case in several terms are added before they are squared: differences are paired by
     case. Degrees of freedom are the effective number of squares, (sum v)^2 / sum v^2, but no more than the
     largest term has second differences, and from there on no fewer than 2: a single large square is for the
     most part curvature, which does not vary.
     """
-    squares = pd.concat(parts).groupby(level=0, sort=False).sum().to_numpy() ** 2
+    sums: dict[str, float] = {}
+    for part in parts:
+        for name, own in part.items():
+            sums[name] = sums.get(name, 0.0) + own
+    squares = [own**2 for own in sums.values()]
     total = math.fsum(squares)
-    effective = total**2 / math.fsum(squares**2) if total else 2.0
+    effective = total**2 / math.fsum(square**2 for square in squares) if total else 2.0
     most = max(len(part) for part in parts) - 2
     return total, max(min(max(effective, 2.0), most), 1.0)

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from context_fbr.analysis.result_files import sizes
 from context_fbr.analysis.results import CELL_COLUMNS, Results
+from context_fbr.core.patch_size import PatchSize
 from context_fbr.evaluation.baselines import BASELINES
 
 
@@ -21,13 +23,13 @@ class Evidence:
     """
     ratios: pd.DataFrame
     """Columns `KEYS`, foreground_ratio; one row a training patch."""
-    converged: Mapping[tuple[str, str, int, int], bool] | None
+    converged: Mapping[tuple[str, str, PatchSize, int], bool] | None
     """Values by cell; None if they are not known."""
     nested: frozenset[str] = field(default=frozenset())
     """Tasks of which every cell has test cases of its own: nothing is paired."""
     windows: pd.DataFrame | None = None
-    """Rows of `scores` without the baselines, one a test case and inference window, and its edge in voxels as
-    column `window`; None if only one window was scored."""
+    """Rows of `scores` without the baselines, one a test case and inference window, and its size as column
+    `window`; None if only one window was scored."""
     structures: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Rows of `scores` without baselines, one a test case and structure, with their union; without rows if
     there is one structure."""
@@ -68,12 +70,15 @@ class Evidence:
         return sum(not self.converged[key] for key in keys)
 
 
-def from_results(results: Results, converged: Mapping[tuple[str, str, int, int], bool]) -> Evidence:
+def from_results(results: Results, converged: Mapping[tuple[str, str, PatchSize, int], bool]) -> Evidence:
     """Return this study's results as evidence; `converged` by cell."""
     baselines = results.baselines.rename(columns={"baseline": "model"}).drop(columns="threshold")
     baselines = baselines.assign(patch_size=pd.NA, seed=pd.NA)
     scores = pd.concat(
-        [frame.astype({"patch_size": "Int64", "seed": "Int64"}) for frame in (results.scores, baselines)],
+        [
+            frame.astype({"seed": "Int64"}).assign(patch_size=sizes(frame["patch_size"], nullable=True))
+            for frame in (results.scores, baselines)
+        ],
         ignore_index=True,
     )[[name for name in results.scores.columns if name not in ("padded", "window", "variant")]]
     return Evidence(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from context_fbr.core import atomic, bounded
 from context_fbr.core.errors import on_one_line
+from context_fbr.core.patch_size import Edges, parse, plain
 from context_fbr.metrics.columns import CELL_SCHEMA, STRUCTURE, Column
 
 HISTORY_COLUMNS = (
@@ -34,7 +35,7 @@ BASELINE_COLUMNS = (
 KEY_COLUMNS = (
     Column("task", "str", "of params.yaml"),
     Column("model", "str", "of params.yaml, or a baseline"),
-    Column("patch_size", "int64", "edge in voxels; none of a baseline", low=1, nullable=True),
+    Column("patch_size", "size", "edge in voxels, or three edges; none of a baseline", low=1, nullable=True),
     Column("seed", "int64", "of the training; none of a baseline", low=0, nullable=True),
     Column("best_validation_dice", "float64", "of a cell", nullable=True),
     Column("last_validation_change", "float64", "of the Dice of a cell", nullable=True),
@@ -149,12 +150,28 @@ def parse_table(
     except (ValueError, csv.Error) as error:
         problems.append(f"{max(reader.line_num, 1)}: {error}")
     values = zip(*rows.values(), strict=True) if rows else [[]] * len(schema)
-    frame = {c.name: pd.Series(list(v), rows, _dtype(c)) for c, v in zip(schema, values, strict=True)}
+    frame = {c.name: _series(c, list(v), [*rows]) for c, v in zip(schema, values, strict=True)}
     return pd.DataFrame(frame), problems
 
 
-def _dtype(column: Column) -> str:
-    return "Int64" if column.kind == "int64" and column.nullable else column.kind
+def _series(column: Column, values: list[object], lines: list[int]) -> pd.Series:
+    if column.kind == "size":
+        return sizes(pd.Series(values, lines, object), column.nullable)
+    kind = "Int64" if column.kind == "int64" and column.nullable else column.kind
+    return pd.Series(values, lines, kind)
+
+
+def sizes(values: pd.Series, nullable: bool = False) -> pd.Series:
+    """Return sizes in the type of their column: whole numbers, or objects if there are `Edges` or words.
+
+    Args:
+        values: sizes; missing ones if `nullable`, as of baselines.
+        nullable: return pandas' own type of whole numbers, which knows missing ones.
+    """
+    if any(isinstance(value, Edges | str) for value in values):
+        known = [pd.NA if pd.isna(v) else v if isinstance(v, str) else plain(v) for v in values]
+        return pd.Series(known, values.index, object, name=values.name)
+    return values.astype("Int64" if nullable else "int64")
 
 
 def _value(column: Column, text: str, undefined: Collection[str]) -> object:
@@ -171,6 +188,13 @@ def _value(column: Column, text: str, undefined: Collection[str]) -> object:
         return text
     if column.nullable and text.strip().lower() in undefined:
         return None
+    if text in column.words:
+        return text
+    if column.kind == "size" and "x" in text:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise ValueError(f"{column.name} {error}") from None
     try:
         value = float(text)
     except ValueError:
@@ -190,6 +214,11 @@ def _range(low: float, high: float) -> str:
     if math.isinf(low):
         return "a number"
     return f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
+
+
+def read_frame(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
+    """Read a table of our own for reports, without its schema; some columns stay text, as patch sizes."""
+    return pd.read_csv(path, dtype=dict.fromkeys(text, "str"))
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

@@ -10,6 +10,7 @@ from context_fbr.analysis.result_files import BASELINES, FOREGROUND_RATIOS, HIST
 from context_fbr.config.cell import Cell
 from context_fbr.config.prepare.preprocessing import WHOLE
 from context_fbr.core.errors import raise_problems
+from context_fbr.core.patch_size import plain
 from context_fbr.metrics.columns import CASE_SCORES, CELL_SCORES, STRUCTURE, VARIANT
 
 CONFIG_COLUMNS = ["task", "model", "patch_size"]
@@ -144,7 +145,7 @@ def _different_windows(results: Results, arms: Mapping[Cell, str]) -> list[str]:
         counts = rows.groupby(["seed", "filename"], sort=False).size().unstack()
         for seed, own in counts.iterrows():
             if lost := sorted(counts.columns[own < counts.max()]):
-                cell = Cell(str(task), str(model), int(patch_size), int(seed))
+                cell = Cell(str(task), str(model), plain(patch_size), int(seed))
                 stage = cell.in_arm(arms[cell]).stage("evaluate")
                 problems.append(
                     f"{cell.scores}: has fewer windows of {', '.join(lost[:3])} than other seeds; "

@@ -145,7 +145,7 @@ def read_record(folder: Path, document: Document) -> Record:
     if record.format != FORMAT:
         raise UserError(f"{path}: format {record.format}, expected {FORMAT}; {remedy}")
     if record.name != folder.name:
-        raise UserError(f"{path}: is of {record.name}, but stands in the folder {folder.name}; {remedy}")
+        raise UserError(f"{path}: is of {record.name}, but is in the folder {folder.name}; {remedy}")
     if record.parameters != digest(document, record.name):
         raise UserError(f"{path}: its parameters are not those of profiles/paper.yaml; {remedy}")
     wrong = [str(folder / name) for name, found in tables.items() if found != record.tables[name]]

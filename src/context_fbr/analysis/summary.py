@@ -10,6 +10,7 @@ from context_fbr.analysis.observations import Evidence, is_baseline
 from context_fbr.analysis.result_files import DIGITS
 from context_fbr.analysis.results import CELL_COLUMNS, CONFIG_COLUMNS, Results
 from context_fbr.config.analysis import Analysis
+from context_fbr.core.patch_size import PatchSize
 from context_fbr.metrics.columns import AVERAGED, OPTIONAL
 
 ALL_SIZES = "all"  # a baseline has no patch: it is the same at all sizes
@@ -72,7 +73,7 @@ def has_converged(cells: pd.DataFrame, settings: Analysis) -> pd.Series:
     return cells["last_validation_change"].astype("float64") < settings.convergence_tolerance
 
 
-def convergence(cells: pd.DataFrame) -> dict[tuple[str, str, int, int], bool]:
+def convergence(cells: pd.DataFrame) -> dict[tuple[str, str, PatchSize, int], bool]:
     """Return for each cell of a cell table whether it has converged."""
     keys = cells[CELL_COLUMNS].itertuples(index=False, name=None)
     return dict(zip(keys, cells["converged"].map(bool), strict=True))

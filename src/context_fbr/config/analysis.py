@@ -7,12 +7,12 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from context_fbr.config.cell import Cell
-from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document, Section
 from context_fbr.config.grid import StudyCells
 from context_fbr.config.prepare.preprocessing import Prepare
 from context_fbr.config.raw.source import Raw, read_raw
 from context_fbr.config.training import SlidingWindow
+from context_fbr.config.yaml.complaints import suggestion
 from context_fbr.core.errors import UserError
 
 
@@ -180,10 +180,11 @@ class OverlayConfig:
     cells: tuple[Cell, ...]
     """Cells of the task."""
     window: tuple[float, float] | None
-    """Intensities that are drawn black and white; None: those of the image."""
+    """Intensities of the first channel that are drawn black and white; None: those of the image."""
 
     @classmethod
     def read(cls, document: Document, task: str) -> "OverlayConfig":
         """Validate it; errors as in `Document.section` and `cells_of`."""
         cells = cells_of(document, StudyCells.read(document), task)
-        return cls(cells, document.section(("tasks", task, "prepare"), Prepare).window)
+        windows = document.section(("tasks", task, "prepare"), Prepare).windows
+        return cls(cells, windows[0] if windows else None)

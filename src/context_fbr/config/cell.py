@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import PatchSize, parse
 
 TRAINING_FORMAT = 5
 """Version of training.json; cells of another version are trained again."""
@@ -19,8 +20,8 @@ class Cell:
 
     task: str
     model: str
-    patch_size: int
-    """Edge of the cubic patch in voxels."""
+    patch_size: PatchSize
+    """Edge of a cubic patch in voxels, or three edges."""
     seed: int
     arm: str = field(default="", compare=False, kw_only=True)
     """Name under `arms` in params.yaml; empty: in `grid`, or unknown. It decides the names of stages only."""
@@ -49,11 +50,11 @@ class Cell:
         """Read the command line of a stage: TASK MODEL PATCH_SIZE SEED.
 
         Raises:
-            UserError: if these are not two names and two whole numbers.
+            UserError: if these are not two names, a size and a whole number.
         """
         try:
             task, model, patch_size, seed = arguments
-            return cls(task, model, int(patch_size), int(seed))
+            return cls(task, model, parse(patch_size), int(seed))
         except ValueError:
             raise UserError(
                 f"expected TASK MODEL PATCH_SIZE SEED, for example `spheres unet 32 1`, got {arguments}"

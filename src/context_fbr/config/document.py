@@ -14,8 +14,8 @@ from ruamel.yaml.nodes import Node, ScalarNode
 from ruamel.yaml.parser import RoundTripParser
 from ruamel.yaml.reader import ReaderError
 
-from context_fbr.config.complaints import Location, complaints, shortened
-from context_fbr.config.yaml_limits import Budget, LimitError
+from context_fbr.config.yaml.complaints import Location, complaints, shortened
+from context_fbr.config.yaml.limits import Budget, LimitError
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError, visible
 
@@ -150,7 +150,7 @@ def parse(content: bytes, place: str, kind: str = "rt") -> Any:
 
     Raises:
         UserError: if it is not YAML, or larger or deeper than any file of this project, see
-            `yaml_limits`.
+            `limits`.
     """
     yaml = YAML(typ=kind)
     line, text = 1, ""

@@ -22,9 +22,9 @@ class TaskEvaluation(Section):
     @field_validator("windows")
     @classmethod
     def _unique(cls, values: tuple[Window, ...]) -> tuple[Window, ...]:
-        twice = [value for value, times in Counter(values).items() if times > 1]
+        twice = [str(value) for value, times in Counter(values).items() if times > 1]
         if twice:
-            raise ValueError(f"must hold each value once; {twice} stand more than once")
+            raise ValueError(f"must hold each value once; {', '.join(twice)} occurs more than once")
         return values
 
 

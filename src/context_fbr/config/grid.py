@@ -9,9 +9,11 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, field_validator
 
 from context_fbr.config.cell import Cell
-from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document, Location, Section, SectionType
+from context_fbr.config.sizes import Size
+from context_fbr.config.yaml.complaints import suggestion
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.core.patch_size import PatchSize
 
 
 class Product(Section):
@@ -21,17 +23,17 @@ class Product(Section):
     """Names under `tasks`."""
     models: tuple[str, ...]
     """Names under `models`."""
-    patch_sizes: tuple[Annotated[int, Field(ge=1)], ...]
-    """Edges of the cubic patches in voxels."""
+    patch_sizes: tuple[Size, ...]
+    """Edges of cubic patches in voxels; `32x32x16` for three edges, of thick slices."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...]
     """Seeds of the weights and of the sampling of patches."""
 
     @field_validator("*")
     @classmethod
-    def _unique(cls, values: tuple[str | int, ...]) -> tuple[str | int, ...]:
-        twice = sorted(value for value, times in Counter(values).items() if times > 1)
+    def _unique(cls, values: tuple[str | PatchSize, ...]) -> tuple[str | PatchSize, ...]:
+        twice = [str(value) for value, times in Counter(values).items() if times > 1]
         if twice:
-            raise ValueError(f"must hold each value once; {twice} stand more than once")
+            raise ValueError(f"must hold each value once; {', '.join(twice)} occurs more than once")
         return values
 
     def cells_of(self, arm: str) -> tuple[Cell, ...]:
@@ -47,8 +49,8 @@ class Grid(Product):
     """Names under `tasks`."""
     models: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names under `models`."""
-    patch_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
-    """Edges of the cubic patches in voxels."""
+    patch_sizes: Annotated[tuple[Size, ...], Field(min_length=1)]
+    """Edges of cubic patches in voxels; `32x32x16` for three edges, of thick slices."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
     """Seeds of the weights and of the sampling of patches."""
 
@@ -185,7 +187,7 @@ def _unused(document: Document, listed: tuple[str, ...], used: tuple[str, ...]) 
         for i, name in enumerate(listed)
         if name not in used
     ] + [
-        document.problem(("study", "tasks", i), f"{name!r} stands more than once")
+        document.problem(("study", "tasks", i), f"{name!r} occurs more than once")
         for i, name in enumerate(listed)
         if name in listed[:i]
     ]

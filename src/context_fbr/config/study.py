@@ -24,6 +24,7 @@ from context_fbr.config.training import (
     read_training,
 )
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.core.patch_size import edges_of
 
 NAME = re.compile(r"[a-z0-9_]+")
 RESERVED = frozenset(
@@ -216,7 +217,8 @@ def _too_large(
         document.problem((*location, i), f"{size} is larger than tasks.{name}.raw.edge, {task.raw.edge}")
         for name, task in tasks.items()
         for i, size in enumerate(product.patch_sizes)
-        if name in product.tasks and task and isinstance(task.raw, GeneratedRaw) and size > task.raw.edge
+        if name in product.tasks and task and isinstance(task.raw, GeneratedRaw)
+        if max(edges_of(size)) > task.raw.edge
     ]
 
 

@@ -12,12 +12,13 @@ from pydantic import ConfigDict, Field
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document, Location, Section
+from context_fbr.config.sizes import Count, Size
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import PatchSize, edges_of
 
-Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
-Window = Literal["patch", "volume"] | Count
-"""Windows of inference: as large as the patch, one that covers the volume, or cubes of an edge in voxels."""
+Window = Literal["patch", "volume"] | Size
+"""Windows of inference: as large as the patch, one that covers the volume, or of a size in voxels."""
 Centre = Literal["foreground", "background", "anywhere"]
 """Voxels on which a patch is centred: foreground, background above the background value, or any."""
 
@@ -56,8 +57,8 @@ class Training(Section):
     """Volumes in a step."""
     core: Literal["patch"] | Count = "patch"
     """Edge in voxels of the central cube of a patch that the loss is computed on; `patch`: all of it."""
-    patches_per_volume: Count | dict[Count, Count]
-    """Number of patches of a volume in each epoch, or numbers by edge of the core."""
+    patches_per_volume: Count | dict[Size, Count]
+    """Number of patches of a volume in each epoch, or numbers by the size of the core."""
     foreground_patch_probability: Annotated[float, Field(ge=0, le=1)]
     """Probability that a patch is centred on foreground."""
     centres: Annotated[tuple[Centre, ...], Field(min_length=1)] | None = None
@@ -65,7 +66,7 @@ class Training(Section):
     validate_every_epochs: Count
     """The weights of the best validated epoch are kept."""
     validation_window: Window = "patch"
-    """Inference window of the validation: `patch`, `volume`, or an edge in voxels."""
+    """Inference window of the validation: `patch`, `volume`, or a size in voxels."""
     on_nonfinite: Literal["stop", "skip"]
     """Reaction to a loss or gradient that is NaN or infinite: end the training, or skip the step."""
     precision: Literal["float32", "bf16"]
@@ -73,24 +74,23 @@ class Training(Section):
     threads: Count
     """CPU threads of a training; another number may give other bits."""
 
-    def core_edge(self, patch_size: int) -> int:
-        """Return the edge of the core of a patch in voxels."""
+    def core_size(self, patch_size: PatchSize) -> PatchSize:
+        """Return the size of the core of a patch in voxels."""
         return patch_size if self.core == "patch" else self.core
 
-    def inner_core(self, patch_size: int) -> int | None:
+    def inner_core(self, patch_size: PatchSize) -> int | None:
         """Return the edge of the core if it is less than the patch, else None: all of a window counts."""
-        core = self.core_edge(patch_size)
-        return core if core < patch_size else None
+        return None if self.core == "patch" or self.core == patch_size else self.core
 
-    def patches_of(self, patch_size: int) -> int:
+    def patches_of(self, patch_size: PatchSize) -> int:
         """Return the number of patches of a volume in each epoch, if `cell_problem` finds no problem."""
         patches = self.patches_per_volume
-        return patches if isinstance(patches, int) else patches[self.core_edge(patch_size)]
+        return patches if isinstance(patches, int) else patches[self.core_size(patch_size)]
 
-    def cell_problem(self, patch_size: int) -> tuple[str, str] | None:
+    def cell_problem(self, patch_size: PatchSize) -> tuple[str, str] | None:
         """Return the key and the problem of a patch size that these settings do not fit; None if they do."""
-        core = self.core_edge(patch_size)
-        if core > patch_size:
+        core = self.core_size(patch_size)
+        if any(edge > most for edge, most in zip(edges_of(core), edges_of(patch_size), strict=True)):
             return "core", f"{core} is larger than the patch, {patch_size}"
         if isinstance(self.patches_per_volume, dict) and core not in self.patches_per_volume:
             known = ", ".join(map(str, self.patches_per_volume))

@@ -1,7 +1,7 @@
 """Files that others can bring, as a pull request or a data set does: read within limits.
 
 A link to a device, a pipe, a file of gigabytes or a million brackets ends in one error, before any of it
-takes memory. YAML has its limits in study/yaml_limits.py.
+takes memory. YAML has its limits in config/yaml/limits.py.
 """
 
 import errno

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from context_fbr.core.patch_size import PatchSize, edges_of
+
 Margins = tuple[tuple[int, int], ...]
 Background = float | tuple[float, ...]
 """Intensity of nothing, of an image with several channels one of each."""
@@ -15,15 +17,20 @@ def margins(shape: Sequence[int], sizes: Sequence[int]) -> Margins:
     return tuple((m // 2, m - m // 2) for m in missing)
 
 
-def padded(voxels: np.ndarray, size: int, value: Background) -> np.ndarray:
-    """A volume with no axis shorter than `size`; itself, if it is large enough.
+def is_smaller(shape: Sequence[int], sizes: Sequence[int]) -> bool:
+    """Return whether an axis is shorter than its size, so that a volume is padded."""
+    return any(edge < size for edge, size in zip(shape, sizes, strict=True))
+
+
+def padded(voxels: np.ndarray, size: PatchSize, value: Background) -> np.ndarray:
+    """Return a volume with no axis shorter than that of `size`; itself, if it is large enough.
 
     Args:
         voxels: (x, y, z), or (channels, x, y, z).
-        size: least edge in voxels.
+        size: least edges in voxels.
         value: of what is added, of several channels one of each.
     """
-    added = margins(voxels.shape[-3:], [size] * 3)
+    added = margins(voxels.shape[-3:], edges_of(size))
     if not any(map(any, added)):
         return voxels
     if isinstance(value, tuple):
@@ -58,3 +65,19 @@ def windows_around(
     margin = (np.asarray(window) - np.asarray(core)) // 2
     corners: np.ndarray = np.clip(cores - margin, 0, np.asarray(shape) - np.asarray(window))
     return corners
+
+
+def voxels_in_boxes(mask: np.ndarray, corners: np.ndarray, edges: Sequence[int]) -> np.ndarray:
+    """Count the voxels of a mask in boxes of one size, from its summed table: (n) int64.
+
+    Args:
+        mask: (x, y, z) bool.
+        corners: (n, 3) lowest corners, of boxes inside of the volume.
+        edges: of the boxes in voxels.
+    """
+    table = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1).cumsum(2), ((1, 0),) * 3)
+    total = np.zeros(len(corners), np.int64)
+    for ends in np.ndindex(2, 2, 2):  # inclusion and exclusion at the eight corners
+        x, y, z = (corners + np.array(edges) * np.array(ends)).T
+        total += (-1) ** (3 - sum(ends)) * table[x, y, z]
+    return total

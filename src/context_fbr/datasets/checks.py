@@ -97,9 +97,7 @@ def pair_problems(image: Facts, label: Facts) -> list[Problem]:
     distance = distance_mm(image.affine, label.affine, image.shape)
     limit = SAME_PLACE * min(image.spacing_mm)
     if not distance <= limit:  # NaN is not a place either
-        text = (
-            f"lies up to {distance:.3g} mm away from its image (affine); at most {limit:.2g} mm are allowed"
-        )
+        text = f"is up to {distance:.3g} mm away from its image (affine); at most {limit:.2g} mm are allowed"
         problems.append(error("affines differ", case, label.file, text, remedy))
     return problems
 
@@ -237,7 +235,7 @@ def _hounsfield_problems(image: Facts) -> list[Problem]:
         text = f"{found} are not HU: nothing reaches {LEAST_MAXIMUM_HU:g}, as tissue does"
         return [error("not HU", case, file, text, _HU)]
     if image.minimum < WIDEST_HU[0] or image.maximum > WIDEST_HU[1]:
-        text = f"{found} are not HU: a CT lies in {WIDEST_HU[0]:g} to {WIDEST_HU[1]:g}"
+        text = f"{found} are not HU: a CT has {WIDEST_HU[0]:g} to {WIDEST_HU[1]:g}"
         return [error("not HU", case, file, text, _HU)]
     if image.minimum >= AIR_HU:
         text = f"{found}: no air in it, so it was cropped inside of the body or clipped to a window"

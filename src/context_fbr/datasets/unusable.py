@@ -61,7 +61,7 @@ def json_problem(file: str, start: FileStart, found: Exception) -> Problem:
 
 
 def nnunet_problem(file: str, content: Mapping[str, object]) -> Problem:
-    """nnU-Net v2 describes the same data the other way round: labels by name, and no list of cases."""
+    """Return the problem of nnU-Net v2's description: labels by name, and no list of cases."""
     turned = _turned(content.get("labels")) or {"0": "background", "1": "spleen"}
     channels = content.get("channel_names")
     modality = channels if isinstance(channels, dict) and channels else {"0": "CT"}
@@ -70,7 +70,8 @@ def nnunet_problem(file: str, content: Mapping[str, object]) -> Problem:
         "",
         file,
         "is nnU-Net's (channel_names, labels by name), expected that of the Decathlon",
-        f'write `"labels": {json.dumps(turned)}`, `"modality": {json.dumps(modality)}` and the list '
+        f'run `context-fbr task convert` on its folder; or write `"labels": {json.dumps(turned)}`, '
+        f'`"modality": {json.dumps(modality)}` and the list '
         '`"training": [{"image": "imagesTr/CASE.nii.gz", "label": "labelsTr/CASE.nii.gz"}, ...]`, '
         "and take `_0000` off the names of images",
     )

@@ -17,6 +17,8 @@ from context_fbr.config.evaluation import EvaluateConfig
 from context_fbr.core import atomic, nifti
 from context_fbr.core.csv_text import csv_text
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.core.padding import is_smaller
+from context_fbr.core.patch_size import PatchSize, edges_of, written
 from context_fbr.core.progress import progress
 from context_fbr.evaluation import case_cache, case_scores
 from context_fbr.evaluation.case_cache import CaseResult
@@ -53,16 +55,15 @@ def evaluate(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
     weights.check_network(training, config.model)
     network = weights.load_network(training, device)
     cases = prepared.read_cases(cell.task, "test")
-    scored = windows.shapes_of(
-        network, _windows(stage.document, cell, config, network), [case.shape for case in cases]
-    )
+    names = _windows(stage.document, cell, config, network)
+    scored = windows.shapes_of(network, names, [case.shape for case in cases])
     inputs = resume.inputs_of(config.identity(cell), training.weights_sha256, device, code)
     with (
         resume.checkpoint_dir("evaluate", cell, inputs) as place,
         tracking.of_evaluation(cell, stage.document) as tracker,
     ):
         evaluated = _evaluate_cases(
-            _Evaluation(cell, config, network, training.core, scored, device, place), cases, request
+            _Evaluation(cell, config, network, training.core, names, scored, device, place), cases, request
         )
         known = sum(one.known for one in evaluated)
         if known:
@@ -84,8 +85,10 @@ class _Evaluation:
     network: torch.nn.Module
     core: int | None
     """Edge in voxels of the core that the network was trained on; None: the whole window."""
-    windows: Mapping[tuple[int, ...], tuple[Shape, ...]]
-    """Windows by the edges of a volume, the primary one first."""
+    windows: tuple[PatchSize | str, ...]
+    """Windows, the primary one first."""
+    shapes: Mapping[tuple[int, ...], tuple[Shape, ...]]
+    """Shapes of the windows by the edges of a volume."""
     device: torch.device
     place: CheckpointDir
 
@@ -115,7 +118,7 @@ class _Evaluated:
 
 def _windows(
     document: Document, cell: Cell, config: EvaluateConfig, network: torch.nn.Module
-) -> tuple[int | str, ...]:
+) -> tuple[PatchSize | str, ...]:
     """Return the windows that a cell is scored with.
 
     Raises:
@@ -128,11 +131,11 @@ def _windows(
         text = f"models.{cell.model} takes windows of its patch size alone; add `patch`"
         raise UserError(document.problem(place, text))
     problems = []
-    for number, edge in enumerate(values):
-        if isinstance(edge, int) and edge != cell.patch_size and edge in resolved:
-            failure = windows.failure_of(network, (edge,) * 3)
+    for number, size in enumerate(values):
+        if not isinstance(size, str) and size != cell.patch_size and size in resolved:
+            failure = windows.failure_of(network, edges_of(size))
             if failure:
-                text = f"models.{cell.model} cannot take a window of {edge} voxels ({failure})"
+                text = f"models.{cell.model} cannot take a window of {size} voxels ({failure})"
                 problems.append(document.problem((*place, number), text))
     raise_problems(problems)
     return resolved
@@ -195,23 +198,26 @@ def _segment(run: _Evaluation, loaded: _Loaded) -> Callable[[], CaseResult]:
     """Segment a case on the device; the returned function scores it on the CPU."""
     case, config = loaded.case, run.config
     voxels = torch.from_numpy(loaded.image).to(run.device)
-    masks: dict[int, tuple[np.ndarray, int]] = {}
-    """Mask (x, y, z) by the greatest edge of its window, and 1 if the volume was padded."""
-    for shape in run.windows[tuple(case.shape)]:
-        if max(shape) not in masks:  # one window over the whole volume can be one of the others
-            mask = segment(run.network, voxels, shape, config.window, case.background, run.core)
-            padded = any(edge < size for edge, size in zip(case.shape, shape, strict=True))
-            masks[max(shape)] = mask.cpu().numpy(), int(padded)
+    shapes = run.shapes[tuple(case.shape)]
+    masks: dict[Shape, np.ndarray] = {}
+    """Mask (x, y, z) by the shape of its window: one over the whole volume can be that of another."""
+    for shape in dict.fromkeys(shapes):
+        mask = segment(run.network, voxels, shape, config.window, case.background, run.core)
+        masks[shape] = mask.cpu().numpy()
 
     def score() -> CaseResult:
-        rows, masks_of_scan = [], []
-        for edge, (mask, padded) in masks.items():
-            own, mask_of_scan = case_scores.score_structures(
-                mask, loaded.label, case, loaded.original, config.scoring.surface_tolerance_mm
-            )
-            rows += [columns.with_window(row, padded, edge) for row in own]
-            masks_of_scan.append(mask_of_scan)
-        return CaseResult(tuple(rows), nifti.encode_mask(_values(masks_of_scan[0], case), loaded.scan))
+        tolerance = config.scoring.surface_tolerance_mm
+        scored = {
+            shape: case_scores.score_structures(mask, loaded.label, case, loaded.original, tolerance)
+            for shape, mask in masks.items()
+        }
+        rows = [
+            columns.with_window(row, int(is_smaller(case.shape, shape)), written(window))
+            for window, shape in zip(run.windows, shapes, strict=True)
+            for row in scored[shape][0]
+        ]
+        primary = scored[shapes[0]][1]
+        return CaseResult(tuple(rows), nifti.encode_mask(_values(primary, case), loaded.scan))
 
     return score
 

@@ -1,7 +1,6 @@
 """The answer: mean test Dice against patch size by network and norm."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -9,7 +8,10 @@ from matplotlib.axes import Axes
 
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.observations import Evidence, is_baseline
+from context_fbr.analysis.result_files import sizes
 from context_fbr.analysis.results import CELL_COLUMNS
+from context_fbr.core.patch_size import Edges, PatchSize
+from context_fbr.figures.norms import NO_NORMS, compared, norm_style
 from context_fbr.figures.style import (
     GREY,
     SIZE_LABEL,
@@ -17,19 +19,11 @@ from context_fbr.figures.style import (
     drawing,
     family,
     label_lines,
-    line_style,
     png,
     subplots,
 )
 
 BASELINE_LINES: Mapping[str, Any] = {"threshold": ":", "everything": (0, (1, 4))}
-BATCH, INSTANCE = "batch norm", "instance norm"
-NORM_LOOKS: Mapping[str, Mapping[str, Any]] = {
-    BATCH: {"marker": "o", "linestyle": "-"},
-    INSTANCE: {"marker": "o", "linestyle": "--", "markerfacecolor": "white"},
-}
-"""Filled marks and full lines: batch norm; hollow marks and dashes: instance norm."""
-NO_NORMS: Mapping[str, str] = MappingProxyType({})
 
 
 def tables(means: pd.DataFrame, evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -44,18 +38,14 @@ def tables(means: pd.DataFrame, evidence: Evidence) -> tuple[pd.DataFrame, pd.Da
     """
     lines = means.rename(columns={"dice_mean": "dice", "dice_mean_low": "low", "dice_mean_high": "high"})
     lines = lines[["task", "model", "patch_size", "dice", "low", "high", "not_converged"]]
-    lines["patch_size"] = lines["patch_size"].where(~lines["model"].map(is_baseline)).astype("Int64")
+    known = lines["patch_size"].where(~lines["model"].map(is_baseline))
+    lines["patch_size"] = sizes(known, nullable=True)
     seeds = evidence.cells.groupby(CELL_COLUMNS, sort=False)["dsc"].mean()
     dots = seeds.rename("dice").reset_index()
     known = evidence.converged or {}
     keys = dots[CELL_COLUMNS].itertuples(index=False, name=None)
     dots["converged"] = pd.array([known.get(key) for key in keys], dtype="boolean")
     return lines, dots
-
-
-def norms_of(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Return the norm of each model of pairs [batch, instance]."""
-    return {model: norm for pair in pairs for model, norm in zip(pair, (BATCH, INSTANCE), strict=True)}
 
 
 def dice_by_patch_size(
@@ -108,7 +98,8 @@ def dice_by_patch_size(
                 axis.set_title(name_of(name) if len(tasks) == 1 else f"{task}, {name_of(name)}", fontsize=11)
             row[0].set_ylabel("mean test Dice")
         for axis in axes[-1]:
-            axis.set_xlabel(SIZE_LABEL if len(families) < 3 else "patch size (voxels)")
+            cubes = len(families) < 3 and not any(isinstance(size, Edges) for size in places)
+            axis.set_xlabel(SIZE_LABEL if cubes else "patch size (voxels)")
         crossed = seeds["converged"].eq(False) & (seeds["model"].isin(norms) | (not norms))
         if crossed.any():
             figure.text(0.995, 0.005, "x: one seed, not converged", ha="right", fontsize=8, color=GREY)
@@ -118,7 +109,11 @@ def dice_by_patch_size(
 
 
 def _panel(
-    axis: Axes, means: pd.DataFrame, seeds: pd.DataFrame, places: Mapping[int, int], norms: Mapping[str, str]
+    axis: Axes,
+    means: pd.DataFrame,
+    seeds: pd.DataFrame,
+    places: Mapping[PatchSize, int],
+    norms: Mapping[str, str],
 ) -> dict[str, tuple[float, str]]:
     """Draw the variants of a network: seeds, and a line through their means.
 
@@ -129,10 +124,8 @@ def _panel(
     """
     labels: dict[str, tuple[float, str]] = {}
     models = list(means["model"].unique())
-    for model in [model for model in models if model in norms] or models:
-        style = line_style(model) | dict(NORM_LOOKS.get(norms.get(model, ""), {}))
-        if norms.get(model) == BATCH:
-            style.pop("markerfacecolor", None)
+    for model in compared(models, norms):
+        style = norm_style(model, norms)
         own = means[means["model"] == model].sort_values("patch_size")
         line = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.3}
         axis.plot(own["patch_size"].map(places), own["dice"], **line, alpha=0.8)
@@ -144,7 +137,7 @@ def _panel(
         failed = trained["converged"].eq(False).fillna(False)
         axis.scatter(x[failed], trained["dice"][failed], s=46, marker="x", color=GREY, zorder=4)
         labels[_label(model, norms)] = float(own["dice"].iloc[-1]), style["color"]
-    axis.set_xticks(range(len(places)), [str(int(size)) for size in places])
+    axis.set_xticks(range(len(places)), [str(size) for size in places])
     return labels if len(models) > 1 or models[0] in norms else {}
 
 

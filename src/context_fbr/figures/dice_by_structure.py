@@ -53,7 +53,7 @@ def dice_by_structure(table: pd.DataFrame, cells: pd.DataFrame, title: str = "")
                 axis.scatter(seeds["patch_size"].map(places), seeds["dice"], linewidths=0, **marks)
             label_lines(axis, ends, len(sizes) - 1 + 0.12)
             axis.set_title(name_of(model), fontsize=10)
-            axis.set_xticks(range(len(sizes)), [str(int(size)) for size in sizes])
+            axis.set_xticks(range(len(sizes)), [str(size) for size in sizes])
             axis.set_xlim(-0.3, len(sizes) - 0.15)
             axis.set_xlabel("patch size (voxels)")
         for axis in axes[:, 0]:

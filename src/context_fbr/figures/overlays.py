@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from context_fbr.analysis.display_names import name_of
+from context_fbr.core.patch_size import PatchSize
 from context_fbr.figures.style import COLOURS, drawing, png, subplots
 
 LABEL, PREDICTION = COLOURS[4], COLOURS[5]
@@ -18,7 +19,7 @@ class Panel:
     """One case of one cell: its scores and a slice (y, x) of image, label and prediction."""
 
     model: str
-    patch_size: int
+    patch_size: PatchSize
     place: str
     """Median or worst."""
     case: str

@@ -63,7 +63,13 @@ def _variant(axis: Axes, runs: pd.DataFrame, places: dict[int, int], model: str)
     axis.scatter(x, runs["dice"], s=26, **look, zorder=3)
     for place, dice in zip(x, runs["dice"], strict=True):
         axis.annotate(
-            name_of(model), (place, dice), (5, 0), textcoords="offset points", fontsize=7, va="center"
+            name_of(model),
+            (place, dice),
+            (5, -1),
+            textcoords="offset points",
+            fontsize=7,
+            va="top" if dice > 0.95 else "center",  # below the line of the baseline
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8},
         )
 
 

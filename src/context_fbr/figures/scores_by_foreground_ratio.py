@@ -1,5 +1,8 @@
 """Dice and Hausdorff distance of test cases against their foreground ratio, by patch size."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,13 +12,13 @@ from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.foreground_ranges import shown_model
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.results import CONFIG_COLUMNS
+from context_fbr.figures.norms import BATCH, NO_NORMS, compared, norm_style
 from context_fbr.figures.style import (
     GREY,
     RATIO_LABEL,
     axis_start,
     dice_limits,
     drawing,
-    line_style,
     log_ratio_axis,
     png,
     subplots,
@@ -66,16 +69,24 @@ def ratio_histogram(evidence: Evidence) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).round(6) if frames else pd.DataFrame(columns=columns)
 
 
-def scores_by_foreground_ratio(cases: pd.DataFrame, histogram: pd.DataFrame, ranges: pd.DataFrame) -> bytes:
+def scores_by_foreground_ratio(
+    cases: pd.DataFrame,
+    histogram: pd.DataFrame,
+    ranges: pd.DataFrame,
+    norms: Mapping[str, str] = NO_NORMS,
+    title: str = "",
+) -> bytes:
     """A column for each patch size: training patches on top, Dice and Hausdorff distance of test cases below.
 
     Args:
         cases: as of `case_scores`, of one task.
         histogram: as of `ratio_histogram`, of the same task; may lack patch sizes.
         ranges: as of `training_ranges` by (task, model, patch size), of the same task; may lack some.
+        norms: as of `norms.norms_of`; they decide marks, and leave other variants to the tables.
+        title: the finding that the figure shows.
     """
     sizes = sorted(cases["patch_size"].unique())
-    models = list(cases["model"].unique())
+    models = compared(cases["model"].unique(), norms)
     first = axis_start(cases["fg_ratio"])
     with drawing():
         figure, axes = subplots(
@@ -98,16 +109,7 @@ def scores_by_foreground_ratio(cases: pd.DataFrame, histogram: pd.DataFrame, ran
                     axis.axvspan(left, float(span["high"].max()), color=GREY, alpha=0.13, linewidth=0)
                 for model in models:
                     own = cases[(cases["patch_size"] == size) & (cases["model"] == model)]
-                    style = line_style(model)
-                    axis.scatter(
-                        own["fg_ratio"],
-                        own[score],
-                        s=13,
-                        marker=style["marker"],
-                        facecolors="none",
-                        edgecolors=style["color"],
-                        linewidths=0.9,
-                    )
+                    axis.scatter(own["fg_ratio"], own[score], s=13, **_marks(model, norms))
         axes[0, 0].set_ylabel("share of training\npatches")
         axes[1, 0].set_ylabel("Dice of test cases")
         axes[1, 0].set_ylim(*dice_limits(cases["dsc"]))
@@ -118,22 +120,28 @@ def scores_by_foreground_ratio(cases: pd.DataFrame, histogram: pd.DataFrame, ran
         for axis in axes[2]:
             log_ratio_axis(axis, first)
         for model in models:
-            style = line_style(model)
-            axes[0, -1].scatter(
-                [],
-                [],
-                marker=style["marker"],
-                facecolors="none",
-                edgecolors=style["color"],
-                label=name_of(model),
-            )
+            axes[0, -1].scatter([], [], **_marks(model, norms), label=name_of(model))
         axes[0, -1].fill_between([], [], color=GREY, alpha=0.13, label="range of the\ntraining patches")
         legend = axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1.02, 1))
         legend.set_in_layout(False)  # or a long one would spread the rows
         figure.supxlabel(RATIO_LABEL, fontsize=10)
+        figure.suptitle(title, fontsize=11)
         figure.tight_layout()
         legend.set_in_layout(True)  # of what is saved
         return png(figure)
+
+
+def _marks(model: str, norms: Mapping[str, str]) -> dict[str, Any]:
+    """Return the marks of a network: filled with batch norm where norms are compared, else hollow."""
+    style = norm_style(model, norms)
+    filled = norms.get(model) == BATCH
+    return {
+        "marker": style["marker"],
+        "facecolors": style["color"] if filled else "none",
+        "edgecolors": style["color"],
+        "linewidths": 0.9,
+        "alpha": 0.75,
+    }
 
 
 def _distribution(axis: Axes, histogram: pd.DataFrame) -> None:

@@ -73,4 +73,18 @@ def _draw(table: pd.DataFrame, tests: pd.DataFrame) -> bytes:
         axis.plot([], [], "|", color="black", markersize=8, label="test case within")
         axis.plot([], [], "|", color=COLOURS[1], markersize=8, label="test case outside")
         axis.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=5, columnspacing=1.5, handletextpad=0.7)
+        axis.set_title(_title(table), fontsize=11, pad=26)
         return png(figure)
+
+
+def _title(table: pd.DataFrame) -> str:
+    """Return what the figure shows: at which patch size most test cases are outside of the range."""
+    outside = table["below"] + table["above"]
+    if not outside.any():
+        return "Every test case is in the range of the training patches"
+    row = table.loc[outside.idxmax()]
+    cases = row[["below", "within", "above"]].sum()
+    return (
+        f"At patch {row['patch_size']}, {outside.max()} of {cases} test cases are outside of the range of "
+        "the training patches"
+    )

@@ -18,7 +18,8 @@ class Column:
     """A column of a result table."""
 
     name: str
-    kind: Literal["str", "int64", "float64"]
+    kind: Literal["str", "int64", "float64", "size"]
+    """Type of the values; a size is a whole number, or three edges as `32x32x16`."""
     meaning: str
     """Meaning in a few words, with its unit."""
     low: float = -math.inf
@@ -27,6 +28,8 @@ class Column:
     """Greatest value; nothing is infinite."""
     nullable: bool = False
     """True if a value can be undefined: an empty field."""
+    words: tuple[str, ...] = ()
+    """Text that a size can be, too."""
 
 
 def _number(name: str, meaning: str, low: float = 0.0, high: float = math.inf) -> Column:
@@ -66,7 +69,11 @@ DISTRACTOR = (
 """Columns of scores on the grid of the original scan; none: the task has no distractor."""
 VARIANT = Column("variant", "str", "change of another test case; none: a case as drawn", nullable=True)
 PADDED = Column("padded", "int64", "1 if the volume was smaller than the window, and padded", 0, 1)
-WINDOW = Column("window", "int64", "greatest edge of the inference window in voxels", 1)
+VOLUME = "volume"
+"""Name of the window that covers a volume."""
+WINDOW = Column(
+    "window", "size", "inference window: edge in voxels, three edges, or `volume`", 1, words=(VOLUME,)
+)
 
 STRUCTURE = Column("structure", "str", "of the scores; whole: the union of all")
 
@@ -86,10 +93,10 @@ CELL_SCORES = tuple(column.name for column in CELL_SCHEMA)
 Row = tuple[object, ...]
 
 
-def with_window(row: Row, padded: int, edge: int) -> Row:
+def with_window(row: Row, padded: int, window: int | str) -> Row:
     """Return a row of `CELL_SCORES` from one of `CASE_SCORES`; the name of a structure stays at its end."""
     count = len(CASE_SCORES)
-    return (*row[:count], padded, edge, *row[count:])
+    return (*row[:count], padded, window, *row[count:])
 
 
 def of_cells(rows: Sequence[Row]) -> tuple[str, ...]:

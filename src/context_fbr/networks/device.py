@@ -17,8 +17,8 @@ from urllib.parse import quote
 import torch
 from filelock import BaseFileLock, FileLock, Timeout
 
-from context_fbr.core import allocator
 from context_fbr.core.errors import UserError
+from context_fbr.networks import allocator
 
 DEVICE_VARIABLE = "CONTEXT_FBR_DEVICE"
 CPU_FACTS = ("vendor_id", "cpu family", "model", "stepping", "cache size", "CPU implementer", "CPU part")

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 import torch
 from monai.networks import nets
 
-from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document
 from context_fbr.config.training import Model
+from context_fbr.config.yaml.complaints import suggestion
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import PatchSize, edges_of, mean_edge
 from context_fbr.networks import normalisation, passing
 from context_fbr.networks.convolutions import guard
 from context_fbr.networks.windows import CHANNELS
@@ -23,9 +24,14 @@ LOADS = re.compile(r"pretrained.*|(.*_)?(url|path|filename|weights)|path_or_.*")
 
 
 def build(
-    document: Document, model: str, patch_size: int, seed: int, classes: int = CLASSES, channels: int = 1
+    document: Document,
+    model: str,
+    patch_size: PatchSize,
+    seed: int,
+    classes: int = CLASSES,
+    channels: int = 1,
 ) -> torch.nn.Module:
-    """Build `models.<model>`: (batch, channels, p, p, p) -> (batch, classes, p, p, p).
+    """Build `models.<model>`: (batch, channels, *patch) -> (batch, classes, *patch).
 
     The weights are drawn from `seed`; the global random state is left as it was.
 
@@ -37,7 +43,12 @@ def build(
 
 
 def rebuild(
-    document: Document, model: str, patch_size: int, seed: int, classes: int = CLASSES, channels: int = 1
+    document: Document,
+    model: str,
+    patch_size: PatchSize,
+    seed: int,
+    classes: int = CLASSES,
+    channels: int = 1,
 ) -> torch.nn.Module:
     """Build a network that was trained, and checked then: the check costs two seconds of imports.
 
@@ -58,7 +69,9 @@ def rebuild(
     return network
 
 
-def check(document: Document, model: str, patch_size: int, classes: int = CLASSES, channels: int = 1) -> None:
+def check(
+    document: Document, model: str, patch_size: PatchSize, classes: int = CLASSES, channels: int = 1
+) -> None:
     """Check without computing anything that `build` will work.
 
     Raises:
@@ -72,7 +85,7 @@ def check(document: Document, model: str, patch_size: int, classes: int = CLASSE
 def size_problem(
     document: Document,
     model: str,
-    size: int,
+    size: PatchSize,
     kind: str,
     key: str,
     classes: int = CLASSES,
@@ -90,8 +103,8 @@ def size_problem(
         raise UserError(document.problem(("models", model), text)) from None
     if failure is None:
         return None
-    taken = [size for size in range(8, 129, 8) if passing.failure(constructor, arguments, size) is None]
-    near = sorted(sorted(taken, key=lambda other: abs(other - size))[:4])
+    taken = [edge for edge in range(8, 129, 8) if passing.failure(constructor, arguments, edge) is None]
+    near = sorted(sorted(taken, key=lambda edge: abs(edge - mean_edge(size)))[:4])
     if near:
         remedy = f"it takes for example {', '.join(map(str, near))}: change {key}"
     else:
@@ -100,7 +113,7 @@ def size_problem(
 
 
 def _arguments(
-    document: Document, model: str, patch_size: int, classes: int, channels: int
+    document: Document, model: str, patch_size: PatchSize, classes: int, channels: int
 ) -> tuple[type[torch.nn.Module], dict[str, object]]:
     """The class of a network and all its arguments."""
     spec = document.section(("models", model), Model)
@@ -109,14 +122,14 @@ def _arguments(
 
 
 def _provided(
-    constructor: type, patch_size: int, classes: int = CLASSES, channels: int = 1
+    constructor: type, patch_size: PatchSize, classes: int = CLASSES, channels: int = 1
 ) -> dict[str, object]:
     """Return the arguments that this program adds, as far as the class takes them."""
     known = {
         "spatial_dims": 3,
         "in_channels": channels,
         "out_channels": classes,
-        "img_size": (patch_size,) * 3,
+        "img_size": edges_of(patch_size),
     }
     accepted = inspect.signature(constructor).parameters
     return {name: value for name, value in known.items() if name in accepted}

@@ -73,20 +73,28 @@ def layers(network: torch.nn.Module, shapes: Iterable[tuple[int, ...]]) -> list[
     return list(found.values())
 
 
-def error(layer: Layer, device: torch.device, dtype: torch.dtype) -> float:
+def error(
+    layer: Layer,
+    device: torch.device,
+    dtype: torch.dtype,
+    layout: torch.memory_format = torch.channels_last_3d,
+) -> float:
     """Return the larger relative error of weight and input gradient, infinite for NaN.
 
     Args:
         layer: to differentiate.
-        device: that computes it, in the memory format of this study's trainings.
+        device: that computes it.
         dtype: float32, or bfloat16 by autocast. The reference is float64 on the same device, if it has that;
             for bfloat16 on maps that float64 would take too much memory for it is float32.
+        layout: of its weights and inputs, as in the training.
     """
     inputs = torch.randn(layer.shape, generator=torch.Generator().manual_seed(0))
     reference = torch.device("cpu") if device.type == "mps" else device
     is_large = dtype != torch.float32 and layer.unfolded_bytes > MOST_UNFOLDED
-    expected = _gradients(layer.module, inputs, reference, torch.float32 if is_large else torch.float64)
-    computed = _gradients(layer.module, inputs, device, dtype)
+    expected = _gradients(
+        layer.module, inputs, reference, torch.float32 if is_large else torch.float64, layout
+    )
+    computed = _gradients(layer.module, inputs, device, dtype, layout)
     errors = [float((a - b).norm() / b.norm()) for a, b in zip(computed, expected, strict=True)]
     return max(value if math.isfinite(value) else math.inf for value in errors)
 
@@ -96,13 +104,14 @@ def _gradients(
     inputs: torch.Tensor,
     device: torch.device,
     dtype: torch.dtype,
+    layout: torch.memory_format,
 ) -> tuple[torch.Tensor, ...]:
     """Return the gradients of weights and inputs; float64 on the CPU."""
     kept = torch.float64 if dtype == torch.float64 else torch.float32
     module = copy.deepcopy(module)
     module.zero_grad()
-    module.to(device, kept, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    inputs = inputs.to(device, kept, memory_format=torch.channels_last_3d).detach().requires_grad_()
+    module.to(device, kept, memory_format=layout)  # type: ignore[call-overload]
+    inputs = inputs.to(device, kept, memory_format=layout).detach().requires_grad_()
     with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         result = module(inputs)
     outgoing = torch.randn(result.shape, generator=torch.Generator().manual_seed(1))

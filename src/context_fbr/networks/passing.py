@@ -7,6 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr.networks import normalisation
 
 MOST_NUMBERS = 2**32
@@ -44,7 +45,9 @@ class _Bounded(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
-def failure(constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int) -> str | None:
+def failure(
+    constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: PatchSize
+) -> str | None:
     """Return why a patch cannot pass, or None. It passes on the meta device, which has shapes only.
 
     Raises:
@@ -75,19 +78,22 @@ def first_line(error: Exception) -> str:
 
 
 def _shape_failure(
-    constructor: type[torch.nn.Module], arguments: dict[str, object], patch_size: int, device: torch.device
+    constructor: type[torch.nn.Module],
+    arguments: dict[str, object],
+    patch_size: PatchSize,
+    device: torch.device,
 ) -> str | None:
-    channels = int(str(arguments.get("in_channels", 1)))
+    channels, edges = int(str(arguments.get("in_channels", 1))), edges_of(patch_size)
     with torch.random.fork_rng(devices=[]), torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with device:
-            sized = {"img_size": (patch_size,) * 3} if "img_size" in arguments else {}
+            sized = {"img_size": edges} if "img_size" in arguments else {}
             network = normalisation.build(constructor, {**arguments, **sized})
         # eval: one value a channel is too few for batch norm in training, and that depends on the batch
         network = network.to("meta").eval()
         with torch.device("meta"):
-            result = network(torch.empty((1, channels, patch_size, patch_size, patch_size)))
-    expected = (1, arguments.get("out_channels", 2)) + (patch_size,) * 3
+            result = network(torch.empty((1, channels, *edges)))
+    expected = (1, arguments.get("out_channels", 2), *edges)
     if not isinstance(result, torch.Tensor):
         return f"it returns {type(result).__name__}, expected one tensor"
     if result.shape != expected:

@@ -11,8 +11,11 @@ from typing import Literal
 import torch
 
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr.networks import gradient_check
 from context_fbr.networks.gradient_check import Layer
+from context_fbr.networks.memory_format import memory_format
+from context_fbr.networks.windows import CHANNELS
 
 Precision = Literal["float32", "bf16"]
 LARGE = 32  # voxels an edge
@@ -23,7 +26,9 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-def check(network: torch.nn.Module, name: str, precision: Precision, batch: int, patch_size: int) -> None:
+def check(
+    network: torch.nn.Module, name: str, precision: Precision, batch: int, patch_size: PatchSize
+) -> None:
     """Check that this device computes the gradients of a network in a precision; float32 is not doubted.
 
     Args:
@@ -31,18 +36,19 @@ def check(network: torch.nn.Module, name: str, precision: Precision, batch: int,
         name: what to call it, `models.unet`.
         precision: of the training.
         batch: patches in it.
-        patch_size: edge of a patch in voxels.
+        patch_size: size of a patch in voxels.
 
     Raises:
         UserError: naming every shape of a convolution with a wrong gradient.
     """
     if precision == "float32":
         return
-    device = next(network.parameters()).device
+    device, layout = next(network.parameters()).device, memory_format(network)
+    limit = gradient_check.LIMITS[torch.bfloat16]
     wrong = [
         layer
         for layer in layers_of(network, batch, patch_size)
-        if gradient_check.error(layer, device, torch.bfloat16) > gradient_check.LIMITS[torch.bfloat16]
+        if gradient_check.error(layer, device, torch.bfloat16, layout) > limit
     ]
     if wrong:
         raise UserError(
@@ -51,9 +57,10 @@ def check(network: torch.nn.Module, name: str, precision: Precision, batch: int,
         )
 
 
-def layers_of(network: torch.nn.Module, batch: int, patch_size: int) -> list[Layer]:
+def layers_of(network: torch.nn.Module, batch: int, patch_size: PatchSize) -> list[Layer]:
     """The convolutions to test, of a large map two samples only: their gradients in float64 take memory."""
-    found = gradient_check.layers(network, [(batch, 1, patch_size, patch_size, patch_size)])
+    channels = getattr(network, CHANNELS, 1)
+    found = gradient_check.layers(network, [(batch, channels, *edges_of(patch_size))])
     return [
         replace(layer, shape=(min(batch, 2), *layer.shape[1:])) if max(layer.shape[2:]) > LARGE else layer
         for layer in found

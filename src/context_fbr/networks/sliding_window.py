@@ -15,6 +15,8 @@ from torch.nn.functional import pad
 from context_fbr.config.training import SlidingWindow
 from context_fbr.core.errors import UserError
 from context_fbr.core.padding import Background, Margins, margins, window_corners, windows_around
+from context_fbr.core.patch_size import PatchSize, edges_of
+from context_fbr.networks.memory_format import memory_format
 from context_fbr.networks.precision import autocast
 from context_fbr.networks.windows import Shape
 
@@ -25,7 +27,7 @@ Corner = tuple[int, ...]
 def sliding_window(
     network: torch.nn.Module,
     image: torch.Tensor,
-    window: int | Shape,
+    window: PatchSize | Shape,
     settings: SlidingWindow,
     background: Background = 0.0,
     core: int | None = None,
@@ -36,7 +38,7 @@ def sliding_window(
         network: (batch, channels, *window) -> (batch, classes, *window), in eval mode, on the image's device.
         image: (x, y, z) float32, or (channels, x, y, z); a volume smaller than the window is padded on both
             sides.
-        window: edges of the window in voxels, one number for a cube.
+        window: size of the window in voxels, or its edges.
         settings: overlap, batch size and precision.
         background: the intensity to pad with, of several channels one of each.
         core: edge of the cube in the centre of a window whose logits are used; None: all of them.
@@ -44,7 +46,7 @@ def sliding_window(
     Returns:
         (classes, x, y, z) float32.
     """
-    edges = (window,) * 3 if isinstance(window, int) else window
+    edges = window if isinstance(window, tuple) else edges_of(window)
     whole = image.shape[-3:]
     added = margins(whole, edges)
     padded = _padded(image if image.ndim == 4 else image[None], added, background)
@@ -55,12 +57,12 @@ def sliding_window(
     served = _windows(starts, inner, edges, shape)
     logits: torch.Tensor | None = None  # (x, y, z, classes), as the networks' channels last
     together = max(settings.voxels_per_batch // math.prod(edges), 1)
-    windows_of = [*served.items()]
+    windows_of, layout = [*served.items()], memory_format(network)
     for first in range(0, len(windows_of), together):
         batch = windows_of[first : first + together]
         windows = torch.stack([padded[(slice(None), *_box(corner, edges))] for corner, _ in batch])
         with autocast(image.device, settings.precision):
-            outputs = network(windows.contiguous(memory_format=torch.channels_last_3d)).float()
+            outputs = network(windows.contiguous(memory_format=layout)).float()
         if logits is None:
             logits = torch.zeros((*shape, outputs.shape[1]), device=image.device)
         for (corner, cores), output in zip(batch, outputs.movedim(1, -1), strict=True):
@@ -110,9 +112,9 @@ def _covered(starts: Sequence[int], edge: int, window: int) -> torch.Tensor:
     return counts
 
 
-def too_large(image: torch.Tensor, window: int | Shape) -> UserError:
+def too_large(image: torch.Tensor, window: PatchSize | Shape) -> UserError:
     """Return the error of a device with too little memory for a volume."""
-    edges = (window,) if isinstance(window, int) else window
+    edges = window if isinstance(window, tuple) else edges_of(window)
     shown = " x ".join(map(str, edges if len(set(edges)) > 1 else edges[:1]))
     return UserError(
         f"{image.device} has too little memory for {' x '.join(map(str, image.shape[-3:]))} voxels and "
@@ -140,7 +142,7 @@ def mask(logits: torch.Tensor) -> torch.Tensor:
 def segment(
     network: torch.nn.Module,
     image: torch.Tensor,
-    window: int | Shape,
+    window: PatchSize | Shape,
     settings: SlidingWindow,
     background: Background = 0.0,
     core: int | None = None,

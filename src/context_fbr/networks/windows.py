@@ -1,7 +1,7 @@
 """Windows of inference by name: the shape that each has for a network and a volume.
 
-`patch` is a cube as large as the patch of the training, a number is a cube of that edge, and `volume` is one
-window that covers the volume, with edges rounded up to the least that the network takes.
+`patch` is as large as the patch of the training, a number is a cube of that edge, three edges are a box, and
+`volume` is one window that covers the volume, with edges rounded up to the least that the network takes.
 """
 
 import inspect
@@ -11,6 +11,7 @@ import torch
 
 from context_fbr.config.training import Window
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import PatchSize, edges_of
 
 Shape = tuple[int, int, int]
 """Edges of a window in voxels."""
@@ -26,17 +27,19 @@ def has_fixed_size(network: torch.nn.Module | type[torch.nn.Module]) -> bool:
     return "img_size" in inspect.signature(kind).parameters
 
 
-def resolve(windows: Sequence[Window], patch_size: int, fixed_size: bool) -> tuple[int | str, ...]:
-    """Return the different windows of a cell: edges in voxels, and perhaps `volume`, in the given order.
+def resolve(
+    windows: Sequence[Window], patch_size: PatchSize, fixed_size: bool
+) -> tuple[PatchSize | str, ...]:
+    """Return the different windows of a cell: sizes in voxels, and perhaps `volume`, in the given order.
 
     A network of fixed size keeps its patch size alone; nothing is left if that is not among the windows.
     """
-    edges = (patch_size if window == "patch" else window for window in windows)
-    return tuple(edge for edge in dict.fromkeys(edges) if not fixed_size or edge == patch_size)
+    sizes = (patch_size if window == "patch" else window for window in windows)
+    return tuple(size for size in dict.fromkeys(sizes) if not fixed_size or size == patch_size)
 
 
 def shapes_of(
-    network: torch.nn.Module, windows: Sequence[int | str], volumes: Iterable[Sequence[int]]
+    network: torch.nn.Module, windows: Sequence[PatchSize | str], volumes: Iterable[Sequence[int]]
 ) -> dict[tuple[int, ...], tuple[Shape, ...]]:
     """Return the windows' shapes for each different volume, by the volume's edges; errors as `shape_of`."""
     return {
@@ -45,14 +48,14 @@ def shapes_of(
     }
 
 
-def shape_of(network: torch.nn.Module, window: int | str, volume: Sequence[int]) -> Shape:
+def shape_of(network: torch.nn.Module, window: PatchSize | str, volume: Sequence[int]) -> Shape:
     """Return the edges of a window of `resolve` for a volume of the given edges.
 
     Raises:
         UserError: if the network takes no window that covers the volume.
     """
-    if isinstance(window, int):
-        return (window,) * 3
+    if not isinstance(window, str):
+        return edges_of(window)
     reason = None
     for divisor in range(1, MOST_DIVIDED + 1):
         x, y, z = (-(-edge // divisor) * divisor for edge in volume)

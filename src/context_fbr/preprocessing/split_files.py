@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from context_fbr.config.complaints import suggestion
 from context_fbr.config.prepare.split import PARTS
+from context_fbr.config.yaml.complaints import suggestion
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError, raise_problems
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from context_fbr.config.complaints import suggestion
 from context_fbr.config.prepare.split import PARTS, Split
+from context_fbr.config.yaml.complaints import suggestion
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.datasets.dataset_json import case_name
 from context_fbr.datasets.layout import comparable, nifti_files

@@ -13,7 +13,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from nibabel.nifti1 import Nifti1Image
 
-from context_fbr.config.prepare.preprocessing import Preparation
+from context_fbr.config.prepare.preprocessing import Preparation, Window
 from context_fbr.core.errors import UserError
 from context_fbr.core.geometry import (
     SAME_PLACE,
@@ -47,23 +47,23 @@ def prepare_image(
         small volume is padded.
 
     Raises:
-        UserError: if voxels are not finite, the axes are not at right angles, or a crop or z-score finds
-            nothing above 0 or no two intensities.
+        UserError: if voxels are not finite, the axes are not at right angles, windows are not one for each
+            channel, or a crop or z-score finds nothing above 0 or no two intensities.
     """
     check_grid(image, path)
     voxels = image.get_fdata(dtype=np.float32)
     if not np.isfinite(voxels).all():
         raise UserError(f"{path}: {int((~np.isfinite(voxels)).sum())} voxels are NaN or infinite")
-    if settings.window:
-        low, high = settings.window
-        voxels = np.clip((voxels - np.float32(low)) / np.float32(high - low), 0, 1)
+    if settings.windows:
+        voxels = _windowed(voxels, settings.windows, path)
     shape = image.shape[:3]
     channels = [voxels] if voxels.ndim == 3 else [voxels[..., number] for number in range(voxels.shape[3])]
     where = geometry(shape, image.affine, spacing_mm=settings.spacing_mm)
     if settings.crop:
         box = box_above_zero(voxels if len(channels) == 1 else voxels.max(axis=3))
         if box is None:
-            what = f"the low end of the window, {settings.window[0]:g}" if settings.window else "0"
+            lowest = ", ".join(f"{low:g}" for low, _ in settings.windows)
+            what = f"the low end of the window, {lowest}" if lowest else "0"
             raise UserError(f"{path}: no voxel is above {what}: there is nothing to crop to")
         where = geometry(shape, image.affine, box, settings.spacing_mm)
     _check_growth(where, path)
@@ -78,11 +78,29 @@ def prepare_image(
     return np.stack(prepared), where, tuple(backgrounds)
 
 
+def _windowed(voxels: np.ndarray, windows: Sequence[Window], path: Path) -> np.ndarray:
+    """Return voxels (i, j, k) or (i, j, k, channels) with the low end of a window at 0 and its high end at 1.
+
+    Raises:
+        UserError: if there are several windows, but not one for each channel.
+    """
+    channels = voxels.shape[3] if voxels.ndim == 4 else 1
+    if len(windows) not in (1, channels):
+        raise UserError(
+            f"{path}: {channels} channel{'s' * (channels > 1)}, but prepare.window of params.yaml has "
+            f"{len(windows)} of [low, high]; give one for all channels, or one for each"
+        )
+    low, width = (np.array(ends, np.float32) for ends in zip(*((a, b - a) for a, b in windows), strict=True))
+    if len(windows) == 1:
+        low, width = low[0], width[0]
+    return np.clip((voxels - low) / width, 0, 1)
+
+
 def _z_score(voxels: np.ndarray, where: Geometry, name: Path | str) -> tuple[np.ndarray, float]:
     """Return voxels (i, j, k) with mean 0 and deviation 1 of those above 0 in the box, and what 0 becomes.
 
     Raises:
-        UserError: if no voxel is above 0, or all are the same.
+        UserError: if no voxel is above 0, or all are equal.
     """
     box_voxels = voxels[tuple(slice(start, stop) for start, stop in where.box)]
     tissue = box_voxels[box_voxels > 0].astype(np.float64)
@@ -90,7 +108,7 @@ def _z_score(voxels: np.ndarray, where: Geometry, name: Path | str) -> tuple[np.
         raise UserError(f"{name}: no voxel is above 0: there is nothing to take a z-score of")
     deviation = float(tissue.std())
     if not deviation:
-        raise UserError(f"{name}: the voxels above 0 are all the same: there is no z-score")
+        raise UserError(f"{name}: the voxels above 0 are equal, so they have no z-score")
     mean, scale = np.float32(tissue.mean()), np.float32(deviation)
     background = float((np.float32(0) - mean) / scale)  # to the last bit what a voxel of 0 becomes
     return (voxels - mean) / scale, background

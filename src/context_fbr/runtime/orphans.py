@@ -1,10 +1,10 @@
 """Exit when the process that started this one (DVC, make or context-fbr) has ended."""
 
+import atexit
 import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -28,6 +28,7 @@ def exit_with_parent() -> None:
     """End this process soon after one of those that started it; do nothing if it was started by hand.
 
     It gets SIGTERM first, and one second for a last save; a save that is cut leaves the state before it.
+    Then the system's timer ends it, even if it runs code that holds the interpreter's lock.
 
     The system's own means (PR_SET_PDEATHSIG) fires when the *thread* that started us ends, which in DVC's
     queue is not a reason to stop, and does not work through a shell.
@@ -55,7 +56,10 @@ def exit_with_parent() -> None:
         _say()
         sys.exit(os.EX_TEMPFAIL)
     if watched:
-        threading.Thread(target=_watch, args=(watched,), daemon=True).start()
+        ended = threading.Event()
+        thread = threading.Thread(target=_watch, args=(watched, ended), daemon=True)
+        thread.start()
+        atexit.register(_stop_watching, thread, ended)
 
 
 def child_environment() -> dict[str, str]:
@@ -95,13 +99,22 @@ def _is_experiment(process: "psutil.Process") -> bool:
         return False
 
 
-def _watch(processes: Sequence["psutil.Process"]) -> None:
+def _watch(processes: Sequence["psutil.Process"], ended: threading.Event) -> None:
     while all(_is_alive(process) for process in processes):
-        time.sleep(POLL_S)
-    os.kill(os.getpid(), signal.SIGTERM)  # first: who started us may have held the other end of stderr
+        if ended.wait(POLL_S):
+            return
+    signal.setitimer(
+        signal.ITIMER_REAL, LAST_WORDS_S
+    )  # SIGALRM, which ends a process that does not handle it
+    os.kill(os.getpid(), signal.SIGTERM)  # before a message: the reader of stderr may have ended, too
     _say()
-    time.sleep(LAST_WORDS_S)
-    os._exit(os.EX_TEMPFAIL)
+
+
+def _stop_watching(thread: threading.Thread, ended: threading.Event) -> None:
+    """End the thread before Python frees its modules: if it wakes meanwhile, the process may hang."""
+    if thread.is_alive():  # not so in a fork of this process
+        ended.set()
+        thread.join()
 
 
 def _say() -> None:

@@ -4,7 +4,6 @@ import datetime
 import hashlib
 import json
 import platform
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from context_fbr.config.cell import Cell
 from context_fbr.core import atomic, bounded
 from context_fbr.networks.precision import Precision
-from context_fbr.runtime import git
+from context_fbr.runtime import cost, git
 from context_fbr.runtime.resume import Inputs
 from context_fbr.runtime.stage_inputs import StageInputs
 
@@ -36,13 +35,13 @@ class Origin:
     """Files of the code and the parameters that differ from it."""
     started: str
     """Date and time, UTC."""
-    clock: float
+    meter: cost.Meter
 
 
 def start() -> Origin:
     """Return the state of the checkout."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return Origin(git.revision(), git.changed_files(DECIDE), now, time.monotonic())
+    return Origin(git.revision(), git.changed_files(DECIDE), now, cost.start())
 
 
 def write(
@@ -88,7 +87,7 @@ def write(
         "system": f"{platform.system()} {platform.machine()}",
         "packages": git.versions(PACKAGES),
         "started": origin.started,
-        "seconds": round(time.monotonic() - origin.clock, 1),
+        **cost.read(origin.meter),
         "resumed": resumed,
     }
     path = cell.provenance(stage.stage)

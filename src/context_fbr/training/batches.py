@@ -18,6 +18,7 @@ import torch
 
 from context_fbr.config.training import SlidingWindow, Training
 from context_fbr.core.padding import Background, margins, padded, windows_around
+from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr.training import sampling
 from context_fbr.training.recipe import augmentation
 from context_fbr.training.sampling import Candidates
@@ -48,9 +49,9 @@ class Patches:
     """A batch that represents `batch_volumes` x `patches_per_volume` patches."""
 
     images: torch.Tensor
-    """(batch, channels, p, p, p) float32, channels last in memory."""
+    """(batch, channels, *patch) float32."""
     labels: torch.Tensor
-    """(cores, 1, c, c, c) uint8, of the cores."""
+    """(cores, 1, *core) uint8, of the cores."""
     names: tuple[str, ...]
     """The case of each core."""
     copies: int = 1
@@ -59,7 +60,7 @@ class Patches:
     """Image and place of each core; None: each image is one."""
 
     def supervised(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Return the outputs (batch, classes, p, p, p) in the cores: (cores, classes, c, c, c)."""
+        """Return the outputs (batch, classes, *patch) in the cores: (cores, classes, *core)."""
         if self.cores is None:
             return outputs
         return torch.stack([outputs[image][(slice(None), *place)] for image, place in self.cores])
@@ -72,7 +73,7 @@ class Protocol:
     settings: Training
     window: SlidingWindow
     epochs: int
-    patch_size: int
+    patch_size: PatchSize
     seed: int
     merges: bool = True
     """True if equal patches are computed once."""
@@ -80,9 +81,9 @@ class Protocol:
     """Number of classes but the background."""
 
     @property
-    def core(self) -> int:
-        """Edge of the core of a patch in voxels, on which the loss is computed."""
-        return self.settings.core_edge(self.patch_size)
+    def core(self) -> PatchSize:
+        """Size of the core of a patch in voxels, on which the loss is computed."""
+        return self.settings.core_size(self.patch_size)
 
     @property
     def inner_core(self) -> int | None:
@@ -100,9 +101,9 @@ def load_volume(
     image: np.ndarray,
     label: np.ndarray,
     device: torch.device,
-    patch_size: int = 1,
+    patch_size: PatchSize = 1,
     background: Background = 0.0,
-    core: int | None = None,
+    core: PatchSize | None = None,
 ) -> Volume:
     """Put a volume on the device, padded to hold a patch.
 
@@ -111,14 +112,14 @@ def load_volume(
         image: (x, y, z) float32, or (channels, x, y, z).
         label: (x, y, z) uint8.
         device: of the training.
-        patch_size: edge in voxels.
+        patch_size: size in voxels.
         background: value of nothing, of several channels one of each.
-        core: edge of the cores that are drawn; None: they are the patches.
+        core: size of the cores that are drawn; None: they are the patches.
     """
     core = patch_size if core is None else core
     whole, nothing = sampling.above(padded(image, core, background), background)
     where = sampling.candidates(name, whole, padded(label, core, 0), nothing)
-    added = (margins(label.shape, [size] * label.ndim) for size in (patch_size, core))
+    added = (margins(label.shape, edges_of(size)) for size in (patch_size, core))
     offset = tuple(whole - inner for (whole, _), (inner, _) in zip(*added, strict=True))
     image, label = padded(image, patch_size, background), padded(label, patch_size, 0)
     image = image if image.ndim == 4 else image[None]
@@ -172,7 +173,7 @@ def _draw(volume: Volume, protocol: Protocol, epoch: int) -> _Drawn:
     centres = settings.centres or settings.foreground_patch_probability
     cores = sampling.core_corners(volume.where, core, protocol.patches, centres, protocol.seed, epoch)
     cores = cores + np.array(volume.offset)
-    return _Drawn(volume, cores, windows_around(cores, (core,) * 3, (size,) * 3, volume.label.shape))
+    return _Drawn(volume, cores, windows_around(cores, edges_of(core), edges_of(size), volume.label.shape))
 
 
 def _are_equal(corners: np.ndarray) -> bool:
@@ -194,7 +195,7 @@ def _cut(
         for number, (start, corner, change) in enumerate(
             zip(drawn.cores, drawn.corners, changes, strict=True)
         ):
-            patch, inner = _cube(corner, size), _cube(start, core)
+            patch, inner = _box(corner, size), _box(start, core)
             image, label = augmentation.apply(
                 volume.image[(slice(None), *patch)], volume.label[inner], change
             )
@@ -203,9 +204,9 @@ def _cut(
             labels.append(label)
             names.append(name)
             inside = augmentation.flipped(start - corner, core, size, change)
-            places.append((len(images) - 1, _cube(inside, core)))
+            places.append((len(images) - 1, _box(inside, core)))
     return Patches(
-        torch.stack(images).contiguous(memory_format=torch.channels_last_3d),
+        torch.stack(images),
         torch.stack(labels)[:, None],
         tuple(names),
         copies,
@@ -213,6 +214,8 @@ def _cut(
     )
 
 
-def _cube(corner: Sequence[int] | np.ndarray, edge: int) -> tuple[slice, ...]:
-    """Return the place of a cube by its lowest corner (x, y, z)."""
-    return tuple(slice(int(start), int(start) + edge) for start in corner)
+def _box(corner: Sequence[int] | np.ndarray, size: PatchSize) -> tuple[slice, ...]:
+    """Return the place of a patch or core by its lowest corner (x, y, z)."""
+    return tuple(
+        slice(int(start), int(start) + edge) for start, edge in zip(corner, edges_of(size), strict=True)
+    )

@@ -26,6 +26,9 @@ from context_fbr.training.inputs import TrainingInputs, load_inputs
 from context_fbr.training.loop import TrainingState
 from context_fbr.training.tracking import Tracker
 
+MAX_NAMED = 5
+"""Cases that a message names; the others are counted."""
+
 
 def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
     """Train a cell, from its checkpoint if there is one, and write its results.
@@ -38,11 +41,10 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
     origin, code = provenance.start(), resume.code_digest()
     device = prepare_device(config.train.threads)
     task = prepared.read_task(cell.task)
-    network = _build(cell, config, stage, 1 + task.structures, task.channels).to(device)
-    data = load_inputs(cell, device, config.train.core_edge(cell.patch_size))
+    network = _build(cell, config, stage, device, 1 + task.structures, task.channels)
+    data = load_inputs(cell, device, config.train.core_size(cell.patch_size))
     if data.padded:
-        count, names = len(data.padded), ", ".join(data.padded)
-        print(f"{cell.key}: {count} volumes are smaller than the patch and padded: {names}")
+        print(f"{cell.key}: {_padded_text(data.padded)}")
     inputs = resume.inputs_of(config.identity(cell), data.digest, device, code)
     with resume.checkpoint_dir("train", cell, inputs) as place:
         state, history = _resume(cell, place)
@@ -63,11 +65,18 @@ def train(cell: Cell, stage: StageInputs, request: StopRequest) -> None:
             tracker.done()
 
 
+def _padded_text(cases: Sequence[str]) -> str:
+    """Return a line about the cases that are smaller than the patch, with the first of their names."""
+    more = f" and {len(cases) - MAX_NAMED} others" if len(cases) > MAX_NAMED else ""
+    return f"{len(cases)} volumes are smaller than the patch and padded: {', '.join(cases[:MAX_NAMED])}{more}"
+
+
 def _build(
-    cell: Cell, config: TrainConfig, stage: StageInputs, classes: int, channels: int
+    cell: Cell, config: TrainConfig, stage: StageInputs, device: torch.device, classes: int, channels: int
 ) -> torch.nn.Module:
-    """Build the network of a cell and check that its batch can be computed in the requested precision."""
+    """Build the network of a cell and check that the device computes its batch in the requested precision."""
     network = factory.build(stage.document, cell.model, cell.patch_size, cell.seed, classes, channels)
+    network.to(device)
     batch = config.train.batch_volumes * config.train.patches_of(cell.patch_size)
     precision.check(network, f"models.{cell.model}", config.train.precision, batch, cell.patch_size)
     return network

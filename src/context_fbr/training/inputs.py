@@ -10,6 +10,8 @@ import torch
 
 from context_fbr.config.cell import Cell
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.core.padding import is_smaller
+from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr.preprocessing import prepared
 from context_fbr.preprocessing.prepared import Case
 from context_fbr.runtime import resume
@@ -33,7 +35,7 @@ class TrainingInputs:
     """Preprocessing of the task, as JSON."""
 
 
-def load_inputs(cell: Cell, device: torch.device, core: int | None = None) -> TrainingInputs:
+def load_inputs(cell: Cell, device: torch.device, core: PatchSize | None = None) -> TrainingInputs:
     """Load the training and validation cases of a cell; arguments and errors as in `load_volumes`."""
     task = prepared.read_task(cell.task)
     cases = task.split("train"), task.split("validation")
@@ -44,18 +46,20 @@ def load_inputs(cell: Cell, device: torch.device, core: int | None = None) -> Tr
         training,
         validation,
         digest=training_digest + digest,
-        padded=tuple(case.name for own in cases for case in own if min(case.shape) < cell.patch_size),
+        padded=tuple(
+            case.name for own in cases for case in own if is_smaller(case.shape, edges_of(cell.patch_size))
+        ),
         spacing_mm={"least": edges.min(axis=0).tolist(), "greatest": edges.max(axis=0).tolist()},
         recipe=task.recipe,
     )
 
 
 def load_volumes(
-    cell: Cell, cases: Sequence[Case], device: torch.device, core: int | None = None
+    cell: Cell, cases: Sequence[Case], device: torch.device, core: PatchSize | None = None
 ) -> tuple[tuple[Volume, ...], str]:
     """Load cases to the device; those smaller than the cell's patch are padded.
 
-    `core` is the edge of the cores that are drawn; None: they are the patches.
+    `core` is the size of the cores that are drawn; None: they are the patches.
 
     Returns:
         The volumes, and the SHA-256 of their content, names and order included.

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import voxels as voxels_of
 from context_fbr.metrics.overlap import dice
 from context_fbr.networks import windows
+from context_fbr.networks.memory_format import memory_format
 from context_fbr.networks.precision import Precision, autocast
 from context_fbr.networks.sliding_window import segment
 from context_fbr.training import steps
@@ -104,7 +106,7 @@ def train(
             the patch.
     """
     settings = protocol.settings
-    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network.to(memory_format=memory_format(network))  # type: ignore[call-overload]
     rates = learning_rates(settings, protocol.epochs)
     course = _Course(network, optimizer(network.parameters(), settings))
     if state is not None:
@@ -124,7 +126,7 @@ def train(
             weights = {name: tensor.cpu().clone() for name, tensor in network.state_dict().items()}
         mean_loss = steps.mean_loss(done, number)
         ratios = tuple(
-            (case, voxels / protocol.core**3)
+            (case, voxels / voxels_of(protocol.core))
             for step in done
             for case, voxels in zip(step.cases, step.foreground_voxels, strict=True)
         )
@@ -174,7 +176,8 @@ def validate(
 def _forward(network: torch.nn.Module, batch: Patches, precision: Precision) -> torch.Tensor:
     try:
         with autocast(batch.images.device, precision):
-            outputs: torch.Tensor = network(batch.images)
+            images = batch.images.contiguous(memory_format=memory_format(network))
+            outputs: torch.Tensor = network(images)
         return outputs.float()
     except (ValueError, torch.cuda.OutOfMemoryError) as error:
         # A norm refuses a single value per channel; the memory of a GPU is limited.

@@ -18,6 +18,7 @@ import numpy as np
 from context_fbr.config.training import Centre
 from context_fbr.core.errors import UserError
 from context_fbr.core.padding import Background
+from context_fbr.core.patch_size import PatchSize, edges_of
 
 ORDER, PATCHES = 11, 12  # streams of random numbers
 
@@ -83,7 +84,7 @@ def epoch_order(seed: int, epoch: int, volumes: int) -> np.ndarray:
 
 def core_corners(
     where: Candidates,
-    core: int,
+    core: PatchSize,
     patches: int,
     centres: float | Sequence[Centre],
     seed: int,
@@ -96,7 +97,7 @@ def core_corners(
 
     Args:
         where: voxels of the volume to centre on.
-        core: edge of the core in voxels, which is the whole patch in the published protocol.
+        core: size of the core in voxels, which is the whole patch in the published protocol.
         patches: number of patches.
         centres: probability of foreground, as published; or kinds in turn, which continue in the next epoch.
         seed: of the cell.
@@ -108,7 +109,8 @@ def core_corners(
     Raises:
         UserError: if the volume is smaller than the core.
     """
-    room = np.asarray(where.shape) - core
+    edges = np.array(edges_of(core))
+    room = np.asarray(where.shape) - edges
     if room.min() < 0:
         raise UserError(
             f"{where.name}: a patch of {core} voxels does not fit its shape {where.shape}; pad it, or "
@@ -123,4 +125,4 @@ def core_corners(
         kinds = [centres[(first + number) % len(centres)] for number in range(patches)]
     voxels = [where.pick(kind, pick) for kind, pick in zip(kinds, generator.random(patches), strict=True)]
     middles = np.stack(np.unravel_index(voxels, where.shape), axis=1)
-    return np.clip(middles - core // 2, 0, room)
+    return np.clip(middles - edges // 2, 0, room)

@@ -21,7 +21,9 @@ from context_fbr.config.document import Document
 from context_fbr.config.training import Model
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import edges_of
 from context_fbr.networks import factory
+from context_fbr.networks.memory_format import memory_format
 from context_fbr.preprocessing.recipe import Recipe, from_json
 from context_fbr.runtime import fetching
 
@@ -68,7 +70,9 @@ def read_training(cell: Cell) -> Training:
         if not isinstance(network, dict) or not isinstance(weights, str):
             raise ValueError("network or weights_sha256 is missing")
         core = content["core"]
-        if core is not None and not (type(core) is int and 1 <= core < cell.patch_size):
+        if core is not None and not (
+            type(core) is int and 1 <= core <= min(edges_of(cell.patch_size)) and core != cell.patch_size
+        ):
             raise ValueError(f"core is {core!r}")
         spacing = content["training_spacing_mm"]
         spacings = np.array([spacing["least"], spacing["greatest"]], dtype=np.float64)
@@ -142,7 +146,8 @@ def load_network(training: Training, device: torch.device) -> torch.nn.Module:
             f"{path}: {', '.join(broken[:3])}{' and others' if len(broken) > 3 else ''}: hold NaN or "
             f"infinite weights, with which every prediction is empty; {training.remedy}"
         )
-    return network.to(device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+    network.to(device)
+    return network.to(memory_format=memory_format(network)).eval()  # type: ignore[call-overload]
 
 
 def _check_archive(content: bytes, network: torch.nn.Module) -> None:

@@ -20,6 +20,8 @@ import numpy as np
 from context_fbr.config.study import Study
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr.core.geometry import Shape, geometry
+from context_fbr.core.padding import is_smaller
+from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr_tools.data.survey import Survey
 
 PUBLISHED_SPLIT = (26, 5, 10)
@@ -162,9 +164,9 @@ def propose_steps(training_cases: int, study: Study) -> Steps:
     return Steps(max(math.ceil(epochs / every), 1) * every, per_epoch, reference, steps[reference])
 
 
-def padded_cases(shapes: Sequence[Shape], patch_sizes: Sequence[int]) -> Mapping[int, int]:
+def padded_cases(shapes: Sequence[Shape], patch_sizes: Sequence[PatchSize]) -> Mapping[PatchSize, int]:
     """Return the number of volumes that are smaller than a patch along any axis, by patch size."""
-    counts = {size: sum(min(shape) < size for shape in shapes) for size in patch_sizes}
+    counts = {size: sum(is_smaller(shape, edges_of(size)) for shape in shapes) for size in patch_sizes}
     return {size: count for size, count in counts.items() if count}
 
 

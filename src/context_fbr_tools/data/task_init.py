@@ -9,10 +9,10 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from context_fbr.config import profiles
-from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import PARAMS_FILE, Document
 from context_fbr.config.prepare.preprocessing import WHOLE
 from context_fbr.config.study import NAME, Study, read_study
+from context_fbr.config.yaml.complaints import suggestion
 from context_fbr.core.errors import UserError, raise_problems, visible
 from context_fbr.datasets import dataset_json, layout
 from context_fbr.datasets.dataset_json import NAME as DATASET_JSON

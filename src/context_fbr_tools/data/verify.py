@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import PARAMS_FILE, Document
+from context_fbr.config.yaml.complaints import suggestion
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
 from context_fbr.datasets.problems import Severity

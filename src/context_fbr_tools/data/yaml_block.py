@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from context_fbr.config.study import Study
 from context_fbr.core.errors import visible
 from context_fbr.core.geometry import Shape
+from context_fbr.core.patch_size import PatchSize
 from context_fbr_tools.data.proposal import (
     HIGH,
     LOW,
@@ -170,7 +171,7 @@ def _spacing(proposal: Proposal) -> list[str]:
     ]
 
 
-def _shapes(shapes: Sequence[Shape], patch_sizes: Sequence[int]) -> list[str]:
+def _shapes(shapes: Sequence[Shape], patch_sizes: Sequence[PatchSize]) -> list[str]:
     padded = padded_cases(shapes, patch_sizes)
     shown = ", ".join(f"{size} ({count} of {len(shapes)})" for size, count in padded.items())
     text = f"cases padded, as the patch is larger: {shown}" if shown else "no patch of the grid is larger"

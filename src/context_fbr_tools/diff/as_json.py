@@ -7,6 +7,7 @@ from typing import Any
 from context_fbr.analysis.confidence_intervals import Interval
 from context_fbr.analysis.summary import number
 from context_fbr.config.cell import Cell
+from context_fbr.core.patch_size import written
 from context_fbr_tools.diff.report import Report
 from context_fbr_tools.diff.scores import Configuration, ScoreChange
 from context_fbr_tools.diff.snapshot import Snapshot
@@ -44,7 +45,7 @@ def _configuration(c: Configuration) -> dict[str, Any]:
         "task": c.task,
         "structure": c.structure or None,
         "model": c.model,
-        "patch_size": c.patch_size,
+        "patch_size": None if c.patch_size is None else written(c.patch_size),
         "seeds": c.seeds,
         "cases": c.cases,
         "paired_cases": c.paired_cases,

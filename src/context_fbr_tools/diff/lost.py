@@ -84,7 +84,8 @@ def _cells(before: Results, after: Results, products: Sequence[Product] | None) 
 
 def _planned(cell: Cell, products: Sequence[Product] | None, axes: Sequence[str] = CELL_COLUMNS) -> bool:
     return products is None or any(
-        all(getattr(cell, axis) in product[AXES[axis]] for axis in axes) for product in products
+        all(str(getattr(cell, axis)) in map(str, product[AXES[axis]]) for axis in axes)
+        for product in products
     )
 
 

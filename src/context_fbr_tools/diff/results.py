@@ -12,6 +12,7 @@ from context_fbr.config.analysis import Analysis
 from context_fbr.config.cell import Cell
 from context_fbr.config.prepare.preprocessing import WHOLE
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import plain
 from context_fbr.metrics.columns import DESIGN, SCORES, STRUCTURE
 from context_fbr_tools.diff.snapshot import Snapshot
 
@@ -71,7 +72,12 @@ def _table(snapshot: Snapshot, name: str, columns: list[str]) -> pd.DataFrame | 
         for path in snapshot.tables(name)
         if (text := snapshot.text(path)) is not None
     ]
-    return pd.concat(frames, ignore_index=True) if frames else None
+    if not frames:
+        return None
+    table = pd.concat(frames, ignore_index=True)
+    # One type on both sides, or a first size of three edges would make all others look different.
+    known = [None if pd.isna(size) else plain(size) for size in table["patch_size"]]
+    return table.assign(patch_size=pd.Series(known, table.index, object))
 
 
 def _read(snapshot: Snapshot, path: str, text: str, columns: list[str]) -> pd.DataFrame:
@@ -96,4 +102,4 @@ def _read(snapshot: Snapshot, path: str, text: str, columns: list[str]) -> pd.Da
 
 def _cells(frame: pd.DataFrame) -> list[Cell]:
     keys = frame[CELL_COLUMNS].itertuples(index=False, name=None)
-    return [Cell(task, model, int(size), int(seed)) for task, model, size, seed in keys]
+    return [Cell(task, model, plain(size), int(seed)) for task, model, size, seed in keys]

@@ -1,6 +1,7 @@
 """Differences of scores of the same configuration between two commits, with intervals."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,9 @@ import pandas as pd
 from context_fbr.analysis.confidence_intervals import Interval, Term, defined_pairs, interval
 from context_fbr.analysis.foreground_ranges import BOUNDS, SCORES
 from context_fbr.analysis.observations import is_baseline
+from context_fbr.analysis.result_files import DIGITS
 from context_fbr.analysis.results import CONFIG_COLUMNS
+from context_fbr.core.patch_size import PatchSize, plain
 from context_fbr.metrics.columns import STRUCTURE
 
 UNCHANGED, BETTER, WORSE, UNDECIDED = "unchanged", "better", "worse", "not decided"
@@ -49,7 +52,7 @@ class Configuration:
 
     task: str
     model: str
-    patch_size: int | None
+    patch_size: PatchSize | None
     """None for a baseline."""
     seeds: int
     """Number of seeds that both have; 0 for a baseline."""
@@ -75,12 +78,11 @@ def compare_scores(before: pd.DataFrame, after: pd.DataFrame, confidence: float)
         after: the same columns.
         confidence: of the intervals, for example 0.95.
     """
-    old = dict(iter(before.groupby(CONFIG_COLUMNS, sort=False, dropna=False)))
-    found = []
-    for key, new in after.groupby(CONFIG_COLUMNS, sort=False, dropna=False):
-        if key in old:
-            found.append(_configuration(key, old[key], new, confidence))
-    return found
+    old, new = (
+        {tuple(None if pd.isna(part) else part for part in key): rows for key, rows in groups}
+        for groups in (frame.groupby(CONFIG_COLUMNS, sort=False, dropna=False) for frame in (before, after))
+    )
+    return [_configuration(key, old[key], rows, confidence) for key, rows in new.items() if key in old]
 
 
 def compare_structures(before: pd.DataFrame, after: pd.DataFrame, confidence: float) -> list[Configuration]:
@@ -95,7 +97,7 @@ def compare_structures(before: pd.DataFrame, after: pd.DataFrame, confidence: fl
 
 
 def _configuration(
-    key: tuple[str, str, int], before: pd.DataFrame, after: pd.DataFrame, confidence: float
+    key: tuple[Any, ...], before: pd.DataFrame, after: pd.DataFrame, confidence: float
 ) -> Configuration:
     task, model, size = key
     # Each side is a configuration of its own to the intervals, or equal seed numbers would be one training.
@@ -104,7 +106,11 @@ def _configuration(
         for side, rows in (("before", before), ("after", after))
     )
     ratios = before.drop_duplicates("filename").set_index("filename")["fg_ratio"]
-    same = pd.Series(np.isclose(after["fg_ratio"], after["filename"].map(ratios), rtol=1e-9, atol=0))
+    # Tables of structures are rounded, those of earlier versions were not.
+    same = pd.Series(
+        np.isclose(after["fg_ratio"], after["filename"].map(ratios), rtol=1e-9, atol=0)
+        | (after["fg_ratio"].round(DIGITS) == after["filename"].map(ratios).round(DIGITS))
+    )
     old, new, seeds = before, after, set(before["seed"].dropna()) & set(after["seed"].dropna())
     if any(_equal(before[before["seed"] == seed], after[after["seed"] == seed], SAVED) for seed in seeds):
         old, new = before[before["seed"].isin(seeds)], after[after["seed"].isin(seeds)]
@@ -113,7 +119,7 @@ def _configuration(
     return Configuration(
         task,
         model,
-        None if is_baseline(model) else int(size),
+        None if is_baseline(model) else plain(size),
         len(seeds),
         after["filename"].nunique(),
         after.loc[same, "filename"].nunique(),

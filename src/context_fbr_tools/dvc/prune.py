@@ -15,7 +15,7 @@ from context_fbr.runtime import git, resume
 from context_fbr_tools.dvc import lockfile
 from context_fbr_tools.dvc.stages import CELL_STAGES, TASK_STAGES, kind_of
 
-KEY = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-\d+-\d+")
+KEY = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-[0-9]+(x[0-9]+x[0-9]+)?-[0-9]+")
 WRITTEN = {
     "raw": ("data/raw/{}",),
     "prepare": ("data/prepared/{}",),
@@ -65,14 +65,22 @@ def written_by(stage: str) -> tuple[Path, ...]:
     """
     kind, name = kind_of(stage), stage.partition("@")[2]
     arm = stage.partition("@")[0].removeprefix(kind).removeprefix("_")
-    # `016` and other digits than 0-9 are numbers as well, of another cell's key.
-    if kind in CELL_STAGES and KEY.fullmatch(name) and (cell := Cell.from_key(name)).key == name:
+    if kind in CELL_STAGES and is_key(name):
+        cell = Cell.from_key(name)
         if kind == "train":
             return (cell.weights.parent, cell.history, cell.foreground_ratios)
         return (cell.scores, cell.predictions)
     if kind in TASK_STAGES and not arm and NAME.fullmatch(name):
         return tuple(Path(path.format(name)) for path in WRITTEN[kind])
     raise UserError(f"{lockfile.LOCK}: {stage}: is no stage of a cell or a task; {REFUSED}")
+
+
+def is_key(name: str) -> bool:
+    """Return true for the key of a cell; `016` and `16x16x16` are sizes as well, but no key has them."""
+    try:
+        return KEY.fullmatch(name) is not None and Cell.from_key(name).key == name
+    except UserError:
+        return False
 
 
 def stale_paths(study: StudyCells) -> list[Path]:
@@ -90,7 +98,7 @@ def stale_paths(study: StudyCells) -> list[Path]:
         found += [*table.parent.parent.glob("*.csv"), *table.parent.parent.glob("*/*.csv")]
     found += [path for stage in CELL_STAGES for path in example.provenance(stage).parent.glob("*.json")]
     names = ((path, path.name.removesuffix(".csv").removesuffix(".json")) for path in found)
-    return sorted(path for path, name in names if KEY.fullmatch(name) and path not in written)
+    return sorted(path for path, name in names if is_key(name) and path not in written)
 
 
 def plan(study: StudyCells) -> Plan:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from context_fbr.config.cell import Cell
 from context_fbr.config.study import Study
 from context_fbr.core import bounded
+from context_fbr.core.patch_size import voxels
 
 COST_OF_NETWORK = {"UNet": 1.0, "AttentionUnet": 4.0, "UNETR": 6.0}
 """Time of a training by MONAI's class, UNet's being 1: as measured in this study at patches of 48 voxels."""
@@ -63,7 +64,7 @@ def work(cell: Cell, study: Study) -> float:
     each = 1 if whole else study.training_of(cell).patches_of(cell.patch_size)
     patches = task.train.epochs * count * each
     cost = COST_OF_NETWORK.get(study.models[cell.model].network, COST_OF_OTHER_NETWORK)
-    return float(patches * cell.patch_size**3 * cost)
+    return float(patches * voxels(cell.patch_size) * cost)
 
 
 def by_task(cells: Sequence[Cell], tasks: Sequence[str]) -> list[Cell]:

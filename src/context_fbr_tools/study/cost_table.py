@@ -31,6 +31,10 @@ class Cost:
     """Bytes, at most."""
     joules: float | None
     """Energy of the machine's processors meanwhile."""
+    gpu_memory: int | None
+    """Bytes of a GPU, at most."""
+    gpu_joules: float | None
+    """Energy of the GPU meanwhile."""
     device: str
     resumed: bool
     """True if a stage was interrupted: then its records count its last part only."""
@@ -52,15 +56,23 @@ def read(cells: Sequence[Cell]) -> list[Cost]:
 def _cost(cell: Cell, records: Mapping[str, Mapping[str, Any]], dice: float | None) -> Cost:
     each = list(records.values())
     cpu = [record.get("cpu_seconds", record["seconds"] * record["threads"]) for record in each]
-    memory = [record["peak_memory_bytes"] for record in each if "peak_memory_bytes" in record]
-    joules = [record["energy_joules"] for record in each if "energy_joules" in record]
+
+    def greatest(name: str) -> int | None:
+        return max((record[name] for record in each if name in record), default=None)
+
+    def total(name: str) -> float | None:
+        known = [float(record[name]) for record in each if name in record]
+        return sum(known) if len(known) == len(each) else None
+
     return Cost(
         cell,
         dice,
         {stage: float(record["seconds"]) for stage, record in records.items()},
         sum(cpu) / 3600,
-        max(memory, default=None),
-        sum(joules) if len(joules) == len(each) else None,
+        greatest("peak_memory_bytes"),
+        total("energy_joules"),
+        greatest("peak_gpu_memory_bytes"),
+        total("gpu_energy_joules"),
         str(records["train"]["device"]),
         any(record["resumed"] for record in each),
     )
@@ -84,10 +96,12 @@ def as_text(costs: Sequence[Cost], by_cell: bool, markdown: bool, width: int | N
         key = (cell.task, name_of(cell.model), str(cell.patch_size), *([str(cell.seed)] if by_cell else []))
         groups.setdefault(key, []).append(cost)
     head = ["task", "network", "patch", "seed" if by_cell else "seeds", "Dice", "train, min", "evaluate, min"]
-    rows: list[Row] = [[*head, "core-hours", "memory, GB", "energy, kJ"]]
+    on_gpu = any(cost.gpu_memory is not None for cost in costs)
+    of_gpu = ["GPU memory, GB", "GPU energy, kJ"] if on_gpu else []
+    rows: list[Row] = [[*head, "core-hours", "memory, GB", "CPU energy, kJ", *of_gpu]]
     for key, own in groups.items():
         place = list(key) if by_cell else [*key, str(len(own))]
-        rows.append([*place, *_numbers(own)])
+        rows.append([*place, *_numbers(own), *(_numbers_of_gpu(own) if on_gpu else [])])
     blocks = [table(rows, markdown, width), _sums(costs)]
     resumed = [cost.cell.key for cost in costs if cost.resumed]
     if resumed:
@@ -96,18 +110,28 @@ def as_text(costs: Sequence[Cost], by_cell: bool, markdown: bool, width: int | N
 
 
 def _numbers(own: Sequence[Cost]) -> list[str]:
-    def mean(values: Sequence[float | int | None], digits: int, unit: float = 1.0) -> str:
-        known = [value / unit for value in values if value is not None]
-        return f"{sum(known) / len(known):.{digits}f}" if known else ""
-
-    memory = [cost.memory for cost in own if cost.memory is not None]
     return [
-        mean([cost.dice for cost in own], 3),
-        *(mean([cost.seconds[stage] for cost in own], 1, 60) for stage in STAGES),
-        mean([cost.core_hours for cost in own], 3),
-        f"{max(memory) / 1e9:.2f}" if memory else "",
-        mean([cost.joules for cost in own], 1, 1e3),
+        _mean([cost.dice for cost in own], 3),
+        *(_mean([cost.seconds[stage] for cost in own], 1, 60) for stage in STAGES),
+        _mean([cost.core_hours for cost in own], 3),
+        _gigabytes([cost.memory for cost in own]),
+        _mean([cost.joules for cost in own], 1, 1e3),
     ]
+
+
+def _numbers_of_gpu(own: Sequence[Cost]) -> list[str]:
+    return [_gigabytes([cost.gpu_memory for cost in own]), _mean([cost.gpu_joules for cost in own], 2, 1e3)]
+
+
+def _mean(values: Sequence[float | int | None], digits: int, unit: float = 1.0) -> str:
+    known = [value / unit for value in values if value is not None]
+    return f"{sum(known) / len(known):.{digits}f}" if known else ""
+
+
+def _gigabytes(values: Sequence[int | None]) -> str:
+    """Return the greatest; nothing if none is known."""
+    known = [value for value in values if value is not None]
+    return f"{max(known) / 1e9:.2f}" if known else ""
 
 
 def _sums(costs: Sequence[Cost]) -> str:

@@ -18,6 +18,7 @@ from context_fbr.core import atomic, file_kinds, nifti
 from context_fbr.core.errors import UserError, raise_problems, visible
 from context_fbr.core.geometry import Geometry, classes_to_original, geometry, to_original
 from context_fbr.core.padding import Background
+from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr.core.progress import progress
 from context_fbr.datasets.checks import image_problems
 from context_fbr.datasets.dataset_json import Description, case_name
@@ -93,8 +94,8 @@ def predict(
     raise_problems(problems)
 
 
-def _window(network: torch.nn.Module, cell: Cell, wanted: Sequence[Window]) -> int | str:
-    """Return the first window that a network takes, an edge in voxels or `volume`.
+def _window(network: torch.nn.Module, cell: Cell, wanted: Sequence[Window]) -> PatchSize | str:
+    """Return the first window that a network takes, a size in voxels or `volume`.
 
     Raises:
         UserError: if it has a fixed size that is not among the windows, or cannot take the window.
@@ -106,7 +107,7 @@ def _window(network: torch.nn.Module, cell: Cell, wanted: Sequence[Window]) -> i
             f"voxels, not {', '.join(map(str, wanted))}; give --window patch"
         )
     first = resolved[0]
-    failure = windows.failure_of(network, (first,) * 3) if isinstance(first, int) else None
+    failure = None if isinstance(first, str) else windows.failure_of(network, edges_of(first))
     if failure:
         raise UserError(
             f"{cell.key}: models.{cell.model} cannot take a window of {first} voxels ({failure}); "

@@ -11,6 +11,7 @@ from context_fbr.analysis.observations import is_baseline
 from context_fbr.analysis.summary import ALL_SIZES
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import parse
 from context_fbr_tools.study.findings_text import (
     PUBLISHED,
     findings_of,
@@ -89,7 +90,7 @@ def _of_tasks(folder: Path, markdown: bool, width: int | None) -> tuple[list[str
 
 
 def _results(models: dict[str, Any]) -> list[Row]:
-    sizes = sorted({int(size) for leaves in models.values() for size in leaves if size != ALL_SIZES})
+    sizes = sorted({parse(size) for leaves in models.values() for size in leaves if size != ALL_SIZES})
     rows: list[Row] = [("network", *(f"patch {size}" for size in sizes))]
     for model, leaves in models.items():
         if is_baseline(model):

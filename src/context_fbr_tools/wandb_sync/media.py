@@ -7,6 +7,7 @@ import torch
 import wandb
 
 from context_fbr.config.training import SlidingWindow
+from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr.networks.sliding_window import segment
 from context_fbr.training.batches import Volume
 
@@ -34,7 +35,7 @@ def slice_of(image: np.ndarray, label: np.ndarray, mask: np.ndarray, caption: st
 def example(
     network: torch.nn.Module,
     volume: Volume,
-    patch_size: int,
+    patch_size: PatchSize,
     window: SlidingWindow,
     caption: str,
     core: int | None = None,
@@ -44,8 +45,9 @@ def example(
     Only a slab of a patch's thickness is segmented: a whole volume takes as long as validating one more.
     """
     middle = int((volume.label > 0).sum(dim=(0, 1), dtype=torch.int64).argmax())
-    first = min(max(middle - patch_size // 2, 0), max(volume.label.shape[2] - patch_size, 0))
-    image, label = (whole[..., first : first + patch_size] for whole in (volume.image, volume.label))
+    depth = edges_of(patch_size)[2]
+    first = min(max(middle - depth // 2, 0), max(volume.label.shape[2] - depth, 0))
+    image, label = (whole[..., first : first + depth] for whole in (volume.image, volume.label))
     mask = segment(network.eval(), image.contiguous(), patch_size, window, volume.background, core)
     shown, true, predicted = (part.cpu().numpy() for part in (image[0], label, mask))
     return slice_of(shown, true, predicted, caption, first)

@@ -9,11 +9,11 @@ import wandb
 
 from context_fbr.analysis.results import read_scores
 from context_fbr.config.cell import Cell
-from context_fbr.core import bounded, nifti
+from context_fbr.core import bounded
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.evaluation.predictions import read_prediction
 from context_fbr.metrics.columns import SCORES
 from context_fbr.preprocessing import originals, prepared
-from context_fbr.preprocessing.transforms import class_map
 from context_fbr_tools.wandb_sync import media
 from context_fbr_tools.wandb_sync.run_identity import Identity, md5_of
 
@@ -62,10 +62,9 @@ def _pictures(cell: Cell, dice: dict[str, float]) -> dict[str, wandb.Image]:
     except UserError:
         return found
     for case in cases:
-        files = prediction, *_ = cell.predictions / f"{case.name}.nii.gz", raw / case.image, raw / case.label
+        files = cell.predictions / f"{case.name}.nii.gz", raw / case.image, raw / case.label
         if case.name in dice and all(map(Path.is_file, files)):
-            mask = nifti.read(prediction).get_fdata(dtype=np.float32).astype(np.uint8)
-            mask = class_map(mask, case.groups) if case.structures else mask
+            mask = read_prediction(cell, case)
             image, label = originals.read_image(cell.task, case), originals.read_masks(cell.task, case).label
             caption = case.name + ("" if math.isnan(dice[case.name]) else f", Dice {dice[case.name]:.3f}")
             planes = media.slice_of(image.get_fdata(dtype=np.float32), label, mask, caption)

@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document, plain
+from context_fbr.core.patch_size import written
 from context_fbr.runtime import provenance
 from context_fbr.runtime.code_digest import digest_file
 from context_fbr_tools.dvc import lockfile
@@ -41,7 +42,7 @@ def identify(cell: Cell, document: Document) -> Identity:
     own = {"task": task["train"], **settings}
     decides = {"cell": cell.key, "data": hashes["prepared"], "code": hashes["code"], "network": network}
     study = _digest({"raw": task["raw"], "prepare": task["prepare"], **own})
-    values = {name: value for name, value in asdict(cell).items() if name != "arm"}
+    values = {field.name: written(getattr(cell, field.name)) for field in fields(cell) if field.name != "arm"}
     parts = {"cell": cell.key, **values, "network": network, "data": task, "hashes": hashes}
     return Identity(
         run=f"{cell.key}-{_digest(decides | own)[:10]}",

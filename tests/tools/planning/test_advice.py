@@ -16,11 +16,12 @@ from context_fbr.config.document import Document
 from context_fbr.config.study import read_study
 from context_fbr.config.training import Training
 from context_fbr.core.errors import UserError
+from context_fbr.core.padding import voxels_in_boxes
 from context_fbr.runtime import provenance
 from context_fbr_tools.study.planning.advice import pilot, report
 from context_fbr_tools.study.planning.advice.halving import Round, halve, rungs
 from context_fbr_tools.study.planning.advice.labels import DataSet
-from context_fbr_tools.study.planning.advice.patches import Labelled, boxes, facts
+from context_fbr_tools.study.planning.advice.patches import Labelled, facts
 from context_fbr_tools.study.planning.advice.pilot import Recommendation
 
 CELL = Cell("spheres", "unet", 16, 1)
@@ -41,7 +42,7 @@ def test_voxels_in_boxes_are_those_of_a_plain_count() -> None:
     for size in (1, 3, 8):
         corners = np.stack([generator.integers(0, edge - size + 1, 30) for edge in mask.shape], axis=1)
         plain = [int(mask[x : x + size, y : y + size, z : z + size].sum()) for x, y, z in corners]
-        assert boxes(mask, corners, size).tolist() == plain
+        assert voxels_in_boxes(mask, corners, (size,) * 3).tolist() == plain
 
 
 def test_a_patch_as_large_as_the_volume_holds_everything_and_touches_the_border(settings: Training) -> None:

@@ -8,6 +8,7 @@ import pytest
 from workspace import ROOT
 
 from benchmarks import power as benchmark
+from context_fbr.analysis.result_files import read_frame
 from context_fbr.core.errors import UserError
 from context_fbr_tools import cli
 from context_fbr_tools.study.planning import report
@@ -105,7 +106,7 @@ def test_designed_cases_keep_their_number() -> None:
 
 
 def test_pairs_differ_in_one_thing() -> None:
-    found = pairs(pd.read_csv(ROOT / "metrics/spheres/cases.csv"))
+    found = pairs(read_frame(ROOT / "metrics/spheres/cases.csv", text=("patch_size",)))
     assert "unet-16 and unet-32" in found
     assert "unet-16 and unet_instance-16" in found
     assert not any("unet-16" in name and "unet_instance-32" in name for name in found)

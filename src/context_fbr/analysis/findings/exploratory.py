@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from context_fbr.analysis.confidence_intervals import Term
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.findings.detection import dice_lost
@@ -17,8 +15,19 @@ from context_fbr.analysis.findings.primary import (
     over_pairs,
     pairs_text,
 )
-from context_fbr.analysis.findings.task_scores import TaskScores, enough, listed, scaled
+from context_fbr.analysis.findings.task_scores import (
+    TaskScores,
+    enough,
+    have_slope,
+    listed,
+    scaled,
+    slope_weights,
+)
+from context_fbr.core.patch_size import PatchSize, plain
+from context_fbr.metrics.columns import VOLUME
 
+WINDOW = "window"
+"""Id of a finding."""
 REFERENCE = "unet"
 """The published network with batch norm."""
 
@@ -38,7 +47,7 @@ def exploratory(task: TaskScores) -> list[Hypothesis]:
 def _slope_by_norm(task: TaskScores) -> Hypothesis:
     statement = "Larger patches raise Dice more with instance norm than with batch norm"
     sizes = task.sizes(*(model for pair in task.pairs for model in pair))
-    if len(sizes) < 2:
+    if not have_slope(sizes):
         reason = "one patch size only" if sizes else NO_PAIR
         return Hypothesis("slope_by_norm", EXPLORATORY, statement, "", missing=reason)
     mean, claim, value, _ = over_pairs(
@@ -65,7 +74,7 @@ def _small_slope(task: TaskScores) -> Hypothesis:
     name = name_of(REFERENCE)
     statement = f"{name} as published hardly depends on the patch size"
     sizes = task.sizes(REFERENCE)
-    if len(sizes) < 2:
+    if not have_slope(sizes):
         reason = "one patch size only" if sizes else f"no {name}"
         return Hypothesis("small_slope", EXPLORATORY, statement, "", missing=reason)
     return Hypothesis(
@@ -79,12 +88,10 @@ def _small_slope(task: TaskScores) -> Hypothesis:
     )
 
 
-def slope(task: TaskScores, model: str, sizes: Sequence[int]) -> list[Term]:
-    """Least squares line through the means of the patch sizes, per doubling."""
-    x = np.log2(np.array(sizes, dtype=float))
-    x -= x.mean()
-    weights = x / (x**2).sum()
-    return [Term(float(w), task.of(model, size)) for w, size in zip(weights, sizes, strict=True)]
+def slope(task: TaskScores, model: str, sizes: Sequence[PatchSize]) -> list[Term]:
+    """Return the slope of the least-squares line through the means of the patch sizes, per doubling."""
+    weights = slope_weights(sizes)
+    return [Term(weight, task.of(model, size)) for weight, size in zip(weights, sizes, strict=True)]
 
 
 def _window(task: TaskScores) -> Hypothesis:
@@ -93,26 +100,26 @@ def _window(task: TaskScores) -> Hypothesis:
     rows = task.windows[task.windows["model"].isin(models)] if len(task.windows) else task.windows
     if not models or rows.empty:
         return Hypothesis(
-            "window", EXPLORATORY, statement, "", missing="one window a training" if models else NO_PAIR
+            WINDOW, EXPLORATORY, statement, "", missing="one window a training" if models else NO_PAIR
         )
-    size = int(rows["patch_size"].min())
+    size = plain(rows["patch_size"].min())
     rows = rows[rows["patch_size"] == size]
     # A network of fixed input size, as UNETR, has one window.
     several = rows.groupby("model")["window"].transform("nunique") > 1
     rows, models = rows[several], [model for model in models if model in set(rows[several]["model"])]
     if not models:
-        return Hypothesis("window", EXPLORATORY, statement, "", missing="one window a training")
+        return Hypothesis(WINDOW, EXPLORATORY, statement, "", missing="one window a training")
     shared = set.intersection(*(set(own["window"].dropna()) for _, own in rows.groupby("model", sort=False)))
-    largest = max(shared, default=size)
+    largest = VOLUME if VOLUME in shared else max(shared, default=size)
     if largest == size or size not in shared:
-        return Hypothesis("window", EXPLORATORY, statement, "", missing="one window a training")
+        return Hypothesis(WINDOW, EXPLORATORY, statement, "", missing="one window a training")
     terms = [
         Term(sign / len(models), rows[(rows["model"] == model) & (rows["window"] == window)])
         for model in models
         for sign, window in ((1, largest), (-1, size))
     ]
     return Hypothesis(
-        "window",
+        WINDOW,
         EXPLORATORY,
         statement,
         f"mean Dice with a window of {largest} minus one of {size}, same weights, {listed([size])}, mean of "

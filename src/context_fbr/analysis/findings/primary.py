@@ -6,9 +6,10 @@ from context_fbr.analysis.confidence_intervals import Term
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.findings.hypothesis import PRIMARY, Claim, Hypothesis, Part
 from context_fbr.analysis.findings.task_scores import Pair, TaskScores, enough, listed, scaled
+from context_fbr.core.patch_size import PatchSize
 
 NO_PAIR = "no pair of models with exchanged norm"
-NORM_AT_SMALLEST_PATCH = "norm_at_smallest_patch"
+NORM_AT_SMALLEST_PATCH, LOSS_OUTSIDE_BY_NORM = "norm_at_smallest_patch", "loss_outside_by_norm"
 
 
 def primary(task: TaskScores) -> list[Hypothesis]:
@@ -39,13 +40,13 @@ def loss_outside_by_norm(task: TaskScores) -> Hypothesis:
     sizes = with_outside(task, *models)
     if not sizes:
         reason = "no patch size has test cases within and outside" if models else NO_PAIR
-        return Hypothesis("loss_outside_by_norm", PRIMARY, statement, "", missing=reason)
+        return Hypothesis(LOSS_OUTSIDE_BY_NORM, PRIMARY, statement, "", missing=reason)
     terms = {
         (batch, instance): [*loss(task, instance, sizes), *scaled(loss(task, batch, sizes), -1)]
         for batch, instance in task.pairs
     }
     return Hypothesis(
-        "loss_outside_by_norm",
+        LOSS_OUTSIDE_BY_NORM,
         PRIMARY,
         statement,
         f"(mean Dice within minus outside) with instance norm minus batch norm, mean of {listed(sizes)} and "
@@ -64,12 +65,12 @@ def over_pairs(
     return mean, claim, "dsc", parts
 
 
-def difference(task: TaskScores, pair: Pair, size: int) -> list[Term]:
+def difference(task: TaskScores, pair: Pair, size: PatchSize) -> list[Term]:
     """Dice of the first model minus that of the second."""
     return [Term(sign, task.of(model, size)) for sign, model in zip((1, -1), pair, strict=True)]
 
 
-def with_outside(task: TaskScores, *models: str) -> list[int]:
+def with_outside(task: TaskScores, *models: str) -> list[PatchSize]:
     """Patch sizes at which each of the models has test cases within its training range and outside."""
     return [
         size
@@ -81,7 +82,7 @@ def with_outside(task: TaskScores, *models: str) -> list[int]:
     ]
 
 
-def loss(task: TaskScores, model: str, sizes: Sequence[int]) -> list[Term]:
+def loss(task: TaskScores, model: str, sizes: Sequence[PatchSize]) -> list[Term]:
     """Mean over patch sizes of: within minus outside."""
     groups = ((1, ("within",)), (-1, ("below", "above")))
     return [Term(sign / len(sizes), task.group(model, size, *of)) for size in sizes for sign, of in groups]

@@ -4,13 +4,12 @@ A voxel of the whole is known by what is around it. Which part it belongs to dep
 object, so a part should gain more from a larger patch than the whole does.
 """
 
-import math
 from collections.abc import Sequence
 
 from context_fbr.analysis.confidence_intervals import Term
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.findings.hypothesis import PRIMARY, Claim, Hypothesis, Part
-from context_fbr.analysis.findings.task_scores import TaskScores, listed, scaled
+from context_fbr.analysis.findings.task_scores import TaskScores, have_slope, listed, scaled, slope_weights
 from context_fbr.config.prepare.preprocessing import WHOLE
 
 ID = "parts_need_more_context"
@@ -21,7 +20,7 @@ def structures(task: TaskScores) -> list[Hypothesis]:
     if task.structures.empty:
         return []
     statement = "Dice of a part rises more with the patch than Dice of the whole, in every structure"
-    models = [model for model in task.models if len(task.sizes(model)) > 1]
+    models = [model for model in task.models if have_slope(task.sizes(model))]
     names = [name for name in task.structures["structure"].unique() if name != WHOLE]
     if not models:
         return [Hypothesis(ID, PRIMARY, statement, "", missing="no network with several patch sizes")]
@@ -39,14 +38,6 @@ def structures(task: TaskScores) -> list[Hypothesis]:
             ID, PRIMARY, statement, statistic, _mean([p.terms for p in parts]), Claim(0.0), parts=parts
         )
     ]
-
-
-def slope_weights(sizes: Sequence[int]) -> list[float]:
-    """Return the weights of means at patch sizes whose sum is their least-squares slope over log2(size)."""
-    places = [math.log2(size) for size in sizes]
-    middle = math.fsum(places) / len(places)
-    squares = math.fsum((place - middle) ** 2 for place in places)
-    return [(place - middle) / squares for place in places]
 
 
 def _slope_of_part(task: TaskScores, model: str, structure: str) -> list[Term]:

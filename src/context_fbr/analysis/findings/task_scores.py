@@ -1,5 +1,6 @@
 """Scores of a task, and the pairs of models that hypotheses compare."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from context_fbr.analysis.confidence_intervals import Term
 from context_fbr.analysis.foreground_ranges import assign_range_group
 from context_fbr.analysis.observations import Evidence, is_baseline
 from context_fbr.config.analysis import Analysis
+from context_fbr.core.patch_size import PatchSize, mean_edge, plain
 
 Pair = tuple[str, str]
 """(batch, instance): two models."""
@@ -39,22 +41,22 @@ class TaskScores:
         """The networks."""
         return [model for model in self.scores["model"].unique() if not is_baseline(model)]
 
-    def sizes(self, *models: str) -> list[int]:
+    def sizes(self, *models: str) -> list[PatchSize]:
         """Return the patch sizes that each of these networks has."""
         rows = self.scores[self.scores["seed"].notna()]
         found = [set(rows.loc[rows["model"] == model, "patch_size"]) for model in models]
-        return sorted(int(size) for size in set.intersection(*found)) if found else []
+        return sorted(plain(size) for size in set.intersection(*found)) if found else []
 
-    def of(self, model: str, size: int) -> pd.DataFrame:
+    def of(self, model: str, size: PatchSize) -> pd.DataFrame:
         """Return the scores of a configuration."""
         return self.scores[(self.scores["model"] == model) & (self.scores["patch_size"] == size)]
 
-    def structure(self, model: str, size: int, name: str) -> pd.DataFrame:
+    def structure(self, model: str, size: PatchSize, name: str) -> pd.DataFrame:
         """Return the scores of a structure in a configuration."""
         own = self.structures[self.structures["structure"] == name]
         return own[(own["model"] == model) & (own["patch_size"] == size)]
 
-    def group(self, model: str, size: int, *groups: str) -> pd.DataFrame:
+    def group(self, model: str, size: PatchSize, *groups: str) -> pd.DataFrame:
         """Return the scores of a configuration within, below or above the range of its patches."""
         own = self.grouped[(self.grouped["model"] == model) & (self.grouped["patch_size"] == size)]
         return own[own["group"].isin(groups)]
@@ -77,9 +79,25 @@ def tasks(evidence: Evidence, settings: Analysis) -> list[TaskScores]:
     return found
 
 
-def listed(sizes: Sequence[int]) -> str:
+def listed(sizes: Sequence[PatchSize]) -> str:
     """Return `patch 16, 32`."""
     return f"patch {', '.join(map(str, sizes))}"
+
+
+def have_slope(sizes: Sequence[PatchSize]) -> bool:
+    """Return true if there are patches of different mean edges."""
+    return len({mean_edge(size) for size in sizes}) > 1
+
+
+def slope_weights(sizes: Sequence[PatchSize]) -> list[float]:
+    """Return the weights of means at patch sizes whose sum is their least-squares slope over log2(size).
+
+    The size of a patch with three edges is its mean edge, that of the cube with as many voxels.
+    """
+    places = [math.log2(mean_edge(size)) for size in sizes]
+    middle = math.fsum(places) / len(places)
+    squares = math.fsum((place - middle) ** 2 for place in places)
+    return [(place - middle) / squares for place in places]
 
 
 def scaled(terms: Sequence[Term], factor: float) -> list[Term]:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from context_fbr.analysis.confidence_intervals import Term, interval
 from context_fbr.analysis.foreground_ranges import columns
+from context_fbr.analysis.result_files import sizes
 from context_fbr.analysis.tables.core_cells import CONTEXT, FALSE, HIT
 from context_fbr.metrics.columns import DESIGN
 
@@ -84,5 +85,7 @@ def _unused(cells: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
     """Add what each case's prediction lacks of the ideal observer's hit - false."""
     keys = ["filename", "patch_size", "core"]
     known = best.set_index(keys)[CONTEXT]
-    places = pd.MultiIndex.from_frame(cells[keys].astype({"patch_size": "int64", "core": "int64"}))
+    places = pd.MultiIndex.from_frame(
+        cells[keys].assign(**{name: sizes(cells[name]) for name in ("patch_size", "core")})
+    )
     return cells.assign(**{UNUSED: known.reindex(places).to_numpy() - cells[CONTEXT].to_numpy(float)})

@@ -11,6 +11,7 @@ import pandas as pd
 from context_fbr.analysis.confidence_intervals import Term, interval
 from context_fbr.analysis.foreground_ranges import columns
 from context_fbr.analysis.tables.core_cells import CONTEXT
+from context_fbr.core.patch_size import PatchSize, plain
 
 PARTS: Mapping[str, tuple[tuple[int, str, str], ...]] = {
     "published": ((1, "large", "large"), (-1, "small", "small")),
@@ -26,7 +27,7 @@ def parts_table(cells: pd.DataFrame, confidence: float) -> pd.DataFrame:
     The small and the large patch are the first and the last that a network has as whole patches. A network
     that lacks the large one with the small core has no rows.
 
-    Columns: task, network, score, part, small, large (edges in voxels), and `difference` with its limits.
+    Columns: task, network, score, part, small, large (sizes in voxels), and `difference` with its limits.
     """
     table = []
     for (task, network), rows in cells.groupby(["task", "network"], sort=False):
@@ -48,11 +49,11 @@ def parts_table(cells: pd.DataFrame, confidence: float) -> pd.DataFrame:
     return pd.DataFrame(table, columns=[*names, "difference", "difference_low", "difference_high"])
 
 
-def diagonal(rows: pd.DataFrame) -> list[int]:
+def diagonal(rows: pd.DataFrame) -> list[PatchSize]:
     """Return the patch sizes of which the whole patch is supervised, in ascending order."""
-    return sorted(int(size) for size in rows.loc[rows["patch_size"] == rows["core"], "patch_size"].unique())
+    return sorted(plain(size) for size in rows.loc[rows["patch_size"] == rows["core"], "patch_size"].unique())
 
 
-def cell(rows: pd.DataFrame, patch_size: int, core: int) -> pd.DataFrame:
+def cell(rows: pd.DataFrame, patch_size: PatchSize, core: PatchSize) -> pd.DataFrame:
     """Return the rows of a patch and a core."""
     return rows[(rows["patch_size"] == patch_size) & (rows["core"] == core)]

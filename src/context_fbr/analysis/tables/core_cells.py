@@ -1,6 +1,6 @@
 """Scores by network, patch and supervised core: the cells of a task in which context and ratio are apart.
 
-A cell is (network, p, c): windows of edge p, a loss on their central core of edge c. For one c the supervised
+A cell is (network, p, c): windows of size p, a loss on their central core of size c. For one c the supervised
 voxels are the same at every p, so that p changes the context alone. For one p, c changes the foreground
 ratio. c = p is the published protocol.
 """
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from context_fbr.analysis.result_files import sizes
 from context_fbr.analysis.results import CONFIG_COLUMNS
 
 Core = tuple[str, str, int]
@@ -27,7 +28,7 @@ def core_cells(scores: pd.DataFrame, cores: Sequence[Core]) -> pd.DataFrame:
         cores: of `analysis`; a model that is not named has its loss on the whole patch.
 
     Returns:
-        The rows, `network` the model with a loss on the whole patch, `core` an edge in voxels. A model whose
+        The rows, `network` the model with a loss on the whole patch, `core` a size in voxels. A model whose
         core is its whole patch is left out where the network has that patch, too.
     """
     networks = {cored: whole for whole, cored, _ in cores}
@@ -35,11 +36,7 @@ def core_cells(scores: pd.DataFrame, cores: Sequence[Core]) -> pd.DataFrame:
     rows = scores[scores["seed"].notna()]
     rows = rows.assign(
         network=rows["model"].map(lambda model: networks.get(model, model)),
-        core=rows["model"]
-        .map(edges)
-        .astype("float64")
-        .fillna(rows["patch_size"].astype("float64"))
-        .astype("int64"),
+        core=sizes(rows["model"].map(edges).astype(object).fillna(rows["patch_size"])),
     )
     if FALSE in rows:
         rows[CONTEXT] = rows[HIT].astype(float) - rows[FALSE].astype(float)

@@ -8,7 +8,9 @@ import pandas as pd
 from context_fbr.analysis.confidence_intervals import Term, defined_pairs, interval
 from context_fbr.analysis.foreground_ranges import SCORES, columns
 from context_fbr.analysis.observations import Evidence
+from context_fbr.analysis.result_files import sizes
 from context_fbr.analysis.results import CONFIG_COLUMNS
+from context_fbr.core.patch_size import PatchSize
 
 
 def difference_table(evidence: Evidence, confidence: float) -> pd.DataFrame:
@@ -40,10 +42,13 @@ def difference_table(evidence: Evidence, confidence: float) -> pd.DataFrame:
                 found = interval([Term(1, second), Term(-1, first)], score, confidence, nested=nested)
                 row |= columns(f"{name}_difference", found)
             table.append(row)
-    return pd.DataFrame(table)
+    frame = pd.DataFrame(table)
+    for name in ("patch_size_a", "patch_size_b") if table else ():
+        frame[name] = sizes(frame[name], nullable=True)  # whole numbers, not 32.0 next to a missing one
+    return frame
 
 
-Key = tuple[str, str, int]
+Key = tuple[str, str, PatchSize]
 
 
 def _pairs(keys: list[Key]) -> Iterator[tuple[str, Key, Key]]:

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from context_fbr.config.raw.twins import TwinsRaw
-from context_fbr.core.padding import window_corners, windows_around
+from context_fbr.core.padding import voxels_in_boxes, window_corners, windows_around
+from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr.datasets import twins
 from context_fbr.datasets.twins import DISTRACTOR, FOREGROUND, TEST
 
@@ -20,14 +21,14 @@ COLUMNS = ("filename", "distance", "patch_size", "core", "dice", "hit", "false")
 
 
 def observer_table(
-    raw: TwinsRaw, task: str, windows: Sequence[tuple[int, int]], overlap: float
+    raw: TwinsRaw, task: str, windows: Sequence[tuple[PatchSize, PatchSize]], overlap: float
 ) -> pd.DataFrame:
     """Return the observer's scores, one row a test case as drawn and window.
 
     Args:
         raw: the recipe, from which the volumes are generated.
         task: its name, of which the names of cases are made.
-        windows: (patch, core) edges in voxels.
+        windows: (patch, core) sizes in voxels.
         overlap: of neighbouring cores.
 
     Returns:
@@ -46,19 +47,16 @@ def observer_table(
     return pd.DataFrame(rows, columns=[*COLUMNS])
 
 
-def decided(shells: np.ndarray, patch_size: int, core: int, overlap: float) -> np.ndarray:
+def decided(shells: np.ndarray, patch_size: PatchSize, core: PatchSize, overlap: float) -> np.ndarray:
     """Return the voxels in the core of a window that holds a shell's voxel, as `shells` (x, y, z) bool."""
-    sums = np.pad(shells.astype(np.int32).cumsum(0).cumsum(1).cumsum(2), ((1, 0),) * 3)
-    starts = [window_corners(edge, core, overlap) for edge in shells.shape]
+    inner, patch = edges_of(core), edges_of(patch_size)
+    starts = [window_corners(*axis, overlap) for axis in zip(shells.shape, inner, strict=True)]
     cores = np.array([*itertools.product(*starts)])
-    corners = windows_around(cores, (core,) * 3, (patch_size,) * 3, shells.shape)
-    counts = np.zeros(len(corners), np.int64)
-    for ends in itertools.product((0, 1), repeat=3):  # inclusion and exclusion at the eight corners
-        x, y, z = (corners + patch_size * np.array(ends)).T
-        counts += (-1) ** (3 - sum(ends)) * sums[x, y, z]
+    corners = windows_around(cores, inner, patch, shells.shape)
+    counts = voxels_in_boxes(shells, corners, patch)
     seen = np.zeros(shells.shape, bool)
     for x, y, z in cores[counts > 0]:
-        seen[x : x + core, y : y + core, z : z + core] = True
+        seen[x : x + inner[0], y : y + inner[1], z : z + inner[2]] = True
     return seen
 
 

@@ -6,7 +6,6 @@ from context_fbr.analysis.confidence_intervals import Term, interval
 from context_fbr.analysis.foreground_ranges import columns
 from context_fbr.analysis.results import CONFIG_COLUMNS
 
-VOLUME = "volume"
 INTERVALS = {"dice": "dsc", "surface_dice": "surface_dice"}
 MEANS = ("recall", "false_positive_share")
 
@@ -37,20 +36,8 @@ def window_table(scores: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 
 def name_windows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a configuration with windows as text: edges in voxels that all cases share, or `volume`.
-
-    A window that covers each volume has an edge for each. Where that is the edge of another window, the case
-    was scored once: its row of the greatest window is also that of `volume`.
-    """
-    cases = ["seed", "filename"]
-    shared = rows.groupby("window")["filename"].transform("size") == len(rows[cases].drop_duplicates())
-    named = rows.assign(window=rows["window"].astype(str).where(shared, VOLUME))
-    if shared.all():
-        return named
-    greatest = rows.sort_values("window").drop_duplicates(cases, keep="last").assign(window=VOLUME)
-    known = named[named["window"] == VOLUME]
-    keys = [*cases, "window"]
-    return pd.concat([named[named["window"] != VOLUME], known, greatest]).drop_duplicates(keys)
+    """Return rows with their windows as text: sizes in voxels, or `volume`."""
+    return rows.assign(window=rows["window"].map(str))
 
 
 def seed_range(name: str, rows: pd.DataFrame, score: str) -> dict[str, float]:

@@ -3,18 +3,36 @@
 from collections import Counter
 from typing import Annotated, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from context_fbr.config.document import InconsistentError, Section
 from context_fbr.config.prepare.split import Split
+from context_fbr.config.sizes import Count
 
-Count = Annotated[int, Field(ge=1)]
 Spacing = Annotated[float, Field(gt=0)]
+Window = tuple[float, float]
 LabelValues = Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(min_length=1)]
 """Values of a label; masks are written as uint8."""
 StructureName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 WHOLE = "whole"
 """Name of the union of all structures in tables."""
+
+
+def _windows(value: object) -> object:
+    """Check the form of a window or of several, in one sentence for both."""
+    if value is None or _is_pair(value):
+        return value
+    if isinstance(value, list | tuple) and value and all(map(_is_pair, value)):
+        return value
+    raise ValueError(
+        f"is {value!r}, but should be [low, high], or a list with one [low, high] for each channel"
+    )
+
+
+def _is_pair(value: object) -> bool:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return False
+    return not any(isinstance(end, bool) or not isinstance(end, int | float) for end in value)
 
 
 class Preparation(Section):
@@ -26,14 +44,28 @@ class Preparation(Section):
     """Label values by the name of a structure, in place of `foreground`: a class of the networks each."""
     distractor: tuple[Count, ...] = ()
     """Label values of background that is easily taken for foreground: what is found of it is scored, too."""
-    window: tuple[float, float] | None = None
-    """Intensities from low to high become 0 to 1, others are clipped: for CT, in HU."""
+    window: Annotated[
+        Window | Annotated[tuple[Window, ...], Field(min_length=1)] | None, BeforeValidator(_windows)
+    ] = None
+    """Intensities from low to high become 0 to 1, others are clipped: for CT, in HU. Of several channels one
+    [low, high] for all, or a list with one of each."""
     z_score: bool = False
     """True: the voxels above 0 get the mean 0 and the standard deviation 1, for MRI."""
     crop: bool = False
     """True: the image is cropped to the box of the voxels above 0, after the window."""
     spacing_mm: tuple[Spacing, Spacing, Spacing] | None = None
     """Edges of a voxel after resampling, towards right, anterior and superior."""
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """Window of all channels, or one of each; none if there is none."""
+        match self.window:
+            case None:
+                return ()
+            case (float(low), float(high)):
+                return ((low, high),)
+            case pairs:
+                return tuple((low, high) for low, high in pairs)
 
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:
@@ -76,8 +108,9 @@ class Preparation(Section):
             raise InconsistentError("distractor", f"{both} are foreground, too")
         if self.window is not None and self.z_score:
             raise InconsistentError("z_score", "goes without a window: after one, intensities are 0 to 1")
-        if self.window is not None and self.window[0] >= self.window[1]:
-            raise InconsistentError("window", f"must be [low, high], not {list(self.window)}")
+        for low, high in self.windows:
+            if low >= high:
+                raise InconsistentError("window", f"must be [low, high], not {[low, high]}")
         return self
 
 

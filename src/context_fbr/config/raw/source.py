@@ -101,7 +101,7 @@ def _overlap(root: Path, task: str, raw: FolderRaw) -> str | None:
     if source == target:
         how = "is"
     elif source.is_relative_to(target):
-        how = "lies in"
+        how = "is inside"
     elif target.is_relative_to(source):
         how = "holds"
     else:

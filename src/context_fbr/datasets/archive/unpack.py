@@ -97,14 +97,14 @@ def _problems(members: list[_Member]) -> Iterator[str]:
     advice = "nothing was unpacked; take the archive from a source that you trust"
     for member in members:
         if member.path.is_absolute() or ".." in member.path.parts or "\\" in member.name:
-            yield f"{member.name} lies outside of the archive's folder; {advice}"
+            yield f"{member.name} is outside of the archive's folder; {advice}"
         if member.kind == "file" and (not member.path.parts or "\0" in member.name):
             yield f"{member.name!r} is no name of a file; {advice}"
         if member.kind not in ("file", "folder"):
             yield f"{member.name} is a {member.kind}, expected files and folders only; {advice}"
     for path, count in Counter(member.path for member in members if member.kind == "file").items():
         if count > 1:
-            yield f"{path} stands {count} times in it; {advice}"
+            yield f"{path} occurs {count} times in it; {advice}"
 
 
 def _chosen(archive: Path, files: list[_Member]) -> dict[str, _Member]:
@@ -115,8 +115,9 @@ def _chosen(archive: Path, files: list[_Member]) -> dict[str, _Member]:
     chosen = [member for member in files if member.path.parts[: len(root)] == root]
     others = [member.name for member in files if member.path.parts[: len(root)] != root]
     if others:
-        text = f"{archive}: {len(others)} files beside {'/'.join(root)} are left out: {', '.join(others[:3])}"
-        print(visible(text + (", ..." if len(others) > 3 else "")), file=sys.stderr, flush=True)
+        named = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        text = f"{archive}: {len(others)} files outside of {'/'.join(root)} are left out: {named}"
+        print(visible(text), file=sys.stderr, flush=True)
     return {str(PurePosixPath(*member.path.parts[len(root) :])): member for member in chosen}
 
 

@@ -106,4 +106,4 @@ def _panel(
     shifts = diagonal["core"].map(styles).map(lambda number: 0.05 * (number - (len(styles) - 1) / 2))
     axis.plot(diagonal["patch_size"].map(places) + shifts, diagonal["dice"], **DIAGONAL)
     axis.set_xlim(-0.4, len(places) - 0.6)
-    axis.set_xticks(range(len(places)), [str(int(size)) for size in places])
+    axis.set_xticks(range(len(places)), [str(size) for size in places])

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.tables.context import ALL
 from context_fbr.analysis.tables.core_cells import CONTEXT
+from context_fbr.core.patch_size import PatchSize, plain
 from context_fbr.figures.style import COLOURS, DASHES, GREY, MARKERS, drawing, png, subplots
 
 ROWS = (
@@ -31,7 +32,7 @@ def context_by_distance(table: pd.DataFrame) -> bytes:
     if (shown["distance"] != ALL).any():
         shown = shown[shown["distance"] != ALL]
     networks = list(dict.fromkeys(shown["network"]))
-    sizes = sorted(int(size) for size in shown["patch_size"].unique())
+    sizes = sorted(plain(size) for size in shown["patch_size"].unique())
     with drawing():
         figure, axes = subplots(
             2,
@@ -98,7 +99,7 @@ def _style(number: int) -> dict[str, Any]:
     }
 
 
-def _panel(axis: Axes, rows: pd.DataFrame, score: str, sizes: Sequence[int]) -> None:
+def _panel(axis: Axes, rows: pd.DataFrame, score: str, sizes: Sequence[PatchSize]) -> None:
     """Draw a network's lines of one score."""
     for number, size in enumerate(sizes):
         own = rows[rows["patch_size"] == size]

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from context_fbr.config.raw.twins import TwinsRaw
+from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr.datasets.twins import TEST, Twins, generate
 from context_fbr.figures.style import COLOURS, drawing, png, subplots
 
@@ -65,20 +66,20 @@ def _slice(volume: Twins) -> Slice:
     return Slice(image, label, (first, second), volume.distance)
 
 
-def example_slices(slices: Sequence[Slice], windows: Sequence[int]) -> bytes:
+def example_slices(slices: Sequence[Slice], windows: Sequence[PatchSize]) -> bytes:
     """Draw the slices side by side.
 
     Args:
         slices: at least one.
-        windows: edges in voxels, drawn around the right ball and moved into the volume.
+        windows: sizes in voxels, drawn around the right ball and moved into the volume.
     """
     with drawing({"axes.grid": False}):
         figure, axes = subplots(1, len(slices), figsize=(0.4 + 4.4 * len(slices), 4.9), squeeze=False)
         for axis, own in zip(axes[0], slices, strict=True):
             axis.imshow(own.image.T, cmap="gray", vmin=-1, vmax=1, origin="lower", interpolation="nearest")
             _label_balls(axis, own)
-            for number, edge in enumerate(windows):
-                _window(axis, own, edge, COLOURS[number % len(COLOURS)])
+            for number, size in enumerate(windows):
+                _window(axis, own, size, COLOURS[number % len(COLOURS)])
             axis.set_title(f"Needed context: {own.distance} voxels from a ball's centre", fontsize=10)
             axis.set_xticks([])
             axis.set_yticks([])
@@ -108,21 +109,21 @@ def _label_balls(axis: Axes, own: Slice) -> None:
         )
 
 
-def _window(axis: Axes, own: Slice, edge: int, colour: str) -> None:
-    """Draw a window around the right ball, with its edge at the corner nearest to the middle."""
+def _window(axis: Axes, own: Slice, size: PatchSize, colour: str) -> None:
+    """Draw a window around the right ball, with its size at the corner nearest to the middle."""
     shape = own.image.shape
+    width, height, _ = edges_of(size)
     starts = [
-        min(max(centre - edge // 2, 0), size - edge)
-        for centre, size in zip(own.centres[0], shape, strict=True)
+        min(max(centre - edge // 2, 0), length - edge)
+        for centre, edge, length in zip(own.centres[0], (width, height), shape, strict=True)
     ]
-    axis.add_patch(
-        Rectangle((starts[0] - 0.5, starts[1] - 0.5), edge, edge, fill=False, edgecolor=colour, linewidth=1.8)
-    )
+    corner = starts[0] - 0.5, starts[1] - 0.5
+    axis.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=colour, linewidth=1.8))
     left = own.centres[0][0] > shape[0] / 2
     low = own.centres[0][1] > shape[1] / 2
     axis.annotate(
-        str(edge),
-        (starts[0] + (0 if left else edge - 1), starts[1] + (0 if low else edge - 1)),
+        str(size),
+        (starts[0] + (0 if left else width - 1), starts[1] + (0 if low else height - 1)),
         ha="left" if left else "right",
         va="bottom" if low else "top",
         color="white",

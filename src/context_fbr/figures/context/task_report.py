@@ -13,17 +13,18 @@ from context_fbr.analysis.tables.variants import variant_table
 from context_fbr.config.analysis import Analysis
 from context_fbr.config.raw.twins import TwinsRaw
 from context_fbr.core import atomic
+from context_fbr.core.patch_size import PatchSize, plain
 from context_fbr.figures.context import context_by_distance, example_slices
 
 EXAMPLES = 2
 """Windows that are drawn into the example slices: the smallest patch sizes."""
 
 
-def windows(results: Results, settings: Analysis) -> list[tuple[int, int]]:
+def windows(results: Results, settings: Analysis) -> list[tuple[PatchSize, PatchSize]]:
     """Return (patch, core) of every cell, in ascending order: what the ideal observer is asked for."""
     cells = core_cells(results.scores, settings.supervised_cores)
     pairs = cells[["patch_size", "core"]].drop_duplicates().itertuples(index=False)
-    return sorted((int(patch), int(core)) for patch, core in pairs)
+    return sorted((plain(patch), plain(core)) for patch, core in pairs)
 
 
 def write(

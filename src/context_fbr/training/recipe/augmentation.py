@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 import torch
 
+from context_fbr.core.patch_size import PatchSize, edges_of
+
 STREAM = 13  # of random numbers; sampling.py uses 11 and 12
 SCALE, SHIFT = 0.1, 0.1
 """Greatest change of intensity: relative, and absolute in units of the prepared image."""
@@ -55,9 +57,9 @@ def apply(image: torch.Tensor, label: torch.Tensor, change: Change) -> tuple[tor
     return image, label
 
 
-def flipped(corner: np.ndarray, edge: int, size: int, change: Change) -> np.ndarray:
-    """Return the lowest corner of a cube in a changed patch of edge `size`, from that before, (x, y, z)."""
+def flipped(corner: np.ndarray, core: PatchSize, size: PatchSize, change: Change) -> np.ndarray:
+    """Return the lowest corner of a core in a changed patch of a size, from that before, (x, y, z)."""
     moved = corner.copy()
     for axis in change.flipped_axes:
-        moved[axis] = size - edge - corner[axis]
+        moved[axis] = edges_of(size)[axis] - edges_of(core)[axis] - corner[axis]
     return moved

@@ -1,12 +1,13 @@
 """`context-fbr advise TASK|DIR`: what patches of each size hold, and by a pilot, which network to train."""
 
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.config.study import Study, read_study
+from context_fbr.core.patch_size import PatchSize, parse
 from context_fbr_tools.data.label_values import label_values
 from context_fbr_tools.study.command_line import CommandLine, positive
 
@@ -25,7 +26,7 @@ def add_parser(line: CommandLine) -> None:
     command.add_argument(
         "data", metavar="TASK|DIR", help="a task of params.yaml, or a data set in MSD layout"
     )
-    command.add_argument("--patch-size", type=positive, nargs="+", metavar="N", help="default: of the grid")
+    command.add_argument("--patch-size", type=_size, nargs="+", metavar="N", help="default: of the grid")
     command.add_argument("--foreground", type=label_values, metavar="1,2", help="of DIR, as for `task init`")
     command.add_argument("--structures", action="store_true", help="of DIR, as for `task init`")
     command.add_argument(
@@ -34,6 +35,14 @@ def add_parser(line: CommandLine) -> None:
     command.add_argument(
         "--jobs", type=positive, metavar="N", help="trainings at once (default: as `grid run`)"
     )
+
+
+def _size(text: str) -> PatchSize:
+    """Read a patch size; raises ArgumentTypeError for anything else."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def run(options: Namespace) -> None:

@@ -8,6 +8,7 @@ from context_fbr.config.document import Document
 from context_fbr.config.grid import StudyCells
 from context_fbr.config.training import Window
 from context_fbr.core.errors import visible
+from context_fbr.core.patch_size import EXPECTED, parse
 from context_fbr_tools.study import select_cells
 from context_fbr_tools.study.command_line import CommandLine
 
@@ -47,6 +48,8 @@ def _window(text: str) -> Window:
     """Read the value of --window."""
     if text in ("patch", "volume"):
         return cast("Window", text)
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not patch, volume or a number of voxels above 0")
-    return int(text)
+    try:
+        return parse(text)
+    except ValueError as error:
+        cube = f" ({error})" if "is a cube" in str(error) else ""
+        raise ArgumentTypeError(f"{text!r}: expected patch, volume, or {EXPECTED}{cube}") from None

@@ -11,6 +11,7 @@ from context_fbr.config.raw.source import folder_warnings
 from context_fbr.config.study import Study, read_study
 from context_fbr.config.training import Window
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.core.patch_size import PatchSize
 from context_fbr.runtime.stop_signals import handle_signals
 from context_fbr_tools.dvc import arm_stages
 from context_fbr_tools.study.command_line import CommandLine
@@ -45,7 +46,7 @@ def check_networks(study: Study) -> None:
     from context_fbr.networks import factory  # imports torch and monai, which takes seconds
 
     problems: list[str] = []
-    patch_sizes: dict[str, dict[int, None]] = {}
+    patch_sizes: dict[str, dict[PatchSize, None]] = {}
     for cell in study.cells:
         patch_sizes.setdefault(cell.model, {})[cell.patch_size] = None
     for model, sizes in patch_sizes.items():
@@ -89,7 +90,7 @@ def check_windows(study: Study) -> None:
                     text = f"models.{model} takes windows of its patch size alone; add `patch`"
                     problems[document.problem(key, text)] = None
         for place, value in places:
-            if isinstance(value, int) and (
+            if not isinstance(value, str) and (
                 failure := factory.size_problem(document, model, value, "window", "it")
             ):
                 problems[document.problem(place, f"models.{model}: {failure}")] = None

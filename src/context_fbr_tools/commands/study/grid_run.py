@@ -2,9 +2,9 @@
 
 from argparse import Namespace
 
-from context_fbr.config.complaints import suggestion
 from context_fbr.config.document import Document
 from context_fbr.config.study import read_study
+from context_fbr.config.yaml.complaints import suggestion
 from context_fbr.core.errors import UserError, raise_problems
 from context_fbr_tools.commands.study.check import check_networks
 from context_fbr_tools.dvc import arm_stages

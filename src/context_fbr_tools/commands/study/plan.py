@@ -1,10 +1,12 @@
 """`context-fbr plan`: what the study will cost on this machine, before it runs."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
+from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
-from context_fbr.config.study import read_study
+from context_fbr.config.study import Study, read_study
 from context_fbr_tools.study import select_cells
 from context_fbr_tools.study.command_line import CommandLine, positive
 
@@ -23,6 +25,12 @@ def add_parser(line: CommandLine) -> None:
     command.add_argument("--per-gpu", type=positive, metavar="K", help="cells at once on each (default: 1)")
     command.add_argument(
         "--array", type=positive, metavar="N", help="also the time of N cells at once, as on a cluster"
+    )
+    command.add_argument(
+        "--on",
+        metavar="DEVICE",
+        help="measure nothing, but take a GPU that benchmarks/gpu.csv has, such as 'NVIDIA H200', for the "
+        "cells of the paper profile",
     )
     command.add_argument("--again", action="store_true", help="measure also what was measured before")
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the forecast here")
@@ -47,6 +55,9 @@ def run(options: Namespace) -> None:
     from context_fbr_tools.study.planning.forecast.costs import started, wall_time
     from context_fbr_tools.study.text_tables import terminal_width
 
+    if options.on is not None:
+        _print_elsewhere(options, study, cells)
+        return
     places = gpus.places(study, options.jobs, options.gpus, options.per_gpu)
     report_line = partial(print, flush=True)
     found = forecast.forecast(study, cells, places.jobs, places.environment, options.again, report_line)
@@ -64,3 +75,16 @@ def run(options: Namespace) -> None:
         atomic.write_text(options.json, json.dumps(tree, indent=1) + "\n")
     if not found.cells:
         raise UserError("no cell could be measured; `dvc repro prepare` makes the data that can be had here")
+
+
+def _print_elsewhere(options: Namespace, study: Study, cells: Sequence[Cell]) -> None:
+    """Print what the cells cost on a device of the table, one on each GPU."""
+    from context_fbr_tools.study.planning.forecast import elsewhere, report
+    from context_fbr_tools.study.planning.forecast.costs import started, wall_time
+    from context_fbr_tools.study.text_tables import terminal_width
+
+    found = elsewhere.forecast(study, cells, options.on)
+    print(report.as_text(found, study, report.Room(options.jobs or 1), terminal_width()))
+    if options.array and found.cells:
+        seconds = wall_time(started(found.cells, study.study_cells.tasks), options.array)
+        print(f"{options.array} at once on such GPUs: {report.duration(seconds)}")

@@ -7,6 +7,7 @@ from context_fbr.config.document import PARAMS_FILE, Document
 from context_fbr.config.study import Study, read_study
 from context_fbr.core import atomic
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import PatchSize
 from context_fbr.runtime import git
 from context_fbr_tools.data import task_init
 from context_fbr_tools.data.new_study import files, params, pipeline
@@ -67,7 +68,7 @@ def create(
     return task
 
 
-def _patch_sizes(shapes: tuple[tuple[int, int, int], ...], study: Study) -> tuple[int, ...]:
+def _patch_sizes(shapes: tuple[tuple[int, int, int], ...], study: Study) -> tuple[PatchSize, ...]:
     sizes = study.grid.patch_sizes
     padded = padded_cases(shapes, sizes)
     return tuple(size for size in sizes if padded.get(size, 0) <= MOST_PADDED * len(shapes)) or sizes[:1]

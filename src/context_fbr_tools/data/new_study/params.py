@@ -10,6 +10,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from context_fbr.config import profiles
 from context_fbr.config.document import Document, parse
 from context_fbr.config.study import read_study
+from context_fbr.core.patch_size import PatchSize, written
 
 MODELS = ("unet", "attention_unet_batch")
 """Both with batch norm: with different norms, their difference would not be that of the architectures."""
@@ -27,7 +28,7 @@ TEXTS = {
 """Comments about what a new study does not have, and blank lines that leave with what was above them."""
 
 
-def params(document: Document, task: str, block: str | None, patch_sizes: Sequence[int]) -> str:
+def params(document: Document, task: str, block: str | None, patch_sizes: Sequence[PatchSize]) -> str:
     """Return the text of params.yaml, comments kept.
 
     Args:
@@ -45,7 +46,7 @@ def params(document: Document, task: str, block: str | None, patch_sizes: Sequen
     for key, values in (
         ("tasks", [task]),
         ("models", MODELS),
-        ("patch_sizes", patch_sizes),
+        ("patch_sizes", [*map(written, patch_sizes)]),
         ("seeds", SEEDS),
     ):
         _set(root["grid"], key, values)

@@ -9,6 +9,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from context_fbr.analysis.display_names import name_of
+from context_fbr.core.patch_size import PatchSize
 from context_fbr.training.weights import Training
 from context_fbr_tools.study.text_tables import Row, table
 
@@ -42,7 +43,7 @@ def card(
     evidence: Evidence,
     data: Mapping[str, Any],
     provenance: Mapping[str, Any],
-    window: int,
+    window: PatchSize,
     pictures: Sequence[str],
 ) -> str:
     """Return the card.
@@ -52,7 +53,7 @@ def card(
         evidence: results of its configuration.
         data: name, description, reference, licence and modality of the data set, and its SHA-256.
         provenance: of the training: commit, parameters, device, packages.
-        window: edge of the inference window in voxels.
+        window: size of the inference window in voxels.
         pictures: paths of pictures in the bundle's folder docs.
     """
     cell = training.cell
@@ -135,12 +136,11 @@ def _header(training: Training, own: pd.DataFrame, data: Mapping[str, Any]) -> s
     return f"---\n{stream.getvalue()}---"
 
 
-def _protocol(training: Training, provenance: Mapping[str, Any], window: int) -> str:
+def _protocol(training: Training, provenance: Mapping[str, Any], window: PatchSize) -> str:
     preparation = training.recipe.preparation
     steps = [
-        f"intensities {preparation.window[0]:g} to {preparation.window[1]:g} become 0 to 1"
-        if preparation.window
-        else "",
+        "; ".join(f"intensities {low:g} to {high:g} become 0 to 1" for low, high in preparation.windows)
+        + (", by channel" if len(preparation.windows) > 1 else ""),
         "crop to the voxels above 0" if preparation.crop else "",
         "z-score of the voxels above 0" if preparation.z_score else "",
         f"voxels of {' x '.join(f'{edge:g}' for edge in preparation.spacing_mm)} mm"

@@ -8,6 +8,7 @@ import torch
 from monai.networks import nets
 
 from context_fbr.config.training import SlidingWindow
+from context_fbr.core.patch_size import PatchSize, edges_of, voxels
 from context_fbr.networks import normalisation
 from context_fbr.training.weights import Training
 
@@ -15,12 +16,12 @@ Config = dict[str, Any]
 RAS_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
-def inference(training: Training, window: int, settings: SlidingWindow) -> Config:
+def inference(training: Training, window: PatchSize, settings: SlidingWindow) -> Config:
     """Return the configuration that segments a folder of images, as `context-fbr predict` does.
 
     Args:
         training: of the cell.
-        window: edge of the inference window in voxels.
+        window: size of the inference window in voxels.
         settings: of the sliding window.
     """
     return {
@@ -44,8 +45,8 @@ def inference(training: Training, window: int, settings: SlidingWindow) -> Confi
         },
         "inferer": {
             "_target_": "SlidingWindowInferer",
-            "roi_size": [window] * 3,
-            "sw_batch_size": max(settings.voxels_per_batch // window**3, 1),
+            "roi_size": [*edges_of(window)],
+            "sw_batch_size": max(settings.voxels_per_batch // voxels(window), 1),
             "overlap": settings.overlap,
             "mode": "constant",
         },
@@ -134,7 +135,7 @@ def network(training: Training) -> Config:
         "spatial_dims": 3,
         "in_channels": training.recipe.channels,
         "out_channels": 1 + len(training.recipe.preparation.groups),
-        "img_size": [size] * 3,
+        "img_size": [*edges_of(size)],
     }
     accepted = inspect.signature(constructor).parameters
     arguments = {key: value for key, value in known.items() if key in accepted} | given
@@ -157,15 +158,18 @@ def state_dict(trained: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().clone() for name, value in trained.state_dict().items()}
 
 
-def _preprocessing(training: Training, window: int) -> list[Config]:
+def _preprocessing(training: Training, window: PatchSize) -> list[Config]:
     """Return the steps of `prepare_image`, with padding to a window before the z-score."""
     preparation = training.recipe.preparation
     steps: list[Config] = [
         {"_target_": "LoadImaged", "keys": "image", "ensure_channel_first": True},
         {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"},
     ]
-    if preparation.window:
-        low, high = preparation.window
+    if len(preparation.windows) > 1:
+        windows = [list(pair) for pair in preparation.windows]
+        steps.append({"_target_": "scripts.transforms.ScaleChannelsd", "keys": "image", "windows": windows})
+    elif preparation.windows:
+        ((low, high),) = preparation.windows
         limits = {"a_min": low, "a_max": high, "b_min": 0.0, "b_max": 1.0}
         steps.append({"_target_": "ScaleIntensityRanged", "keys": "image", **limits, "clip": True})
     if preparation.crop:
@@ -178,7 +182,7 @@ def _preprocessing(training: Training, window: int) -> list[Config]:
     if preparation.spacing_mm:
         spacing = {"pixdim": list(preparation.spacing_mm), "mode": "bilinear"}
         steps.append({"_target_": "Spacingd", "keys": "image", **spacing})
-    steps.append({"_target_": "SpatialPadd", "keys": "image", "spatial_size": [window] * 3})
+    steps.append({"_target_": "SpatialPadd", "keys": "image", "spatial_size": [*edges_of(window)]})
     if preparation.z_score:
         steps.append({"_target_": "scripts.transforms.StandardiseTissued", "keys": "image"})
     return steps

@@ -4,6 +4,7 @@ from importlib.metadata import version
 from typing import Any
 
 from context_fbr.analysis.display_names import name_of
+from context_fbr.core.patch_size import PatchSize, edges_of
 from context_fbr.training.weights import Training
 
 SCHEMA = (
@@ -13,12 +14,12 @@ IGNITE = "0.4.11"
 """Version of pytorch-ignite that MONAI asks for at least."""
 
 
-def metadata(training: Training, window: int, data: dict[str, Any], revision: str) -> dict[str, Any]:
+def metadata(training: Training, window: PatchSize, data: dict[str, Any], revision: str) -> dict[str, Any]:
     """Return the content of metadata.json.
 
     Args:
         training: of the cell.
-        window: edge of the inference window in voxels.
+        window: size of the inference window in voxels.
         data: name, description, reference and licence of the data set, as in dataset.json.
         revision: commit of the results.
     """
@@ -60,9 +61,9 @@ def metadata(training: Training, window: int, data: dict[str, Any], revision: st
                     "format": modality,
                     "modality": modality,
                     "num_channels": training.recipe.channels,
-                    "spatial_shape": [window] * 3,
+                    "spatial_shape": [*edges_of(window)],
                     "dtype": "float32",
-                    "value_range": [0, 1] if preparation.window else [],
+                    "value_range": [0, 1] if preparation.windows else [],
                     "is_patch_data": True,
                     "channel_def": {
                         str(number): name
@@ -75,7 +76,7 @@ def metadata(training: Training, window: int, data: dict[str, Any], revision: st
                     "type": "image",
                     "format": "segmentation",
                     "num_channels": 1 + len(preparation.groups),
-                    "spatial_shape": [window] * 3,
+                    "spatial_shape": [*edges_of(window)],
                     "dtype": "float32",
                     "value_range": [],
                     "is_patch_data": True,

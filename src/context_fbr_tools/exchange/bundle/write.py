@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 import torch
 
+from context_fbr.analysis.result_files import read_frame
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.config.evaluation import read_windows
 from context_fbr.config.training import SlidingWindow
 from context_fbr.core import atomic, bounded
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import PatchSize
 from context_fbr.networks import normalisation, windows
 from context_fbr.training.weights import Training, load_network, read_training
 from context_fbr_tools.exchange.bundle import configs, pictures
@@ -68,12 +70,12 @@ def write(cell: Cell, out: Path, document: Document) -> None:
             _write(folder / "scripts" / name, content.encode())
 
 
-def _window(cell: Cell, document: Document, network: torch.nn.Module) -> int:
-    """Return the edge of the primary window; raises UserError for a window of the whole volume."""
+def _window(cell: Cell, document: Document, network: torch.nn.Module) -> PatchSize:
+    """Return the size of the primary window; raises UserError for a window of the whole volume."""
     resolved = windows.resolve(
         read_windows(document, cell.task), cell.patch_size, windows.has_fixed_size(network)
     )
-    if not resolved or not isinstance(resolved[0], int):
+    if not resolved or isinstance(resolved[0], str):
         raise UserError(
             f"{cell.key}: its primary window is the whole volume, which differs by image; put a number or "
             f"`patch` first in tasks.{cell.task}.evaluate.windows"
@@ -91,9 +93,12 @@ def _evidence(cell: Cell) -> Evidence:
             frames[name] = pd.DataFrame()
             continue
         try:
-            every = pd.read_csv(path)
-            size = pd.to_numeric(every["patch_size"], errors="coerce")  # a baseline has none
-            own = (every["task"] == cell.task) & (every["model"] == cell.model) & (size == cell.patch_size)
+            every = read_frame(path, text=("patch_size",))
+            own = (
+                (every["task"] == cell.task)
+                & (every["model"] == cell.model)
+                & (every["patch_size"] == str(cell.patch_size))
+            )
             frames[name] = every[own].reset_index(drop=True)
         except FileNotFoundError:
             raise UserError(f"{path}: not found; run `dvc repro analyze@{cell.task}`") from None
@@ -106,7 +111,7 @@ def _evidence(cell: Cell) -> Evidence:
     if trained.empty:
         raise UserError(f"{folder / 'cells.csv'}: has no row of {cell.key}; run `dvc repro`")
     ratio = float(trained["training_ratio_min"].iloc[0]), float(trained["training_ratio_max"].iloc[0])
-    cases = frames["cases"].astype({"patch_size": int, "seed": int})
+    cases = frames["cases"].assign(patch_size=cell.patch_size).astype({"seed": int})
     return Evidence(cases, frames["structures"], frames["sizes"], frames["cell_ranges"], ratio)
 
 

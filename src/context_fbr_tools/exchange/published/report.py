@@ -11,7 +11,7 @@ from context_fbr.analysis.findings.magnitudes import magnitudes
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.result_files import write_csv, write_json
 from context_fbr.config.analysis import Analysis
-from context_fbr.figures.dice_by_patch_size import BATCH, INSTANCE
+from context_fbr.figures.norms import BATCH, INSTANCE
 from context_fbr_tools.exchange.published import tables
 
 PAIRS = (("unet", "attention_unet"), ("unet", "unetr"))
@@ -53,4 +53,5 @@ def write(evidence: Evidence, settings: Analysis, folder: Path, *, figures: bool
         return
     write_csv(folder / "cell_ranges.csv", foreground_ranges.cell_ranges(evidence))
     for task in evidence.scores["task"].unique():
-        analyze.draw(evidence.of_task(task), means[means["task"] == task], folder / task, NORMS)
+        own = replace(found, findings=tuple(f for f in found.findings if f.task == task))
+        analyze.draw(evidence.of_task(task), means[means["task"] == task], folder / task, NORMS, own)

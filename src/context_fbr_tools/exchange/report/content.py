@@ -9,8 +9,9 @@ from typing import Any
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.observations import is_baseline
 from context_fbr.analysis.summary import ALL_SIZES
+from context_fbr.core.patch_size import PatchSize, parse
 from context_fbr_tools.exchange.report.numbers import Interval, Source
-from context_fbr_tools.exchange.report.tables import CASES, CELLS, OVERLAYS, Copy, read_copy
+from context_fbr_tools.exchange.report.tables import CASES, CELLS, OVERLAYS, Copy, read_copy, written
 from context_fbr_tools.study.findings_text import COMPARE, read_json, verdict_text
 
 ESTIMATE, SURFACE, PUBLISHED = (
@@ -68,7 +69,7 @@ class Section:
     findings: tuple[Finding, ...]
     left_out: tuple[str, ...]
     """Hypotheses not asked and results not shown, with reasons."""
-    sizes: tuple[int, ...] = ()
+    sizes: tuple[PatchSize, ...] = ()
     means: tuple[tuple[str, tuple[Mean | None, ...]], ...] = ()
     """Name of a network, and its mean at each of `sizes`."""
     models: tuple[str, ...] = ()
@@ -118,7 +119,7 @@ def _task(root: Path, task: str, lock: Mapping[str, Any], origins: dict[str, Ori
     findings, left_out = _findings(root, f"{folder}/findings.json", stage, lock, origins)
     summary = Source(f"{folder}/summary.json", read_json(root / f"{folder}/summary.json"))
     models = [model for model in summary.tree[task] if not is_baseline(model)]
-    sizes = sorted({int(size) for model in models for size in summary.tree[task][model] if size != ALL_SIZES})
+    sizes = sorted({parse(s) for model in models for s in summary.tree[task][model] if s != ALL_SIZES})
     cells = read_copy(root, f"{folder}/cells.csv", CELLS)
     means = []
     for model in models:
@@ -130,7 +131,7 @@ def _task(root: Path, task: str, lock: Mapping[str, Any], origins: dict[str, Ori
                 continue
             key = "/".join(place)
             own = summary.tree[task][model][str(size)]
-            seeds = [str(line[2]) for line in cells.rows if line[:2] == (model, size)]
+            seeds = [str(line[2]) for line in cells.rows if line[:2] == (model, written(size))]
             origins[key] = Origin(
                 f"mean Dice of {own['scores']} predictions: {own['cases']} test cases, {own['seeds']} seeds",
                 ", ".join(f"{task}-{model}-{size}-{seed}" for seed in seeds),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from context_fbr.analysis.display_names import name_of
+from context_fbr.core.patch_size import PatchSize, written
 from context_fbr.figures.style import line_style
 
 SHAPES = {
@@ -20,14 +21,21 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 """Name of the version; nothing is fetched from there."""
 
 
-def dice_by_patch_size(models: Sequence[str]) -> dict[str, Any]:
+def dice_by_patch_size(models: Sequence[str], sizes: Sequence[PatchSize]) -> dict[str, Any]:
     """Return the figure of mean Dice by patch size: a mark for each training, a line through their means.
 
     Args:
         models: networks, in the order of the legend.
+        sizes: patch sizes, in the order of the axis.
     """
     encoding = {
-        "x": {"field": "patch", "type": "ordinal", "title": "patch size (voxels)", "axis": {"labelAngle": 0}},
+        "x": {
+            "field": "patch",
+            "type": "ordinal",
+            "title": "patch size (voxels)",
+            "axis": {"labelAngle": 0},
+            "sort": [*map(written, sizes)],
+        },
         "y": {
             "field": "mean Dice",
             "type": "quantitative",
@@ -53,7 +61,7 @@ def dice_by_patch_size(models: Sequence[str]) -> dict[str, Any]:
     )
 
 
-def dice_by_foreground_ratio(models: Sequence[str], sizes: Sequence[int]) -> dict[str, Any]:
+def dice_by_foreground_ratio(models: Sequence[str], sizes: Sequence[PatchSize]) -> dict[str, Any]:
     """Return the figure of Dice by foreground ratio: a mark for each test case of each training.
 
     Args:
@@ -62,8 +70,8 @@ def dice_by_foreground_ratio(models: Sequence[str], sizes: Sequence[int]) -> dic
     """
     choice = {
         "name": "patch",
-        "value": min(sizes),
-        "bind": {"input": "select", "options": list(sizes), "name": "patch size "},
+        "value": written(min(sizes)),
+        "bind": {"input": "select", "options": [*map(written, sizes)], "name": "patch size "},
     }
     encoding = {
         "x": {

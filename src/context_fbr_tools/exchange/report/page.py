@@ -110,7 +110,7 @@ def _figures(section: Section) -> dict[str, Any]:
         f"{name}/size": {
             "task": name,
             "copy": f"{name}/cells",
-            "spec": figures.dice_by_patch_size(section.models),
+            "spec": figures.dice_by_patch_size(section.models, section.sizes),
         },
         f"{name}/ratio": {
             "task": name,

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import parse, written
 
 Value = str | float | None
+SIZE = -1
+"""Value in place of a number of decimals: a patch size, a number or three edges as text."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Column:
     title: str
     """Heading in the report."""
     digits: int | None = None
-    """Number of decimals; None: text."""
+    """Number of decimals; None: text; `SIZE`: a patch size."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Copy:
 
 CASES = (
     Column("model", "network"),
-    Column("patch_size", "patch", 0),
+    Column("patch_size", "patch", SIZE),
     Column("seed", "seed", 0),
     Column("filename", "case"),
     Column("dsc", "Dice", 4),
@@ -44,7 +47,7 @@ CASES = (
 )
 CELLS = (
     Column("model", "network"),
-    Column("patch_size", "patch", 0),
+    Column("patch_size", "patch", SIZE),
     Column("seed", "seed", 0),
     Column("cases", "cases", 0),
     Column("dice", "mean Dice", 4),
@@ -56,7 +59,7 @@ CELLS = (
 )
 OVERLAYS = (
     Column("model", "network"),
-    Column("patch_size", "patch", 0),
+    Column("patch_size", "patch", SIZE),
     Column("seed", "seed", 0),
     Column("place", "place"),
     Column("filename", "case"),
@@ -93,5 +96,7 @@ def _row(row: dict[str, str], columns: tuple[Column, ...]) -> tuple[Value, ...]:
 def _value(text: str, digits: int | None) -> Value:
     if digits is None or not text:
         return text or None
+    if digits == SIZE:
+        return written(parse(text))
     value = round(float(text), digits)
     return int(value) if digits == 0 else value

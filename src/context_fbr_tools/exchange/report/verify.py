@@ -7,8 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from context_fbr.analysis.result_files import read_frame
 from context_fbr.config.document import Document
 from context_fbr.config.grid import StudyCells
 from context_fbr.core import bounded
@@ -156,16 +155,14 @@ def _means(content: Content, root: Path) -> Iterator[str]:
     for section in content.sections:
         if not section.means:
             continue
-        cases = pd.read_csv(
-            root / METRICS / section.name / "cases.csv", usecols=["model", "patch_size", "seed", "dsc"]
-        )
+        cases = read_frame(root / METRICS / section.name / "cases.csv", text=("patch_size",))
         cases = cases[cases["seed"].notna()]
         means = cases.groupby(["model", "patch_size"])["dsc"].mean()
         for model, (_, row) in zip(section.models, section.means, strict=True):
             for size, mean in zip(section.sizes, row, strict=True):
                 if mean is None:
                     continue
-                computed, written = means[(model, size)], mean.dice.estimate.value
+                computed, written = means[(model, str(size))], mean.dice.estimate.value
                 if written is None or abs(computed - written) > CLOSE:
                     found = f"mean Dice of the cases is {computed:.6f}, but summary.json has {written}"
                     yield f"{section.name}, {model}, patch {size}: {found}"

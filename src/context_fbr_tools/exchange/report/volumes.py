@@ -4,7 +4,6 @@ import base64
 import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -12,11 +11,11 @@ import numpy as np
 from context_fbr.config.analysis import OverlayConfig
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
-from context_fbr.core import nifti
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import parse
+from context_fbr.evaluation.predictions import read_prediction
 from context_fbr.preprocessing import originals, prepared
 from context_fbr.preprocessing.prepared import Case
-from context_fbr.preprocessing.transforms import class_map
 from context_fbr_tools.exchange.report.tables import Copy
 
 GREYS = 64
@@ -66,7 +65,7 @@ def read_volumes(task: str, shown: Copy, document: Document, room: int) -> Volum
     except UserError as error:
         return Volumes({}, (f"{task}: no volumes: {error}",))
     for model, size, seed, _, name, *_ in shown.rows:
-        cell = Cell(task, str(model), int(str(size)), int(str(seed)))
+        cell = Cell(task, str(model), parse(str(size)), int(str(seed)))
         try:
             own = _case(task, cases[str(name)], window, packed) | _prediction(cell, cases[str(name)])
         except (UserError, KeyError, OSError) as error:
@@ -96,10 +95,8 @@ def _case(
 
 
 def _prediction(cell: Cell, case: Case) -> dict[str, str]:
-    path = Path(cell.predictions) / f"{case.name}.nii.gz"
-    written = np.asarray(nifti.read(path).dataobj)
-    mask = class_map(written, case.groups) if case.structures else written
-    return {prediction_name(cell, case.name): pack(mask, np.array(case.geometry.original_affine))}
+    affine = np.array(case.geometry.original_affine)
+    return {prediction_name(cell, case.name): pack(read_prediction(cell, case), affine)}
 
 
 def pack(values: np.ndarray, affine: np.ndarray) -> str:

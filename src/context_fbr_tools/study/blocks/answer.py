@@ -8,6 +8,9 @@ from typing import Any
 import pandas as pd
 
 from context_fbr.analysis.display_names import name_of
+from context_fbr.analysis.result_files import read_frame
+from context_fbr.core.patch_size import parse
+from context_fbr.metrics.columns import VOLUME
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
 METRICS, TASK = Path("metrics"), "spheres"
@@ -18,24 +21,29 @@ AS_PUBLISHED = ("unet", "attention_unet", "unetr")
 
 def answer() -> str:
     """Return the table of norms, and a line for each question."""
-    cells = pd.read_csv(METRICS / TASK / "cells.csv").query("task == @TASK")
+    cells = read_frame(METRICS / TASK / "cells.csv", text=("patch_size",)).query("task == @TASK")
     return "\n\n".join([_norms(cells), "\n".join(f"* {line}" for line in _lines(cells))])
 
 
 def _norms(cells: pd.DataFrame) -> str:
     """Return mean test Dice by network, norm and patch size, with the range of the seeds' means."""
-    sizes = sorted(cells["patch_size"].unique())
+    sizes = _sizes(cells)
     rows: list[Row] = [("network", "norm", *(f"patch {size}" for size in sizes))]
     for pair in PAIRS:
         name = name_of(next(model for model in pair if model in AS_PUBLISHED))
         for norm, model in zip(("batch", "instance"), pair, strict=True):
-            dice = cells[cells["model"] == model].groupby("patch_size")["dice"]
+            dice = cells[cells["model"] == model].groupby("patch_size")["dice"].agg(["mean", "min", "max"])
             text = [
-                f"{mean:.2f} ({low:.2f} to {high:.2f})"
-                for mean, low, high in zip(dice.mean(), dice.min(), dice.max(), strict=True)
+                f"{row['mean']:.2f} ({row['min']:.2f} to {row['max']:.2f})"
+                for _, row in dice.loc[sizes].iterrows()
             ]
             rows.append((name, f"{norm}, as published" if model in AS_PUBLISHED else norm, *text))
     return table(rows, markdown=True)
+
+
+def _sizes(cells: pd.DataFrame) -> list[str]:
+    """Return the patch sizes by their number of voxels."""
+    return sorted(cells["patch_size"].unique(), key=parse)
 
 
 def _lines(cells: pd.DataFrame) -> Iterator[str]:
@@ -44,7 +52,7 @@ def _lines(cells: pd.DataFrame) -> Iterator[str]:
     detection = pd.read_csv(METRICS / "published/detection.csv").query("task == @TASK")
 
     norm, outside = found["norm_at_smallest_patch"], found["loss_outside_by_norm"]
-    smallest = cells["patch_size"].min()
+    smallest = _sizes(cells)[0]
     yield (
         f"**Normalisation.** At patch {smallest}, batch norm instead of instance norm changes Dice by "
         f"{_text(norm)} (mean of three networks; {_by_network(norm)}). Outside of the training range, "
@@ -55,12 +63,11 @@ def _lines(cells: pd.DataFrame) -> Iterator[str]:
         f"**Patch size.** UNet as published: {_text(slope)} Dice per doubling of the patch. What a larger "
         f"patch gains with instance norm, beyond batch norm: {_text(by_norm)} per doubling."
     )
-    windows = pd.read_csv(METRICS / TASK / "windows.csv").query("task == @TASK and patch_size == @smallest")
-    own = (
-        windows[windows["model"] == "attention_unet"].astype({"window": str}).set_index("window")["dice_mean"]
-    )
+    windows = read_frame(METRICS / TASK / "windows.csv", text=("patch_size", "window"))
+    windows = windows.query("task == @TASK and patch_size == @smallest and model == 'attention_unet'")
+    own = windows.set_index("window")["dice_mean"]
     if len(own) > 1:
-        edges = sorted(own.index, key=lambda edge: int(edge) if edge.isdecimal() else 10**6)
+        edges = sorted(own.index, key=lambda edge: (edge == VOLUME, parse(edge) if edge != VOLUME else 0))
         yield (
             f"**Window of inference.** The same weights of Attention-UNet, trained at patch {smallest}: Dice "
             f"{own[edges[0]]:.2f} with windows of {edges[0]} voxels, {own[edges[-1]]:.2f} with {edges[-1]}."

@@ -11,8 +11,10 @@ from context_fbr.analysis.confidence_intervals import NOT_DECIDED, SUPPORTED
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.findings.context.exploratory import RECIPE
 from context_fbr.analysis.findings.hypothesis import CONTROL, PRIMARY
+from context_fbr.analysis.result_files import read_frame
 from context_fbr.analysis.tables.context import ALL
 from context_fbr.analysis.tables.core_cells import CONTEXT
+from context_fbr.core.patch_size import parse
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
 METRICS, TASK, PLAIN = Path("metrics"), "twins", "spheres"
@@ -83,12 +85,13 @@ def published_recipe() -> str:
     path = METRICS / TASK / "context.csv"
     if not path.exists():
         return ABSENT
-    cells = pd.read_csv(path)
+    cells = read_frame(path, text=("patch_size", "core"))
     cells = cells[(cells["distance"] == ALL) & (cells["core"] == cells["patch_size"])]
     rows: list[Row] = [("network", "patch", "hit - false", "ideal observer", "Dice", "ideal observer")]
     for model in cells.loc[cells["model"].str.endswith(RECIPE), "model"].unique():
         for name in (model.removesuffix(RECIPE), model):
-            for row in cells[cells["model"] == name].sort_values("patch_size").itertuples():
+            own = cells[cells["model"] == name]
+            for row in sorted(own.itertuples(), key=lambda row: parse(row.patch_size)):
                 apart = interval_text(
                     row.hit_minus_false, row.hit_minus_false_low, row.hit_minus_false_high, "+"
                 )

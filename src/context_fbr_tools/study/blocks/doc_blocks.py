@@ -86,7 +86,7 @@ def _score_columns() -> str:
     for column in CELL_SCHEMA:
         span = "" if column.kind == "str" else f"{column.low:g} to {column.high:g}"
         undefined = "if undefined" if column.nullable else ""
-        kind = {"str": "text", "int64": "whole number", "float64": "number"}[column.kind]
+        kind = {"str": "text", "int64": "whole number", "float64": "number", "size": "size"}[column.kind]
         rows.append((f"`{column.name}`", kind, span.replace("inf", "∞"), undefined, column.meaning))
     return table(rows, markdown=True)
 

@@ -25,6 +25,7 @@ from context_fbr.config.prepare.split import Split
 from context_fbr.config.raw.source import ArchiveRaw, FolderRaw
 from context_fbr.config.raw.spheres import Background, SphereSet, SpheresRaw
 from context_fbr.config.raw.twins import Shells, TwinSet, TwinsRaw, Variants
+from context_fbr.config.sizes import THREE_EDGES
 from context_fbr.config.training import Model, Resume, SlidingWindow, TaskTraining, Training
 from context_fbr_tools.study.command_line import CommandLine
 from context_fbr_tools.study.text_tables import Row, table
@@ -107,6 +108,8 @@ def _words(schema: dict[str, Any], known: dict[str, Any]) -> str:
         return " or ".join(dict.fromkeys(_words(part, known) for part in schema["anyOf"]))
     if "const" in schema or "enum" in schema:
         return " or ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    if schema.get("format") == THREE_EDGES:
+        return "three edges as `32x32x16`"
     kind = schema.get("type", "any value")
     if kind == "array":
         parts = schema.get("prefixItems")
@@ -195,7 +198,7 @@ def _listed(paths: Any) -> str:
 def table_columns() -> str:
     """Return every column that tables of single cells and cases have."""
     rows: list[Row] = [("column", "type", "range", "meaning")]
-    kinds = {"str": "text", "int64": "whole number", "float64": "number"}
+    kinds = {"str": "text", "int64": "whole number", "float64": "number", "size": "size"}
     for column in COLUMNS.values():
         ends = (column.low, column.high)
         span = f"{ends[0]:g} to {ends[1]:g}" if any(map(math.isfinite, ends)) else ""

@@ -4,11 +4,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from ruamel.yaml import YAML
 
 from context_fbr.analysis.display_names import name_of
+from context_fbr.analysis.result_files import read_frame
 from context_fbr.config.cell import Cell
+from context_fbr.core.patch_size import parse
 
 METRICS = Path("metrics")
 CRITERION = "best_validation_dice"
@@ -19,9 +20,9 @@ def artifacts() -> str:
     """Return `artifacts` of dvc.yaml: of each task with results the cell with the best validation Dice."""
     entries: dict[str, Any] = {}
     for path in sorted(METRICS.glob("*/cells.csv")):
-        cells = pd.read_csv(path)
+        cells = read_frame(path, text=("patch_size",))
         own = cells.loc[cells[CRITERION].idxmax()]
-        cell = Cell(path.parent.name, str(own["model"]), int(own["patch_size"]), int(own["seed"]))
+        cell = Cell(path.parent.name, str(own["model"]), parse(own["patch_size"]), int(own["seed"]))
         entries[artifact_name(cell.task)] = {
             "path": f"models/{cell.key}",
             "type": "model",

@@ -6,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from context_fbr.analysis.display_names import name_of
+from context_fbr.analysis.result_files import read_frame
 from context_fbr.config.cell import Cell
+from context_fbr.core.patch_size import parse
 from context_fbr_tools.study.findings_text import findings_block, read_json
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
@@ -90,7 +92,7 @@ def structure_costs() -> str:
     assert cells is not None  # written with the table of structures
     for (model, size), own in cells.groupby(["model", "patch_size"], sort=False):
         seconds = pd.DataFrame(
-            [_seconds(Cell(TASK, str(model), int(size), int(seed))) for seed in own["seed"]]
+            [_seconds(Cell(TASK, str(model), parse(size), int(seed))) for seed in own["seed"]]
         )
         medians = seconds.median()
         numbers = (f"{medians[stage]:.0f}" for stage in ("train", "evaluate"))
@@ -120,7 +122,7 @@ def _seconds(cell: Cell) -> Mapping[str, float]:
 
 def _read(name: str) -> pd.DataFrame | None:
     path = METRICS / TASK / f"{name}.csv"
-    return pd.read_csv(path) if path.is_file() else None
+    return read_frame(path, text=("patch_size",)) if path.is_file() else None
 
 
 def _with_range(row: pd.Series) -> str:

@@ -76,7 +76,7 @@ def pairs(scores: pd.DataFrame) -> dict[str, Components]:
     """Return the components of each two networks at one patch size, and of each two sizes of a network.
 
     Args:
-        scores: metrics/TASK/cases.csv.
+        scores: metrics/TASK/cases.csv, patch sizes as text.
     """
     trained = scores[scores["seed"].notna()]
     columns = [*CONFIG_COLUMNS, "seed", "filename", "dsc", *([DESIGN.name] if DESIGN.name in trained else [])]
@@ -88,5 +88,5 @@ def pairs(scores: pd.DataFrame) -> dict[str, Components]:
                 continue
             of_pair = components(own, rows)
             if of_pair is not None:
-                found[f"{model}-{size:g} and {other}-{other_size:g}"] = of_pair
+                found[f"{model}-{size} and {other}-{other_size}"] = of_pair
     return found

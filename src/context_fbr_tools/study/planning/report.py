@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from context_fbr.analysis.result_files import read_frame
 from context_fbr.core.errors import UserError
 from context_fbr.figures.style import COLOURS, DASHES, drawing, png, subplots
 from context_fbr_tools.study.findings_text import read_json
@@ -58,7 +59,7 @@ def read_detections(folder: Path) -> list[Detection]:
     for of_task in task_folders(folder):
         path = of_task / "cases.csv"
         try:
-            parts = pairs(pd.read_csv(path))
+            parts = pairs(read_frame(path, text=("patch_size",)))
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{path}: cannot be read ({error}); run `dvc repro`") from error
         if not parts:

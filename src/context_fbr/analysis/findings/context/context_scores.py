@@ -10,6 +10,7 @@ from context_fbr.analysis.tables.context_parts import cell
 from context_fbr.analysis.tables.core_cells import core_cells, has_distractor
 from context_fbr.analysis.tables.variants import with_drawn
 from context_fbr.config.analysis import Analysis
+from context_fbr.core.patch_size import PatchSize, plain
 
 EQUAL = "_equal"
 """Ending of the task in which nothing tells the foreground from the distractor."""
@@ -34,7 +35,7 @@ class ContextScores:
         """Return true if there is a distractor that only context separates from the foreground."""
         return has_distractor(self.cells)
 
-    def of(self, network: str, patch_size: int, core: int) -> pd.DataFrame:
+    def of(self, network: str, patch_size: PatchSize, core: PatchSize) -> pd.DataFrame:
         """Return the scores of a cell."""
         return cell(self.cells[self.cells["network"] == network], patch_size, core)
 
@@ -42,39 +43,39 @@ class ContextScores:
         """Return the scores of a model at all its patch sizes."""
         return self.cells[self.cells["model"] == name]
 
-    def patches(self, network: str, core: int) -> list[int]:
+    def patches(self, network: str, core: PatchSize) -> list[PatchSize]:
         """Return the patch sizes of a network with this core, in ascending order."""
         own = self.cells[(self.cells["network"] == network) & (self.cells["core"] == core)]
-        return sorted(int(size) for size in own["patch_size"].unique())
+        return sorted(plain(size) for size in own["patch_size"].unique())
 
-    def cores(self, network: str, patch_size: int) -> list[int]:
+    def cores(self, network: str, patch_size: PatchSize) -> list[PatchSize]:
         """Return the cores of a network with this patch, in ascending order."""
         own = self.cells[(self.cells["network"] == network) & (self.cells["patch_size"] == patch_size)]
-        return sorted(int(core) for core in own["core"].unique())
+        return sorted(plain(core) for core in own["core"].unique())
 
     @property
-    def at_equal_core(self) -> tuple[int, tuple[str, ...]]:
+    def at_equal_core(self) -> tuple[PatchSize, tuple[str, ...]]:
         """Smallest core that a network has both as whole patch and in a larger one, and these networks.
 
         Without any network the core is 0.
         """
         cored = self.cells[self.cells["core"] < self.cells["patch_size"]]
-        for core in sorted(int(edge) for edge in cored["core"].unique()):
+        for core in sorted(plain(size) for size in cored["core"].unique()):
             networks = cored.loc[cored["core"] == core, "network"].unique()
             known = tuple(str(name) for name in networks if core in self.patches(name, core))
             if known:
                 return core, known
         return 0, ()
 
-    def shared_patches(self, networks: Sequence[str], core: int) -> list[int]:
+    def shared_patches(self, networks: Sequence[str], core: PatchSize) -> list[PatchSize]:
         """Return the patch sizes greater than the core that each of these networks has with it."""
         found = [set(self.patches(network, core)) for network in networks]
         return sorted(size for size in set.intersection(*found) if size > core) if found else []
 
-    def whole(self, network: str) -> list[int]:
+    def whole(self, network: str) -> list[PatchSize]:
         """Return the patch sizes of a network whose whole patch is supervised, in ascending order."""
         own = self.cells[self.cells["network"] == network]
-        return sorted(int(p) for p in own.loc[own["core"] == own["patch_size"], "patch_size"].unique())
+        return sorted(plain(p) for p in own.loc[own["core"] == own["patch_size"], "patch_size"].unique())
 
     def near_and_far(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Split rows by the groups below and above the middle one, which is in neither."""

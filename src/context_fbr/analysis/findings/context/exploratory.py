@@ -8,6 +8,7 @@ from context_fbr.analysis.findings.hypothesis import EXPLORATORY, Claim, Hypothe
 from context_fbr.analysis.findings.task_scores import listed, scaled
 from context_fbr.analysis.tables.core_cells import CONTEXT
 from context_fbr.analysis.tables.variants import EXCHANGED
+from context_fbr.core.patch_size import PatchSize
 
 RECIPE = "_published_recipe"
 """Ending of the model that differs from its network in having the published loss and sampling."""
@@ -101,7 +102,7 @@ def _recipe(task: ContextScores) -> Hypothesis:
     models = {str(name) for name in task.cells["model"].unique()}
     pairs = [(name, name + RECIPE) for name in sorted(models) if name + RECIPE in models]
     terms: list[Term] = []
-    sizes: list[int] = []
+    sizes: list[PatchSize] = []
     for network, other in pairs:
         sizes = [size for size in task.whole(network) if size in task.whole(other)]
         for size in sizes:

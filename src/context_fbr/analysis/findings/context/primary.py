@@ -8,6 +8,7 @@ from context_fbr.analysis.findings.context.context_scores import ContextScores
 from context_fbr.analysis.findings.hypothesis import PRIMARY, Claim, Hypothesis, Part
 from context_fbr.analysis.findings.task_scores import enough, scaled
 from context_fbr.analysis.tables.core_cells import CONTEXT
+from context_fbr.core.patch_size import PatchSize
 
 CONTEXT_AT_EQUAL_CORE = "context_at_equal_core"
 NO_CORE = "no network with the same core at several patch sizes"
@@ -93,7 +94,7 @@ def larger_window(
     return Hypothesis(name, kind, statement, statistic, *over_networks(terms, claim, value))
 
 
-def equal_core_terms(task: ContextScores, network: str, patch_size: int, core: int) -> list[Term]:
+def equal_core_terms(task: ContextScores, network: str, patch_size: PatchSize, core: PatchSize) -> list[Term]:
     """Patch `patch_size` with this core minus the core as whole patch."""
     return [Term(1, task.of(network, patch_size, core)), Term(-1, task.of(network, core, core))]
 

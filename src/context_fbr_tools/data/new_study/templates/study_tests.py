@@ -31,9 +31,9 @@ def test_dvc_lock_describes_the_results() -> None:
 @pytest.mark.parametrize("task", TASKS or [None])
 def test_the_dice_of_a_cell_is_the_mean_of_its_cases(task: str) -> None:
     key = ["model", "patch_size", "seed"]
-    cells = pd.read_csv(f"metrics/{task}/cells.csv").set_index(key)["dice"]
-    cases = pd.read_csv(f"metrics/{task}/cases.csv")
-    cases = cases[cases["seed"].notna()].astype({"patch_size": int, "seed": int})  # without the baselines
+    cells = pd.read_csv(f"metrics/{task}/cells.csv", dtype={"patch_size": str}).set_index(key)["dice"]
+    cases = pd.read_csv(f"metrics/{task}/cases.csv", dtype={"patch_size": str})
+    cases = cases[cases["seed"].notna()].astype({"seed": int})  # without the baselines
     means = cases.groupby(key)["dsc"].mean()
 
     assert len(cells) == sum(cell.task == task for cell in STUDY.cells)

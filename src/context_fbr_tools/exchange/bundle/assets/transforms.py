@@ -8,6 +8,22 @@ from monai.transforms import MapTransform
 MEAN, DEVIATION = "tissue_mean", "tissue_deviation"
 
 
+class ScaleChannelsd(MapTransform):
+    """Scale the intensities of each channel from its own window to 0 to 1, others are clipped."""
+
+    def __init__(self, keys: str, windows: Sequence[Sequence[float]]) -> None:
+        """Take [low, high] of each channel."""
+        super().__init__(keys)
+        self.windows = windows
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, object]:
+        """Return the data with the image scaled."""
+        image = data["image"].clone()
+        for number, (low, high) in enumerate(self.windows):
+            image[number] = ((image[number] - low) / (high - low)).clamp(0, 1)
+        return {**data, "image": image}
+
+
 class MeasureTissued(MapTransform):
     """Keep mean and standard deviation of the voxels above 0 of each channel, before any resampling."""
 

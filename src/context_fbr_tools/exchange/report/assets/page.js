@@ -39,8 +39,10 @@ function fillTable(place) {
     } }, column.title));
     return head;
   });
+  const voxels = size => typeof size === "number" ? size ** 3 : size.split("x").reduce((product, edge) => product * edge, 1);
   const compare = (a, b) => {
     if (a === null || b === null) return (a === null) - (b === null);
+    if (columns[order].title === "patch") return voxels(a) - voxels(b);
     return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
   };
 

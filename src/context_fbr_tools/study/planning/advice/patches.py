@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from context_fbr.config.training import Training
-from context_fbr.core.padding import padded
+from context_fbr.core.padding import is_smaller, padded, voxels_in_boxes
+from context_fbr.core.patch_size import PatchSize, edges_of, voxels
 from context_fbr.training import sampling
 
 DRAWS = 64
@@ -30,7 +31,7 @@ class Labelled:
 class Facts:
     """Content of the patches of a size, over all cases and draws."""
 
-    size: int
+    size: PatchSize
     ratios: np.ndarray
     """Foreground voxels / all voxels of each patch."""
     whole: float
@@ -47,12 +48,12 @@ class Facts:
     """Number of test cases whose own ratio is not strictly within the range of the patches'."""
 
 
-def facts(cases: Sequence[Labelled], size: int, settings: Training, structures: int) -> Facts:
+def facts(cases: Sequence[Labelled], size: PatchSize, settings: Training, structures: int) -> Facts:
     """Draw patches of a size in the training cases and return what they hold.
 
     Args:
         cases: of the task; patches are drawn in those of the training.
-        size: edge of a patch in voxels.
+        size: of a patch in voxels.
         settings: of the training, which decide the centres.
         structures: number of classes but the background.
     """
@@ -61,7 +62,7 @@ def facts(cases: Sequence[Labelled], size: int, settings: Training, structures: 
     tests = np.array([np.count_nonzero(case.label) / case.label.size for case in cases if case.is_test])
     outside = int(((tests <= ratios.min()) | (tests >= ratios.max())).sum())
     centred = shares[shares > 0]
-    small = sum(min(case.label.shape) < size for case in cases)
+    small = sum(is_smaller(case.label.shape, edges_of(size)) for case in cases)
     return Facts(
         size,
         ratios,
@@ -75,7 +76,7 @@ def facts(cases: Sequence[Labelled], size: int, settings: Training, structures: 
 
 
 def _patches(
-    case: Labelled, size: int, settings: Training, structures: int
+    case: Labelled, size: PatchSize, settings: Training, structures: int
 ) -> Iterator[tuple[float, float, bool, bool]]:
     """Yield of each patch: its ratio, its share of the foreground, has every structure, is at the border."""
     label = padded(case.label, size, 0)
@@ -83,27 +84,12 @@ def _patches(
     where = sampling.candidates(case.name, tissue, label)
     centres = settings.centres or settings.foreground_patch_probability
     corners = sampling.core_corners(where, size, DRAWS, centres, SEED, 1)
-    counts = np.stack([boxes(label == number, corners, size) for number in range(1, structures + 1)])
+    counts = np.stack(
+        [voxels_in_boxes(label == number, corners, edges_of(size)) for number in range(1, structures + 1)]
+    )
     there = np.array([(label == number).any() for number in range(1, structures + 1)])
     whole = int(np.count_nonzero(label))
-    voxels = size**3
-    ends = (corners == 0) | (corners + size == np.array(label.shape))
+    ends = (corners == 0) | (corners + edges_of(size) == np.array(label.shape))
     for place, count in enumerate(counts.sum(axis=0).tolist()):
         every = bool((counts[there, place] > 0).all() and there.any())
-        yield count / voxels, count / whole if whole else 0.0, every, bool(ends[place].any())
-
-
-def boxes(mask: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
-    """Count the voxels of a mask in cubes, from its summed table: (n) int64.
-
-    Args:
-        mask: (x, y, z) bool.
-        corners: (n, 3) lowest corners, of cubes inside of the volume.
-        size: edge of the cubes in voxels.
-    """
-    table = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1).cumsum(2), ((1, 0),) * 3)
-    total = np.zeros(len(corners), np.int64)
-    for ends in np.ndindex(2, 2, 2):  # inclusion and exclusion at the eight corners
-        x, y, z = (corners + size * np.array(ends)).T
-        total += (-1) ** (3 - sum(ends)) * table[x, y, z]
-    return total
+        yield count / voxels(size), count / whole if whole else 0.0, every, bool(ends[place].any())

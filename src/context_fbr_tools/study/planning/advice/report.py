@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from context_fbr.core.patch_size import PatchSize
 from context_fbr_tools.study.planning.advice.labels import DataSet
 from context_fbr_tools.study.planning.advice.patches import Facts
 from context_fbr_tools.study.planning.forecast.costs import Costs
@@ -15,7 +16,10 @@ MOST = 0.9
 
 
 def as_text(
-    data: DataSet, found: Sequence[Facts], costs: Mapping[int, Sequence[Costs]], width: int | None = None
+    data: DataSet,
+    found: Sequence[Facts],
+    costs: Mapping[PatchSize, Sequence[Costs]],
+    width: int | None = None,
 ) -> str:
     """Return the table and what it says.
 
@@ -56,12 +60,22 @@ def _span(texts: Sequence[str]) -> str:
     return " to ".join(dict.fromkeys((texts[0], texts[-1]))) if texts else ""
 
 
+def _most(found: Sequence[Facts], holds: Sequence[bool]) -> str:
+    """Return the subject of a sentence about sizes of which most patches hold something; empty if none."""
+    sizes = [str(own.size) for own, does in zip(found, holds, strict=True) if does]
+    if not sizes:
+        return ""
+    if all(holds[holds.index(True) :]):
+        return f"From patch {sizes[0]} on, most patches"
+    return f"Most patches of {', '.join(sizes)}"  # flat ones are not ordered by what they hold
+
+
 def sentences(found: Sequence[Facts], cases: int, tests: int, several: bool) -> list[str]:
     """Return what the table says in words, of so many cases, of which some are for the test."""
     lines = []
-    holding = [own.size for own in found if own.whole >= MOST]
+    holding = _most(found, [own.whole >= MOST for own in found])
     if holding:
-        lines.append(f"From patch {holding[0]} on, most patches hold the whole object.")
+        lines.append(f"{holding} hold the whole object.")
     else:
         largest = found[-1]
         lines.append(
@@ -69,9 +83,9 @@ def sentences(found: Sequence[Facts], cases: int, tests: int, several: bool) -> 
             f"{largest.size} {largest.whole:.0%} of them do."
         )
     if several:
-        every = [own.size for own in found if own.every_structure >= MOST]
+        every = _most(found, [own.every_structure >= MOST for own in found])
         lines.append(
-            f"From patch {every[0]} on, most patches hold every structure: one can show where another is."
+            f"{every} hold every structure: one can show where another is."
             if every
             else "No patch size holds every structure in most patches: each is often seen without the others."
         )

@@ -10,7 +10,6 @@ before the test cases: an evaluation holds no volumes of the training.
 import json
 import math
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from context_fbr.networks.device import prepare_device
 from context_fbr.networks.sliding_window import segment
 from context_fbr.preprocessing import originals, prepared
 from context_fbr.preprocessing.prepared import PreparedTask
+from context_fbr.runtime.cost import peak_memory
 from context_fbr.runtime.entry import run_command
 from context_fbr.training import loop
 from context_fbr.training.batches import Protocol, Volume
@@ -77,7 +77,7 @@ def measure(cell: Cell, document: Document) -> Parts:
     task = prepared.read_task(cell.task)
     ends = 1 + task.structures, task.channels
     network = factory.build(document, cell.model, cell.patch_size, cell.seed, *ends).to(device)
-    core = config.train.core_edge(cell.patch_size)
+    core = config.train.core_size(cell.patch_size)
     begun = time.perf_counter()
     training, _ = load_volumes(cell, task.split("train"), device, core)
     validation, _ = load_volumes(cell, task.split("validation"), device, core)
@@ -91,8 +91,8 @@ def measure(cell: Cell, document: Document) -> Parts:
     share = sum(_passes(network, v, protocol) for v in validation) / sum(
         _passes(network, v, protocol) for v in some
     )
-    memory = _peak_memory()
-    gpu = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
+    memory = peak_memory() or 0
+    gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
     evaluation, predictions = _evaluation(cell, task, network, scoring, config.train, device)
     weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     steps = math.ceil(len(training) / config.train.batch_volumes)
@@ -186,13 +186,6 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _peak_memory() -> int:
-    import resource  # no module of Windows
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
 
 
 def main(arguments: list[str]) -> None:

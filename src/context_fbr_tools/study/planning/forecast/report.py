@@ -20,8 +20,8 @@ class Room:
 
     places: int
     """Cells at once."""
-    memory: int
-    """Bytes that are free on this machine."""
+    memory: int = 0
+    """Bytes that are free on this machine; 0: another machine's, not known."""
     gpus: int = 0
     gpu_memory: int = 0
     """Bytes of the smallest of the GPUs."""
@@ -71,12 +71,14 @@ def _whole(found: Forecast, study: Study, room: Room) -> list[str]:
         f"{room.places} at once",
         f"the longest: {longest.key}, {duration(found.cells[longest].seconds)}",
         *_memory(found, room),
-        f"disk: {disk / GB:.2f} GB of weights and predictions",
+        *([f"disk: {disk / GB:.2f} GB of weights and predictions"] if disk else []),
     ]
 
 
 def _memory(found: Forecast, room: Room) -> list[str]:
     """Return a line for the machine's memory and one for that of a GPU, of the largest cells at once."""
+    if not room.memory:
+        return []
     largest = max(found.cells, key=lambda cell: found.cells[cell].memory)
     each = found.cells[largest].memory
     line = f"memory: up to {each * room.places / GB:.1f} GB of {room.memory / GB:.1f} GB that are free"

@@ -10,7 +10,7 @@ PROBE = """
 import ctypes, resource, sys
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: pages of 4 KB, whatever the system prefers
 import torch
-from context_fbr.core import allocator
+from context_fbr.networks import allocator
 
 def faults(block_mb):
     found = []
@@ -47,7 +47,7 @@ def test_freed_memory_is_kept_until_it_is_given_back() -> None:
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from context_fbr.core import allocator
+    from context_fbr.networks import allocator
 
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: object())
     allocator.keep()

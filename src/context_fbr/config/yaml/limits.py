@@ -56,7 +56,9 @@ class Budget:
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, AliasEvent):
             if event.anchor in [anchor for anchor, _ in self._open]:
-                raise LimitError(f"*{event.anchor} stands for a value that holds it: it has no end", line)
+                raise LimitError(
+                    f"*{event.anchor} is an alias of a value that contains it, without end", line
+                )
             self._add(self._anchored.get(event.anchor, _Weight(1, 0)), line)
         elif isinstance(event, ScalarEvent):
             weight = _Weight(1, len(event.value))
@@ -80,7 +82,7 @@ class Budget:
         if self._total.values > MOST_VALUES or self._total.characters > MOST_CHARACTERS:
             raise LimitError(
                 f"holds more than {MOST_VALUES:,} values or {MOST_CHARACTERS:,} characters, aliases "
-                "(`*name`) counted as what they stand for; write out what they shall be",
+                "(`*name`) counted as the values they repeat; write out the values you need",
                 line,
             )
         self._put(weight)
