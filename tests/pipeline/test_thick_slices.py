@@ -97,6 +97,16 @@ def test_the_report_repeats_every_number_and_a_bundle_has_the_window(workspace: 
     assert config["inferer"]["roi_size"] == [32, 32, 16]
 
 
+def test_show_cost_plan_and_power_name_the_sizes_in_their_order(workspace: Workspace) -> None:
+    for command in (["show", "metrics/blobs"], ["cost"], ["power"]):
+        shown = workspace.context_fbr(*command).stdout
+        places = [shown.index(f" {size} ") for size in ORDER]
+        assert places == sorted(places), shown
+    workspace.context_fbr("plan", "--json", "../plan.json")
+    plan = json.loads((workspace.path.parent / "plan.json").read_text())
+    assert {key.split("-")[2] for key in plan["cells"]} == {*ORDER}
+
+
 def test_nothing_differs_from_itself_and_what_left_the_grid_is_found(workspace: Workspace) -> None:
     workspace.context_fbr("diff", "HEAD")
     copy = workspace.copy(workspace.path.with_name("pruned"))

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import forks
 from ruamel.yaml import YAML
 
 from context_fbr.config import profiles
@@ -78,7 +79,7 @@ class Workspace:
         }
 
     def run(self, *command: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run a command in it."""
+        """Run a command in it, as a process of its own."""
         done = subprocess.run(
             command, cwd=self.path, env=self.environment(), capture_output=True, text=True, check=False,
             timeout=PATIENCE_S,
@@ -86,15 +87,21 @@ class Workspace:
         assert expect is None or done.returncode == expect, done.stdout + done.stderr
         return done
 
+    def _forked(
+        self, kind: str, arguments: tuple[str, ...], expect: int | None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run DVC or `context-fbr` without the seconds of its imports."""
+        done = forks.run(kind, arguments, self.path, self.environment(), PATIENCE_S)
+        assert expect is None or done.returncode == expect, done.stdout + done.stderr
+        return done
+
     def dvc(self, *arguments: str) -> str:
         """Run DVC; its output."""
-        return self.run(sys.executable, "-m", "dvc", *arguments).stdout
+        return self._forked("dvc", arguments, 0).stdout
 
     def context_fbr(self, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run the command line of the copy."""
-        return self.run(
-            sys.executable, "-c", "from context_fbr_tools.cli import main; main()", *arguments, expect=expect
-        )
+        return self._forked("context-fbr", arguments, expect)
 
     def repro(self, *arguments: str) -> set[str]:
         """Run `dvc repro`; the names of the stages that were executed."""

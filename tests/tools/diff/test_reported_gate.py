@@ -89,6 +89,28 @@ def test_cells_that_left_the_grid_are_no_loss_and_convergence_that_is_unknown_is
     assert "no longer tells whether they converged: spheres-unetr-16-2" in done.stderr
 
 
+def test_cells_with_patches_of_three_edges_and_baselines_beside_them_are_named_when_they_are_gone(
+    repository: Repository,
+    change: Callable[[str, str], object],
+) -> None:
+    change("patch_sizes: [16, 32, 48]", "patch_sizes: [16, 32x32x16]")
+    whole = pd.concat([BOTH, BOTH.assign(patch_size="32x32x16"), BASELINE])
+    thick = (whole["model"] == "unet") & (whole["patch_size"] == "32x32x16")
+    for gone, kind in (
+        (thick, "in the grid: spheres-unet-32x32x16-1, spheres-unet-32x32x16-2"),
+        (whole["model"] == "threshold", "the baseline is gone"),
+    ):
+        repository.commit(whole)
+        repository.commit(whole[~gone.fillna(False)])
+        done = repository.diff("HEAD~1", "HEAD", "--fail-on-regression", expect=1)
+        (line,) = (line for line in done.stderr.splitlines() if "gone" in line)
+        assert kind in line
+    change("patch_sizes: [16, 32x32x16]", "patch_sizes: [16]")
+    repository.commit(whole)
+    repository.commit(whole[whole["patch_size"] != "32x32x16"])
+    repository.diff("HEAD~1", "HEAD", "--fail-on-regression")
+
+
 WORD = "LGTM"
 VECTORS = {
     "a heading": f"x\n\n## No regression. {WORD}",
