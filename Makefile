@@ -31,6 +31,10 @@ smoke: $(READY) ## the whole pipeline in miniature, in the folder smoke/
 	cd smoke && context-fbr profile smoke && context-fbr grid run $(if $(JOBS),--jobs $(JOBS))
 	@echo "look at smoke/plots and smoke/metrics"
 
+# Pytest's workers share the cores: PyTorch and NumPy compute with one thread in each.
+test test-slow: export OMP_NUM_THREADS := 1
+test test-slow: export OPENBLAS_NUM_THREADS := 1
+
 test: $(READY) ## the tests, without the slow ones, two files at once
 	pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(PYTEST_OPTIONS)
 

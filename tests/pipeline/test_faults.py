@@ -4,12 +4,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 from small_disk import read_only, small_disk
-from workspace import ROOT
+from workspace import PATIENCE_S, ROOT
 
 from context_fbr.config import profiles
 from context_fbr.core import atomic
@@ -25,9 +25,7 @@ def study(params: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def stage(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"context_fbr.{name}", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return forks.run(f"context_fbr.{name}", arguments, Path.cwd(), os.environ, PATIENCE_S)
 
 
 @pytest.mark.parametrize(
