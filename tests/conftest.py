@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import scan_studies
 from browser import chromium
 from filelock import FileLock
 from playwright.sync_api import Browser
@@ -234,6 +235,18 @@ def changed(committed: Workspace, tmp_path_factory: pytest.TempPathFactory) -> W
         return workspace
 
     return once(tmp_path_factory, "changed", build)
+
+
+@pytest.fixture(scope="session")
+def structures_study(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The finished study of MRI with three structures; not to be changed."""
+    return once(tmp_path_factory, "structures", scan_studies.structures)
+
+
+@pytest.fixture(scope="session")
+def ct_study(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The finished study of the real CT; not to be changed."""
+    return once(tmp_path_factory, "ct", scan_studies.ct)
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 import json
 from pathlib import Path
 
-import mri_dataset
 import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK
-from workspace import ROOT, Workspace
+from workspace import Workspace
 
 from context_fbr.metrics.overlap import score
 
@@ -17,12 +16,8 @@ VALUES = {"core": 1, "rim": 2, "dot": 3}
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    folder = tmp_path_factory.mktemp("structures")
-    made = Workspace.make(folder / "study", ROOT / "tests/support/overlays/structures.yaml")
-    mri_dataset.make(made.path / "incoming/blobs")
-    made.context_fbr("grid", "run", "--jobs", "2")
-    return made
+def workspace(structures_study: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return structures_study.copy(tmp_path_factory.mktemp("structures") / "study")
 
 
 def read(path: Path) -> np.ndarray:

@@ -9,7 +9,6 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-import real_ct
 from workspace import ROOT, Workspace, cells
 
 from context_fbr.metrics.overlap import score
@@ -17,12 +16,10 @@ from context_fbr.metrics.surface import score_surface
 
 SHARED = ROOT.parent / "shared" / "data"
 LABELS = SHARED / "msd_spleen_labels"
-CT = SHARED / "real_ct"
 CASES = ["spleen_10", "spleen_12", "spleen_13", "spleen_2", "spleen_53", "spleen_9"]
 
 pytestmark = pytest.mark.slow
 needs_labels = pytest.mark.skipif(not LABELS.is_dir(), reason="the labels of MSD Task09 are not here")
-needs_ct = pytest.mark.skipif(not CT.is_dir(), reason="the real CT is not here")
 
 
 def voxels(path: Path) -> np.ndarray:
@@ -169,12 +166,10 @@ def shape_of(workspace: Workspace, case: dict[str, str]) -> tuple[int, ...]:
     return np.load(workspace.path / "data/prepared/blobs/images" / f"{case['name']}.npy").shape
 
 
-@needs_ct
-def test_the_real_ct_is_segmented_on_its_own_grid_by_evaluate_and_by_predict(tmp_path: Path) -> None:
-    workspace = Workspace.make(tmp_path / "study", ROOT / "tests" / "support" / "overlays" / "ct.yaml")
-    real_ct.make(CT, tmp_path / "real_ct")
-    msd_spleen.pack(tmp_path / "real_ct", workspace.path / "data" / "incoming" / "ct.tar", top="Task99_CT")
-    workspace.repro("evaluate@ct-unet-32-1")
+def test_the_real_ct_is_segmented_on_its_own_grid_by_evaluate_and_by_predict(
+    ct_study: Workspace, tmp_path: Path
+) -> None:
+    workspace = ct_study.copy(tmp_path / "study")
     check_scores(workspace, "ct", (1,), 3.0)
     raw = workspace.path / "data/raw/ct"
     done = workspace.context_fbr(

@@ -70,8 +70,9 @@ def _dvc_of_a_command(command: list[str], **options: Any) -> subprocess.Complete
 
 
 def _work(job: dict[str, Any]) -> int | None:
-    from context_fbr_tools.grid.start import forked_stage
     from tqdm import tqdm
+
+    from context_fbr_tools.grid.start import forked_stage
 
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(job["logs"], name), os.O_WRONLY | os.O_CREAT), number)

@@ -11,7 +11,8 @@ from wandb.proto import wandb_internal_pb2
 from wandb.sdk.internal.datastore import DataStore
 
 UNET = "spheres-unet-16-1"
-TRAIN = (sys.executable, "-m", "context_fbr.train", "spheres", "unet", "16", "1")
+CELL = ("spheres", "unet", "16", "1")
+TRAIN = (sys.executable, "-m", "context_fbr.train", *CELL)
 
 
 @dataclass

@@ -103,6 +103,10 @@ class Workspace:
         """Run the command line of the copy."""
         return self._forked("context-fbr", arguments, expect)
 
+    def stage(self, name: str, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run a stage of the copy."""
+        return self._forked(f"context_fbr.{name}", arguments, expect)
+
     def repro(self, *arguments: str) -> set[str]:
         """Run `dvc repro`; the names of the stages that were executed."""
         return set(re.findall(r"Running stage '([^']+)'", self.dvc("repro", *arguments)))

@@ -8,19 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
-import mri_dataset
-import msd_spleen
 import numpy as np
 import pandas as pd
 import pytest
-import real_ct
 import SimpleITK
 import torch
 from workspace import ROOT, Workspace
 
 pytestmark = pytest.mark.slow
-CT = ROOT.parent / "shared" / "data" / "real_ct"
-OVERLAYS = ROOT / "tests/support/overlays"
 SCHEMA = json.loads((ROOT / "tests/support/monai_metadata_schema.json").read_text())
 
 
@@ -55,40 +50,23 @@ class Bundle:
         return table[table["window"] == table["window"].iloc[0]]
 
 
-def spheres(folder: Path, finished: Workspace) -> Bundle:
-    raw = finished.path / "data/raw/spheres"
-    cell = "spheres-attention_unet-16-1"  # its merging layers have a norm of their own
-    return Bundle(folder / "bundle", finished, "spheres", cell, raw / "imagesTs", raw / "labelsTs")
+CELLS = {
+    "spheres": ("finished", "attention_unet-16-1", "Ts"),  # its merging layers have a norm of their own
+    "blobs": ("structures_study", "unet-32-1", "Tr"),
+    "ct": ("ct_study", "unet-32-1", "Tr"),
+}
+"""By task: the fixture of its study, a cell, and the end of its folders of scans."""
 
 
-def structures(folder: Path, _: Workspace) -> Bundle:
-    workspace = Workspace.make(folder / "study", OVERLAYS / "structures.yaml")
-    workspace.edit("params.yaml", "  seeds: [1, 2]", "  seeds: [1]")
-    mri_dataset.make(workspace.path / "incoming/blobs")
-    workspace.context_fbr("grid", "run", "--jobs", "2")
-    raw = workspace.path / "data/raw/blobs"
-    return Bundle(
-        folder / "bundle", workspace, "blobs", "blobs-unet-32-1", raw / "imagesTr", raw / "labelsTr"
-    )
-
-
-def ct(folder: Path, _: Workspace) -> Bundle:
-    if not CT.is_dir():
-        pytest.skip("the real CT is not here")
-    workspace = Workspace.make(folder / "study", OVERLAYS / "ct.yaml")
-    real_ct.make(CT, folder / "real_ct")
-    msd_spleen.pack(folder / "real_ct", workspace.path / "data" / "incoming" / "ct.tar", top="Task99_CT")
-    workspace.context_fbr("grid", "run")
-    raw = workspace.path / "data/raw/ct"
-    return Bundle(folder / "bundle", workspace, "ct", "ct-unet-32-1", raw / "imagesTr", raw / "labelsTr")
-
-
-@pytest.fixture(scope="module", params=[spheres, structures, ct], ids=lambda make: make.__name__)
-def bundle(
-    request: pytest.FixtureRequest, finished: Workspace, tmp_path_factory: pytest.TempPathFactory
-) -> Bundle:
-    made: Bundle = request.param(tmp_path_factory.mktemp("bundle"), finished)
-    made.workspace.context_fbr("bundle", made.cell, "--out", str(made.path))
+@pytest.fixture(scope="module", params=CELLS)
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    study, cell, scans = CELLS[request.param]
+    workspace: Workspace = request.getfixturevalue(study)
+    raw = workspace.path / "data/raw" / request.param
+    folders = raw / f"images{scans}", raw / f"labels{scans}"
+    path = tmp_path_factory.mktemp("bundle") / "bundle"
+    made = Bundle(path, workspace, request.param, f"{request.param}-{cell}", *folders)
+    workspace.context_fbr("bundle", made.cell, "--out", str(made.path))
     return made
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import wandb_files
 from PIL import Image
-from wandb_files import TRAIN, UNET, Told
+from wandb_files import CELL, UNET, Told
 from workspace import Workspace
 
 from context_fbr.metrics.columns import SCORES
@@ -234,7 +234,7 @@ def test_an_evaluation_reports_a_training_that_was_not_reported(
 ) -> None:
     made = finished.copy(tmp_path / "study")
     monkeypatch.setenv("DVC_EXP_NAME", "bold-name")
-    made.run(*TRAIN[:2], "context_fbr.evaluate", *TRAIN[3:])
+    made.stage("evaluate", *CELL)
     own = wandb_files.read(made.path)[UNET]
     made_by = json.loads((made.path / f"metrics/provenance/train/{UNET}.json").read_text())
     assert own.config["provenance_train"]["started"] == made_by["started"]
@@ -294,12 +294,12 @@ def test_an_invalid_mode_or_folder_is_a_warning(
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert "WANDB_MODE is 'disabled'" in made.context_fbr("wandb", "push", expect=1).stderr
     monkeypatch.setenv("WANDB_MODE", "ofline")
-    said = made.run(*TRAIN).stderr
+    said = made.stage("train", *CELL).stderr
     assert "WANDB_MODE is 'ofline'" in said
     assert not (made.path / "wandb").exists()
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", "params.yaml")
-    assert f"warning: {UNET}: W&B: NotADirectoryError" in made.run(*TRAIN).stderr
+    assert f"warning: {UNET}: W&B: NotADirectoryError" in made.stage("train", *CELL).stderr
 
 
 @pytest.mark.slow
