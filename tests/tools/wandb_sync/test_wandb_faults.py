@@ -100,7 +100,7 @@ def test_a_server_gets_everything_once(
 
 
 @pytest.mark.parametrize(
-    "way", ["refuses", "500", "hangs", "hangs later", "no room for rows", "no room for files"]
+    "way", ["refuses", "401", "500", "hangs", "hangs later", "no room for rows", "no room for files"]
 )
 def test_a_server_that_fails_is_a_warning_after_a_limited_wait_and_gets_all_by_a_push(
     untrained: Workspace, monkeypatch: pytest.MonkeyPatch, way: Way
