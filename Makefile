@@ -1,6 +1,6 @@
 # `make repro` and `make test` do everything; each target sets up .venv first and needs python3, git and make.
 #
-# Without an NVIDIA GPU, choose PyTorch's CPU build, which is ten times smaller than the CUDA one:
+# Without an NVIDIA GPU, choose PyTorch's CPU build, which is much smaller than the CUDA one:
 #   make repro PIP_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PYTHON ?= python3
 PIP_OPTIONS ?=
