@@ -169,11 +169,6 @@ def kill_at_random(study: Study, model: str, stages: tuple[str, ...], kills: int
 
 
 @pytest.mark.slow
-def test_killed_at_random_times_a_cell_ends_with_the_same_bytes(study: Study) -> None:
-    kill_at_random(study, "unet", ("train", "evaluate"), kills=2, seed=0)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_killed_many_times_a_cell_ends_with_the_same_bytes(study: Study, model: str) -> None:
     kill_at_random(study, model, ("train", "evaluate"), kills=3, seed=int(time.time()))
