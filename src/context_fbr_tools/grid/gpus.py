@@ -24,6 +24,8 @@ class Places:
 
     jobs: int
     """Cells at once."""
+    devices: tuple[str, ...]
+    """PyTorch's names of the GPUs; none where there is none."""
     environment: Mapping[str, str]
     """Variables for the processes of the cells."""
 
@@ -40,7 +42,7 @@ def places(study: Study, jobs: int | None, gpus: str | None, per_gpu: int | None
     Raises:
         UserError: if a GPU does not exist, or the numbers contradict one another.
     """
-    devices = chosen(gpus)
+    devices = _chosen(gpus)
     if per_gpu is not None and not devices:
         reason = _wanted() and f"{DEVICE_VARIABLE}={_wanted()} names none"
         raise UserError(f"--per-gpu {per_gpu}: {reason or 'PyTorch finds no CUDA device here'}; leave it out")
@@ -51,11 +53,11 @@ def places(study: Study, jobs: int | None, gpus: str | None, per_gpu: int | None
         )
     of_gpus = len(devices) * (per_gpu or 1)
     environment = {} if gpus is None else {DEVICE_VARIABLE: ",".join(devices)}
-    return Places(jobs or of_gpus or max(usable_cores() // study.train.threads, 1), environment)
+    at_once = jobs or of_gpus or max(usable_cores() // study.train.threads, 1)
+    return Places(at_once, tuple(devices), environment)
 
 
-def chosen(gpus: str | None) -> list[str]:
-    """Return the names of the GPUs that `gpus` names as in `places`; none where there is none."""
+def _chosen(gpus: str | None) -> list[str]:
     return _default_gpus() if gpus is None else [f"cuda:{index}" for index in _indices(gpus)]
 
 

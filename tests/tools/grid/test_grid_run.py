@@ -187,7 +187,7 @@ def test_cells_at_once_follow_from_the_gpus_and_what_each_may_hold(
 
 def test_each_gpu_of_the_variable_holds_so_many_cells(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTEXT_FBR_DEVICE", "cuda:0, cuda:2,")
-    assert gpus.places(study, None, None, 3) == gpus.Places(6, {})
+    assert gpus.places(study, None, None, 3) == gpus.Places(6, ("cuda:0", "cuda:2"), {})
 
 
 @pytest.mark.usefixtures("two_gpus")

@@ -1,5 +1,6 @@
 """The forecast for a GPU that was measured before, from its table alone."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -61,12 +62,16 @@ def test_a_changed_parameter_of_the_training_is_not_what_was_measured(folder: Pa
 def test_the_command_prints_it_for_an_array_and_names_the_gpus_of_the_table(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cli.run(["plan", "--on", "Fast GPU", "--array", "3", "spheres-unet-32-*"])
+    cli.run(["plan", "--on", "Fast GPU", "--array", "3", "--json", "plan.json", "spheres-unet-32-*"])
     text = capsys.readouterr().out
     assert "3 cells: " in text
     assert "3 at once on such GPUs: " in text
     assert "1.50 GB" in text
     assert "that are free" not in text
+    assert json.loads((folder / "plan.json").read_text())["device"] == "Fast GPU"
+    for option in (["--again"], ["--gpus", "0"], ["--per-gpu", "2"]):
+        with pytest.raises(UserError, match=f"nothing is measured here; leave {option[0]} out"):
+            cli.run(["plan", "--on", "Fast GPU", *option])
     with pytest.raises(UserError, match=r"Slow GPU: is not in .*Fast GPU"):
         cli.run(["plan", "--on", "Slow GPU"])
     (folder / "benchmarks/gpu.csv").unlink()

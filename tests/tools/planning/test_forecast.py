@@ -120,9 +120,11 @@ def test_the_memory_of_a_gpu_is_that_of_the_cells_that_share_it(study: Study) ->
     cell = Cell("spheres", "unet", 32, 1)
     found = Forecast({cell: costs(cell, study, replace(PARTS, gpu_memory=10_000_000_000), 0.0)}, {})
     room = report.Room(places=5, memory=100_000_000_000, gpus=2, gpu_memory=40_000_000_000)
-    assert "memory of a GPU: up to 30.0 GB of 40.0 GB\n" in report.as_text(found, study, room)
+    assert "memory of a GPU: up to 30.0 GB of 40.0 GB that are free\n" in report.as_text(found, study, room)
     room = replace(room, gpu_memory=25_000_000_000)
-    assert "of 25.0 GB, which is too much: run 2 at once (--per-gpu 2)" in report.as_text(found, study, room)
+    assert "of 25.0 GB that are free, which is too much: run 2 at once (--per-gpu 2)" in report.as_text(
+        found, study, room
+    )
     assert "of a GPU" not in report.as_text(found, study, replace(room, gpus=0))
 
 

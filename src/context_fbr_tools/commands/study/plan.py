@@ -3,12 +3,17 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
 from context_fbr.config.study import Study, read_study
 from context_fbr_tools.study import select_cells
 from context_fbr_tools.study.command_line import CommandLine, positive
+
+if TYPE_CHECKING:
+    from context_fbr_tools.study.planning.forecast.forecast import Forecast
+    from context_fbr_tools.study.planning.forecast.report import Room
 
 
 def add_parser(line: CommandLine) -> None:
@@ -41,50 +46,58 @@ def run(options: Namespace) -> None:
     study = read_study(Document.read())
     cells = select_cells.chosen(options.cells, study.cells) if options.cells else study.cells
     import json
+
+    from context_fbr.core import atomic
+    from context_fbr.core.errors import UserError
+    from context_fbr_tools.study.planning.forecast import report
+    from context_fbr_tools.study.planning.forecast.costs import started, wall_time
+    from context_fbr_tools.study.text_tables import terminal_width
+
+    found, room, device = (_here if options.on is None else _elsewhere)(options, study, cells)
+    print(report.as_text(found, study, room, terminal_width()))
+    if options.array and found.cells:
+        seconds = wall_time(started(found.cells, study.study_cells.tasks), options.array)
+        where = "such machines" if options.on is None else "such GPUs"
+        print(f"{options.array} at once on {where}: {report.duration(seconds)}")
+    if options.json is not None:
+        numbers = sorted({1, room.places, *([options.array] if options.array else [])})
+        tree = report.as_json(found, study, numbers, device)
+        atomic.write_text(options.json, json.dumps(tree, indent=1) + "\n")
+    if not found.cells and options.on is None:
+        raise UserError("no cell could be measured; `dvc repro prepare` makes the data that can be had here")
+
+
+def _here(options: Namespace, study: Study, cells: Sequence[Cell]) -> "tuple[Forecast, Room, str]":
+    """Measure on this machine; the forecast, room for its cells, and the device."""
     import os
     from functools import partial
 
     import torch
 
-    from context_fbr.core import atomic
-    from context_fbr.core.errors import UserError
     from context_fbr.core.resources import usable_memory
     from context_fbr.networks.device import describe
     from context_fbr_tools.grid import gpus
     from context_fbr_tools.study.planning.forecast import forecast, report
-    from context_fbr_tools.study.planning.forecast.costs import started, wall_time
-    from context_fbr_tools.study.text_tables import terminal_width
 
-    if options.on is not None:
-        _print_elsewhere(options, study, cells)
-        return
     places = gpus.places(study, options.jobs, options.gpus, options.per_gpu)
     report_line = partial(print, flush=True)
     found = forecast.forecast(study, cells, places.jobs, places.environment, options.again, report_line)
-    devices = gpus.chosen(options.gpus)
-    gpu_memory = min((torch.cuda.get_device_properties(name).total_memory for name in devices), default=0)
-    room = report.Room(places.jobs, usable_memory(), len(devices), gpu_memory)
-    print(report.as_text(found, study, room, terminal_width()))
-    if options.array and found.cells:
-        seconds = wall_time(started(found.cells, study.study_cells.tasks), options.array)
-        print(f"{options.array} at once on such machines: {report.duration(seconds)}")
-    if options.json is not None:
-        device = describe(forecast.device({**os.environ, **places.environment}))
-        numbers = sorted({1, places.jobs, *([options.array] if options.array else [])})
-        tree = report.as_json(found, study, numbers, device)
-        atomic.write_text(options.json, json.dumps(tree, indent=1) + "\n")
-    if not found.cells:
-        raise UserError("no cell could be measured; `dvc repro prepare` makes the data that can be had here")
+    free = [torch.cuda.mem_get_info(name)[0] for name in places.devices]
+    room = report.Room(places.jobs, usable_memory(), len(free), min(free, default=0))
+    return found, room, describe(forecast.device({**os.environ, **places.environment}))
 
 
-def _print_elsewhere(options: Namespace, study: Study, cells: Sequence[Cell]) -> None:
-    """Print what the cells cost on a device of the table, one on each GPU."""
+def _elsewhere(options: Namespace, study: Study, cells: Sequence[Cell]) -> "tuple[Forecast, Room, str]":
+    """Take the costs of cells on a device of the table, one on each GPU.
+
+    Raises:
+        UserError: if an option is about this machine's devices.
+    """
+    from context_fbr.core.errors import UserError
     from context_fbr_tools.study.planning.forecast import elsewhere, report
-    from context_fbr_tools.study.planning.forecast.costs import started, wall_time
-    from context_fbr_tools.study.text_tables import terminal_width
 
-    found = elsewhere.forecast(study, cells, options.on)
-    print(report.as_text(found, study, report.Room(options.jobs or 1), terminal_width()))
-    if options.array and found.cells:
-        seconds = wall_time(started(found.cells, study.study_cells.tasks), options.array)
-        print(f"{options.array} at once on such GPUs: {report.duration(seconds)}")
+    own = {"--gpus": options.gpus, "--per-gpu": options.per_gpu, "--again": options.again}
+    given = [name for name, value in own.items() if value]
+    if given:
+        raise UserError(f"--on {options.on}: nothing is measured here; leave {given[0]} out")
+    return elsewhere.forecast(study, cells, options.on), report.Room(options.jobs or 1), options.on

@@ -24,7 +24,7 @@ class Room:
     """Bytes that are free on this machine; 0: another machine's, not known."""
     gpus: int = 0
     gpu_memory: int = 0
-    """Bytes of the smallest of the GPUs."""
+    """Bytes that are free on the fullest of the GPUs."""
 
 
 def as_text(found: Forecast, study: Study, room: Room, width: int | None = None) -> str:
@@ -86,7 +86,8 @@ def _memory(found: Forecast, room: Room) -> list[str]:
     if room.gpus:
         largest = max(found.cells, key=lambda cell: found.cells[cell].gpu_memory)
         each, share = found.cells[largest].gpu_memory, math.ceil(room.places / room.gpus)
-        line = f"memory of a GPU: up to {each * share / GB:.1f} GB of {room.gpu_memory / GB:.1f} GB"
+        there = f"{room.gpu_memory / GB:.1f} GB that are free"
+        line = f"memory of a GPU: up to {each * share / GB:.1f} GB of {there}"
         lines.append(line + _too_much(each, share, room.gpu_memory, "--per-gpu", largest.key))
     return lines
 
