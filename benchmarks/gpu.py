@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks import gpu_checks, gpu_speed, table
@@ -38,6 +39,8 @@ CELLS = (
 )
 """Cells of the paper profile, those with exchanged norm first."""
 LEAST_S = 30.0
+GRACE_S = 10.0
+"""For a cell to save its checkpoint at the end of the time."""
 """A cell is begun if so much time is left; it continues from its last checkpoint another time."""
 Part = tuple[str, str, int, Callable[[], Iterator[Value]]]
 """Part, network, patch size, and what yields its values."""
@@ -125,11 +128,15 @@ def run_cells(cells: Sequence[str], end: float, jobs: int = 1, options: Sequence
         if rest < LEAST_S:
             return cell
         command = [sys.executable, str(FOLDER / "paper_cells.py"), *options, cell]
-        try:
-            done = subprocess.run(command, check=False, timeout=rest)
-        except subprocess.TimeoutExpired:  # its checkpoint is kept
-            return cell
-        return f"{cell} (failed)" if done.returncode else None
+        with subprocess.Popen(command) as process:
+            try:
+                return f"{cell} (failed)" if process.wait(rest) else None
+            except subprocess.TimeoutExpired:
+                process.terminate()  # it saves a checkpoint
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(GRACE_S)
+                process.kill()
+                return cell
 
     with ThreadPoolExecutor(jobs) as pool:
         return [left for left in pool.map(run, cells) if left is not None]

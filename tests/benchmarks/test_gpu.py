@@ -77,6 +77,35 @@ def test_what_there_is_no_time_for_is_named_and_a_failing_part_stops_no_other(
     assert gpu.run_cells(["spheres-unet-32-1"], 0.0) == ["spheres-unet-32-1"]
 
 
+STUBBORN = """import signal, sys, time
+from pathlib import Path
+def end(*_):
+    Path(sys.argv[-1]).write_text("saved")
+    if sys.argv[-1] == "polite":
+        sys.exit(75)
+signal.signal(signal.SIGTERM, end)
+Path(f"{sys.argv[-1]}-begun").touch()
+while True:
+    time.sleep(0.05)
+"""
+
+
+def test_cells_that_have_not_ended_in_time_may_save_their_work_and_are_then_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gpu, "FOLDER", tmp_path)
+    monkeypatch.setattr(gpu, "LEAST_S", 0.0)
+    monkeypatch.setattr(gpu, "GRACE_S", 1.0)
+    (tmp_path / "paper_cells.py").write_text(STUBBORN)
+    assert gpu.run_cells(["polite", "stubborn"], time.monotonic() + 4, jobs=2) == ["polite", "stubborn"]
+    for name in ("polite", "stubborn"):
+        assert (tmp_path / f"{name}-begun").exists()
+        assert (tmp_path / name).read_text() == "saved"
+    (tmp_path / "paper_cells.py").write_text("import sys; sys.exit(sys.argv[-1] == 'bad')")
+    assert gpu.run_cells(["good", "bad"], time.monotonic() + 60) == ["bad (failed)"]
+
+
 def test_the_tables_of_the_page_are_those_of_the_measurements() -> None:
     with (ROOT / gpu.RESULTS.path).open(newline="") as lines:
         table = {
