@@ -18,6 +18,7 @@ from typing import Any
 from ruamel.yaml import YAML, YAMLError
 
 from context_fbr.core import atomic
+from context_fbr_tools.grid.start import patience
 
 LOCK = "dvc.lock"
 REPLACED = "modify_yaml"
@@ -102,6 +103,7 @@ def main() -> int:
     from dvc.cli import main as dvc
 
     install()
+    patience.install()
     status: int = dvc(sys.argv[1:])
     return status
 

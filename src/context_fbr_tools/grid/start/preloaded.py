@@ -180,7 +180,7 @@ def _run(request: int, status: int, stdout: int) -> int:
         asked = json.load(file)
     os.environ.clear()
     os.environ.update(asked["environment"])
-    sys.argv = ["dvc", *asked["arguments"]]
+    sys.argv = ["dvc", processes.WAIT, *asked["arguments"]]
     from tqdm import tqdm
 
     tqdm.monitor_interval = 0  # its thread would be in the way of a fork

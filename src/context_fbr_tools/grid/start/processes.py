@@ -16,8 +16,9 @@ from context_fbr.runtime import orphans
 
 TIMEOUT_S = 20.0
 POLL_S = 0.2
-COMMAND = (sys.executable, "-m", "context_fbr_tools.grid.start.fast_lock", "--wait-for-lock")
-"""DVC for one of several processes in the same workspace."""
+WAIT = "--wait-for-lock"
+"""Option of DVC for one of several processes in the same workspace; without it DVC gives up after 3 s."""
+COMMAND = (sys.executable, "-m", "context_fbr_tools.grid.start.fast_lock", WAIT)
 
 
 class Process(Protocol):

@@ -109,6 +109,37 @@ def test_a_stage_that_fails_fails_dvc_and_no_other(start: processes.Start) -> No
     assert run(start, "one")[0] == 0
 
 
+HOLD = """
+import sys, zc.lockfile
+lock = zc.lockfile.LockFile(sys.argv[1])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("lock", ["lock", "rwlock.lock"])
+@pytest.mark.parametrize("new", [False, True], ids=["fork", "process"])
+def test_a_busy_lock_of_dvc_is_waited_for(start: processes.Start, lock: str, new: bool) -> None:
+    """The repository's, and that of the table of files in use; DVC by itself gives up after 3 s."""
+    Path(".dvc/tmp").mkdir(exist_ok=True)
+    command = [sys.executable, "-c", HOLD, f".dvc/tmp/{lock}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdin
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        process = (processes.new if new else start)(
+            ["repro", "-s", "one"], {**dvc.environment(), "MARK": "x"}
+        )
+        time.sleep(9 if new else 5)
+        assert process.poll() is None
+        holder.stdin.close()
+        holder.wait()
+    with process.stdout:
+        said = process.stdout.read()
+    assert process.wait() == 0, said
+    assert Path("one").exists()
+
+
 def test_a_command_for_a_shell_gets_one(start: processes.Start) -> None:
     status, said = run(start, "shell")
 

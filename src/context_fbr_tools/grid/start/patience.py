@@ -1,0 +1,21 @@
+"""DVC that waits for the lock of its table of files in use, as `--wait-for-lock` waits for the repository's.
+
+DVC holds this lock for some milliseconds and gives up after three seconds, option or not: on a busy machine
+a cell fails that way.
+"""
+
+from functools import partial
+
+REPLACED = "make_lock"
+"""Name in dvc.rwlock."""
+
+
+def install() -> bool:
+    """Let this process wait; false if this DVC has no such function."""
+    from dvc import rwlock
+
+    original = getattr(rwlock, REPLACED, None)
+    if original is None:
+        return False
+    setattr(rwlock, REPLACED, partial(original, wait=True))
+    return True
