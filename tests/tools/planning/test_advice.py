@@ -140,14 +140,15 @@ def test_the_replayed_pilots_are_those_of_the_committed_results(monkeypatch: pyt
     monkeypatch.chdir(ROOT)
     study = read_study(Document.read())
     table = pd.read_csv("benchmarks/advise.csv")
+    within = table[table["regret"] <= 0.01].groupby("task").size()
+    assert within.to_dict() == {"hippocampus": 2, "spheres": 2, "twins": 1}  # as docs/how_to/plan.md says
+    assert table["cost"].between(0.095, 0.245).all()
     for task in ("spheres", "hippocampus"):
         cells = pd.read_csv(f"metrics/{task}/cells.csv")
         means = {key: own["dice"].mean() for key, own in cells.groupby(["model", "patch_size"])}
         for row in table[table["task"] == task].itertuples():
             model, size = row.chosen.split()
             assert row.regret == pytest.approx(max(means.values()) - means[model, int(size)], abs=1e-4)
-            assert row.regret <= 0.01
-            assert row.cost <= 0.26
     trained = {cell: provenance.read(cell.provenance("train"))["seconds"] for cell in study.cells}
     of_task = {cell: float(s) for cell, s in trained.items() if cell.task == "hippocampus"}
     for row in table[table["task"] == "hippocampus"].itertuples():  # one round: half of the epochs
