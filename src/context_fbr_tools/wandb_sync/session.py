@@ -53,7 +53,7 @@ class Session:
                 with suppress(ValueError, TypeError):  # an incomplete line
                     step, self._rows[step] = json.loads(line)
         for step in sorted(self._rows):
-            self._calls.put((self._row, step))
+            self._calls.put((self._row, (step, self._arrays(step))))
         self._thread = Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -66,7 +66,7 @@ class Session:
             with (self._folder / "rows.jsonl").open("a", encoding="utf-8") as file:
                 file.write("\n" + json.dumps((step, rows[step])))
             self._rows[step] = rows[step]
-            self._calls.put((self._row, step))
+            self._calls.put((self._row, (step, arrays if step == max(rows) else {})))
 
     def training(self, cell: Cell) -> None:
         """Add the results of a training; errors as in `results.of_training`."""
@@ -139,12 +139,23 @@ class Session:
     def _config(self, content: dict[str, Any]) -> None:
         self._run.config.update(content, allow_val_change=True)
 
-    def _row(self, step: int) -> None:
+    def _arrays(self, step: int) -> media.Arrays:
+        """Read the arrays of a step; none if there are none, or their file is damaged.
+
+        Not in the thread: numpy reads headers with `ast.literal_eval`, and in Python 3.11 two threads in
+        `ast.parse` at once fail. The training reads its own code with it.
+        """
+        with suppress(Exception), np.load(self._folder / f"{step}.npz", allow_pickle=False) as arrays:
+            return dict(arrays)
+        return {}
+
+    def _row(self, given: tuple[int, media.Arrays]) -> None:
+        step, arrays = given
         if step < self._first_step:  # the server has it
             return
         row = dict(self._rows[step])
-        with suppress(Exception), np.load(self._folder / f"{step}.npz", allow_pickle=False) as arrays:
-            row |= media.wandb_objects(dict(arrays))
+        with suppress(Exception):
+            row |= media.wandb_objects(arrays)
         self._run.log(row, step=step, commit=True)
 
     def _results(self, new: dict[str, Any]) -> None:

@@ -310,3 +310,26 @@ def test_without_wandb_mode_nothing_of_it_is_imported(finished: Workspace, tmp_p
         "assert not [name for name in sys.modules if name.startswith(('wandb', 'context_fbr_tools'))]"
     )
     made.run(sys.executable, "-c", script)
+
+
+PARSES = """
+import ast, sys, threading
+found = []
+def hook(event, arguments):
+    if event == "compile" and threading.current_thread() is not threading.main_thread():
+        if sys._getframe(1).f_code.co_filename == ast.__file__:
+            found.append(sys._getframe(3).f_code.co_filename)
+sys.addaudithook(hook)
+from context_fbr.train import main
+main(["spheres", "unet", "16", "1"])
+assert not found, set(found)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("offline")
+def test_the_thread_of_the_mirror_parses_no_python(finished: Workspace, tmp_path: Path) -> None:
+    """The training parses its own code, and two threads in `ast.parse` fail in Python 3.11."""
+    made = finished.copy(tmp_path / "study")
+    made.run(sys.executable, "-c", PARSES)
+    assert list((made.path / "wandb").glob("context-fbr/*/*.npz"))
