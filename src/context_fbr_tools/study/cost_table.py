@@ -92,8 +92,7 @@ def as_text(costs: Sequence[Cost], by_cell: bool, markdown: bool, width: int | N
     """Return a row for each configuration, or cell, with means over seeds, and the sum of each task."""
     groups: dict[tuple[str, ...], list[Cost]] = {}
     networks = list(dict.fromkeys((cost.cell.task, cost.cell.model) for cost in costs))
-    rank = {network: place for place, network in enumerate(networks)}
-    for cost in sorted(costs, key=lambda c: (rank[c.cell.task, c.cell.model], c.cell.patch_size)):
+    for cost in sorted(costs, key=lambda c: (networks.index((c.cell.task, c.cell.model)), c.cell.patch_size)):
         cell = cost.cell
         key = (cell.task, name_of(cell.model), str(cell.patch_size), *([str(cell.seed)] if by_cell else []))
         groups.setdefault(key, []).append(cost)

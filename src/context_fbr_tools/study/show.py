@@ -11,7 +11,7 @@ from context_fbr.analysis.observations import is_baseline
 from context_fbr.analysis.summary import ALL_SIZES
 from context_fbr.core import bounded
 from context_fbr.core.errors import UserError
-from context_fbr.core.patch_size import PatchSize, parse
+from context_fbr.core.patch_size import parse
 from context_fbr_tools.study.findings_text import (
     PUBLISHED,
     findings_of,
@@ -122,16 +122,13 @@ def _scores(models: dict[str, Any]) -> list[Row]:
     """Return mean scores of each network and patch size; a summary of earlier versions has Dice alone."""
     rows: list[Row] = [("network", "patch", *SCORES)]
     for model, leaves in models.items():
-        for size, leaf in sorted(leaves.items(), key=lambda item: _order(item[0])):
+        for size in leaves if is_baseline(model) else sorted(leaves, key=parse):
+            leaf = leaves[size]
             means = [leaf.get(f"{name}_mean") for name in SCORES.values()]
             if any(mean is not None for mean in means[1:]):
                 size = "any" if is_baseline(model) else size
                 rows.append((name_of(model), size, *("-" if m is None else f"{m:.3f}" for m in means)))
     return rows
-
-
-def _order(size: str) -> tuple[bool, PatchSize]:
-    return (True, 0) if size == ALL_SIZES else (False, parse(size))
 
 
 def _best(task: str, models: dict[str, Any], differences: Sequence[Mapping[str, str]]) -> list[Row]:

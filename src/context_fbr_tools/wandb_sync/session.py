@@ -60,13 +60,14 @@ class Session:
     def rows(self, rows: Mapping[int, Row], arrays: media.Arrays) -> None:
         """Add rows of new steps, the last one with arrays; raises OSError if they cannot be written."""
         for step in [step for step in rows if step not in self._rows]:
-            if arrays and step == max(rows):
+            own = arrays if step == max(rows) else {}
+            if own:
                 # Without allow_pickle, which numpy 2.0 would store as an array.
-                np.savez_compressed(self._folder / f"{step}.npz", **arrays)  # type: ignore[arg-type]
+                np.savez_compressed(self._folder / f"{step}.npz", **own)  # type: ignore[arg-type]
             with (self._folder / "rows.jsonl").open("a", encoding="utf-8") as file:
                 file.write("\n" + json.dumps((step, rows[step])))
             self._rows[step] = rows[step]
-            self._calls.put((self._row, (step, arrays if step == max(rows) else {})))
+            self._calls.put((self._row, (step, own)))
 
     def training(self, cell: Cell) -> None:
         """Add the results of a training; errors as in `results.of_training`."""

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from workspace import TINY, Workspace
+from workspace import ROOT, TINY, Workspace
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
@@ -154,6 +155,17 @@ def test_a_plan_measures_each_network_once_and_the_run_says_how_long_it_took(tmp
     assert tree["cells"]["spheres-unet-16-1"]["disk_bytes"] == pytest.approx(
         expected, abs=60_000
     )  # a file of weights has a frame
+
+
+def test_the_page_says_of_the_study_what_its_table_says() -> None:
+    table = pd.read_csv(ROOT / "benchmarks/forecast_study.csv")
+    page = (ROOT / "docs/how_to/plan.md").read_text().replace("\n", " ")
+    forecast_h, taken_h = ((table[name] * table["cells"]).sum() / 3600 for name in ("forecast_s", "taken_s"))
+    near = (table["forecast_s"] / table["taken_s"] - 1).abs() <= 0.15
+    furthest = (table["forecast_gb"] / table["peak_gb"] - 1).abs().max()
+    assert f"{forecast_h:.1f} h of stages forecast, {taken_h:.1f} h taken" in page
+    assert f"of its {len(table)} configurations {near.sum()} within 15 % of the time, all within" in page
+    assert f"all within {furthest * 100:.0f} % of the memory" in page
 
 
 def test_a_task_without_prepared_data_is_left_out_with_the_reason(study: Study) -> None:

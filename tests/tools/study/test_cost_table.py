@@ -7,6 +7,7 @@ import pytest
 
 from context_fbr.config.cell import Cell
 from context_fbr.core.errors import UserError
+from context_fbr.core.patch_size import Edges
 from context_fbr_tools.study import cost_table
 
 CELLS = [Cell("spheres", "unet", 32, seed) for seed in (1, 2)]
@@ -53,6 +54,17 @@ def test_measured_cpu_time_memory_and_energy_are_taken_where_a_record_has_them()
     text = cost_table.as_text(cost_table.read(CELLS), by_cell=False, markdown=True)
     assert "| spheres | UNet | 32 | 1 |  | 1.0 | 1.0 | 0.010 | 2.50 | 2.0 |" in text
     assert "only the last part counts: spheres-unet-32-1" in text
+
+
+def test_networks_keep_their_order_and_their_patches_are_in_the_order_of_voxels() -> None:
+    sizes = (Edges(32, 32, 16), 16, Edges(16, 16, 8))
+    cells = [Cell("blobs", model, size, 1) for size in sizes for model in ("unetr", "unet")]
+    for cell in cells:
+        for stage in ("train", "evaluate"):
+            write(cell, stage)
+    text = cost_table.as_text(cost_table.read(cells), by_cell=False, markdown=True)
+    rows = [tuple(line.split(" | ")[1:3]) for line in text.splitlines() if line.startswith("| blobs")]
+    assert rows == [(name, size) for name in ("UNETR", "UNet") for size in ("16x16x8", "16", "32x32x16")]
 
 
 def test_cells_without_a_record_are_left_out_and_none_at_all_is_an_error() -> None:

@@ -126,3 +126,13 @@ def test_other_scores_are_next_to_dice_where_the_summary_has_them(folder: Path) 
         assert width is None or len(row) <= width
     assert "means of other scores" not in show.render(folder, markdown=True)
     assert show.scores_table(folder, markdown=True).count("| t | UNet | ") == 3
+
+
+def test_patches_of_three_edges_are_in_the_order_of_their_voxels(folder: Path) -> None:
+    path = folder / "summary.json"
+    tree = json.loads(path.read_text())
+    leaf = tree["t"]["unet"]["16"] | {"surface_dice_mean": 0.75}
+    tree["t"]["unet"] = dict.fromkeys(("32x32x16", "16", "16x16x8"), leaf)
+    path.write_text(json.dumps(tree))
+    rows = [line.split(" | ") for line in show.scores_table(folder, markdown=True).splitlines()]
+    assert [row[2] for row in rows if row[:2] == ["| t", "UNet"]] == ["16x16x8", "16", "32x32x16"]

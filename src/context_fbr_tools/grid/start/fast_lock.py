@@ -5,7 +5,7 @@ python -m context_fbr_tools.grid.start.fast_lock ARGUMENTS OF DVC
 At the end of each stage DVC reads and writes the whole of dvc.lock in pure Python, to keep comments that this
 file does not have: 4 seconds a stage with 300 stages, in which the other workers wait. Here DVC's own reader
 and writer get the stage's entry alone, and the text of all others stays. A lock file of another form, or a
-DVC without the replaced function, is left to DVC.
+DVC without the replaced function, is left to DVC. The process also waits for other workers, see patience.py.
 """
 
 import re

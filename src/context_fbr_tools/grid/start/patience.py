@@ -10,12 +10,10 @@ REPLACED = "make_lock"
 """Name in dvc.rwlock."""
 
 
-def install() -> bool:
-    """Let this process wait; false if this DVC has no such function."""
+def install() -> None:
+    """Let this process wait, unless this DVC has no such function."""
     from dvc import rwlock
 
     original = getattr(rwlock, REPLACED, None)
-    if original is None:
-        return False
-    setattr(rwlock, REPLACED, partial(original, wait=True))
-    return True
+    if original is not None:
+        setattr(rwlock, REPLACED, partial(original, wait=True))

@@ -118,26 +118,30 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("lock", ["lock", "rwlock.lock"])
-@pytest.mark.parametrize("new", [False, True], ids=["fork", "process"])
-def test_a_busy_lock_of_dvc_is_waited_for(start: processes.Start, lock: str, new: bool) -> None:
-    """The repository's, and that of the table of files in use; DVC by itself gives up after 3 s."""
+def test_a_busy_lock_of_dvc_is_waited_for(start: processes.Start, lock: str) -> None:
+    """The repository's, and that of the table of files in use: held until a DVC that does not wait fails."""
     Path(".dvc/tmp").mkdir(exist_ok=True)
     command = [sys.executable, "-c", HOLD, f".dvc/tmp/{lock}"]
+    environment = {**dvc.environment(), "MARK": "x"}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdin
         assert holder.stdout
         assert holder.stdout.readline() == "held\n"
-        process = (processes.new if new else start)(
-            ["repro", "-s", "one"], {**dvc.environment(), "MARK": "x"}
+        waiting = [begin(["repro", "-s", "one"], environment) for begin in (start, processes.new)]
+        assert all(process.pid for process in waiting)  # the server has imported its libraries and forked
+        plain = subprocess.run(
+            [*dvc.COMMAND, "repro", "-s", "one"], env=environment, capture_output=True, text=True, check=False
         )
-        time.sleep(9 if new else 5)
-        assert process.poll() is None
+        assert "Unable to acquire lock" in plain.stderr
+        time.sleep(1)
+        ended = [process.poll() for process in waiting]
         holder.stdin.close()
         holder.wait()
-    with process.stdout:
-        said = process.stdout.read()
-    assert process.wait() == 0, said
-    assert Path("one").exists()
+    for process in waiting:
+        with process.stdout:
+            process.stdout.read()
+    assert ended == [None, None]
+    assert [process.wait() for process in waiting] == [0, 0]
 
 
 def test_a_command_for_a_shell_gets_one(start: processes.Start) -> None:
