@@ -63,6 +63,8 @@ def _score(change: ScoreChange) -> dict[str, Any]:
         "lost": change.lost,
         "difference": _interval(change.difference),
         "difference_over_cases": _interval(change.over_cases),
+        "p": change.p,
+        "p_holm": change.p_holm,
         "verdict": change.verdict,
     }
 

@@ -56,7 +56,7 @@ def _blocks(
     if report.regressions:
         yield _list(report.regressions)
     if report.suspicions:
-        yield "Beyond the limits, too, but their intervals do not exclude that nothing changed:"
+        yield "Beyond the limits, too, but perhaps by chance (Holm's correction for all that changed):"
         yield _list(report.suspicions)
     if report.improvements:
         yield "Better by more than the limits:"

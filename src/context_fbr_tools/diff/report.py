@@ -19,7 +19,7 @@ from context_fbr_tools.diff.scores import (
     ScoreChange,
     compare_scores,
     compare_structures,
-    excludes_zero,
+    corrected,
 )
 from context_fbr_tools.diff.snapshot import Snapshot, changed_files
 from context_fbr_tools.diff.verdicts import changed_verdicts
@@ -93,15 +93,17 @@ def compare(base: Snapshot, head: Snapshot, settings: Analysis, limits: Regressi
     names = renames(before, after)
     before = renamed(before, names)
     sides = (before.scores, after.scores), (before.structures, after.structures)
-    configurations = (
-        *compare_scores(*sides[0], settings.confidence),
-        *compare_structures(*sides[1], settings.confidence),
+    configurations = corrected(
+        [
+            *compare_scores(*sides[0], settings.confidence),
+            *compare_structures(*sides[1], settings.confidence),
+        ]
     )
     cells = _cells(before, after)
     inputs = compare_inputs(base, head)
     results = [path for path in changed_files(base, head) if path.startswith(RESULTS)]
     figures = tuple(path for path in results if path.startswith("plots/") and path.endswith(".png"))
-    beyond = list(_beyond(configurations, limits))
+    beyond = list(_beyond(configurations, limits, settings.confidence))
     return Report(
         base,
         head,
@@ -141,12 +143,13 @@ def _cells(before: Results, after: Results) -> Cells:
 
 
 def _beyond(
-    configurations: tuple[Configuration, ...], limits: Regression
+    configurations: tuple[Configuration, ...], limits: Regression, confidence: float
 ) -> Iterator[tuple[Line, int, bool]]:
     """Yield what differs by more than a limit; 1 if it is better, -1 if worse; and true if this is certain.
 
     It is if the interval excludes no change: that over seeds and cases or, where a side has a single seed,
-    that over the cases. Without either, the limit alone decides.
+    that over the cases, after Holm's correction: new seeds of the same training may not fail a comparison of
+    many configurations more often than one of a single one. Without either interval, the limit alone decides.
     """
     allowed = {"dice": limits.dice, "hausdorff": limits.hausdorff_voxels}
     for configuration in configurations:
@@ -158,8 +161,7 @@ def _beyond(
             if found.estimate is None or abs(found.estimate) <= limit:
                 continue
             sign = 1 if SIGNS[score] * found.estimate > 0 else -1
-            decides = found if found.low is not None else change.over_cases
-            certain = excludes_zero(decides) or (decides.low is None and sign < 0)
+            certain = sign < 0 if change.p_holm is None else change.p_holm <= 1 - confidence
             note = ", over the cases alone: one seed" if change.one_seed else ""
             text = f": {word} {found.estimate:+.3f}{unit}, more than {limit:g} {WORDS[sign]}{note}"
             yield (*place(configuration), text), sign, certain

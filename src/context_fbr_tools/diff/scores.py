@@ -1,12 +1,14 @@
 """Differences of scores of the same configuration between two commits, with intervals."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from context_fbr.analysis.confidence_intervals import Interval, Term, defined_pairs, interval
+from context_fbr.analysis.confidence_intervals import NOT_DECIDED, Interval, Term, defined_pairs, interval
+from context_fbr.analysis.findings.verdicts.holm import adjusted, p_value
 from context_fbr.analysis.foreground_ranges import BOUNDS, SCORES
 from context_fbr.analysis.observations import is_baseline
 from context_fbr.analysis.result_files import DIGITS
@@ -41,6 +43,11 @@ class ScoreChange:
     """The same with an interval over the cases alone: where a side has one seed, all that can be known."""
     one_seed: bool
     """A side has a single seed."""
+    p: float | None
+    """One-sided, of a change in this direction, from the interval that decides: 1 if it does not exclude 0.
+    None if every score is the same, or there is no interval."""
+    p_holm: float | None
+    """The same after Holm's correction over all changes that are compared; see `corrected`."""
     verdict: str
     """unchanged: every single score is the same, or every one of the seeds that both have; better or worse:
     the whole interval is; or not decided."""
@@ -96,6 +103,28 @@ def compare_structures(before: pd.DataFrame, after: pd.DataFrame, confidence: fl
     ]
 
 
+def corrected(configurations: Iterable[Configuration]) -> tuple[Configuration, ...]:
+    """Correct the p-values of all networks' scores together; a baseline is as good as the data let it be.
+
+    What did not change has no p-value and does not count: only what was trained again can differ by chance.
+    """
+    found = tuple(configurations)
+    places = [
+        (index, name)
+        for index, configuration in enumerate(found)
+        for name in SIGNS
+        if configuration.patch_size is not None and getattr(configuration, name).p is not None
+    ]
+    values = adjusted([getattr(found[index], name).p for index, name in places])
+    changes: list[dict[str, ScoreChange]] = [{} for _ in found]
+    for (index, name), value in zip(places, values, strict=True):
+        changes[index][name] = replace(getattr(found[index], name), p_holm=value)
+    return tuple(
+        replace(c, dice=new.get("dice", c.dice), hausdorff=new.get("hausdorff", c.hausdorff))
+        for c, new in zip(found, changes, strict=True)
+    )
+
+
 def _configuration(
     key: tuple[Any, ...], before: pd.DataFrame, after: pd.DataFrame, confidence: float
 ) -> Configuration:
@@ -140,13 +169,17 @@ def _change(name: str, whole: Pair, common: Pair, confidence: float) -> ScoreCha
     undefined_before, undefined_after = (int(rows[score].isna().sum()) for rows in whole)
     if _equal(*common, [score]):
         difference = over_cases = Interval(0.0, 0.0, 0.0)
+        p = None
         verdict = UNCHANGED if _equal(*whole, [score]) else COMMON_UNCHANGED
     else:
         first, second = defined_pairs(*common, score)
-        difference = interval([Term(1, second), Term(-1, first)], score, confidence)
+        trained = [Term(1, second), Term(-1, first)]
+        difference = interval(trained, score, confidence)
         # Without a seed nothing of a row is random to `interval` but its case.
         fixed = [rows.assign(seed=pd.array([pd.NA] * len(rows), "Int64")) for rows in (second, first)]
-        over_cases = interval([Term(1, fixed[0]), Term(-1, fixed[1])], score, confidence)
+        untrained = [Term(1, fixed[0]), Term(-1, fixed[1])]
+        over_cases = interval(untrained, score, confidence)
+        p = _p(trained if difference.low is not None else untrained, score, confidence)
         verdict = _verdict(difference, SIGNS[name])
     one_seed = any(rows["seed"].nunique() == 1 for rows in common)
     lost = _lost(*whole, score)
@@ -159,8 +192,21 @@ def _change(name: str, whole: Pair, common: Pair, confidence: float) -> ScoreCha
         difference,
         over_cases,
         one_seed,
+        p,
+        p,
         verdict,
     )
+
+
+def _p(terms: list[Term], score: str, confidence: float) -> float | None:
+    """Half of the smallest alpha at which the interval excludes 0; 1 if it does not at this confidence."""
+
+    def test(level: float) -> str:
+        return "changed" if excludes_zero(interval(terms, score, level)) else NOT_DECIDED
+
+    if interval(terms, score, confidence).low is None:
+        return None
+    return 1.0 if test(confidence) == NOT_DECIDED else p_value(test) / 2
 
 
 def _lost(before: pd.DataFrame, after: pd.DataFrame, score: str) -> int:

@@ -14,6 +14,7 @@ A batch's name is the name of its jobs, too. So a job is known even if Slurm too
 """
 
 import json
+import re
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ from context_fbr.core.errors import raise_problems
 
 ROOT = Path(".dvc/tmp/grid")
 RECORD = "batch.json"
+MOST_OF_AN_ERROR = 2000
+"""Bytes at the end of a log, in which an error is looked for."""
 Outcome = Literal["done", "failed", "cancelled"]
 
 
@@ -62,6 +65,22 @@ class Batch:
     def log(self, cell: Cell) -> Path:
         """Return the path of the output of DVC and of the training of a cell."""
         return self.folder / "logs" / f"{cell.key}.log"
+
+    def log_error(self, cell: Cell, error: Exception) -> None:
+        """Append to the cell's log what its job ends with."""
+        with self.log(cell).open("a", encoding="utf-8") as file:
+            file.write(f"{cell.key}: {type(error).__name__}: {error}\n")
+
+    def logged_error(self, cell: Cell) -> str:
+        """Return the error that the last job of a cell ended with, from its log; empty if there is none."""
+        try:
+            with self.log(cell).open("rb") as file:
+                file.seek(max(self.log(cell).stat().st_size - MOST_OF_AN_ERROR, 0))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return ""
+        found = re.search(rf"^{re.escape(cell.key)}: \w+Error: (?P<error>.+?)\s*\Z", text, re.MULTILINE)
+        return found["error"] if found else ""
 
     def end(self, cell: Cell) -> "End | None":
         """Read the end of a cell's job; None if it has not ended, or was killed."""

@@ -125,7 +125,9 @@ def _tell(
         return State.UNKNOWN, f"Slurm does not answer ({silence})"
     if job is None or not job.alive:
         why = f"its job ended as {job.state}" if job else "Slurm knows no job of it any more"
-        return State.LOST, f"{why} (log: {batch.log(work.cell)}; what Slurm wrote: {batch.folder / 'slurm'})"
+        error = batch.logged_error(work.cell)
+        where = f"(log: {batch.log(work.cell)}; what Slurm wrote: {batch.folder / 'slurm'})"
+        return State.LOST, f"{why}{f': {error}' if error else ''} {where}"
     if job.waits:
         return State.WAITING, "" if job.reason in ("None", "Priority", "Resources") else job.reason
     return State.RUNNING, job.node

@@ -93,7 +93,7 @@ def work(batch: Batch, cell: Cell, running: Running) -> None:
             raise LostError(f"{problem}; but the cell was begun again since, and that counts")
         batch.write_end(cell, "failed" if problem else "done", f"{problem} (log: {log})" if problem else "")
     except Exception as error:
-        _say(log, f"{cell.key}: {type(error).__name__}: {error}")
+        batch.log_error(cell, error)
         raise
 
 

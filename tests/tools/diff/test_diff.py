@@ -30,6 +30,8 @@ def test_where_seeds_agree_the_interval_is_that_of_the_paired_t_test() -> None:
     assert found.dice.difference.estimate == pytest.approx(0.06)
     assert (found.dice.difference.low, found.dice.difference.high) == pytest.approx(tuple(expected))
     assert (found.seeds, found.paired_cases) == (2, 6)
+    higher = stats.ttest_rel(LEVELS + SHIFTS, LEVELS, alternative="greater").pvalue
+    assert found.dice.p == pytest.approx(higher, rel=0.01)
 
 
 def test_with_one_seed_the_interval_over_the_cases_is_that_of_the_paired_t_test() -> None:
@@ -41,8 +43,11 @@ def test_with_one_seed_the_interval_over_the_cases_is_that_of_the_paired_t_test(
     assert (over_cases.estimate, over_cases.low, over_cases.high) == pytest.approx((0.06, *expected))
     distances = found.hausdorff.over_cases
     assert (distances.estimate, distances.low) == pytest.approx((-0.6, -10 * expected[1]))
+    lower = stats.ttest_rel(-10 * (LEVELS + SHIFTS), -10 * LEVELS, alternative="less").pvalue
+    assert found.hausdorff.p == pytest.approx(lower, rel=0.01)
     (same,) = compare_scores(scores(LEVELS, (1,)), scores(LEVELS, (1,)), 0.95)
     assert same.dice.difference == same.dice.over_cases == Interval(0.0, 0.0, 0.0)
+    assert same.dice.p is None
 
 
 @pytest.mark.parametrize(
@@ -285,7 +290,7 @@ def test_what_may_be_chance_is_distinguished_from_a_regression(repository: Repos
     base = repository.commit(scores(LEVELS))
     repository.commit(scores(LEVELS - 0.03 + np.array([-0.1, 0.1, -0.1, 0.1, -0.1, 0.1])))
     text = repository.diff(base, "HEAD", "--fail-on-regression").stdout
-    told = "Beyond the limits, too, but their intervals do not exclude that nothing changed:\n\n"
+    told = "Beyond the limits, too, but perhaps by chance (Holm's correction for all that changed):\n\n"
     assert f"**No regressions.**\n\n{told}* spheres, UNet, patch 16: Dice -0.030" in text
 
 

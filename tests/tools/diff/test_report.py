@@ -12,7 +12,7 @@ from context_fbr.config.cell import Cell
 from context_fbr_tools.diff import inputs, lost, report
 from context_fbr_tools.diff.inputs import Change, Inputs
 from context_fbr_tools.diff.results import Results
-from context_fbr_tools.diff.scores import Configuration, ScoreChange
+from context_fbr_tools.diff.scores import Configuration, ScoreChange, corrected, excludes_zero
 from context_fbr_tools.diff.snapshot import Snapshot
 
 LIMITS = Regression(dice=0.02, hausdorff_voxels=0.5, unconverged_cells=0)
@@ -20,9 +20,12 @@ SAME = Interval(0.0, -0.001, 0.001)
 UNKNOWN = Interval(None, None, None)
 
 
-def change(difference: Interval, over_cases: Interval = UNKNOWN) -> ScoreChange:
+def change(difference: Interval, over_cases: Interval = UNKNOWN, p: float = 0.001) -> ScoreChange:
+    """With this p if an interval excludes 0."""
     one_seed = difference.low is None
-    return ScoreChange(SAME, SAME, 0, 0, 0, difference, over_cases, one_seed, "not decided")
+    decides = over_cases if one_seed else difference
+    found = None if decides.low is None else p if excludes_zero(decides) else 1.0
+    return ScoreChange(SAME, SAME, 0, 0, 0, difference, over_cases, one_seed, found, found, "not decided")
 
 
 def configuration(
@@ -32,7 +35,8 @@ def configuration(
 
 
 def beyond(*configurations: Configuration) -> list[tuple[int, bool]]:
-    return [(sign, certain) for _, sign, certain in report._beyond(configurations, LIMITS)]
+    found = report._beyond(corrected(configurations), LIMITS, 0.95)
+    return [(sign, certain) for _, sign, certain in found]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +91,23 @@ def test_a_baseline_or_an_undefined_change_does_not_hide_those_after_it() -> Non
     worse = change(Interval(-0.03, -0.04, -0.02))
     assert beyond(configuration(worse, size=None), configuration(worse)) == [(-1, True)]
     assert beyond(configuration(change(UNKNOWN), change(Interval(0.6, 0.5, 0.7)))) == [(-1, True)]
+
+
+@pytest.mark.parametrize(("p", "certain"), [(0.012, True), (0.013, False)])
+def test_all_that_changed_is_corrected_together(p: float, certain: bool) -> None:
+    """Of four scores, the smallest p may be a fourth of 5 %. What is as it was does not count, nor a baseline."""
+    worse = change(Interval(-0.03, -0.05, -0.01), p=p)
+    unchanged = replace(worse, difference=Interval(0.0, 0.0, 0.0), p=None, p_holm=None)
+    others = [configuration(change(SAME), size=48), configuration(unchanged, unchanged, size=96)]
+    baseline = configuration(worse, worse, size=None)
+    assert beyond(configuration(worse), *others, baseline) == [(-1, certain)]
+
+
+def test_after_the_first_certain_change_the_next_has_one_fewer_beside_it() -> None:
+    """Bonferroni's correction would keep the second alone."""
+    changes = [change(Interval(-0.03, -0.05, -0.01), p=p) for p in (0.02, 0.012, 0.016, 0.06)]
+    found = beyond(*(configuration(each, change(UNKNOWN)) for each in changes))
+    assert [certain for _, certain in found] == [True, True, True, False]
 
 
 def results(converged: dict[int, bool]) -> Results:

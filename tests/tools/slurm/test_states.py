@@ -313,6 +313,11 @@ def test_of_two_starts_of_a_cell_only_the_newest_may_say_that_it_failed(
         with pytest.raises(worker.LostError, match="was begun again"):
             worker.work(batch, CELL, Running())
         assert batch.end(CELL) is None
+        note = stands([batch], [job(batch, "FAILED")]).note
+        assert note.startswith("its job ended as FAILED: broken; but the cell was begun again since")
+        with batch.log(CELL).open("a") as log:
+            log.write(f"{CELL.key}: job 9 on n1, 2026-01-01 00:01:00 +0000\n")
+        assert stands([batch], [job(batch, "TIMEOUT")]).note.startswith("its job ended as TIMEOUT (log: ")
     else:
         worker.work(batch, CELL, Running())
         assert batch.end(CELL) == batches.End("failed", f"broken (log: {batch.log(CELL)})")
