@@ -216,6 +216,7 @@ runpy.run_path({script!r}, run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_the_script_runs_where_there_is_neither_dvc_nor_pandas(project: Document, tmp_path: Path) -> None:
     """Nor this package's installation, nor git: a copy of src, profiles and the script."""
     bare = tmp_path / "bare"

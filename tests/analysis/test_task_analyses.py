@@ -43,6 +43,7 @@ def two(tables: Path) -> Results:
     return replace(first, **joined)
 
 
+@pytest.mark.slow
 def test_a_task_s_tables_are_its_rows_of_those_of_all_tasks_together(two: Results, tmp_path: Path) -> None:
     analyze.write_task(two, SETTINGS, tmp_path / "all", tmp_path / "all/plots")
     for task in ("spheres", "spheres_wide"):

@@ -33,6 +33,7 @@ def add_windows(*edges: int, cases: str = "ab") -> None:
         cell.scores.write_text("\n".join([header, *rows, ""]))
 
 
+@pytest.mark.slow
 def test_the_primary_window_alone_makes_the_study_s_results(tables: Path) -> None:
     analyze.write_task(read_results(CELLS), SETTINGS, Path("a"), Path("a/plots"))
     add_windows(48)

@@ -14,6 +14,7 @@ CPU = torch.device("cpu")
 STAMP = {"machine": "m", "date": "2026-01-01", "commit": "0000000"}
 
 
+@pytest.mark.slow
 def test_a_cell_is_scored_both_ways_on_the_same_cases(request_: Request) -> None:
     request = replace(request_, epochs=3)
     (measured,) = cell.cell(request, STAMP, workers=0)

@@ -90,6 +90,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_cells_that_have_not_ended_in_time_may_save_their_work_and_are_then_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,7 @@ def probe(*ways: str) -> list[tuple[int, int]]:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another")
+@pytest.mark.slow
 def test_freed_memory_is_kept_until_it_is_given_back() -> None:
     ((large, small),) = probe("keep")
     assert large < PAGES // 10

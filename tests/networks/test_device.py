@@ -48,6 +48,7 @@ def device_of(process: subprocess.Popen[str]) -> str:
     return DEVICES[int(process.stdout.readline())]
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_spread_evenly_over_the_devices(tmp_path: Path) -> None:
     with ExitStack() as stack:
         processes = [stack.enter_context(holder(tmp_path)) for _ in range(4)]

@@ -127,6 +127,7 @@ def test_a_file_in_the_place_of_a_folder_is_an_error_with_the_path(tmp_path: Pat
         atomic.write_text(tmp_path / "metrics" / "a.csv", "text")
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_the_analysis_is_written_is_one_error_and_a_rerun_works(
     tables: Path, params: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_the_hashes_of_the_code_are_those_of_this_checkout() -> None:
         assert digests == found, f"{stage}: run `dvc repro code`, and the stages that follow"
 
 
+@pytest.mark.slow
 def test_a_changed_module_changes_the_files_of_the_stages_that_import_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_changed_module_changes_the_files_of_the_stages_that_import_it(
 
 
 @pytest.mark.parametrize(("stage", "heavy"), [("train", "training.cell"), ("evaluate", "evaluation.cell")])
+@pytest.mark.slow
 def test_what_python_imports_for_a_cell_is_what_reading_the_imports_finds(stage: str, heavy: str) -> None:
     script = f"import sys, context_fbr.{stage}, context_fbr.{heavy}\n"
     script += "print([m.__file__ for name, m in sys.modules.items() if name.startswith('context_fbr.')])"
@@ -148,6 +150,7 @@ def test_a_stage_that_needs_no_torch_does_not_import_it(stage: str) -> None:
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_paper_profile_has_its_train_cells(tmp_path: Path) -> None:
     workspace = Workspace.make(tmp_path / "paper", ROOT / "profiles" / "paper.yaml")
     names = workspace.dvc("stage", "list", "--name-only").split()

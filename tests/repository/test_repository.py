@@ -159,6 +159,7 @@ def test_pinned_versions_satisfy_the_ranges_of_pyproject() -> None:
         assert requirement.specifier.contains(pinned), text
 
 
+@pytest.mark.slow
 def test_the_page_s_examples_of_a_network_and_a_task_are_valid(tmp_path: Path) -> None:
     params = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
     page = (ROOT / "docs" / "how_to" / "data_sets.md").read_text()

@@ -187,10 +187,8 @@ def test_killed_inside_of_a_save_a_training_resumes_from_the_state_before(study:
     assert study.results(model) == study.truth(model)
 
 
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize("numbers", [pytest.param((2, 3), marks=SLOW), (4,)])
+@pytest.mark.slow
+@pytest.mark.parametrize("numbers", [(2, 3), (4,)])
 def test_killed_inside_of_a_save_an_evaluation_keeps_the_cases_before(
     study: Study, numbers: tuple[int, ...]
 ) -> None:
@@ -203,7 +201,8 @@ def test_killed_inside_of_a_save_an_evaluation_keeps_the_cases_before(
         assert study.states() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_exits_with_a_status_to_requeue_on(study: Study, number: signal.Signals) -> None:
     study.edit(OFTEN, SELDOM)
     ended = study.run("train", "unet", send=(number, "epoch 2/"))
@@ -244,6 +243,7 @@ def test_a_state_cut_at_any_length_is_reported_and_the_previous_one_is_used(stud
     shutil.rmtree(backup)
 
 
+@pytest.mark.slow
 def test_a_torn_state_does_not_replace_the_good_one(study: Study) -> None:
     """Killed again before anything new was saved, a training still resumes from the state that was used."""
     newest, _ = interrupted(study)

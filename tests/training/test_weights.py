@@ -98,6 +98,7 @@ def test_a_model_that_is_not_whole_is_refused_by_name(network: torch.nn.Module, 
     assert f"train@{CELL.key}" in problem
 
 
+@pytest.mark.slow
 def test_evaluate_refuses_a_network_that_was_changed_since(finished: Workspace, tmp_path: Path) -> None:
     workspace = finished.copy(tmp_path / "study")
     before = (workspace.path / CELL.scores).read_bytes()

@@ -270,6 +270,7 @@ for folder, *arguments in json.load(sys.stdin):
 """
 
 
+@pytest.mark.slow
 def test_bombs_are_one_error_each_in_seconds_and_bounded_memory(
     repository: Repository,
     tmp_path: Path,

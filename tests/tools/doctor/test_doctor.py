@@ -69,6 +69,7 @@ def test_the_packages_fit_each_other_and_constraints_txt(monkeypatch: pytest.Mon
     assert statuses(results_of(packages)) == {"packages": OK, "versions": OK}
 
 
+@pytest.mark.slow
 def test_an_unmet_requirement_is_an_error_if_it_is_ours_and_else_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +340,7 @@ def remote() -> Result:
     return result
 
 
+@pytest.mark.slow
 def test_a_sound_dvc_repository_is_fine_and_left_as_it_was(workspace: Workspace) -> None:
     before = workspace.run("git", "status", "--porcelain", "--ignored").stdout
     results = results_of(dvc_cache)

@@ -73,6 +73,7 @@ def test_a_cell_that_never_ran_is_one_line_a_stage_and_the_analysis(clone: Works
     ]
 
 
+@pytest.mark.slow
 def test_a_cell_that_ran_without_the_analysis_is_seen_without_data(clone: Workspace) -> None:
     md5 = next(
         out["md5"]
@@ -126,9 +127,9 @@ def record_of_another(clone: Workspace) -> None:
 @pytest.mark.parametrize(
     ("change", "places"),
     [
-        (another_rate, [f"train@{cell}: metrics/provenance/train/{cell}.json: " for cell in ("spheres-unet-16-1", "spheres-attention_unet-16-1")]),
+        pytest.param(another_rate, [f"train@{cell}: metrics/provenance/train/{cell}.json: " for cell in ("spheres-unet-16-1", "spheres-attention_unet-16-1")], marks=pytest.mark.slow),
         (other_code, ["code: data/code: modified", "data/code/train.json: ", f"train@{CELL}: {RECORD}: ", "train@spheres-attention_unet-16-1: "]),
-        (lambda clone: (clone.path / RECORD).write_text("{}"), [f"train@{CELL}: {RECORD}: "]),
+        pytest.param(lambda clone: (clone.path / RECORD).write_text("{}"), [f"train@{CELL}: {RECORD}: "], marks=pytest.mark.slow),
         (lambda clone: (clone.path / RECORD).unlink(), []),
     ],
     ids=["A1 parameters", "A2 code", "damaged", "a cell from DVC's cache has none"],
@@ -178,6 +179,7 @@ def test_an_entry_without_a_hash_is_an_inconsistency_and_no_error() -> None:
     assert problem.startswith("prepare@a: data/raw/b: ")
 
 
+@pytest.mark.slow
 def test_a_record_of_other_results_is_a_warning(clone: Workspace) -> None:
     """DVC took the results from its cache, and left the record of those before."""
     record_of_another(clone)

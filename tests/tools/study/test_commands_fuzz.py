@@ -210,6 +210,7 @@ def attack(
     return counts
 
 
+@pytest.mark.slow
 def test_the_commands_work_on_the_project_as_it_is(first: Bench) -> None:
     """Or the examples below would be refused for another reason than theirs."""
     expected = {

@@ -49,6 +49,7 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_results_are_the_same_bytes_with_a_mirror_and_without(
     finished: Workspace, mirrored: Workspace
 ) -> None:

@@ -101,6 +101,7 @@ PIPELINE = """stages:
 """
 
 
+@pytest.mark.slow
 def test_a_pipeline_leaves_the_lock_of_plain_dvc(tmp_path: Path) -> None:
     def run(name: str, folder: Path) -> str:
         folder.mkdir()

@@ -86,6 +86,7 @@ def run(start: processes.Start, *stages: str) -> tuple[int, str]:
     return process.wait(), said
 
 
+@pytest.mark.slow
 def test_a_stage_runs_as_in_a_new_process_with_the_libraries_imported(start: processes.Start) -> None:
     status, said = run(start, "one")
 
