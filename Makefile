@@ -40,8 +40,8 @@ test: $(READY) ## the tests, without the slow ones, two files at once
 
 ALONE := tests/runtime/test_orphans.py
 
-test-slow: $(READY) ## the slow tests alone, four files at once where no seconds are counted: most of them wait
-	pytest -n 4 --dist loadfile --no-loadscope-reorder --instafail -m slow $(ALONE:%=--ignore=%)
+test-slow: $(READY) ## the slow tests alone, two files at once where no seconds are counted
+	pytest -n 2 --dist loadfile --no-loadscope-reorder --instafail -m slow $(ALONE:%=--ignore=%)
 	pytest --instafail -m slow $(ALONE)
 
 lint: $(READY) ## format, lint and types
