@@ -17,6 +17,7 @@ from context_fbr.analysis.findings.hypothesis import Claim
 from context_fbr.analysis.findings.magnitudes import magnitudes, published_magnitudes
 from context_fbr.analysis.observations import Evidence
 from context_fbr.analysis.result_files import write_json
+from context_fbr.analysis.results import CELL_COLUMNS
 from context_fbr.core.errors import UserError
 
 
@@ -280,6 +281,20 @@ def test_a_verdict_that_rests_on_cells_that_have_not_converged_is_not_decided(
     assert (made["norm_at_smallest_patch"].verdict, found.verdict) == ("supported", "not decided")
     assert found.reason == "supported only if cells count that have not converged"
     assert (found.estimate, found.not_converged) == (made["norm_at_smallest_patch"].estimate, 2)
+
+
+def test_a_part_that_rests_on_cells_that_have_not_converged_is_not_decided_either() -> None:
+    every = three(-0.2)
+    cells = every.scores[CELL_COLUMNS].drop_duplicates().itertuples(index=False, name=None)
+    converged = {cell: cell[1:3] != ("third", 16) for cell in cells}
+    found = by_id(replace(every, converged=converged), exchanged_norms=PAIRS)["norm_at_smallest_patch"]
+    reason = "supported only if cells count that have not converged"
+    assert (found.verdict, found.reason) == ("not decided", reason)
+    assert [(part.verdict, part.reason) for part in found.parts] == [
+        ("supported", ""),
+        ("not decided", reason),
+    ]
+    assert found.parts[1].low > SETTINGS.small_loss
 
 
 def test_the_verdicts_alone_are_those_of_the_findings(made: dict[str, Finding]) -> None:

@@ -87,7 +87,8 @@ def run(
     left = _left_to_others(study, [*whole, *skipped], changed)
     left += [f"metrics/{task}" for task in computed_elsewhere(skipped)]
     names = dvc.stage_names()
-    if chosen is None and not dvc.repro(*last_stages(whole, bool(left or skipped), not left, names)):
+    last = last_stages(whole, bool(left or skipped), not left, names)
+    if chosen is None and last and not dvc.repro(*last):
         problems.append("dvc repro failed, see above")
     if chosen is None and left:
         shown = ", ".join(left[:3]) + (f" and {len(left) - 3} others" if len(left) > 3 else "")

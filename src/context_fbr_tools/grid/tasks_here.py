@@ -69,10 +69,14 @@ def last_stages(
         alone: only what follows from the cells of these tasks; otherwise all of the study.
         compared: the tasks, too, in the first case.
         known: every stage, for the first case; a study of your own has no `paper`. None: DVC is asked.
+
+    Returns:
+        Empty if nothing follows: without a name, DVC would run the whole pipeline.
     """
     if not alone:
         return ("-k",)
     names = [f"{kind}@{task}" for task in tasks for kind in FOLLOWING]
     names += [*(["compare"] if compared else []), "paper"]
     stages = dvc.stage_names() if known is None else known
-    return ("-s", "-k", *(name for name in names if name in stages))
+    there = [name for name in names if name in stages]
+    return ("-s", "-k", *there) if there else ()

@@ -79,8 +79,9 @@ class Batch:
                 text = file.read().decode(errors="replace")
         except OSError:
             return ""
-        found = re.search(rf"^{re.escape(cell.key)}: \w+Error: (?P<error>.+?)\s*\Z", text, re.MULTILINE)
-        return found["error"] if found else ""
+        *_, last = re.split(rf"^{re.escape(cell.key)}: ", text, flags=re.MULTILINE)
+        found = re.match(r"\w+Error: ", last)
+        return " ".join(last[found.end() :].split()) if found else ""
 
     def end(self, cell: Cell) -> "End | None":
         """Read the end of a cell's job; None if it has not ended, or was killed."""

@@ -22,6 +22,8 @@ from context_fbr_tools.slurm.states import CellState
 
 LOCK = batches.ROOT / "submit.lock"
 LOG_COLUMNS = 200  # where there is no terminal, whose width counts otherwise
+MOST_FAILURES = 5
+"""Number of attempts in a row to submit lost cells, each five seconds after the last."""
 LATE_FILES_S = 60.0
 """Seconds in which a network file system may not show yet what a node has written."""
 
@@ -61,10 +63,16 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool,
         ripe = lost.ripe(standings, time.monotonic())
         if not ripe:
             return bool(lost.since)
+        if lost.failures == MOST_FAILURES:
+            return False  # the others may come to their end
         try:
             _submit_missing(study, site, ripe, revision, force=False)
+            lost.failures, lost.reason = 0, ""
         except UserError as error:
-            print(f"not submitted again for now: {error}", flush=True)
+            lost.failures += 1
+            if lost.reason != str(error):
+                lost.reason = str(error)
+                print(f"not submitted again for now: {error}", flush=True)
         return True
 
     standings = monitor.watch(cells, Console(), again)
@@ -88,6 +96,10 @@ class _Lost:
 
     def __init__(self) -> None:
         self.since: dict[Cell, float] = {}
+        self.failures = 0
+        """Number of the last submissions that failed in a row."""
+        self.reason = ""
+        """Error of the last one."""
 
     def ripe(self, standings: Sequence[CellState], now: float) -> list[Cell]:
         """Return the cells that were lost in every poll for LATE_FILES_S; `now` in seconds."""

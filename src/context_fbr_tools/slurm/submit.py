@@ -198,7 +198,7 @@ def _hand_over(batch: Batch, executor: Any) -> None:
                 f"sbatch: {said}; `context-fbr grid status` tells whether Slurm took the jobs"
             ) from None
         shutil.rmtree(batch.folder, ignore_errors=True)
-        raise UserError(f"sbatch: {said}; nothing was submitted") from None
+        raise UserError(f"sbatch: {said}; none of these {len(batch.keys)} cells was submitted") from None
     finally:
         type(executor)._make_submission_command = usual
         os.environ |= hidden

@@ -89,6 +89,13 @@ def _magnitude(finding: Mapping[str, Any], prefix: str) -> str:
     return interval_text(estimate, low, high, "+") if estimate is not None else ""
 
 
+def part_text(part: Mapping[str, Any]) -> str:
+    """Return the name, magnitude and verdict of a part of a finding, with the reason of the verdict."""
+    reason = f": {part['reason']}" if part["reason"] else ""
+    magnitude = interval_text(part["estimate"], part["low"], part["high"], "+")
+    return f"{part['name']} {magnitude}, {part['verdict']}{reason}"
+
+
 def verdict_text(finding: Mapping[str, Any], confidence: float) -> str:
     """Return the verdict with what it depends on: a pair, Holm's correction, a single case, cells."""
     remarks = [finding["reason"]] if finding["reason"] else []

@@ -21,7 +21,7 @@ from context_fbr.training.cell import follow
 from context_fbr.training.history import Epoch
 from context_fbr.training.tracking import NullTracker
 from context_fbr_tools import cli
-from context_fbr_tools.grid import gpus, log_lines, order, pool
+from context_fbr_tools.grid import gpus, log_lines, order, pool, tasks_here
 from context_fbr_tools.grid.board import Board
 from context_fbr_tools.grid.start import preloaded, processes
 from context_fbr_tools.grid.table import Row, State, clock, table, visible
@@ -35,6 +35,14 @@ def study(params: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """27 cells; nothing was measured."""
     monkeypatch.chdir(params.parent)
     return read_study(Document.read(params))
+
+
+def test_of_a_study_without_paper_nothing_follows_if_no_task_is_whole() -> None:
+    """DVC without a name would run the whole pipeline, the failed cell first."""
+    known = ["analyze@mine", "overlay@mine", "compare"]
+    assert tasks_here.last_stages([], alone=True, compared=False, known=known) == ()
+    assert tasks_here.last_stages([], alone=True, compared=True, known=known) == ("-s", "-k", "compare")
+    assert tasks_here.last_stages(["mine"], alone=False, compared=True) == ("-k",)
 
 
 # Which cells

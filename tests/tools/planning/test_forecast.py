@@ -108,8 +108,10 @@ def test_too_little_memory_and_what_is_left_out_are_named(study: Study) -> None:
         for seed in (1, 2)
     }
     found = Forecast(cells, {"hippocampus": "its data are not prepared"})
-    text = report.as_text(found, study, report.Room(4, 2_000_000_000))
-    assert "up to 3.2 GB of 2.0 GB that are free, which is too much: run 2 at once (--jobs 2)" in text
+    text = report.as_text(found, study, report.Room(2, 1_500_000_000))
+    assert "up to 1.6 GB of 1.5 GB that are free, which is too much: run 1 at once (--jobs 1)" in text
+    room = report.Room(4, 2_000_000_000)  # of the four places two cells take two
+    assert "memory: up to 1.6 GB of 2.0 GB that are free\n" in f"{report.as_text(found, study, room)}\n"
     assert "not in the forecast: hippocampus: its data are not prepared" in text
     assert "does not fit" in report.as_text(found, study, report.Room(1, 1000))
     tree = report.as_json(found, study, [1, 2], "CPU")
@@ -118,8 +120,9 @@ def test_too_little_memory_and_what_is_left_out_are_named(study: Study) -> None:
 
 
 def test_the_memory_of_a_gpu_is_that_of_the_cells_that_share_it(study: Study) -> None:
-    cell = Cell("spheres", "unet", 32, 1)
-    found = Forecast({cell: costs(cell, study, replace(PARTS, gpu_memory=10_000_000_000), 0.0)}, {})
+    cells = [Cell("spheres", "unet", 32, seed) for seed in range(1, 6)]
+    parts = replace(PARTS, gpu_memory=10_000_000_000)
+    found = Forecast({cell: costs(cells[0], study, parts, 0.0) for cell in cells}, {})
     room = report.Room(places=5, memory=100_000_000_000, gpus=2, gpu_memory=40_000_000_000)
     assert "memory of a GPU: up to 30.0 GB of 40.0 GB that are free\n" in report.as_text(found, study, room)
     room = replace(room, gpu_memory=25_000_000_000)

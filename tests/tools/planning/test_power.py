@@ -46,6 +46,16 @@ def test_components_are_those_that_the_scores_were_made_with() -> None:
     assert np.mean([own.rest for own in made]) == pytest.approx(0.03**2, rel=0.03)
 
 
+@pytest.mark.parametrize("seeds", [(2, 6), (6, 2)])
+def test_the_variance_of_cases_is_right_with_more_trainings_on_one_side(seeds: tuple[int, int]) -> None:
+    made = []
+    for seed in range(300):
+        sides = scores(0.02, 0.03, 0.05, 6, 40, seed)
+        kept = [own[own["seed"] < count] for own, count in zip(sides, seeds, strict=True)]
+        made.append(components(*kept))
+    assert np.mean([own.case for own in made]) == pytest.approx(2 * 0.03**2, rel=0.1)
+
+
 def test_scores_without_any_rest_have_their_variances_exactly() -> None:
     """By hand: seeds differ by 0.2, cases of a by 0.4 more than those of b."""
     a = pd.DataFrame({"seed": [1, 1, 2, 2], "filename": list("xyxy"), "dsc": [0.1, 0.7, 0.3, 0.9]})

@@ -315,6 +315,8 @@ def test_of_two_starts_of_a_cell_only_the_newest_may_say_that_it_failed(
         assert batch.end(CELL) is None
         note = stands([batch], [job(batch, "FAILED")]).note
         assert note.startswith("its job ended as FAILED: broken; but the cell was begun again since")
+        batch.log_error(CELL, OSError("of two\nlines"))
+        assert stands([batch], []).note.startswith("Slurm knows no job of it any more: of two lines (log: ")
         with batch.log(CELL).open("a") as log:
             log.write(f"{CELL.key}: job 9 on n1, 2026-01-01 00:01:00 +0000\n")
         assert stands([batch], [job(batch, "TIMEOUT")]).note.startswith("its job ended as TIMEOUT (log: ")

@@ -1,5 +1,6 @@
 """What reaches Slurm's programs, shown by programs in their place: a real controller cannot be made to hang."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,38 @@ def test_an_sbatch_that_hangs_is_given_up_and_leaves_no_record(
     monkeypatch.setattr(submit, "SUBMISSION_S", 1)
     made = batch(keys)
     site = Site(time_minutes=10, memory_gb=1, gpus=0)
-    with pytest.raises(UserError, match="nothing was submitted"):
+    with pytest.raises(UserError, match=f"none of these {len(keys)} cells was submitted"):
         submit._hand_over(made, submit._executor(study(), site, made))
     assert batches.every() == []
+
+
+def test_a_lost_cell_that_cannot_be_submitted_again_is_reported_after_some_attempts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commit has changed meanwhile, which no waiting heals."""
+    lost = CellState(CellStatus(study().cells[0], "d", done=False), State.LOST, None, "NODE_FAIL", 1)
+    refused: list[None] = []
+
+    def submission(*_: object, force: bool) -> list[CellState]:
+        if submissions.pop():
+            return [lost]
+        refused.append(None)
+        raise UserError("the commit has changed")
+
+    submissions = [False] * 100 + [True]
+    seconds = itertools.count(step=60)
+    monkeypatch.setattr(command, "_submit_missing", submission)
+    monkeypatch.setattr(command.submit, "commit", lambda: "a" * 40)
+    monkeypatch.setattr(command.submit, "bring_data", lambda *_: ("spheres",))
+    monkeypatch.setattr(command.squeue, "check", lambda: None)
+    monkeypatch.setattr(command.time, "monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr(command.monitor, "look", lambda *_: [lost])
+    monkeypatch.setattr(command.monitor, "_look_again", lambda _: [lost])
+    monkeypatch.setattr(command.monitor.time, "sleep", lambda _: None)
+    with pytest.raises(UserError, match=f"{lost.work.cell.key}: lost: NODE_FAIL"):
+        command.submit_cells(study(), Site(time_minutes=10, memory_gb=1, gpus=0), [], watched=True)
+    assert len(refused) == command.MOST_FAILURES
+    assert capsys.readouterr().out.count("not submitted again for now: the commit has changed") == 1
 
 
 def test_variables_of_the_job_that_submits_do_not_reach_the_new_ones(

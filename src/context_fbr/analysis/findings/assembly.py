@@ -14,7 +14,7 @@ from context_fbr.analysis.confidence_intervals import NOT_DECIDED, UNDEFINED, In
 from context_fbr.analysis.findings.across_tasks import across_tasks, is_widened
 from context_fbr.analysis.findings.exploratory import exploratory
 from context_fbr.analysis.findings.finding import Finding, Findings, NotAsked, PartFinding
-from context_fbr.analysis.findings.hypothesis import PRIMARY, SURFACE, Evaluate, Hypothesis
+from context_fbr.analysis.findings.hypothesis import PRIMARY, SURFACE, Evaluate, Hypothesis, Part
 from context_fbr.analysis.findings.primary import primary
 from context_fbr.analysis.findings.structures import structures
 from context_fbr.analysis.findings.task_scores import tasks
@@ -153,16 +153,15 @@ def _finding(
         surface_verdict = same.verdict(evaluate, confidence)
     rows = hypothesis.rows
     not_converged = evidence.not_converged(rows)
-    reason = "" if found.low is not None else "a single training or test case has no interval"
-    if not_converged and verdict != NOT_DECIDED:
-        alone = hypothesis.only(evidence.converged_rows).verdict(evaluate, level)
-        if alone != verdict:
-            verdict, reason = NOT_DECIDED, f"{verdict} only if cells count that have not converged"
+    verdict, reason = _by_converged_cells(hypothesis, verdict, evidence, evaluate, level)
+    if found.low is None:
+        reason = "a single training or test case has no interval"
     case = deciding_case(hypothesis, evaluate, level, tested[0], nested) if found.low is not None else ""
     parts = []
     for part in hypothesis.parts:
         limits = evaluate(part.terms, part.value, confidence)
-        parts.append(PartFinding(part.name, *_numbers(limits), part.claim.judge(limits)))
+        own = _by_converged_cells(part, part.claim.judge(limits), evidence, evaluate, confidence)
+        parts.append(PartFinding(part.name, *_numbers(limits), *own))
     cells = rows.loc[rows["seed"].notna(), CELL_COLUMNS].drop_duplicates()
     return Finding(
         id=hypothesis.id,
@@ -190,6 +189,17 @@ def _finding(
         not_converged=not_converged,
         reason=reason,
     )
+
+
+def _by_converged_cells(
+    asked: Hypothesis | Part, verdict: str, evidence: Evidence, evaluate: Evaluate, confidence: float
+) -> tuple[str, str]:
+    """Return the verdict; if converged cells alone do not reach it, `not decided` and the reason."""
+    if verdict != NOT_DECIDED and evidence.not_converged(asked.rows):
+        alone = asked.only(evidence.converged_rows).verdict(evaluate, confidence)
+        if alone != verdict:
+            return NOT_DECIDED, f"{verdict} only if cells count that have not converged"
+    return verdict, ""
 
 
 def _numbers(found: Interval) -> tuple[float | None, float | None, float | None]:

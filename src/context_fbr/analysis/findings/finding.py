@@ -19,6 +19,8 @@ class PartFinding:
     high: float | None
     verdict: str
     """Verdict of this part alone, at the confidence of the study."""
+    reason: str
+    """Why it is not decided although its interval is on one side; empty otherwise."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,19 @@ class Part:
     value: str = "dsc"
     """The column that is averaged."""
 
+    def verdict(self, evaluate: Evaluate, confidence: float) -> str:
+        """Return the verdict of this part alone."""
+        return self.claim.judge(evaluate(self.terms, self.value, confidence))
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The rows of all terms."""
+        return pd.concat([term.rows for term in self.terms], ignore_index=True)
+
+    def only(self, keep: Callable[[pd.DataFrame], pd.DataFrame]) -> "Part":
+        """Return the same part on some of the rows: each term's, passed through `keep`."""
+        return replace(self, terms=[Term(term.coefficient, keep(term.rows)) for term in self.terms])
+
 
 @dataclass(frozen=True)
 class Hypothesis:
@@ -73,7 +86,7 @@ class Hypothesis:
         """Supported if the statistic and every part are; contradicted if the statistic is."""
         verdict = self.claim.judge(evaluate(self.terms, self.value, confidence))
         if verdict == SUPPORTED and any(
-            part.claim.judge(evaluate(part.terms, part.value, confidence)) != SUPPORTED for part in self.parts
+            part.verdict(evaluate, confidence) != SUPPORTED for part in self.parts
         ):
             return NOT_DECIDED
         return verdict
@@ -86,12 +99,8 @@ class Hypothesis:
 
     def only(self, keep: Callable[[pd.DataFrame], pd.DataFrame]) -> "Hypothesis":
         """Return the same hypothesis on some of the rows: each term's, passed through `keep`."""
-
-        def some(terms: Sequence[Term]) -> list[Term]:
-            return [Term(term.coefficient, keep(term.rows)) for term in terms]
-
-        parts = [replace(part, terms=some(part.terms)) for part in self.parts]
-        return replace(self, terms=some(self.terms), parts=parts)
+        terms = [Term(term.coefficient, keep(term.rows)) for term in self.terms]
+        return replace(self, terms=terms, parts=[part.only(keep) for part in self.parts])
 
     def by(self, value: str) -> "Hypothesis":
         """Return the same hypothesis about another score."""

@@ -92,9 +92,13 @@ def _pilot(study: Study, cells: Sequence[Cell], minutes: float, jobs: int) -> No
     candidates = [cell for cell in cells if cell.seed == seeds[0]]
     another = seeds[1] if len(seeds) > 1 else seeds[0] + 1
     task = study.tasks[cells[0].task]
-    every = max(study.training_of(cell).validate_every_epochs for cell in candidates)
+
+    def every(cell: Cell) -> int:
+        return study.training_of(cell).validate_every_epochs
+
+    at = rungs(task.train.epochs, max(map(every, candidates)))
     with one_run():
-        found = Pilot(jobs, minutes).run(candidates, another, rungs(task.train.epochs, every))
+        found = Pilot(jobs, minutes, every).run(candidates, another, at)
     if found is None:
         raise UserError(f"--pilot {minutes:g}: not even the first round ended in time; give it more minutes")
     for one in found.rounds:

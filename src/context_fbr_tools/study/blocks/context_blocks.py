@@ -15,6 +15,7 @@ from context_fbr.analysis.result_files import read_frame
 from context_fbr.analysis.tables.context import ALL
 from context_fbr.analysis.tables.core_cells import CONTEXT
 from context_fbr.core.patch_size import parse
+from context_fbr_tools.study.findings_text import part_text
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
 METRICS, TASK, PLAIN = Path("metrics"), "twins", "spheres"
@@ -117,8 +118,7 @@ def _text(finding: dict[str, Any]) -> str:
 
 def _by_part(finding: dict[str, Any]) -> str:
     """Return the verdict, and magnitude and verdict of each network."""
-    parts = [f"{part['name']} {_text(part)}, {part['verdict']}" for part in finding["parts"]]
-    return "; ".join([finding["verdict"], *parts])
+    return "; ".join([finding["verdict"], *map(part_text, finding["parts"])])
 
 
 def _verdict(finding: dict[str, Any]) -> str:

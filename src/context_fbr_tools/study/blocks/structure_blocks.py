@@ -9,7 +9,7 @@ from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.result_files import read_frame
 from context_fbr.config.cell import Cell
 from context_fbr.core.patch_size import parse
-from context_fbr_tools.study.findings_text import findings_block, read_json
+from context_fbr_tools.study.findings_text import findings_block, part_text, read_json
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
 METRICS, TASK = Path("metrics"), "hippocampus"
@@ -32,7 +32,7 @@ def structure_answer() -> str:
     found = {finding["id"]: finding for finding in tree["findings"]}.get(PARTS)
     if found is None:
         return f"**Real anatomy.** `{TASK}` has no finding `{PARTS}`; see its `not_asked`."
-    parts = "; ".join(f"{part['name']} {_text(part)}, {part['verdict']}" for part in found["parts"])
+    parts = "; ".join(map(part_text, found["parts"]))
     return (
         f"**Real anatomy.** On 260 MRI of the {TASK} we expected Dice of the two parts to gain more from a "
         "larger patch than Dice of the whole. For each doubling of the patch, gain of a part minus gain of "

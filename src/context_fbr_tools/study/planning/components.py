@@ -51,7 +51,8 @@ def components(a: pd.DataFrame, b: pd.DataFrame, value: str = "dsc") -> Componen
         return None
     (training_a, rest_a), (training_b, rest_b) = map(_training_and_rest, (first, second))
     training, rest = (training_a, training_b), (rest_a, rest_b)
-    of_mean = sum(rest) / seeds  # what is left of single scores in a case's mean over the trainings
+    # What is left of single scores in a case's mean over the trainings of each side.
+    of_mean = rest_a / first.shape[1] + rest_b / second.shape[1]
     kept = [own[own["filename"].isin(both)] for own in (a, b)]
     if all(designed_cases.is_designed(own) for own in kept):
         found = [designed_cases.residuals(own, value, sign) for own, sign in zip(kept, (1, -1), strict=True)]

@@ -1,23 +1,26 @@
 """Pilot: the first epochs of some cells, in processes that are stopped and keep their checkpoints."""
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from context_fbr.analysis.result_files import HISTORY, read_table
 from context_fbr.config.cell import Cell
 from context_fbr.core.errors import UserError, raise_problems
+from context_fbr.runtime import resume
 from context_fbr_tools.dvc import process as dvc
 from context_fbr_tools.grid.log_lines import progress
 from context_fbr_tools.study.planning.advice.halving import Round, halve
 
-BEST = re.compile(r"\(best (\d\.\d+|nan) at \d+\)")
+BEST = re.compile(r"\(best (\d\.\d+|nan) at (\d+)\)")
 LAST_LINES = 3
 """Number of lines of a training that failed, in a message."""
 
@@ -68,8 +71,9 @@ class Recommendation:
 class Pilot:
     """Trainings of a pilot, up to a time limit."""
 
-    def __init__(self, places: int, minutes: float) -> None:
-        self._places, self._deadline = places, time.monotonic() + 60 * minutes
+    def __init__(self, places: int, minutes: float, every: Callable[[Cell], int]) -> None:
+        """`every`: function from a cell to the number of epochs between its validations."""
+        self._places, self._deadline, self._every = places, time.monotonic() + 60 * minutes, every
         self._changed = dvc.changed_stages()
 
     def run(self, cells: Sequence[Cell], seed: int, at: Sequence[int]) -> Recommendation | None:
@@ -107,14 +111,40 @@ class Pilot:
             history = read_table(cell.history, HISTORY, problems)
             raise_problems(problems)
             return float(history.loc[history["epoch"] <= epochs, "validation_dice"].max())
+        try:
+            best = self._follow(cell, epochs, None)
+        except _AheadError as ahead:
+            print(f"  {cell.key}: was trained up to epoch {ahead}; trains again to be compared", flush=True)
+            with tempfile.TemporaryDirectory(prefix="context-fbr-") as folder:
+                best = self._follow(cell, epochs, folder)
+        if best is not None:
+            print(f"  {cell.key}: {best:.3f}", flush=True)
+        return best
+
+    def _follow(self, cell: Cell, epochs: int, checkpoints: str | None) -> float | None:
+        """Train a cell up to its first validation at or after `epochs`, and return the best Dice so far.
+
+        Args:
+            cell: to train.
+            epochs: least number of epochs.
+            checkpoints: folder for them; None for that of the study, from which the cell may resume.
+
+        Raises:
+            _AheadError: if it resumes after that validation, so that its best Dice up to there is not known.
+            UserError: if the training fails.
+        """
         left = self._deadline - time.monotonic()
         if left <= 0:
             return None
+        every = self._every(cell)
+        due = -(-epochs // every) * every
         command = [sys.executable, "-m", "context_fbr.train", *cell.item.values()]
+        environment = {**os.environ, **({resume.ROOT_VARIABLE: checkpoints} if checkpoints else {})}
         best: float | None = None
+        ahead = 0
         last: deque[str] = deque(maxlen=LAST_LINES)
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
         ) as process:
             limit = threading.Timer(left, process.terminate)
             limit.start()
@@ -125,15 +155,19 @@ class Pilot:
                 seen = progress(line, cell.key)
                 if seen is not None and not reached and (value := BEST.search(line)):
                     best, reached = float(value[1]), seen.epoch >= epochs
+                    ahead = seen.epoch if min(seen.epoch, int(value[2])) > due else 0
                     if reached:
                         process.terminate()  # it saves its state and ends
             limit.cancel()
         if not reached and time.monotonic() < self._deadline:
             raise UserError(f"{cell.key}: its training ended before epoch {epochs}: {' / '.join(last)}")
-        if not reached:
-            return None
-        print(f"  {cell.key}: {best:.3f}", flush=True)
-        return best
+        if ahead:
+            raise _AheadError(ahead)
+        return best if reached else None
+
+
+class _AheadError(Exception):
+    """A training that resumes after the validation that is asked for; with its epoch."""
 
 
 def _named(cell: Cell) -> str:

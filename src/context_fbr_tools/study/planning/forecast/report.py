@@ -81,11 +81,12 @@ def _memory(found: Forecast, room: Room) -> list[str]:
         return []
     largest = max(found.cells, key=lambda cell: found.cells[cell].memory)
     each = found.cells[largest].memory
-    line = f"memory: up to {each * room.places / GB:.1f} GB of {room.memory / GB:.1f} GB that are free"
-    lines = [line + _too_much(each, room.places, room.memory, "--jobs", largest.key)]
+    at_once = min(room.places, len(found.cells))
+    line = f"memory: up to {each * at_once / GB:.1f} GB of {room.memory / GB:.1f} GB that are free"
+    lines = [line + _too_much(each, at_once, room.memory, "--jobs", largest.key)]
     if room.gpus:
         largest = max(found.cells, key=lambda cell: found.cells[cell].gpu_memory)
-        each, share = found.cells[largest].gpu_memory, math.ceil(room.places / room.gpus)
+        each, share = found.cells[largest].gpu_memory, math.ceil(at_once / room.gpus)
         there = f"{room.gpu_memory / GB:.1f} GB that are free"
         line = f"memory of a GPU: up to {each * share / GB:.1f} GB of {there}"
         lines.append(line + _too_much(each, share, room.gpu_memory, "--per-gpu", largest.key))
