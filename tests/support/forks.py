@@ -36,9 +36,13 @@ def _server() -> subprocess.Popen[str]:
         [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, start_new_session=True,
     )  # fmt: skip
-    assert process.stdin
-    atexit.register(process.stdin.close)
+    atexit.register(_end, process)
     return process
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    with process:  # closes the pipes: at the end of its input the server ends
+        pass
 
 
 def run(

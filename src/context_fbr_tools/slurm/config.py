@@ -58,7 +58,10 @@ def read(path: Path = SITE_FILE) -> Site:
         UserError: with every problem and its line; if there is no such file, with what to write.
     """
     if not path.exists():
-        raise UserError(f"{path}: not found; it says what a cell needs of Slurm, for example:\n{EXAMPLE}")
+        lines = ", ".join(f"`{line.partition('#')[0].strip()}`" for line in EXAMPLE.splitlines())
+        raise UserError(
+            f"{path}: not found; it says what a cell needs of Slurm; write for example the lines {lines}"
+        )
     document = Document.read(path)
     site = document.section((), Site)
     raise_problems(

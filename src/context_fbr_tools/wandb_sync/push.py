@@ -29,6 +29,11 @@ def push(document: Document, cells: Sequence[Cell], named: bool) -> int:
     missing = {cell: _missing(cell) for cell in cells}
     problems = [f"{cell.key}: {text}" for cell, text in missing.items() if named and text]
     finished = [cell for cell in cells if not missing[cell]]
+    if not finished and not problems and cells:
+        first = cells[0]
+        raise UserError(
+            f"none of {len(cells)} cells is finished here, for example {first.key}: {missing[first]}"
+        )
     recorded, changes = lockfile.entries(), process.changes() if finished else []
     modules = [module for stage in CELL_STAGES for module in code_digest.changed_modules(stage)]
     uploaded = 0

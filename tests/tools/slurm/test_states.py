@@ -257,8 +257,8 @@ def test_what_is_wrong_in_slurm_yaml_is_reported_with_its_line(
 def test_without_slurm_yaml_one_is_shown_that_works(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="time_minutes: 720") as error:
         config.read(tmp_path / "slurm.yaml")
-    example = str(error.value).partition("for example:\n")[2]
-    (tmp_path / "slurm.yaml").write_text(example)
+    lines = str(error.value).partition("the lines ")[2].split(", ")
+    (tmp_path / "slurm.yaml").write_text("\n".join(line.strip("`") for line in lines))
     assert config.read(tmp_path / "slurm.yaml").gpus == 1
 
 

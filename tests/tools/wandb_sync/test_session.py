@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import wandb_files
+from slurm_cluster import wait_for
 from workspace import ROOT
 
 from context_fbr.config.cell import Cell
@@ -62,6 +63,7 @@ def test_a_picture_that_cannot_be_made_is_one_warning_and_costs_only_itself(
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 1
     assert "AttributeError" in warnings[0]
+    wait_for(lambda: cell.key in wandb_files.read(Path()), 30)  # W&B's process writes, also after `finish`
     own = wandb_files.read(Path())[cell.key]
     assert own.steps == [1, 2, 3]
     assert ["parameters/weight" in row for row in own.rows] == [False, True, True]

@@ -143,10 +143,10 @@ def _task(root: Path, task: str, lock: Mapping[str, Any], origins: dict[str, Ori
             row.append(None if dice is None else Mean(dice, key))
         means.append((name_of(model), tuple(row)))
     overlays = f"plots/overlays/{task}.csv"
-    unsteady = [line for line in cells.rows if line[8] == "False"]
-    if unsteady:
-        names = ", ".join(f"{task}-{line[0]}-{line[1]}-{line[2]}" for line in unsteady)
-        left_out = (*left_out, f"{len(unsteady)} trainings are not steady at their end: {names}")
+    open_ones = [line for line in cells.rows if line[8] == "False"]
+    if open_ones:
+        names = ", ".join(f"{task}-{line[0]}-{line[1]}-{line[2]}" for line in open_ones)
+        left_out = (*left_out, f"{len(open_ones)} trainings have not converged: {names}")
     return Section(
         task,
         findings,
@@ -171,7 +171,7 @@ def _findings(
         key, place = f"{file}/{entry['id']}", ("findings", entry["id"])
         origins[key] = Origin(
             entry["statistic"],
-            f"{entry['cells']} cells, {entry['not_converged'] or 0} of them not steady at their end",
+            f"{entry['cells']} cells, {entry['not_converged'] or 0} of them not converged",
             f"dvc repro {stage}",
             _hashes(root, file, f"{METRICS}/{entry['task']}/cases.csv"),
             _inputs(lock, stage),

@@ -54,7 +54,7 @@ def dice_by_patch_size(models: Sequence[str], sizes: Sequence[PatchSize]) -> dic
                 "params": [_by_legend()],
                 "encoding": {
                     **encoding,
-                    "tooltip": _tooltip("network", "patch", "seed", "mean Dice", "steady at its end"),
+                    "tooltip": _tooltip("network", "patch", "seed", "mean Dice", "converged"),
                 },
             },
         ]

@@ -54,7 +54,7 @@ CELLS = (
     Column("surface_dice", "mean surface Dice", 4),
     Column("hausdorff_voxels", "mean Hausdorff, voxels", 2),
     Column("best_validation_dice", "best validation Dice", 4),
-    Column("converged", "steady at its end"),
+    Column("converged", "converged"),
     Column("training_ratio_mean", "mean foreground ratio of training patches", 4),
 )
 OVERLAYS = (

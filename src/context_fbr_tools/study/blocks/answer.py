@@ -61,7 +61,8 @@ def _lines(cells: pd.DataFrame) -> Iterator[str]:
     slope, by_norm = found["small_slope"], found["slope_by_norm"]
     yield (
         f"**Patch size.** UNet as published: {_text(slope)} Dice per doubling of the patch. What a larger "
-        f"patch gains with instance norm, beyond batch norm: {_text(by_norm)} per doubling."
+        f"patch gains with instance norm, beyond batch norm: {_text(by_norm)} per doubling "
+        f"({by_norm['verdict']})."
     )
     windows = read_frame(METRICS / TASK / "windows.csv", text=("patch_size", "window"))
     windows = windows.query("task == @TASK and patch_size == @smallest and model == 'attention_unet'")

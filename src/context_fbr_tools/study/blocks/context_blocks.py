@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from context_fbr.analysis.confidence_intervals import NOT_DECIDED, SUPPORTED
 from context_fbr.analysis.display_names import name_of
 from context_fbr.analysis.findings.context.exploratory import RECIPE
 from context_fbr.analysis.findings.hypothesis import CONTROL, PRIMARY
@@ -15,7 +14,7 @@ from context_fbr.analysis.result_files import read_frame
 from context_fbr.analysis.tables.context import ALL
 from context_fbr.analysis.tables.core_cells import CONTEXT
 from context_fbr.core.patch_size import parse
-from context_fbr_tools.study.findings_text import part_text
+from context_fbr_tools.study.findings_text import part_text, verdict_text
 from context_fbr_tools.study.text_tables import Row, interval_text, table
 
 METRICS, TASK, PLAIN = Path("metrics"), "twins", "spheres"
@@ -55,7 +54,14 @@ def context_findings() -> str:
     rows: list[Row] = [("task", "statement", "magnitude", "verdict")]
     for finding in tree["findings"]:
         role = f"{finding['role']}: " if finding["role"] in (PRIMARY, CONTROL) else ""
-        rows.append((finding["task"], role + finding["statement"], _text(finding), _verdict(finding)))
+        rows.append(
+            (
+                finding["task"],
+                role + finding["statement"],
+                _text(finding),
+                verdict_text(finding, tree["confidence"]),
+            )
+        )
     absent = [f"{f['id']} of {f['task']} ({f['reason']})" for f in tree["not_asked"]]
     blocks = [table(rows, markdown=True)] + ([f"Not asked: {', '.join(absent)}."] if absent else [])
     return "\n\n".join(blocks)
@@ -119,16 +125,3 @@ def _text(finding: dict[str, Any]) -> str:
 def _by_part(finding: dict[str, Any]) -> str:
     """Return the verdict, and magnitude and verdict of each network."""
     return "; ".join([finding["verdict"], *map(part_text, finding["parts"])])
-
-
-def _verdict(finding: dict[str, Any]) -> str:
-    """Return the verdict with what it depends on."""
-    remarks = [finding["reason"]] if finding["reason"] else []
-    if finding["verdict"] == NOT_DECIDED:
-        others = [part["name"] for part in finding["parts"] if part["verdict"] != SUPPORTED]
-        remarks += [f"not supported for {'; '.join(others)}"] if others else []
-    if finding["depends_on_case"]:
-        remarks.append(f"depends on one case, {finding['depends_on_case']}")
-    if finding["not_converged"]:
-        remarks.append(f"{finding['not_converged']} of {finding['cells']} cells not converged")
-    return "; ".join([finding["verdict"], *remarks])

@@ -67,8 +67,8 @@ def structure_reference() -> str:
         f"{best['dice_mean']:.3f} [{best['dice_mean_low']:.3f}, {best['dice_mean_high']:.3f}] "
         f"({name_of(best['model'])}, patch {best['patch_size']}, {best['seeds']} seeds, {best['cases']} "
         f"cases). The public mean of nnU-Net on these cases is {REFERENCE} (SD {REFERENCE_SD}); which part "
-        f"it belongs to is not stated. The difference, {-less:+.3f}, is {reached} the {CLOSE} that were set "
-        "before the run."
+        f"it belongs to is not stated. The difference, {-less:+.3f}, is {reached} {CLOSE}; to choose by the "
+        "test favours ours."
     )
 
 

@@ -79,15 +79,16 @@ def sentences(found: Sequence[Facts], cases: int, tests: int, several: bool) -> 
     else:
         largest = found[-1]
         lines.append(
-            "No patch size holds the whole object in most patches; at patch "
-            f"{largest.size} {largest.whole:.0%} of them do."
+            f"No patch size holds the whole object in {MOST:.0%} of its patches; at patch {largest.size}, "
+            f"{largest.whole:.0%} of them do."
         )
     if several:
         every = _most(found, [own.every_structure >= MOST for own in found])
         lines.append(
             f"{every} hold every structure: one can show where another is."
             if every
-            else "No patch size holds every structure in most patches: each is often seen without the others."
+            else f"No patch size holds every structure in {MOST:.0%} of its patches: structures are often "
+            "seen without the others."
         )
     unpadded = [own for own in found if own.padded <= (1 - MOST) * cases]
     worst = max(unpadded, key=lambda own: own.outside, default=None)
