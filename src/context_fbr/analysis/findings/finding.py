@@ -20,7 +20,7 @@ class PartFinding:
     verdict: str
     """Verdict of this part alone, at the confidence of the study."""
     reason: str
-    """Why it is not decided although its interval is on one side; empty otherwise."""
+    """Reason if it is not decided although its interval is on one side; empty otherwise."""
 
 
 @dataclass(frozen=True)

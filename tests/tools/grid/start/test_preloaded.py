@@ -118,8 +118,11 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.parametrize(
+    "forked", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["fork", "process"]
+)
 @pytest.mark.parametrize("lock", ["lock", "rwlock.lock"])
-def test_a_busy_lock_of_dvc_is_waited_for(start: processes.Start, lock: str) -> None:
+def test_a_busy_lock_of_dvc_is_waited_for(start: processes.Start, lock: str, forked: bool) -> None:
     """The repository's, and that of the table of files in use: held until a DVC that does not wait fails."""
     Path(".dvc/tmp").mkdir(exist_ok=True)
     command = [sys.executable, "-c", HOLD, f".dvc/tmp/{lock}"]
@@ -128,21 +131,20 @@ def test_a_busy_lock_of_dvc_is_waited_for(start: processes.Start, lock: str) -> 
         assert holder.stdin
         assert holder.stdout
         assert holder.stdout.readline() == "held\n"
-        waiting = [begin(["repro", "-s", "one"], environment) for begin in (start, processes.new)]
-        assert all(process.pid for process in waiting)  # the server has imported its libraries and forked
+        waiting = (start if forked else processes.new)(["repro", "-s", "one"], environment)
+        assert waiting.pid  # the server has imported its libraries and forked
         plain = subprocess.run(
             [*dvc.COMMAND, "repro", "-s", "one"], env=environment, capture_output=True, text=True, check=False
         )
         assert "Unable to acquire lock" in plain.stderr
         time.sleep(1)
-        ended = [process.poll() for process in waiting]
+        ended = waiting.poll()
         holder.stdin.close()
         holder.wait()
-    for process in waiting:
-        with process.stdout:
-            process.stdout.read()
-    assert ended == [None, None]
-    assert [process.wait() for process in waiting] == [0, 0]
+    with waiting.stdout:
+        said = waiting.stdout.read()
+    assert ended is None
+    assert waiting.wait() == 0, said
 
 
 def test_a_command_for_a_shell_gets_one(start: processes.Start) -> None:
