@@ -4,12 +4,17 @@ import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from context_fbr.core.errors import UserError
 from context_fbr.runtime import orphans
 
+POLL_S = 0.1
 STOPPING = "stopping: finished work is kept, run the same command to resume"
 COMMAND = (sys.executable, "-m", "dvc")
 
@@ -72,8 +77,24 @@ def repro(*arguments: str) -> bool:
             return process.wait() == 0
         except KeyboardInterrupt:
             print(STOPPING, flush=True)
-            process.wait()  # interrupted as well; a DVC that is killed may leave half of dvc.lock
+            _end_stages(process)
             raise
+
+
+def _end_stages(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for the end of a DVC that was interrupted, and terminate its stages until then.
+
+    DVC takes no signal while a stage runs, and with `-k` it goes on to the next one. It is not killed itself:
+    that may leave half of dvc.lock.
+    """
+    own = psutil.Process(process.pid)
+    with suppress(psutil.NoSuchProcess):
+        while process.poll() is None:
+            for child in own.children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.terminate()
+            time.sleep(POLL_S)
+    process.wait()
 
 
 def call(*arguments: str) -> int:
