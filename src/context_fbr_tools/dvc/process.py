@@ -84,8 +84,8 @@ def repro(*arguments: str) -> bool:
 def _end_stages(process: "subprocess.Popen[bytes]") -> None:
     """Wait for the end of a DVC that was interrupted, and terminate its stages until then.
 
-    DVC takes no signal while a stage runs, and with `-k` it continues with the next one. It is not killed itself:
-    that may leave half of dvc.lock.
+    DVC takes no signal while a stage runs, and with `-k` it continues with the next one. It is not killed
+    itself: that may leave half of dvc.lock.
     """
     own = psutil.Process(process.pid)
     with suppress(psutil.NoSuchProcess):
