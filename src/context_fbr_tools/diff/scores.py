@@ -179,7 +179,7 @@ def _change(name: str, whole: Pair, common: Pair, confidence: float) -> ScoreCha
         fixed = [rows.assign(seed=pd.array([pd.NA] * len(rows), "Int64")) for rows in (second, first)]
         untrained = [Term(1, fixed[0]), Term(-1, fixed[1])]
         over_cases = interval(untrained, score, confidence)
-        p = _p(trained if difference.low is not None else untrained, score, confidence)
+        p = _p(difference, trained, score) if difference.low is not None else _p(over_cases, untrained, score)
         verdict = _verdict(difference, SIGNS[name])
     one_seed = any(rows["seed"].nunique() == 1 for rows in common)
     lost = _lost(*whole, score)
@@ -198,15 +198,15 @@ def _change(name: str, whole: Pair, common: Pair, confidence: float) -> ScoreCha
     )
 
 
-def _p(terms: list[Term], score: str, confidence: float) -> float | None:
-    """Half of the smallest alpha at which the interval excludes 0; 1 if it does not at this confidence."""
+def _p(found: Interval, terms: list[Term], score: str) -> float | None:
+    """Half of the smallest alpha at which the interval of the terms excludes 0; 1 if `found` does not."""
 
     def test(level: float) -> str:
         return "changed" if excludes_zero(interval(terms, score, level)) else NOT_DECIDED
 
-    if interval(terms, score, confidence).low is None:
+    if found.low is None:
         return None
-    return 1.0 if test(confidence) == NOT_DECIDED else p_value(test) / 2
+    return p_value(test) / 2 if excludes_zero(found) else 1.0
 
 
 def _lost(before: pd.DataFrame, after: pd.DataFrame, score: str) -> int:

@@ -77,24 +77,20 @@ def repro(*arguments: str) -> bool:
             return process.wait() == 0
         except KeyboardInterrupt:
             print(STOPPING, flush=True)
-            _end_stages(process)
+            # DVC takes no signal while a stage runs, and with `-k` it continues with the next one. It is not
+            # killed itself: that may leave half of dvc.lock.
+            while process.poll() is None:
+                terminate_stages(process.pid)
+                time.sleep(POLL_S)
             raise
 
 
-def _end_stages(process: "subprocess.Popen[bytes]") -> None:
-    """Wait for the end of a DVC that was interrupted, and terminate its stages until then.
-
-    DVC takes no signal while a stage runs, and with `-k` it continues with the next one. It is not killed
-    itself: that may leave half of dvc.lock.
-    """
-    own = psutil.Process(process.pid)
+def terminate_stages(pid: int) -> None:
+    """Send SIGTERM to all that a process of DVC has started and that runs; they save their work and end."""
     with suppress(psutil.NoSuchProcess):
-        while process.poll() is None:
-            for child in own.children(recursive=True):
-                with suppress(psutil.NoSuchProcess):
-                    child.terminate()
-            time.sleep(POLL_S)
-    process.wait()
+        for child in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.terminate()
 
 
 def call(*arguments: str) -> int:

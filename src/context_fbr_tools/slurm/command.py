@@ -23,7 +23,7 @@ from context_fbr_tools.slurm.states import CellState
 LOCK = batches.ROOT / "submit.lock"
 LOG_COLUMNS = 200  # where there is no terminal, whose width counts otherwise
 MOST_FAILURES = 5
-"""Number of attempts in a row to submit lost cells, each five seconds after the last."""
+"""Number of attempts in a row to submit lost cells when no other cell is waiting or running."""
 LATE_FILES_S = 60.0
 """Seconds in which a network file system may not show yet what a node has written."""
 
@@ -63,8 +63,6 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool,
         ripe = lost.ripe(standings, time.monotonic())
         if not ripe:
             return bool(lost.since)
-        if lost.failures == MOST_FAILURES:
-            return False  # the others may come to their end
         try:
             _submit_missing(study, site, ripe, revision, force=False)
             lost.failures, lost.reason = 0, ""
@@ -73,7 +71,7 @@ def submit_cells(study: Study, site: Site, named: Sequence[Cell], watched: bool,
             if lost.reason != str(error):
                 lost.reason = str(error)
                 print(f"not submitted again for now: {error}", flush=True)
-        return True
+        return lost.failures < MOST_FAILURES  # then it is tried only for as long as others run
 
     standings = monitor.watch(cells, Console(), again)
     return _report(standings)

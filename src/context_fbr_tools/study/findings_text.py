@@ -100,9 +100,11 @@ def verdict_text(finding: Mapping[str, Any], confidence: float) -> str:
     """Return the verdict with what it depends on: a pair, Holm's correction, a single case, cells."""
     remarks = [finding["reason"]] if finding["reason"] else []
     verdicts = {part["name"]: part["verdict"] for part in finding["parts"]}
-    if finding["verdict"] == NOT_DECIDED and SUPPORTED in verdicts.values():
+    if finding["verdict"] == NOT_DECIDED:
         others = [name for name, verdict in verdicts.items() if verdict != SUPPORTED]
-        remarks += [f"not supported for {'; '.join(others)}"] if others else []
+        named = SUPPORTED in verdicts.values() or len(others) == 1
+        some = "; ".join(others) if named else "any of them alone"
+        remarks += [f"not supported for {some}"] if others else []
     corrected = finding["p_holm"]
     if corrected is not None and finding["p"] <= 1 - confidence < corrected:
         remarks.append(f"p {corrected:.3f} after Holm's correction")

@@ -1,6 +1,7 @@
 """What reaches Slurm's programs, shown by programs in their place: a real controller cannot be made to hang."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,11 +64,15 @@ def test_an_sbatch_that_hangs_is_given_up_and_leaves_no_record(
     assert batches.every() == []
 
 
-def test_a_lost_cell_that_cannot_be_submitted_again_is_reported_after_some_attempts(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("looks", [0, 20], ids=["alone", "while another runs"])
+def test_a_lost_cell_that_cannot_be_submitted_again_is_tried_while_others_run_and_then_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], looks: int
 ) -> None:
     """The commit has changed meanwhile, which no waiting heals."""
-    lost = CellState(CellStatus(study().cells[0], "d", done=False), State.LOST, None, "NODE_FAIL", 1)
+    first, second = study().cells[:2]
+    lost = CellState(CellStatus(first, "d", done=False), State.LOST, None, "NODE_FAIL", 1)
+    running = CellState(CellStatus(second, "d", done=False), State.RUNNING, None, "", 0)
+    seen = iter([*[[lost, running]] * looks, *[[lost, replace(running, state=State.DONE)]] * 100])
     refused: list[None] = []
 
     def submission(*_: object, force: bool) -> list[CellState]:
@@ -83,12 +88,12 @@ def test_a_lost_cell_that_cannot_be_submitted_again_is_reported_after_some_attem
     monkeypatch.setattr(command.submit, "bring_data", lambda *_: ("spheres",))
     monkeypatch.setattr(command.squeue, "check", lambda: None)
     monkeypatch.setattr(command.time, "monotonic", lambda: float(next(seconds)))
-    monkeypatch.setattr(command.monitor, "look", lambda *_: [lost])
-    monkeypatch.setattr(command.monitor, "_look_again", lambda _: [lost])
+    monkeypatch.setattr(command.monitor, "look", lambda *_: next(seen))
+    monkeypatch.setattr(command.monitor, "_look_again", lambda _: next(seen))
     monkeypatch.setattr(command.monitor.time, "sleep", lambda _: None)
     with pytest.raises(UserError, match=f"{lost.work.cell.key}: lost: NODE_FAIL"):
         command.submit_cells(study(), Site(time_minutes=10, memory_gb=1, gpus=0), [], watched=True)
-    assert len(refused) == command.MOST_FAILURES
+    assert len(refused) == max(command.MOST_FAILURES, looks)
     assert capsys.readouterr().out.count("not submitted again for now: the commit has changed") == 1
 
 

@@ -12,10 +12,11 @@ from workspace import ROOT
 
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
+from context_fbr.core.errors import UserError
 from context_fbr.runtime.locks import HeldError
 from context_fbr.training.batches import Volume
 from context_fbr.training.history import Epoch
-from context_fbr_tools.wandb_sync import live
+from context_fbr_tools.wandb_sync import live, push
 from context_fbr_tools.wandb_sync.run_identity import Identity
 from context_fbr_tools.wandb_sync.session import Session
 
@@ -49,6 +50,14 @@ def test_a_run_in_parts_is_one_folder_with_each_step_once_without_an_incomplete_
     own = wandb_files.read(Path())["cell"]
     assert own.values("x") == {1: 0.5, 2: 0.25}
     assert [row["gradients/a"]["values"] for row in own.rows] == [[1, 2], [1, 2]]
+
+
+def test_a_push_without_any_finished_cell_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    document = Document.read(ROOT / "tests" / "support" / "study.yaml")
+    cells = [Cell("spheres", "unet", 16, seed) for seed in (1, 2)]
+    with pytest.raises(UserError, match="none of 2 cells is finished here, for example spheres-unet-16-1: "):
+        push.push(document, cells, named=False)
 
 
 def test_a_picture_that_cannot_be_made_is_one_warning_and_costs_only_itself(

@@ -13,6 +13,7 @@ from typing import IO, Protocol, cast
 import psutil
 
 from context_fbr.runtime import orphans
+from context_fbr_tools.dvc.process import terminate_stages
 
 TIMEOUT_S = 20.0
 POLL_S = 0.2
@@ -98,10 +99,7 @@ def _end(processes: set[Process]) -> None:
         time.monotonic() < deadline
     ):
         for process in alive:
-            with suppress(psutil.NoSuchProcess):
-                for child in psutil.Process(process.pid).children(recursive=True):
-                    with suppress(psutil.NoSuchProcess):
-                        child.terminate()
+            terminate_stages(process.pid)
         time.sleep(0.1)
     for process in alive:
         process.kill()
