@@ -1,5 +1,6 @@
 """What several test files need."""
 
+import gc
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import pytest
 import scan_studies
 from browser import chromium
 from filelock import FileLock
+from known_code import KnownCode, parse_once
 from playwright.sync_api import Browser
 from result_repository import Repository
 from slurm_cluster import MISSING, WHY_NOT, Cluster, cluster
@@ -31,6 +33,9 @@ for _name in git.OF_ONE_REPOSITORY:  # of the hook that may run the tests: they 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+parse_once()
+KnownCode().use()
+
 if TYPE_CHECKING:
     from benchmarks.request import Request
 
@@ -49,6 +54,7 @@ LONGEST = (
     "test_slurm_faults.py",
     "test_wandb_faults.py",
     "test_pipeline.py",
+    "test_loop.py",  # needs no study, which the other worker now builds
     "test_resume.py",
     "test_experiments.py",
     "test_commands_fuzz.py",
@@ -59,7 +65,6 @@ LONGEST = (
     "test_hooks.py",
     "test_slurm.py",
     "test_plots_page.py",
-    "test_loop.py",
 )
 
 
@@ -67,6 +72,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that pytest's workers end together."""
     rank = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the libraries and the collected tests out of each garbage collection."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -56,6 +56,7 @@ def test_processes_that_start_at_once_spread_evenly_over_the_devices(tmp_path: P
     assert sorted(shares[name] for name in DEVICES) == [1, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_gives_its_device_back(tmp_path: Path) -> None:
     with holder(tmp_path) as first, holder(tmp_path) as second, holder(tmp_path) as third:
         held = {device_of(process): process for process in (first, second, third)}

@@ -1,9 +1,11 @@
 """Raw volumes to prepared ones, and every way in which a volume can be wrong."""
 
 import json
+import shutil
 import threading
 import time
 import tracemalloc
+from contextlib import chdir
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,12 +30,22 @@ DESIGNED = "{radius: [2, 7], each: true}"
 PLAIN = Prepare(split=Split(train=1, validation=1, test=1))
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the raw data of the tiny overlay: 3 train, 1 validation, 3 test; not to be changed."""
+    folder = tmp_path_factory.mktemp("made")
+    shutil.copy(ROOT / "tests" / "support" / "study.yaml", folder / "params.yaml")
+    profiles.apply_overlay(ROOT / "tests" / "support" / "overlays" / "tiny.yaml", folder / "params.yaml")
+    with chdir(folder):
+        raw.main(["spheres"])
+    return folder
+
+
 @pytest.fixture
-def workspace(tmp_path: Path, params: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the raw data of the tiny overlay: 3 train, 1 validation, 3 test."""
-    profiles.apply_overlay(ROOT / "tests" / "support" / "overlays" / "tiny.yaml", params)
+def workspace(tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the raw data and its params.yaml."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    raw.main(["spheres"])
     return tmp_path
 
 

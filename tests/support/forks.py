@@ -1,7 +1,7 @@
 """DVC, `context-fbr` and stages as forks of a process that has imported their libraries.
 
-Nine tenths of a tiny study's time are imports. The project's own modules are imported by each fork, from the
-folder that it runs in. `Workspace.run` starts real processes.
+Nine tenths of a tiny study's time are imports and the check of the code. The project's own modules are imported
+by each fork, from the folder that it runs in. `Workspace.run` starts real processes.
 """
 
 import atexit
@@ -18,15 +18,16 @@ from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from threading import Lock
-from types import SimpleNamespace
 from typing import Any
+
+import forked_module
+import known_code
 
 ROOT = Path(__file__).parents[2]
 MODULES = (
     *("dvc.cli", "dvc.commands.repro", "dvc.repo.reproduce", "torch", "monai", "pandas", "scipy.stats"),
     *("scipy.ndimage", "matplotlib.backends.backend_agg", "nibabel", "pydantic", "ruamel.yaml", "psutil"),
 )
-OURS = ("context_fbr", "context_fbr_tools")
 _lock = Lock()
 
 
@@ -46,9 +47,9 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def run(
-    kind: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], patience_s: float
+    module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], patience_s: float
 ) -> subprocess.CompletedProcess[str]:
-    """Run `dvc`, `context-fbr` or a module of a stage, named by `kind`, in a folder."""
+    """Run `python -m MODULE ARGUMENTS` in a folder."""
     with _lock, tempfile.TemporaryDirectory() as logs:
         if _server().poll() is not None:  # a test has killed it
             _server.cache_clear()
@@ -56,50 +57,25 @@ def run(
         assert server.stdin
         assert server.stdout
         job = {
-            "kind": kind, "arguments": [*arguments], "folder": str(folder), "environment": {**environment},
+            "module": module, "arguments": [*arguments], "folder": str(folder), "environment": {**environment},
             "logs": logs, "patience_s": patience_s,
         }  # fmt: skip
         print(json.dumps(job), file=server.stdin, flush=True)
         status = server.stdout.readline().strip()
         said = [Path(logs, name).read_text(errors="replace") for name in ("stdout", "stderr")]
-    assert status != "late", f"{kind} {' '.join(arguments)}: not within {patience_s} s: {said}"
-    return subprocess.CompletedProcess([kind, *arguments], int(status), *said)
+    assert status != "late", f"{module} {' '.join(arguments)}: not within {patience_s} s: {said}"
+    return subprocess.CompletedProcess([module, *arguments], int(status), *said)
 
 
-def _dvc_of_a_command(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Fork the DVC that a command asks; one that prints to the terminal is a process."""
-    from command_server import _forked_dvc
-
-    return (_forked_dvc if options.get("capture_output") else subprocess.run)(command, **options)
-
-
-def _work(job: dict[str, Any]) -> int | None:
-    from tqdm import tqdm
-
-    from context_fbr_tools.grid.start import forked_stage
-
+def _work(job: dict[str, Any], known: known_code.KnownCode) -> int | None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(job["logs"], name), os.O_WRONLY | os.O_CREAT), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(job["folder"])
     os.environ.clear()
     os.environ.update(job["environment"])
-    tqdm.monitor_interval = 0  # its thread would be in the way of a fork
-    forked_stage.install()
-    if job["kind"] == "dvc":
-        from dvc.cli import main
-
-        return int(main(job["arguments"]))
-    if job["kind"] != "context-fbr":
-        forked_stage._run_stage(job["kind"], job["arguments"], Path.cwd(), dict(os.environ))
-        return 0
-    forked_stage._forget(name for name in list(sys.modules) if name.partition(".")[0] in OURS)
-    sys.path.insert(0, str(Path("src").resolve()))
-    sys.argv = ["context-fbr", *job["arguments"]]
-    dvc = importlib.import_module("context_fbr_tools.dvc.process")
-    dvc.subprocess = SimpleNamespace(run=_dvc_of_a_command, Popen=subprocess.Popen)  # type: ignore[attr-defined]
-    importlib.import_module("context_fbr_tools.cli").main()
-    return 0
+    forked_module.fork_children(known)
+    return forked_module.run(known, job["module"], job["arguments"])
 
 
 def _main() -> None:
@@ -107,7 +83,13 @@ def _main() -> None:
 
     for name in MODULES:
         importlib.import_module(name)
+    import torch
+
+    # On the meta device, where nothing is computed, PyTorch imports what else it needs.
+    torch.nn.BatchNorm3d(1, device="meta")(torch.empty(2, 1, 2, 2, 2, device="meta"))
+    known = known_code.of_this_checkout()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # a stage of a test ends soon
     for line in sys.stdin:
         job = json.loads(line)
         for name in ("stdout", "stderr"):
@@ -115,7 +97,7 @@ def _main() -> None:
         pid = os.fork()
         if not pid:
             os.setsid()
-            forked_stage.run_and_exit(partial(_work, job))
+            forked_stage.run_and_exit(partial(_work, job, known))
         end, done, status = time.monotonic() + job["patience_s"], 0, 0
         while not done and time.monotonic() < end:
             done, status = os.waitpid(pid, os.WNOHANG)

@@ -66,10 +66,10 @@ class Tally:
         )
 
 
-def efforts(quick: int, thorough: int) -> pytest.MarkDecorator:
-    """Parametrise a test by `examples`."""
+def efforts(quick: int | None, thorough: int) -> pytest.MarkDecorator:
+    """Parametrise a test by `examples`; one without a quick number is slow."""
     slow = pytest.param(thorough * TIMES, marks=pytest.mark.slow)
-    return pytest.mark.parametrize("examples", [quick, slow])
+    return pytest.mark.parametrize("examples", [slow] if quick is None else [quick, slow])
 
 
 def fuzz(

@@ -101,7 +101,7 @@ class Workspace:
 
     def context_fbr(self, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run the command line of the copy."""
-        return self._forked("context-fbr", arguments, expect)
+        return self._forked("context_fbr_tools", arguments, expect)
 
     def stage(self, name: str, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run a stage of the copy."""

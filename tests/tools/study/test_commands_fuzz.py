@@ -144,7 +144,7 @@ def second(pristine: Path, environment: dict[str, str]) -> Iterator[Bench]:
 def benches(first: Bench, examples: int, request: pytest.FixtureRequest) -> list[Bench]:
     benches = (
         [first, request.getfixturevalue("second")]
-        if examples > 20 and not os.environ.get("PYTEST_XDIST_WORKER")
+        if examples > 10 and not os.environ.get("PYTEST_XDIST_WORKER")
         else [first]
     )
     for bench in benches:
@@ -240,7 +240,7 @@ PACKED_LABEL = mutants(LABEL).filter(lambda mutant: mutant[0] == ".nii.gz").map(
 FIVE_HEADERS = st.tuples(PACKED, PACKED, PACKED, PACKED_LABEL, PACKED_LABEL)
 
 
-@efforts(2, 30)
+@efforts(None, 15)
 def test_five_images_with_any_header_are_verified_and_segmented(benches: list[Bench], examples: int) -> None:
     def prepare(project: Path, contents: tuple[bytes, ...]) -> list[Command]:
         dataset = Dataset(project / "zoo")
@@ -290,7 +290,7 @@ PARAMS = (
 )
 
 
-@efforts(5, 60)
+@efforts(None, 30)
 def test_check_accepts_or_refuses_any_params_yaml(benches: list[Bench], examples: int) -> None:
     def prepare(project: Path, content: bytes) -> list[Command]:
         (project / "params.yaml").write_bytes(content)
@@ -304,7 +304,7 @@ def test_check_accepts_or_refuses_any_params_yaml(benches: list[Bench], examples
 DESCRIPTION = '{"name": "Zoo", "modality": {"0": "CT"}, "labels": {"0": "background", "1": "spleen"}, "numTraining": 3, "numTest": 1, "training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}, {"image": "./imagesTr/b.nii.gz", "label": "./labelsTr/b.nii.gz"}, {"image": "./imagesTr/c.nii.gz", "label": "./labelsTr/c.nii.gz"}], "test": ["./imagesTs/t.nii.gz"]}'
 
 
-@efforts(3, 40)
+@efforts(None, 20)
 def test_any_dataset_json_is_verified_and_proposed_or_refused(benches: list[Bench], examples: int) -> None:
     def prepare(project: Path, content: bytes) -> list[Command]:
         (project / "zoo" / "dataset.json").write_bytes(content)
@@ -384,7 +384,7 @@ def archives(draw: st.DrawFn) -> tuple[str, bytes]:
     return draw(st.just(ending) | st.just(ending) | st.sampled_from(ENDINGS)), content
 
 
-@efforts(6, 40)
+@efforts(None, 20)
 def test_any_archive_becomes_the_data_of_its_task_or_is_refused(benches: list[Bench], examples: int) -> None:
     def prepare(project: Path, drawn: tuple[str, bytes]) -> list[Command]:
         name, content = drawn
@@ -461,7 +461,7 @@ MOVED = (
 """What of the project is a link to a folder outside of it, in which the same files lie."""
 
 
-@efforts(5, 40)
+@efforts(None, 20)
 def test_no_dvc_lock_makes_a_command_touch_what_is_no_result(benches: list[Bench], examples: int) -> None:
     def prepare(project: Path, drawn: tuple[bytes | str, str | None]) -> list[Command]:
         content, moved = drawn
@@ -504,7 +504,7 @@ def metrics(draw: st.DrawFn, texts: dict[str, str]) -> tuple[tuple[str, bytes | 
     return tuple((name, content(name)) for name in names)
 
 
-@efforts(4, 40)
+@efforts(None, 20)
 def test_any_folder_of_metrics_is_shown_and_compared_or_refused(
     benches: list[Bench], pristine: Path, examples: int
 ) -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-COMMAND = re.compile(r"PYTHONPATH=src python -m (context_fbr\.\w+)((?: [\w.+-]+)*)")
+COMMAND = re.compile(r"PYTHONPATH=src python -m (context_fbr(?:\.\w+)+)((?: [\w.+-]+)*)")
 """A command of dvc.yaml without anything that needs a shell."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 INTEGER = 4
