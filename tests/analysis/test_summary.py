@@ -77,6 +77,7 @@ def test_a_cell_s_row_tells_how_it_trained(tables: Path) -> None:
     assert (row["epochs"], row["training_ratio_zero_share"], row["training_ratio_max"]) == (4, 0.25, 0.5)
 
 
+@pytest.mark.slow
 def test_the_stage_writes_valid_json_csv_and_the_same_png_bytes_twice(tables: Path) -> None:
     results = read_results(CELLS)
     analyze.write_task(results, SETTINGS, *FOLDERS)

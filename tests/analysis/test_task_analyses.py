@@ -80,6 +80,7 @@ def test_findings_of_a_task_are_the_same_alone_and_those_of_two_tasks_are_in_the
     assert {(finding["task"], finding["id"]) for finding in asked} == {("spheres", "wide_range")}
 
 
+@pytest.mark.slow
 def test_a_widened_task_of_the_study_has_no_findings_of_its_own(two: Results, tmp_path: Path) -> None:
     wide = of_task(two, "spheres_wide")
     for tasks, count in (((), 0), (("spheres",), 0)):

@@ -37,6 +37,7 @@ def test_a_run_that_does_not_repeat_itself_is_seen(request_: Request) -> None:
     assert len(losses) == gpu_checks.STEPS
 
 
+@pytest.mark.slow
 def test_every_part_is_measured_and_written_by_device(request_: Request, tmp_path: Path) -> None:
     every = gpu.parts(request_, ["unet"], [16], compiled=False)
     planned = [part for part in every if part[0] != "together"]  # processes of its own, below

@@ -109,6 +109,7 @@ BUSY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", BUSY)
 def test_a_stage_that_does_not_end_after_sigterm_is_ended_by_the_system(tmp_path: Path, busy: str) -> None:
     code = (

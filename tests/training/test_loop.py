@@ -227,7 +227,9 @@ def test_patches_are_those_of_the_sampler_with_the_study_s_settings(
             assert torch.equal(label[0], volume.label[x : x + 4, y : y + 4, z : z + 4])
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model", [model if model == "unet" else pytest.param(model, marks=pytest.mark.slow) for model in MODELS]
+)
 def test_a_training_that_continues_from_any_of_its_pauses_ends_with_the_same_bits(
     document: Document, volumes: list[Volume], model: str
 ) -> None:

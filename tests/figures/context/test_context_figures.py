@@ -118,6 +118,7 @@ def test_windows_are_within_the_volume_and_hold_the_right_ball(
             assert box.contains(*own.centres[0])
 
 
+@pytest.mark.slow
 def test_the_reports_write_their_tables_and_the_same_bytes_twice(raw: TwinsRaw, tmp_path: Path) -> None:
     scores = MADE.evidence.scores.query("task == 'twins'")
     results = Results(EMPTY, EMPTY, scores, EMPTY, variants=MADE.variants)

@@ -64,6 +64,7 @@ def checked(
     return run
 
 
+@pytest.mark.slow
 def test_every_finding_and_mean_is_in_the_page_and_every_number_has_an_origin(
     project: Path, text: str
 ) -> None:

@@ -42,6 +42,7 @@ def test_every_block_says_what_its_source_says_and_every_source_has_its_block(
     )
 
 
+@pytest.mark.slow
 def test_a_change_by_hand_and_a_changed_source_are_named_and_undone(pages: Path) -> None:
     before = {path: path.read_text() for path in doc_blocks.pages()}
     page = pages / "docs/how_to/data_sets.md"

@@ -100,6 +100,7 @@ def test_a_stage_runs_as_in_a_new_process_with_the_libraries_imported(start: pro
     assert Path("dvc.lock").read_bytes() == by_fork
 
 
+@pytest.mark.slow
 def test_a_stage_that_fails_fails_dvc_and_no_other(start: processes.Start) -> None:
     status, said = run(start, "fail")
     plain, said_by_plain = run(processes.new, "fail")
@@ -118,9 +119,8 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize(
-    "forked", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["fork", "process"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("forked", [True, False], ids=["fork", "process"])
 @pytest.mark.parametrize("lock", ["lock", "rwlock.lock"])
 def test_a_busy_lock_of_dvc_is_waited_for(start: processes.Start, lock: str, forked: bool) -> None:
     """The repository's, and that of the table of files in use: held until a DVC that does not wait fails."""
