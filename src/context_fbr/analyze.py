@@ -108,7 +108,7 @@ def write_task(
     cored = {core for _, core, _ in settings.supervised_cores}
     draw(evidence.without(cored), means[~means["model"].isin(cored)], plots, norms, found)
     title = (
-        f"{cells['converged'].sum()} of {len(cells)} trainings are steady at their end, "
+        f"{cells['converged'].sum()} of {len(cells)} trainings have converged, "
         f"{cells['low_validation_dice'].sum()} have a low validation Dice"
     )
     curves = learning_curves.learning_curves(results.history, title)

@@ -112,6 +112,18 @@ def test_names_at_the_ends_of_lines_do_not_overlap(values: tuple[float, ...]) ->
         assert text.get_position()[1] <= value
 
 
+@pytest.mark.parametrize("values", [(0.02, 0.01), (0.9, 0.03, 0.02, 0.01), (-0.1,)])
+def test_names_of_lines_at_the_bottom_are_above_the_axis(values: tuple[float, ...]) -> None:
+    _, axis = style.subplots(figsize=(4.4, 4.1))
+    axis.set_ylim(0, 1)
+    style.label_lines(axis, {f"name {n}": (value, "red") for n, value in enumerate(values)}, 1.0)
+    axis.get_figure().canvas.draw()
+    boxes = sorted((text.get_window_extent() for text in axis.texts), key=lambda box: -box.y0)
+    assert [text.get_text() for text in axis.texts] == [f"name {n}" for n in range(len(values))]
+    assert boxes[-1].y0 >= axis.bbox.y0
+    assert all(upper.y0 >= lower.y1 - 1 for upper, lower in itertools.pairwise(boxes))
+
+
 def test_legends_are_outside_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = study()
     for module, draw in (

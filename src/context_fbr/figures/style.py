@@ -96,7 +96,7 @@ def dice_limits(values: Iterable[float]) -> tuple[float, float]:
 
 
 def label_lines(axis: Axes, ends: Mapping[str, tuple[float, str]], x: float) -> None:
-    """Write the name of each line at its right end, without overlaps.
+    """Write the name of each line at its right end, without overlaps and not below the axis.
 
     Args:
         axis: with its final limits of y.
@@ -104,14 +104,20 @@ def label_lines(axis: Axes, ends: Mapping[str, tuple[float, str]], x: float) -> 
         x: of all names.
     """
     low, high = axis.get_ylim()
-    line = (high - low) * LINE_SHARE
-    bottom = math.inf
-    for name, (value, color) in sorted(ends.items(), key=lambda item: -item[1][0]):
-        height = line * (1 + name.count("\n"))
-        middle = min(value, bottom - height / 2)
-        background = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # a level line does not cross it
-        axis.text(x, middle, name, va="center", fontsize=8.5, color=color, bbox=background)
-        bottom = middle - height / 2
+    names = sorted(ends, key=lambda name: -ends[name][0])
+    halves = [(high - low) * LINE_SHARE * (1 + name.count("\n")) / 2 for name in names]
+    middles: list[float] = []
+    free = math.inf
+    for name, half in zip(names, halves, strict=True):
+        middles.append(min(ends[name][0], free - half))
+        free = middles[-1] - half
+    taken = low
+    for place in reversed(range(len(names))):
+        middles[place] = max(middles[place], taken + halves[place])
+        taken = middles[place] + halves[place]
+    background = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # a level line does not cross it
+    for name, middle in zip(names, middles, strict=True):
+        axis.text(x, middle, name, va="center", fontsize=8.5, color=ends[name][1], bbox=background)
 
 
 def png(figure: Figure) -> bytes:
