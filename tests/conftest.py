@@ -54,7 +54,9 @@ LONGEST = (
     "test_slurm_faults.py",
     "test_wandb_faults.py",
     "test_pipeline.py",
-    "test_loop.py",  # needs no study, which the other worker now builds
+    "test_loop.py",  # these need no study, which the other worker builds meanwhile
+    "test_reported_gate.py",
+    "test_doctor.py",
     "test_resume.py",
     "test_experiments.py",
     "test_commands_fuzz.py",

@@ -279,6 +279,7 @@ def test_a_wrong_argument_is_one_clear_error(arguments: list[str], text: str) ->
     assert text in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_run_writes_rows_and_figure(
     request_: Request, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,6 +107,7 @@ def test_a_network_with_any_argument_is_built_or_refused_in_time(tmp_path: Path,
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

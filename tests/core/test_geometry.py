@@ -79,6 +79,7 @@ def original_indices(where: Geometry) -> np.ndarray:
     return np.einsum("ij,j...->i...", through, index)[:3]
 
 
+@pytest.mark.slow
 def test_random_grids_are_resampled_as_monai_does() -> None:
     """Labels, and shapes by one voxel, may differ at exact halves alone.
 

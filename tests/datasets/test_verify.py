@@ -602,6 +602,7 @@ def test_all_41_real_labels_are_sound_and_lack_nothing_but_their_images() -> Non
         assert label.spacing_mm == pytest.approx(volume.header.get_zooms(), abs=1e-4)
 
 
+@pytest.mark.slow
 @needs_data
 def test_real_labels_with_generated_images_have_no_problems(tmp_path: Path) -> None:
     """Slices of 7.5 and 8 mm, the thickest."""

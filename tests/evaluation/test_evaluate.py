@@ -107,6 +107,7 @@ def test_a_request_to_stop_keeps_the_cases_that_wait_for_their_scores(
     assert CELL.scores.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_several_windows_are_scored_at_once_and_the_first_makes_the_predictions(
     finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

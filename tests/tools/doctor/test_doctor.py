@@ -352,6 +352,7 @@ def test_a_sound_dvc_repository_is_fine_and_left_as_it_was(workspace: Workspace)
     assert workspace.run("git", "status", "--porcelain", "--ignored").stdout == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remedy", ["pull", "repro"])
 @pytest.mark.parametrize("content", [b"a\n", b"b\n", b"relpath"])
 def test_a_damaged_object_is_an_error_and_its_fix_brings_it_back(
@@ -402,6 +403,7 @@ def test_results_that_were_never_made_are_not_missing(workspace: Workspace) -> N
     assert set(statuses(results_of(dvc_cache)).values()) == {OK}
 
 
+@pytest.mark.slow
 def test_a_remote_whose_folder_is_missing_is_a_warning_and_its_fix_creates_it(workspace: Workspace) -> None:
     shutil.rmtree(workspace.path.parent / "shelf")
     assert (remote().status, "dvc push" in remote().fix) == (WARNING, True)
@@ -411,6 +413,7 @@ def test_a_remote_whose_folder_is_missing_is_a_warning_and_its_fix_creates_it(wo
     assert (remote().status, "dvc remote add" in remote().found) == (OK, True)
 
 
+@pytest.mark.slow
 def test_a_remote_that_refuses_is_a_warning_without_its_password(workspace: Workspace) -> None:
     for url, word in (
         ("http://user:secret@127.0.0.1:9/shelf", "127.0.0.1:9"),

@@ -33,6 +33,7 @@ def test_a_clone_without_data_is_described(clone: Workspace) -> None:
     assert clone.context_fbr("check-lock").stdout == "dvc.lock: describes this checkout\n"
 
 
+@pytest.mark.slow
 def test_what_changed_after_the_run_is_named_by_stage_file_and_state(clone: Workspace) -> None:
     clone.edit("params.yaml", "  patches_per_volume: 2", "  patches_per_volume: 3")
     clone.edit("dvc.yaml", "-m context_fbr.raw ", "-B -m context_fbr.raw ")

@@ -123,6 +123,7 @@ def test_pairs_differ_in_one_thing() -> None:
     assert all(own.is_designed and own.cases == 22 for own in found.values())
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes_the_table_and_the_figure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def test_a_study_has_one_task_and_none_of_the_results(project: Path, tmp_path: P
     assert [name for name in names if name.startswith("src/context_fbr/")] == sorted(ours)
 
 
+@pytest.mark.slow
 def test_its_pipeline_has_the_stages_of_its_cells_alone(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

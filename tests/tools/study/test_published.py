@@ -160,6 +160,7 @@ def test_the_command_writes_tables_findings_and_figures(folder: Path, tmp_path: 
         published(str(folder), "--out", str(out))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_in_project")
 def test_damaged_data_write_nothing_unless_asked_and_never_exit_with_0(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
