@@ -255,6 +255,7 @@ def test_false_positives_and_misses_are_distinguished_on_the_smallest_third() ->
         assert recall.estimate == pytest.approx(1.0 if over else np.mean(1 / size), abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_verdict_that_depends_on_one_case_names_it() -> None:
     """One case is all of the difference between the networks."""
     own = study(noise=0.02)

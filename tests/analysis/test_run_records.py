@@ -157,6 +157,7 @@ def test_the_committed_cells_are_the_paper_profile_s(monkeypatch: pytest.MonkeyP
     assert all(not record.revision.endswith("+") for record in records.values())
 
 
+@pytest.mark.slow
 def test_committed_cells_with_a_foreign_one_among_them_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -560,6 +560,7 @@ def test_the_command_prints_a_table_writes_json_and_exits_with_1_for_errors(data
     assert report["cases"][2]["image"]["minimum"] is None  # every voxel is NaN
 
 
+@pytest.mark.slow
 def test_the_command_exits_with_0_for_warnings_and_takes_a_task(dataset: Dataset, params: Path) -> None:
     project = params.parent
     missing = context_fbr(project, "verify", "spheres")

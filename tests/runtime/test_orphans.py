@@ -83,6 +83,7 @@ def started_by_dvc(folder: Path, code: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, str(script)], cwd=folder, env=environment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("victim", "hears"), [("dvc", True), ("dvc", False), ("shell", True)])
 def test_a_stage_ends_when_its_shell_or_the_dvc_above_it_is_killed(
     tmp_path: Path, victim: str, hears: bool

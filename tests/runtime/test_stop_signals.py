@@ -47,6 +47,7 @@ def test_a_closed_terminal_ends_the_grid_unless_nohup_has_it_ignored() -> None:
         os.kill(os.getpid(), signal.SIGHUP)
 
 
+@pytest.mark.slow
 def test_dvc_and_make_do_not_hand_on_the_status_to_requeue_on(tmp_path: Path) -> None:
     """Which is why docs/reference/faults.md says to run the grid without make in a scheduler's script."""
     dvc = f"{shutil.which(sys.executable)} -m dvc"

@@ -50,6 +50,7 @@ def test_a_cell_of_the_paper_profile_costs_its_steps_validations_and_test_cases(
     assert "not as in the paper profile" in found.left_out["spleen-unet-32"]
 
 
+@pytest.mark.slow
 def test_a_changed_parameter_of_the_training_is_not_what_was_measured(folder: Path) -> None:
     path = folder / "params.yaml"
     path.write_text(path.read_text().replace("patches_per_volume: 4\n", "patches_per_volume: 8\n"))

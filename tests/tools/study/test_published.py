@@ -143,6 +143,7 @@ def _in_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_in_project")
 def test_the_command_writes_tables_findings_and_figures(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"

@@ -15,7 +15,10 @@ import pytest
 from context_fbr_tools.dvc import process as dvc
 from context_fbr_tools.grid.start import preloaded, processes
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the server")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the server"),
+]
 STAGE = """
 import atexit, os, sys, threading, time
 from context_fbr import word
@@ -86,7 +89,6 @@ def run(start: processes.Start, *stages: str) -> tuple[int, str]:
     return process.wait(), said
 
 
-@pytest.mark.slow
 def test_a_stage_runs_as_in_a_new_process_with_the_libraries_imported(start: processes.Start) -> None:
     status, said = run(start, "one")
 
@@ -100,7 +102,6 @@ def test_a_stage_runs_as_in_a_new_process_with_the_libraries_imported(start: pro
     assert Path("dvc.lock").read_bytes() == by_fork
 
 
-@pytest.mark.slow
 def test_a_stage_that_fails_fails_dvc_and_no_other(start: processes.Start) -> None:
     status, said = run(start, "fail")
     plain, said_by_plain = run(processes.new, "fail")
@@ -119,7 +120,6 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("forked", [True, False], ids=["fork", "process"])
 @pytest.mark.parametrize("lock", ["lock", "rwlock.lock"])
 def test_a_busy_lock_of_dvc_is_waited_for(start: processes.Start, lock: str, forked: bool) -> None:
