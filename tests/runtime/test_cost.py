@@ -29,10 +29,12 @@ def test_time_and_memory_are_those_of_the_process(tmp_path: Path) -> None:
     block = np.ones(40_000_000)  # 320 MB, written
     work = sum(range(3_000_000))
     found = cost.read(meter)
+    now = psutil.Process().memory_info().rss
     del block
     assert work
     assert 0 <= found["cpu_seconds"] <= found["seconds"] * (psutil.cpu_count() or 1) + 0.2
-    assert psutil.Process().memory_info().rss <= found["peak_memory_bytes"] <= psutil.virtual_memory().total
+    slack = 4 << 20  # Linux counts pages of each thread in batches, and reading takes some
+    assert now - slack <= found["peak_memory_bytes"] <= psutil.virtual_memory().total
     assert found["peak_memory_bytes"] > 320e6
     assert "energy_joules" not in found
     assert "peak_gpu_memory_bytes" not in found
