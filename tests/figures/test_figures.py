@@ -100,28 +100,27 @@ def test_norms_decide_marks_and_names_and_leave_other_variants_to_the_tables(
     assert hollow == (1, 1, 1, 1) != filled
 
 
-@pytest.mark.parametrize("values", [(0.95, 0.95, 0.94), (0.9, 0.5, 0.1), (0.5, 0.49, 0.48)])
-def test_names_at_the_ends_of_lines_do_not_overlap(values: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    ("values", "at_the_bottom"),
+    [
+        ((0.95, 0.95, 0.94), False), ((0.9, 0.5, 0.1), False), ((0.5, 0.49, 0.48), False),
+        ((0.02, 0.01), True), ((0.9, 0.03, 0.02, 0.01), True), ((-0.1,), True),
+    ],
+)  # fmt: skip
+def test_names_at_the_ends_of_lines_do_not_overlap_and_are_above_the_axis(
+    values: tuple[float, ...], at_the_bottom: bool
+) -> None:
     _, axis = style.subplots(figsize=(4.4, 4.1))
     axis.set_ylim(0, 1)
     style.label_lines(axis, {f"name {n}\nsecond line": (v, "red") for n, v in enumerate(values)}, 1.0)
     axis.get_figure().canvas.draw()
-    boxes = sorted((text.get_window_extent() for text in axis.texts), key=lambda box: -box.y0)
+    boxes = [text.get_window_extent() for text in axis.texts]
     assert all(upper.y0 >= lower.y1 - 1 for upper, lower in itertools.pairwise(boxes))
-    for text, value in zip(axis.texts, sorted(values, reverse=True), strict=True):
-        assert text.get_position()[1] <= value
-
-
-@pytest.mark.parametrize("values", [(0.02, 0.01), (0.9, 0.03, 0.02, 0.01), (-0.1,)])
-def test_names_of_lines_at_the_bottom_are_above_the_axis(values: tuple[float, ...]) -> None:
-    _, axis = style.subplots(figsize=(4.4, 4.1))
-    axis.set_ylim(0, 1)
-    style.label_lines(axis, {f"name {n}": (value, "red") for n, value in enumerate(values)}, 1.0)
-    axis.get_figure().canvas.draw()
-    boxes = sorted((text.get_window_extent() for text in axis.texts), key=lambda box: -box.y0)
-    assert [text.get_text() for text in axis.texts] == [f"name {n}" for n in range(len(values))]
     assert boxes[-1].y0 >= axis.bbox.y0
-    assert all(upper.y0 >= lower.y1 - 1 for upper, lower in itertools.pairwise(boxes))
+    order = sorted(range(len(values)), key=lambda n: -values[n])
+    assert [text.get_text().split("\n")[0] for text in axis.texts] == [f"name {n}" for n in order]
+    for text, n in zip(axis.texts, order, strict=True):
+        assert text.get_position()[1] <= values[n] or at_the_bottom
 
 
 def test_legends_are_outside_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,14 +43,14 @@ class KnownCode:
 
 
 def of_this_checkout() -> KnownCode:
-    """Parse the modules of all stages."""
+    """Parse all modules that stages can import."""
     from context_fbr.runtime import code_digest
 
     known = KnownCode()
     known.use()
-    for stage in (path.stem for path in (SOURCE / "context_fbr").glob("*.py") if path.stem != "__init__"):
-        for path in code_digest.modules(f"context_fbr.{stage}", SOURCE):
-            code_digest.code_of(path.read_bytes())
+    for path in (SOURCE / "context_fbr").rglob("*.py"):
+        code_digest._parse(path)
+        code_digest.code_of(path.read_bytes())
     return known
 
 

@@ -1,7 +1,7 @@
 """What fuzzing feeds to the readers, and how its tests count what came of it.
 
 Seeds are fixed (0, 1, ... for each `CHUNK` of examples), so a failure comes back. A property ends after its number of
-examples, one for `make test` and one for `make test-slow`, or after `BUDGET_S`. For a longer search,
+examples, one for `make test` (if it is not slow at any) and one for `make test-slow`, or after `BUDGET_S`. For a longer search,
 `FUZZ_TIMES=10 FUZZ_SECONDS=600 make test-slow` tries ten times as many, for ten minutes a property at most.
 """
 

@@ -135,17 +135,15 @@ def first(pristine: Path, environment: dict[str, str]) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def second(pristine: Path, environment: dict[str, str]) -> Iterator[Bench]:
-    """A second server and world, for the slow tests only."""
+    """A second server and world, where no other worker needs the second core."""
     with serve(**environment) as server:
         yield Bench(server, pristine, pristine.with_name("world 2"))
 
 
 @pytest.fixture
-def benches(first: Bench, examples: int, request: pytest.FixtureRequest) -> list[Bench]:
+def benches(first: Bench, request: pytest.FixtureRequest) -> list[Bench]:
     benches = (
-        [first, request.getfixturevalue("second")]
-        if examples > 10 and not os.environ.get("PYTEST_XDIST_WORKER")
-        else [first]
+        [first, request.getfixturevalue("second")] if not os.environ.get("PYTEST_XDIST_WORKER") else [first]
     )
     for bench in benches:
         bench.statuses, bench.slowest_s, bench.largest_bytes, bench.total_s = {}, 0.0, 0, 0.0
