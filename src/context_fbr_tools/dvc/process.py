@@ -16,7 +16,7 @@ from context_fbr.runtime import orphans
 
 POLL_S = 0.1
 STOPPING = "stopping: finished work is kept, run the same command to resume"
-COMMAND = (sys.executable, "-m", "dvc")
+COMMAND = (sys.executable, "-m", "context_fbr_tools.dvc.patched.run")
 
 
 def environment() -> dict[str, str]:

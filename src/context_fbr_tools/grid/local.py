@@ -57,6 +57,7 @@ def run(
     first = _first(of_cells, chosen is None, tasks is None)
     unavailable.forget()
     dvc.repro("-k", *first)
+    print("comparing all stages with dvc.lock (dvc status)", flush=True)
     changed = dvc.changed_stages()
     skipped = tasks_here.skipped(of_cells, changed) if chosen is None and tasks is None else {}
     tasks_here.announce(skipped)
@@ -97,6 +98,7 @@ def run(
             "here; `make repro` runs all of it where all data are",
             flush=True,
         )
+    print("checking dvc.lock and the results", flush=True)
     # Cells end in any order and DVC appends; in the order of dvc.yaml the file is that of a serial run.
     lockfile.sort(names)
     recorded = lockfile.entries()

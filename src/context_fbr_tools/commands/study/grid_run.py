@@ -53,6 +53,7 @@ def run(options: Namespace) -> None:
     raise_problems(
         [f"--tasks: {task}: has no cells; {suggestion(task, study.study_cells.tasks)}" for task in unknown]
     )
+    print(f"{len(study.cells)} cells in params.yaml: checking networks, stages and data", flush=True)
     from context_fbr_tools.grid.one_run import one_run
 
     with one_run():  # refused before the imports below, which take seconds

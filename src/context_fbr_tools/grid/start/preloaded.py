@@ -27,7 +27,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import IO, Self
 
-from context_fbr_tools.grid.start import fast_lock, forked_stage, processes
+from context_fbr_tools.dvc.patched import run as patched_dvc
+from context_fbr_tools.grid.start import forked_stage, processes
 from context_fbr_tools.grid.start.forked_stage import INTEGER
 from context_fbr_tools.grid.start.processes import Process, Start
 
@@ -185,7 +186,7 @@ def _run(request: int, status: int, stdout: int) -> int:
 
     tqdm.monitor_interval = 0  # its thread would be in the way of a fork
     forked_stage.install([status])
-    return fast_lock.main()
+    return patched_dvc.main()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,13 +12,13 @@ from typing import IO, Protocol, cast
 import psutil
 
 from context_fbr.runtime import orphans
-from context_fbr_tools.dvc.process import terminate_stages
+from context_fbr_tools.dvc import process as dvc
 
 TIMEOUT_S = 20.0
 POLL_S = 0.2
 WAIT = "--wait-for-lock"
 """Option of DVC for one of several processes in the same workspace; without it DVC gives up after 3 s."""
-COMMAND = (sys.executable, "-m", "context_fbr_tools.grid.start.fast_lock", WAIT)
+COMMAND = (*dvc.COMMAND, WAIT)
 
 
 class Process(Protocol):
@@ -99,7 +98,7 @@ def _end(processes: set[Process]) -> None:
         time.monotonic() < deadline
     ):
         for process in alive:
-            terminate_stages(process.pid)
+            dvc.terminate_stages(process.pid)
         time.sleep(0.1)
     for process in alive:
         process.kill()

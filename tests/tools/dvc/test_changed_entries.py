@@ -13,9 +13,11 @@ import pytest
 from dvc import dvcfile
 from dvc.utils.serialize import _yaml
 
-from context_fbr_tools.grid.start import fast_lock
+from context_fbr.core.errors import UserError
+from context_fbr_tools.dvc import lockfile
+from context_fbr_tools.dvc.patched import changed_entries
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 AWKWARD: dict[str, Any] = {
     "schema": "2.0",
     "stages": {
@@ -49,8 +51,8 @@ def changed_by(
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], AbstractContextManager[dict[str, Any]]]:
     """Return our `modify_yaml`, and DVC's afterwards put back."""
-    monkeypatch.setattr(dvcfile, fast_lock.REPLACED, dvcfile.modify_yaml)
-    assert fast_lock.install()
+    monkeypatch.setattr(dvcfile, changed_entries.REPLACED, dvcfile.modify_yaml)
+    assert changed_entries.install()
     return dvcfile.modify_yaml
 
 
@@ -85,14 +87,16 @@ def test_entries_that_do_not_change_are_neither_read_nor_written(
 ) -> None:
     read, written = [], []
     with changed_by(fast, COMMITTED, tmp_path / "a") as stages:
-        monkeypatch.setattr(fast_lock, "_parse", lambda text: read.append(text) or _yaml.loads_yaml(text))
-        monkeypatch.setattr(fast_lock, "_dump", lambda data, _: written.append(data) or "")
+        monkeypatch.setattr(
+            changed_entries, "_parse", lambda text: read.append(text) or _yaml.loads_yaml(text)
+        )
+        monkeypatch.setattr(changed_entries, "_entry", lambda name, put: written.append((name, put)) or "")
         assert stages.get("code")["cmd"].startswith("PYTHONPATH=src")
         assert stages.get("none", 7) == 7
         stages.update({"code": {"cmd": "another"}})
 
     assert [text.partition(":")[0] for text in read] == ["  code"]
-    assert written == [{"stages": {"code": {"cmd": "another"}}}]
+    assert written == [("code", {"cmd": "another"})]
 
 
 PIPELINE = """stages:
@@ -113,14 +117,58 @@ def test_a_pipeline_leaves_the_lock_of_plain_dvc(tmp_path: Path) -> None:
                     subprocess.run([sys.executable, "-m", name, *arguments], cwd=folder, check=True)
         return (folder / "dvc.lock").read_text()
 
-    assert run("context_fbr_tools.grid.start.fast_lock", tmp_path / "a") == run("dvc", tmp_path / "b")
+    assert run("context_fbr_tools.dvc.patched.run", tmp_path / "a") == run("dvc", tmp_path / "b")
+
+
+def test_entries_are_taken_out_and_moved_with_their_text(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.lock").write_text(ODD.replace("deps: []", "deps:   []"), encoding="utf-8")
+
+    lockfile.remove(["on", "unknown"])
+    lockfile.sort(["1", "unknown"])
+
+    assert lockfile.stages() == ["1", "no"]
+    text = Path("dvc.lock").read_text(encoding="utf-8")
+    assert "deps:   []" in text
+    whole = _yaml.loads_yaml(ODD)["stages"]
+    assert _yaml.loads_yaml(text) == {"schema": "2.0", "stages": {name: whole[name] for name in ("1", "no")}}
+    lockfile.remove(["1", "no"])
+    assert Path("dvc.lock").read_text() == _yaml.dumps_yaml({"schema": "2.0", "stages": {}})
+    lockfile.put({"on": whole["on"]})
+    assert _yaml.loads_yaml(Path("dvc.lock").read_text())["stages"] == {"on": whole["on"]}
+
+
+@pytest.mark.parametrize("text", OTHER_FORMS.values(), ids=OTHER_FORMS)
+def test_lock_files_of_another_form_are_edited_too(text: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.lock").write_text(text, encoding="utf-8")
+    before = _yaml.loads_yaml(text)
+
+    lockfile.put({"new: one": {"cmd": "x"}})
+    lockfile.sort(["new: one"])
+    lockfile.remove(["no"])
+
+    kept = {name: entry for name, entry in before["stages"].items() if name != "no"}
+    after = _yaml.loads_yaml(Path("dvc.lock").read_text(encoding="utf-8"))
+    assert after == {**before, "stages": {**kept, "new: one": {"cmd": "x"}}}
+    assert next(iter(after["stages"])) == "new: one"
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.99])
+def test_a_cut_lock_file_is_named_with_its_remedy(share: float, tmp_path: Path, monkeypatch: Any) -> None:
+    """As plain DVC leaves it when it is killed while it writes."""
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.lock").write_text(f'{COMMITTED[: int(len(COMMITTED) * share)]}\n  a: "', encoding="utf-8")
+
+    with pytest.raises(UserError, match=r"^dvc\.lock:\d+: is not valid YAML: .*`git checkout dvc\.lock`"):
+        lockfile.stages()
 
 
 def test_a_dvc_without_the_function_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(dvcfile, fast_lock.REPLACED)
+    monkeypatch.delattr(dvcfile, changed_entries.REPLACED)
 
-    assert not fast_lock.install()
-    assert not hasattr(dvcfile, fast_lock.REPLACED)
+    assert not changed_entries.install()
+    assert not hasattr(dvcfile, changed_entries.REPLACED)
 
 
 def test_other_files_keep_their_comments(fast: Any, tmp_path: Path) -> None:

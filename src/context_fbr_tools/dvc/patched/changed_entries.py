@@ -1,15 +1,13 @@
 """DVC that writes only the changed entries of dvc.lock, for a study of many cells.
 
-python -m context_fbr_tools.grid.start.fast_lock ARGUMENTS OF DVC
-
 At the end of each stage DVC reads and writes the whole of dvc.lock in pure Python, to keep comments that this
 file does not have: 4 seconds a stage with 300 stages, in which the other workers wait. Here DVC's own reader
-and writer get the stage's entry alone, and the text of all others stays. A lock file of another form, or a
-DVC without the replaced function, is left to DVC. The process also waits for other workers, see patience.py.
+and writer get the stage's entry alone, and the text of all others stays. The file is replaced as a whole, so
+it is complete even after a kill. A lock file of another form, or a DVC without the replaced function, is left
+to DVC.
 """
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,18 +16,21 @@ from typing import Any
 from ruamel.yaml import YAML, YAMLError
 
 from context_fbr.core import atomic
-from context_fbr_tools.grid.start import patience
 
 LOCK = "dvc.lock"
 REPLACED = "modify_yaml"
 """Function of dvc.dvcfile: a context manager that yields the content of a YAML file, then writes it back."""
 HEAD = "schema: '2.0'\nstages:\n"
+EMPTY = "schema: '2.0'\nstages: {}\n"
 ENTRY = re.compile(r"^  (?=\S)", re.MULTILINE)
 """Beginning of an entry: the only lines that are indented by two blanks."""
 
 
 class Entries(dict[str, Any]):
-    """The stages of a lock file by name: None in place of what is neither asked for nor changed."""
+    """The stages of a lock file by name: None in place of what is neither asked for nor changed.
+
+    Entries may be taken out and put elsewhere.
+    """
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         super().__init__(dict.fromkeys(texts))
@@ -43,8 +44,10 @@ class Entries(dict[str, Any]):
 
     def text(self) -> str:
         """Return the text of the file, in which only entries that were put in are written new."""
-        texts = {name: _dump({"stages": {name: put}}, 1) for name, put in self.items() if put is not None}
-        return "".join([HEAD, *{**self._texts, **texts}.values()])
+        if not self:
+            return EMPTY
+        written = (self._texts[name] if put is None else _entry(name, put) for name, put in self.items())
+        return "".join([HEAD, *written])
 
 
 def entries(text: str) -> Entries | None:
@@ -65,12 +68,16 @@ def _parse(text: str) -> Any:
         return None
 
 
-def _dump(data: Mapping[str, Any], skipped_lines: int = 0) -> str:
-    """Return the text of a mapping as DVC writes it, without its first lines."""
+def _entry(name: str, put: Any) -> str:
+    return _dump({"stages": {name: put}}).partition("\n")[2]
+
+
+def _dump(data: Mapping[str, Any]) -> str:
+    """Return the text of a mapping as DVC writes it."""
     from dvc.utils.serialize import dumps_yaml
 
-    lines: list[str] = dumps_yaml(data).splitlines(keepends=True)
-    return "".join(lines[skipped_lines:])
+    text: str = dumps_yaml(data)
+    return text
 
 
 def install() -> bool:
@@ -96,17 +103,3 @@ def install() -> bool:
 
     setattr(dvcfile, REPLACED, modify)
     return True
-
-
-def main() -> int:
-    """Run DVC in this process; its exit status."""
-    from dvc.cli import main as dvc
-
-    install()
-    patience.install()
-    status: int = dvc(sys.argv[1:])
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())
