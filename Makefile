@@ -14,7 +14,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro report smoke test test-slow lint bench mutants clean
+.PHONY: help repro report smoke test test-slow test-long lint bench mutants clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -32,8 +32,8 @@ smoke: $(READY) ## the whole pipeline in miniature, in the folder smoke/
 	@echo "look at smoke/plots and smoke/metrics"
 
 # Pytest's workers share the cores: PyTorch and NumPy compute with one thread in each.
-test test-slow: export OMP_NUM_THREADS := 1
-test test-slow: export OPENBLAS_NUM_THREADS := 1
+test test-slow test-long: export OMP_NUM_THREADS := 1
+test test-slow test-long: export OPENBLAS_NUM_THREADS := 1
 
 test: $(READY) ## the tests, without the slow ones, two files at once
 	pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(PYTEST_OPTIONS)
@@ -41,8 +41,11 @@ test: $(READY) ## the tests, without the slow ones, two files at once
 ALONE := tests/runtime/test_orphans.py
 
 test-slow: $(READY) ## the slow tests alone, two files at once where no seconds are counted
-	pytest -n 2 --dist loadfile --no-loadscope-reorder --instafail -m slow $(ALONE:%=--ignore=%)
-	pytest --instafail -m slow $(ALONE)
+	pytest -n 2 --dist loadfile --no-loadscope-reorder --instafail -m "slow and not long" $(ALONE:%=--ignore=%)
+	pytest --instafail -m "slow and not long" $(ALONE)
+
+test-long: $(READY) ## faults and simulations many times over, and studies of all tasks, for half an hour
+	pytest -n 2 --dist loadfile --no-loadscope-reorder --instafail -m long
 
 lint: $(READY) ## format, lint and types
 	ruff format --check .

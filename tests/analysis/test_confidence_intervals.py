@@ -207,7 +207,7 @@ SETTINGS = [("normal", 10, 0.0), ("normal", 3, 1.0), ("exponential", 3, 0.4), ("
 """Every kind of case, both numbers of seeds, every spread of seeds."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "seeds", "spread"), SETTINGS)
 def test_simulated_studies_give_the_stated_rows(kind: str, seeds: int, spread: float) -> None:
     """The same studies (a generator of known seed for each setting), so the same coverage and widths."""

@@ -242,7 +242,7 @@ def test_the_documentation_states_how_often_intervals_of_the_study_s_own_curves_
     assert designed["min"] >= LEAST
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_designed_intervals_hold_the_truth_of_the_study_s_own_curves_and_are_narrower_than_random_ones() -> (
     None
 ):

@@ -67,7 +67,7 @@ def most(studies: int) -> int:
     return int(stats.binom.ppf(0.999, studies, 0.05))
 
 
-@pytest.mark.parametrize("studies", [4, pytest.param(120 * TIMES, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("studies", [4, pytest.param(120 * TIMES, marks=pytest.mark.long)])
 def test_two_halves_of_the_same_seeds_are_not_found_to_differ(curves: Curves, studies: int) -> None:
     generator = np.random.default_rng(21)
     errors: Counter[str] = Counter()
@@ -95,7 +95,7 @@ def test_a_renamed_configuration_differs_from_itself_in_nothing(curves: Curves) 
     assert list(wrong(verdicts(same, settings()))) == []
 
 
-@pytest.mark.parametrize("studies", [4, pytest.param(120 * TIMES, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("studies", [4, pytest.param(120 * TIMES, marks=pytest.mark.long)])
 def test_other_seeds_of_the_same_are_no_regression(curves: Curves, studies: int) -> None:
     """Of all nine configurations and both scores together, as `diff --fail-on-regression` judges them."""
     limits = Document.read(ROOT / "params.yaml").section(("regression",), Regression)

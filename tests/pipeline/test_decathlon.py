@@ -111,7 +111,7 @@ def read(path: Any) -> np.ndarray:
     return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_task_of_this_shape_runs_and_its_masks_have_the_values_of_its_labels(
     name: str, workspace: Workspace
@@ -139,7 +139,7 @@ def test_a_task_of_this_shape_runs_and_its_masks_have_the_values_of_its_labels(
     np.testing.assert_array_equal(read(workspace.path / f"masks/{name}/{case}.nii.gz"), prediction)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_image_with_other_channels_is_refused(workspace: Workspace) -> None:
     image = next((workspace.path / "data/raw/heart/imagesTr").iterdir())
 

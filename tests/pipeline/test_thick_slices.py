@@ -11,7 +11,7 @@ import pytest
 import SimpleITK
 from workspace import ROOT, Workspace
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 VOXELS = {"16": 16**3, "16x16x8": 16 * 16 * 8, "32x32x16": 32 * 32 * 16}
 ORDER = ["16x16x8", "16", "32x32x16"]
 """Patch sizes by their number of voxels."""

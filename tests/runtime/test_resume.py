@@ -169,7 +169,7 @@ def kill_at_random(study: Study, model: str, stages: tuple[str, ...], kills: int
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["unet", *(pytest.param(m, marks=pytest.mark.long) for m in MODELS[1:])])
 def test_killed_many_times_a_cell_ends_with_the_same_bytes(study: Study, model: str) -> None:
     kill_at_random(study, model, ("train", "evaluate"), kills=3, seed=int(time.time()))
 

@@ -1,8 +1,8 @@
 """What fuzzing feeds to the readers, and how its tests count what came of it.
 
 Seeds are fixed (0, 1, ... for each `CHUNK` of examples), so a failure comes back. A property ends after its number of
-examples, one for `make test` (if it is not slow at any) and one for `make test-slow`, or after `BUDGET_S`. For a longer search,
-`FUZZ_TIMES=10 FUZZ_SECONDS=600 make test-slow` tries ten times as many, for ten minutes a property at most.
+examples, one for `make test` (if it is not slow at any) and one for `make test-long`, or after `BUDGET_S`. For a longer search,
+`FUZZ_TIMES=10 FUZZ_SECONDS=600 make test-long` tries ten times as many, for ten minutes a property at most.
 """
 
 import copy
@@ -28,7 +28,7 @@ configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "context-fbr
 Example = TypeVar("Example")
 CHUNK = 50  # examples of one seed
 BUDGET_S = float(os.environ.get("FUZZ_SECONDS", "5"))  # of a property; the first chunk is run to its end
-TIMES = int(os.environ.get("FUZZ_TIMES", "1"))  # multiplies the examples of `make test-slow`
+TIMES = int(os.environ.get("FUZZ_TIMES", "1"))  # multiplies the examples of `make test-long`
 QUICK, QUICK_S = 200, 0.7  # at most so many examples are those of `make test`, which has less time
 SLOWEST_S = 20.0  # of one example: what takes longer hangs, for the one who waits
 
@@ -67,9 +67,9 @@ class Tally:
 
 
 def efforts(quick: int | None, thorough: int) -> pytest.MarkDecorator:
-    """Parametrise a test by `examples`; one without a quick number is slow."""
-    slow = pytest.param(thorough * TIMES, marks=pytest.mark.slow)
-    return pytest.mark.parametrize("examples", [slow] if quick is None else [quick, slow])
+    """Parametrise a test by `examples`; the thorough number is for `make test-long`."""
+    long = pytest.param(thorough * TIMES, marks=pytest.mark.long)
+    return pytest.mark.parametrize("examples", [long] if quick is None else [quick, long])
 
 
 def fuzz(

@@ -195,7 +195,7 @@ def most(studies: int) -> int:
     return int(stats.binom.ppf(0.999, studies, 0.05))
 
 
-@pytest.mark.parametrize("studies", [8, pytest.param(80 * TIMES, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("studies", [8, pytest.param(80 * TIMES, marks=pytest.mark.long)])
 def test_studies_in_which_patch_and_core_do_not_matter_find_no_effect(studies: int) -> None:
     errors: Counter[str] = Counter()
     wrong = {

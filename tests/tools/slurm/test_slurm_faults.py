@@ -11,7 +11,7 @@ import pytest
 from slurm_cluster import BROKEN_UNET, SITE, Cluster, wait_for
 from workspace import TINY, Workspace
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 UNET, ATTENTION = "spheres-unet-16-1", "spheres-attention_unet-16-1"
 EPOCHS = 50
 

@@ -95,7 +95,7 @@ def test_make_without_a_target_lists_them_and_runs_nothing(tmp_path: Path) -> No
     (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
     for target in ([], ["help"]):
         done = subprocess.run(["make", *target], cwd=tmp_path, capture_output=True, text=True, check=True)
-        for name in ("repro", "smoke", "test", "test-slow", "lint", "clean"):
+        for name in ("repro", "smoke", "test", "test-slow", "test-long", "lint", "clean"):
             assert re.search(rf"^ *make {name} +\S", done.stdout, re.MULTILINE), name
     assert [path.name for path in tmp_path.iterdir()] == ["Makefile"]
 

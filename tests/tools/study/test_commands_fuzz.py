@@ -208,7 +208,7 @@ def attack(
     return counts
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_commands_work_on_the_project_as_it_is(first: Bench) -> None:
     """Or the examples below would be refused for another reason than theirs."""
     expected = {

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 EPOCHS = 8
 STEPS = EPOCHS * 2
+OTHER_WAYS = ("refuses", "401", "hangs", "hangs later", "no room for rows", "no room for files")
 UPLOAD = f"""
 from context_fbr.config.cell import Cell
 from context_fbr.config.document import Document
@@ -99,9 +100,7 @@ def test_a_server_gets_everything_once(
     assert weights in [content for name, content in server.files.items() if name.endswith("/weights.pt")]
 
 
-@pytest.mark.parametrize(
-    "way", ["refuses", "401", "500", "hangs", "hangs later", "no room for rows", "no room for files"]
-)
+@pytest.mark.parametrize("way", ["500", *(pytest.param(way, marks=pytest.mark.long) for way in OTHER_WAYS)])
 def test_a_server_that_fails_is_a_warning_after_a_limited_wait_and_gets_all_by_a_push(
     untrained: Workspace, monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
@@ -131,6 +130,7 @@ def test_a_server_that_fails_is_a_warning_after_a_limited_wait_and_gets_all_by_a
     assert any("test/worst_1" in name for name in server.files)
 
 
+@pytest.mark.long
 def test_a_server_that_refuses_the_key_is_a_warning_during_the_training(
     plain: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +214,7 @@ def test_a_killed_training_resumes_in_the_same_run(
         assert any(key.startswith(name) for key in after.rows[3])
 
 
+@pytest.mark.long
 def test_a_killed_training_resumes_in_the_run_of_the_server(
     plain: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

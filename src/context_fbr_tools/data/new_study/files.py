@@ -21,7 +21,7 @@ WRITTEN = {
     "tests.yml": ".github/workflows/tests.yml",
 }
 """Templates and their places in the study."""
-TARGETS = ("smoke", "test-slow", "bench", "mutants")
+TARGETS = ("smoke", "test-slow", "test-long", "bench", "mutants")
 """Targets of the Makefile that need what a new study does not have."""
 
 

@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the server"),
 ]
+PLAIN = (sys.executable, "-m", "dvc")
 STAGE = """
 import atexit, os, sys, threading, time
 from context_fbr import word
@@ -49,7 +50,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (package / "word.py").write_text("WORD = 'its own'")
     (package / "stage.py").write_text(STAGE)
     (path / "dvc.yaml").write_text(PIPELINE)
-    subprocess.run([*dvc.COMMAND, "init", "--no-scm", "-q"], cwd=path, check=True)
+    subprocess.run([*PLAIN, "init", "--no-scm", "-q"], cwd=path, check=True)
     # As in the project: DVC's own reports are processes, too.
     (path / ".dvc/config").write_text(
         "[core]\n    analytics = false\n    check_update = false\n    no_scm = True\n"
@@ -134,7 +135,7 @@ def test_a_busy_lock_of_dvc_is_waited_for(start: processes.Start, lock: str, for
         waiting = (start if forked else processes.new)(["repro", "-s", "one"], environment)
         assert waiting.pid  # the server has imported its libraries and forked
         plain = subprocess.run(
-            [*dvc.COMMAND, "repro", "-s", "one"], env=environment, capture_output=True, text=True, check=False
+            [*PLAIN, "repro", "-s", "one"], env=environment, capture_output=True, text=True, check=False
         )
         assert "Unable to acquire lock" in plain.stderr
         time.sleep(1)
