@@ -1,1 +1,1 @@
-"""DVC with three of its functions replaced: less work for many stages, and patience with other processes."""
+"""DVC with three of its functions replaced: less work for many stages, and whole files after a kill."""

@@ -5,16 +5,15 @@ python -m context_fbr_tools.dvc.patched.run ARGUMENTS OF DVC
 
 import sys
 
-from context_fbr_tools.dvc.patched import changed_entries, params_once, patience
+from context_fbr_tools.dvc.patched import changed_entries, files_in_use, params_once
 
 
 def main() -> int:
     """Run DVC in this process; its exit status."""
     from dvc.cli import main as dvc
 
-    changed_entries.install()
-    params_once.install()
-    patience.install()
+    for module in (changed_entries, files_in_use, params_once):
+        module.install()
     status: int = dvc(sys.argv[1:])
     return status
 
