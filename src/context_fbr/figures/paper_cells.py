@@ -28,7 +28,7 @@ def beside_published(
     places = {size: place for place, size in enumerate(sorted(runs["patch_size"].unique()))}
     threshold = means[means["model"] == "threshold"]["dice_mean"]
     with drawing():
-        figure, axes = subplots(1, len(models), figsize=(2.2 + 3.2 * len(models), 3.8), squeeze=False)
+        figure, axes = subplots(1, len(models), figsize=(2.2 + 3.2 * len(models), 4.2), squeeze=False)
         for axis, model in zip(axes[0], models, strict=True):
             ours, theirs = means[means["model"] == model], published[published["model"] == model]
             own = runs[runs["model"] == model]
@@ -51,8 +51,32 @@ def beside_published(
         here = [m for m in models if ((runs["model"] == m) & (runs["source"] != "published")).any()]
         shown = axes[0, models.index(here[0])] if here else axes[0, -1]
         axes[0, -1].legend(*shown.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(1.02, 1))
+        figure.suptitle(finding(means[means["task"] == task], published), fontsize=10)
         figure.tight_layout()
         return png(figure)
+
+
+def finding(means: pd.DataFrame, published: pd.DataFrame) -> str:
+    """Return how the cells that were run as published, and those with something exchanged, compare.
+
+    Args:
+        means: as for the figure, of one task, with column outside_published_range (0 within).
+        published: as for the figure, of this task.
+    """
+    same = means[means["published_mean"].notna()]
+    within = int((same["outside_published_range"] == 0).sum())
+    lines = [f"Run here as published: {within} of {len(same)} means within the range of the published runs"]
+    theirs = published.set_index(["model", "patch_size"])["published_mean"]
+    exchanged = means[[family(model) != model for model in means["model"]]]
+    size = exchanged["patch_size"].min()
+    told = [
+        f"{name_of(row.model)} {row.dice_mean:.2f} instead of {theirs[family(row.model), size]:.2f}"
+        for row in exchanged[exchanged["patch_size"] == size].itertuples()
+        if (family(row.model), size) in theirs.index
+    ]
+    if told:
+        lines.append(f"Norm exchanged, patch {size}: {'; '.join(told)}")
+    return "\n".join(lines)
 
 
 def _variant(axis: Axes, runs: pd.DataFrame, places: dict[int, int], model: str) -> None:
