@@ -62,9 +62,9 @@ def test_a_file_that_another_process_uses_is_refused(
         pass
 
 
-@pytest.mark.parametrize("cut", ["", '{"read": {"/b'])
-def test_a_table_that_was_cut_is_begun_anew(use: Use, tmp_path: Path, cut: str) -> None:
-    (tmp_path / "rwlock").write_text(cut)
+@pytest.mark.parametrize("damaged", ["", '{"read": {"/b'])
+def test_a_damaged_table_is_replaced_by_an_empty_one(use: Use, tmp_path: Path, damaged: str) -> None:
+    (tmp_path / "rwlock").write_text(damaged)
 
     with use(["/a"], []):
         assert [*table(tmp_path)["read"]] == ["/a"]
@@ -102,10 +102,10 @@ def test_after_a_kill_the_next_command_works_where_plain_dvc_fails(tmp_path: Pat
 
     (tmp_path / "dvc.yaml").write_text("stages:\n  one: {cmd: echo 1 > one, outs: [one]}\n")
     assert dvc("dvc", "init", "--no-scm", "-q") == 0
-    cut = tmp_path / ".dvc/tmp/rwlock"
-    cut.parent.mkdir(exist_ok=True)
-    cut.touch()
+    damaged = tmp_path / ".dvc/tmp/rwlock"
+    damaged.parent.mkdir(exist_ok=True)
+    damaged.touch()
 
     assert dvc("dvc", "repro", "-q") == 255
     assert dvc("context_fbr_tools.dvc.patched.run", "repro", "-q") == 0
-    assert not any(json.loads(cut.read_text()).values())
+    assert not any(json.loads(damaged.read_text()).values())

@@ -1,4 +1,4 @@
-"""DVC's table of files in use: its lock is waited for, and a table that was cut is begun anew.
+"""DVC's table of files in use: its lock is waited for, and a damaged table is replaced by an empty one.
 
 DVC holds this lock for some milliseconds and gives up after three seconds, `--wait-for-lock` or not: on a
 busy machine a cell fails that way. It writes the table in place: after a kill in that moment every command
@@ -32,7 +32,7 @@ def install() -> None:
             table = rwlock.SCHEMA(_read(path))
             table = {"read": defaultdict(list, table["read"]), "write": defaultdict(dict, table["write"])}
             yield table
-            new = path.with_name(f"{path.name}.new")  # of whoever holds the lock
+            new = path.with_name(f"{path.name}.new")  # one process at a time holds the lock
             new.write_text(json.dumps(table), encoding="utf-8")
             new.replace(path)
 
