@@ -62,9 +62,9 @@ def test_a_file_that_another_process_uses_is_refused(
         pass
 
 
-@pytest.mark.parametrize("damaged", ["", '{"read": {"/b'])
-def test_a_damaged_table_is_replaced_by_an_empty_one(use: Use, tmp_path: Path, damaged: str) -> None:
-    (tmp_path / "rwlock").write_text(damaged)
+@pytest.mark.parametrize("damaged", [b"", b'{"read": {"/b', b"[]", b'{"read": 1}', b"\xff"])
+def test_a_damaged_table_is_replaced_by_an_empty_one(use: Use, tmp_path: Path, damaged: bytes) -> None:
+    (tmp_path / "rwlock").write_bytes(damaged)
 
     with use(["/a"], []):
         assert [*table(tmp_path)["read"]] == ["/a"]

@@ -9,12 +9,14 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 REPLACED = "_edit_rwlock"
 """Function of dvc.rwlock: a context manager that yields the table, then writes it back."""
-USED = ("make_lock", "SCHEMA", "RWLOCK_FILE", "RWLOCK_LOCK")
+PARAMETERS = ["lock_dir", "fs", "hardlink"]
+USED = ("make_lock", "SCHEMA", "Invalid", "RWLOCK_FILE", "RWLOCK_LOCK")
 
 
 def install() -> None:
@@ -23,13 +25,15 @@ def install() -> None:
 
     if not all(hasattr(rwlock, name) for name in (REPLACED, *USED)):
         return
+    if list(signature(getattr(rwlock, REPLACED)).parameters) != PARAMETERS:
+        return
 
     @contextmanager
     def edit(folder: str, _: Any, hardlink: bool) -> Iterator[dict[str, Any]]:
         path = Path(folder, rwlock.RWLOCK_FILE)
         guard = str(path.with_name(rwlock.RWLOCK_LOCK))
         with rwlock.make_lock(guard, tmp_dir=folder, hardlink_lock=hardlink, wait=True):
-            table = rwlock.SCHEMA(_read(path))
+            table = _read(path, rwlock)
             table = {"read": defaultdict(list, table["read"]), "write": defaultdict(dict, table["write"])}
             yield table
             new = path.with_name(f"{path.name}.new")  # one process at a time holds the lock
@@ -39,9 +43,9 @@ def install() -> None:
     setattr(rwlock, REPLACED, edit)
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, rwlock: Any) -> Any:
     """Return the table; an empty one if there is none, or half of one, whose writer is gone."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
+        return rwlock.SCHEMA(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, rwlock.Invalid):
+        return rwlock.SCHEMA({})
