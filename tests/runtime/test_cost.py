@@ -14,13 +14,15 @@ from context_fbr.runtime import cost
 
 
 def counters(folder: Path, **values: int) -> Path:
-    """Write counters in microjoules, such as those of the system."""
+    """Write counters in microjoules, such as those of the system: a thread that reads them never sees half of one."""
     for name, value in values.items():
         path = folder / name.replace("_", ":")
         path.mkdir(parents=True, exist_ok=True)
-        (path / "energy_uj").write_text(f"{value}\n")
-        (path / "max_energy_range_uj").write_text("10000000\n")
-        (path / "name").write_text("core\n" if name.count("_") > 1 else f"package-{name[-1]}\n")
+        kind = "core" if name.count("_") > 1 else f"package-{name[-1]}"
+        for file, text in {"max_energy_range_uj": "10000000", "name": kind, "energy_uj": str(value)}.items():
+            new = folder / f"{file}.new"
+            new.write_text(f"{text}\n")
+            new.replace(path / file)
     return folder
 
 
