@@ -69,13 +69,13 @@ def finding(means: pd.DataFrame, published: pd.DataFrame) -> str:
     theirs = published.set_index(["model", "patch_size"])["published_mean"]
     exchanged = means[[family(model) != model for model in means["model"]]]
     size = exchanged["patch_size"].min()
-    told = [
+    changes = [
         f"{name_of(row.model)} {row.dice_mean:.2f} instead of {theirs[family(row.model), size]:.2f}"
         for row in exchanged[exchanged["patch_size"] == size].itertuples()
         if (family(row.model), size) in theirs.index
     ]
-    if told:
-        lines.append(f"Norm exchanged, patch {size}: {'; '.join(told)}")
+    if changes:
+        lines.append(f"Norm exchanged, patch {size}: {'; '.join(changes)}")
     return "\n".join(lines)
 
 
