@@ -156,7 +156,7 @@ def test_lock_files_of_another_form_are_edited_too(text: str, tmp_path: Path, mo
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.99])
 def test_a_cut_lock_file_is_named_with_its_remedy(share: float, tmp_path: Path, monkeypatch: Any) -> None:
-    """As plain DVC leaves it when it is killed while it writes."""
+    """As plain DVC leaves it when it is killed within a quoted text."""
     monkeypatch.chdir(tmp_path)
     Path("dvc.lock").write_text(f'{COMMITTED[: int(len(COMMITTED) * share)]}\n  a: "', encoding="utf-8")
 

@@ -94,6 +94,17 @@ def test_a_dvc_with_another_table_is_left_as_it_is(monkeypatch: pytest.MonkeyPat
     assert rwlock._edit_rwlock is before
 
 
+def test_a_dvc_whose_function_takes_something_else_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(folder: str) -> None:
+        """Take a folder only."""
+
+    monkeypatch.setattr(rwlock, files_in_use.REPLACED, other)
+
+    files_in_use.install()
+
+    assert rwlock._edit_rwlock is other
+
+
 @pytest.mark.slow
 def test_after_a_kill_the_next_command_works_where_plain_dvc_fails(tmp_path: Path) -> None:
     def dvc(name: str, *arguments: str) -> int:
